@@ -1,0 +1,122 @@
+"""What a driver is: the only way from a step to a device (step 9).
+
+Two drivers exist, `adb` and `fake`; one conformance suite holds them to this contract. Every call is
+cancellable, raises StepError with an ErrorClass on failure, and never returns incomplete output as success.
+The caller bounds the time with a cancel scope; a driver never adds a deadline of its own that ends a good call.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from doai.states import DeviceState
+
+
+class CommandOutput(msgspec.Struct, frozen=True):
+    """What a shell command on the device wrote and how it ended; complete, or the call raised."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+
+    @property
+    def text(self) -> str:
+        """stdout as text, undecodable bytes replaced, without the last line break."""
+        return self.stdout.decode("utf-8", "replace").rstrip("\r\n")
+
+
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a device: the fields of the DeviceOnline event that a driver can tell."""
+
+    serial: str
+    """The device's own serial (ro.serialno), the key everywhere; not the transport's address."""
+    connection: str
+    """How the driver addresses it now."""
+    model: str = ""
+    manufacturer: str = ""
+    sdk: int = 0
+    android: str = ""
+    screen: tuple[int, int] = (0, 0)
+
+
+class DeviceChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A device came, went, or changed state."""
+
+    serial: str
+    state: DeviceState
+    reason: str = ""
+    """One sentence for a person when the state is not ONLINE."""
+    info: DeviceInfo | None = None
+    """Given when ONLINE."""
+
+
+class ProofKind(enum.Enum):
+    """What was proven of a device, each with a time of its own."""
+
+    ADB = "adb"
+    """The transport lists the device as usable."""
+    ANSWER = "answer"
+    """The device itself answered a command."""
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """A device was proven alive in one way, now."""
+
+    serial: str
+    kind: ProofKind
+
+
+class Device(Protocol):
+    """One device, addressed by its own serial; calls go one at a time per device (the node's FIFO sees to it)."""
+
+    @property
+    def serial(self) -> str: ...
+
+    async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
+        """Run a shell command line; a non-zero exit code is an answer, not an error."""
+        ...
+
+    async def screenshot(self) -> bytes:
+        """Return the screen as a PNG, checked for completeness."""
+        ...
+
+    async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
+        """Write a file on the device."""
+        ...
+
+    async def pull(self, remote_path: str) -> bytes:
+        """Read a file from the device."""
+        ...
+
+    async def install(self, apk_path: str) -> None:
+        """Install or update an app from a file of the host; the failure's code is adb's INSTALL_FAILED_* in
+        lower case."""
+        ...
+
+    async def uninstall(self, package: str) -> None:
+        """Remove an app."""
+        ...
+
+
+class Driver(Protocol):
+    """A connection to all devices of one kind on this host."""
+
+    name: str
+    """``adb``, ``fake``: what nodes advertise as ``driver:NAME``."""
+
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """Hold what the driver needs (server, tracking) for the time of the context."""
+        ...
+
+    def changes(self) -> AsyncIterator[DeviceChange | Proof]:
+        """Yield what happens to devices: first what is there now, then every change and proof, for ever."""
+        ...
+
+    def device(self, serial: str) -> Device:
+        """Return the device; raises StepError (class device, code device_offline) when it is not there now."""
+        ...

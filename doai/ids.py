@@ -1,0 +1,100 @@
+"""Identifiers and addresses: how they look, how they are made from given time and randomness (all steps).
+
+Ids are 26 characters of Crockford's base 32 (10 of time, 16 of randomness: the ULID layout), so that they
+sort by time, which keeps the store's indexes append-only. Nothing here reads a clock or a random source.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from doai.errors import ProtocolError
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_SERIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}")
+_ID: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
+
+
+def make_id(utc_ms: int, random80: int) -> str:
+    """Return the id for a time (ms since 1970, UTC) and 80 random bits."""
+    value = (utc_ms << 80) | random80
+    pairs = _PAIRS
+    return "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+
+
+def is_id(text: str) -> bool:
+    """Whether the text has the form of an id."""
+    return _ID.fullmatch(text) is not None
+
+
+class IdSource(Protocol):
+    """Where a core takes new ids from: the shell's is random, the simulator's comes from its seed."""
+
+    def new_id(self, utc_ms: int) -> str:
+        """Return an id never returned before, sorted by ``utc_ms``."""
+        ...
+
+    def new_trace_id(self) -> str:
+        """Return a W3C trace id: 32 lowercase hexadecimal digits, not all zero."""
+        ...
+
+
+class RandomIds:
+    """An `IdSource` over a function that returns the given number of random bits."""
+
+    def __init__(self, getrandbits: Callable[[int], int]) -> None:
+        self._getrandbits = getrandbits
+
+    def new_id(self, utc_ms: int) -> str:
+        return make_id(utc_ms, self._getrandbits(80))
+
+    def new_trace_id(self) -> str:
+        return f"{self._getrandbits(128) or 1:032x}"
+
+
+class Token(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """Fences attempts: larger at every Dispatch, never used again.
+
+    ``generation`` counts the lives of the broker's store (a restore begins a new one), ``n`` counts dispatches.
+    """
+
+    generation: int
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.generation}.{self.n}"
+
+
+class Address(msgspec.Struct, frozen=True, array_like=True):
+    """``name/instance`` of a peer. The CURVE key proves the name, never the routing id."""
+
+    name: str
+    instance: str
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.instance}"
+
+
+def parse_address(text: str) -> Address:
+    """Read ``name/instance``; raises ProtocolError with the rule that was broken."""
+    name, slash, instance = text.partition("/")
+    if not slash or not is_name(name) or _INSTANCE.fullmatch(instance) is None:
+        raise ProtocolError(f"{text[:130]!r} is no address: it must be name/instance", code="bad_address")
+    return Address(name, instance)
+
+
+def is_name(text: str) -> bool:
+    """Whether the text may name a peer, workflow, queue or parameter: 1-63 of a-z 0-9 . _ - ."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_serial(text: str) -> bool:
+    """Whether the text may be a device serial; it becomes a path part, so it has no slash and no leading dot."""
+    return _SERIAL.fullmatch(text) is not None

@@ -1,0 +1,83 @@
+"""Every bound is a named constant with its reason; relations between bounds are asserted (all steps)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- frames -----------------------------------------------------------------------------------------------
+FRAME_BYTES_MAX: Final = 256 * 1024
+"""Largest body that crosses the mesh; pictures, logs and large outputs are artifacts over HTTP."""
+RECORD_BYTES_MAX: Final = 128 * 1024
+"""Largest single fact: one record plus the frame around it must always fit a frame."""
+RECORDS_PER_FRAME_MAX: Final = 512
+RECEIVE_BATCH: Final = 200
+"""Messages taken from a socket per wake-up: waking once a message costs four times as much."""
+SEND_HWM: Final = 1000
+"""ZeroMQ's own queue a peer; small, because the durable queue is the outbox or the tables."""
+PEER_QUEUE_MAX: Final = 4096
+"""Frames the shell holds for a peer whose socket is full, before the peer counts as stuck."""
+
+# --- liveness ---------------------------------------------------------------------------------------------
+HEARTBEAT_S: Final = 10.0
+LATE_AFTER_S: Final = 15.0
+OFFLINE_AFTER_S: Final = 30.0
+BOT_OFFLINE_AFTER_S: Final = 60.0
+WELCOME_TIMEOUT_S: Final = 5.0
+"""A HELLO without an answer for this long: new socket, next epoch."""
+SILENCE_S: Final = 25.0
+"""A peer that hears nothing from the broker for this long connects again; two heartbeats may be lost."""
+ZMTP_HEARTBEAT_MS: Final = 10_000
+HANDSHAKE_MS: Final = 10_000
+
+# --- stream -----------------------------------------------------------------------------------------------
+CREDIT_RECORDS: Final = 4096
+"""Records a node may have unacknowledged."""
+CREDIT_BYTES: Final = 4 * 1024 * 1024
+HASHES_KEPT: Final = 8192
+"""Hashes of accepted records the receiver keeps, to tell a resend from a cloned outbox."""
+RESULTS_KEPT: Final = 4096
+"""Acknowledged results a node keeps for a broker that lost its past."""
+
+# --- scheduling -------------------------------------------------------------------------------------------
+SLOTS: Final = 20
+"""Tasks a node executes at once unless configured."""
+DEVICES_PER_NODE_MAX: Final = 500
+TASKS_PER_DEVICE_HELD: Final = 2
+"""Dispatched tasks a node holds a device: one executing, one next, so that a slot is filled at once."""
+LEASE_S: Final = 60.0
+"""A lease lasts this long after the holder's last proof."""
+TASK_TIMEOUT_S: Final = 600.0
+STEP_TIMEOUT_S: Final = 90.0
+UPLOAD_TIMEOUT_S: Final = 30.0
+ALWAYS_GRACE_S: Final = 60.0
+"""Time the `always` and `on_failure` steps have after the task's own time is over."""
+LEASE_MARGIN_S: Final = 30.0
+"""Added to the deadline after which a lost holder can no longer act: clocks drift, commands finish."""
+ATTEMPTS: Final = 3
+RETRY_FIRST_S: Final = 2.0
+RETRY_FACTOR: Final = 2.0
+RATE_LIMIT_DELAY_S: Final = 60.0
+TARGETS_PER_RUN_MAX: Final = 20_000
+PARAMS_BYTES_MAX: Final = 64 * 1024
+OUTPUTS_BYTES_MAX: Final = 64 * 1024
+STEPS_MAX: Final = 200
+CALL_DEPTH_MAX: Final = 5
+WORKFLOW_BYTES_MAX: Final = 128 * 1024
+
+# --- store ------------------------------------------------------------------------------------------------
+COMMIT_ROWS_MAX: Final = 256
+"""Store operations gathered into one commit at most: larger batches make p99 worse and gain little."""
+IDEMPOTENCY_KEPT_S: Final = 24 * 3600.0
+EVENTS_PAGE_MAX: Final = 1000
+
+# --- artifacts --------------------------------------------------------------------------------------------
+ARTIFACT_BYTES_MAX: Final = 64 * 1024 * 1024
+
+assert RECORD_BYTES_MAX * 2 <= FRAME_BYTES_MAX, "one record always fits a frame"
+assert HASHES_KEPT >= CREDIT_RECORDS, "every unacknowledged record can be checked against its hash"
+assert CREDIT_BYTES >= RECORD_BYTES_MAX, "one record always fits the credit"
+assert HEARTBEAT_S < LATE_AFTER_S < OFFLINE_AFTER_S < BOT_OFFLINE_AFTER_S
+assert HEARTBEAT_S * 2 < SILENCE_S < OFFLINE_AFTER_S
+assert OFFLINE_AFTER_S < LEASE_S, "a node is shown offline before its leases end"
+assert PARAMS_BYTES_MAX + WORKFLOW_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch fits a frame"
+assert OUTPUTS_BYTES_MAX < RECORD_BYTES_MAX, "a result with its outputs fits a record"

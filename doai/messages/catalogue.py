@@ -1,0 +1,87 @@
+"""Every type that crosses the mesh with its payload: the one table from which `proto/` is generated (all steps)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from doai import topics
+from doai.codec import Kind
+from doai.envelope import Envelope, Message
+from doai.messages import commands as c
+from doai.messages import events as e
+from doai.messages import link, work
+
+EVENTS: Final[Mapping[str, type[Message]]] = {
+    topics.DEVICE_ONLINE: e.DeviceOnline,
+    topics.DEVICE_OFFLINE: e.DeviceOffline,
+    topics.DEVICE_ERROR: e.DeviceError,
+    topics.NODE_REGISTERED: e.NodeOnline,
+    topics.NODE_ONLINE: e.NodeOnline,
+    topics.NODE_LATE: e.NodeStatus,
+    topics.NODE_OFFLINE: e.NodeStatus,
+    topics.BOT_REGISTERED: e.BotRegistered,
+    topics.BOT_STATUS_CHANGED: e.BotStatusChanged,
+    topics.TASK_QUEUED: e.TaskQueued,
+    topics.TASK_DISPATCHED: e.TaskDispatched,
+    topics.TASK_STARTED: e.TaskStarted,
+    topics.TASK_COMPLETED: e.AttemptEnded,
+    topics.TASK_FAILED: e.AttemptEnded,
+    topics.TASK_RETRIED: e.AttemptEnded,
+    topics.TASK_RELEASED: e.AttemptEnded,
+    topics.TASK_LATE: e.AttemptEnded,
+    topics.TASK_CANCELLED: e.TaskStatus,
+    topics.TASK_EXPIRED: e.TaskStatus,
+    topics.TASK_UNKNOWN: e.TaskStatus,
+    topics.TASK_UNPROVEN: e.TaskStatus,
+    topics.TASK_PROVEN: e.TaskStatus,
+    topics.ATTEMPT_ENDED: e.AttemptEnded,
+    topics.STEP_STARTED: e.StepStarted,
+    topics.STEP_COMPLETED: e.StepCompleted,
+    topics.STEP_FAILED: e.StepFailed,
+    topics.RUN_CREATED: e.RunCreatedEvent,
+    topics.RUN_COMPLETED: e.RunCompleted,
+    topics.CAMPAIGN_CREATED: e.CampaignCreated,
+    topics.CAMPAIGN_COMPLETED: e.CampaignCompleted,
+    topics.ARTIFACT_STORED: e.ArtifactStored,
+    topics.HEALTH_CHECK_COMPLETED: e.HealthCheckCompleted,
+    topics.SYSTEM_ERROR: e.SystemNotice,
+    topics.SYSTEM_ALERT: e.SystemNotice,
+    topics.WORKFLOW_STORED: e.WorkflowStoredEvent,
+}
+"""Event type -> payload. Where a node's fact and the broker's own words share a type (task.failed,
+task.cancelled), the payload has the fields of the one that made it; both carry task_id and run_id."""
+
+COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
+    c.CREATE_RUN: (c.CreateRun, c.RunCreated),
+    c.CANCEL_RUN: (c.CancelRun, c.Cancelled),
+    c.CANCEL_TASK: (c.CancelTask, c.Cancelled),
+    c.STORE_WORKFLOW: (c.StoreWorkflow, c.WorkflowStored),
+    c.RECORD_ARTIFACT: (c.RecordArtifact, c.ArtifactRecorded),
+    c.ADD_KEY: (c.AddKey, c.KeyAdded),
+    c.REVOKE_KEY: (c.RevokeKey, c.KeyAdded),
+    c.ADD_TOKEN: (c.AddToken, c.TokenAdded),
+    c.REVOKE_TOKEN: (c.RevokeToken, c.TokenAdded),
+}
+"""Command type -> payload, answer."""
+
+BODIES: Final[Mapping[Kind, type | None]] = {
+    Kind.HELLO: link.Hello,
+    Kind.HEARTBEAT: link.Heartbeat,
+    Kind.RECORDS: link.Records,
+    Kind.HOLDINGS: work.Holdings,
+    Kind.COMMAND: Envelope,
+    Kind.BYE: link.Bye,
+    Kind.FORWARD: None,
+    Kind.WELCOME: link.Welcome,
+    Kind.HELLO_REQUIRED: None,
+    Kind.FENCED: link.Fenced,
+    Kind.ACK: None,
+    Kind.DISPATCH: work.Dispatches,
+    Kind.CANCEL: work.Cancels,
+    Kind.RELEASE: work.Releases,
+    Kind.REPLY: c.Reply,
+    Kind.RECIPE: work.Recipe,
+    Kind.BEAT: None,
+}
+"""Frame kind -> body; None = the body is empty or not looked at."""

@@ -1,0 +1,205 @@
+"""Payloads of commands and of their answers: requests to change something, which may be refused (steps 1-4)."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+from doai.envelope import Message
+from doai.errors import Fault
+
+CREATE_RUN = "run.create"
+CANCEL_RUN = "run.cancel"
+CANCEL_TASK = "task.cancel"
+STORE_WORKFLOW = "workflow.store"
+RECORD_ARTIFACT = "artifact.record"
+ADD_KEY = "key.add"
+REVOKE_KEY = "key.revoke"
+ADD_TOKEN = "token.add"  # noqa: S105 - the name of a command
+REVOKE_TOKEN = "token.revoke"  # noqa: S105
+
+
+class Selector(Message, frozen=True, kw_only=True):
+    """Which devices: all given conditions hold. An empty selector matches every device."""
+
+    tags: list[str] = []
+    """The device has every one of these."""
+    models: list[str] = []
+    """The device's model is one of these."""
+    nodes: list[str] = []
+    sdk: str | None = None
+    """Comparison with the Android API level: ``>=28``, ``<34``, ``=30``; several joined by commas."""
+
+
+class TargetKind(enum.Enum):
+    """How a run names what it runs on."""
+
+    DEVICES = "devices"
+    """These serials, one task each."""
+    ALL = "all"
+    """Every device that matches the selector now, one task each."""
+    ANY = "any"
+    """`count` devices that match, each bound only at dispatch."""
+    BOT = "bot"
+    """A process of the bot kind."""
+
+
+class Targets(Message, frozen=True, kw_only=True):
+    """On what a run runs."""
+
+    kind: TargetKind
+    serials: list[str] = []
+    selector: Selector = Selector()
+    count: int = 1
+    bot: str = ""
+
+
+class CreateRun(Message, frozen=True, kw_only=True):
+    """Run a workflow on targets. Answer: RunCreated."""
+
+    workflow: str
+    """``name`` (newest active version now) or ``name@version``."""
+    targets: Targets
+    params: dict[str, Any] = {}
+    queue: str = "default"
+    priority: int = 0
+    """Larger goes first within the queue."""
+    expires_in_s: float | None = None
+    step_timeouts_s: dict[str, float] = {}
+    attempts: int | None = None
+    """Overrides the workflow's number of attempts; 1 = no retry."""
+
+
+class RunCreated(Message, frozen=True, kw_only=True):
+    """Answer to CreateRun."""
+
+    run_id: str
+    task_ids: list[str]
+    workflow: str
+    """``name@version`` as resolved."""
+
+
+class CancelRun(Message, frozen=True, kw_only=True):
+    """Cancel every open task of a run. Answer: Cancelled."""
+
+    run_id: str
+    reason: str = ""
+
+
+class CancelTask(Message, frozen=True, kw_only=True):
+    """Cancel one task. Answer: Cancelled."""
+
+    task_id: str
+    reason: str = ""
+
+
+class Cancelled(Message, frozen=True, kw_only=True):
+    """The wish is durable: how many tasks ended at once, how many wait for their holder, how many had ended."""
+
+    cancelled: int
+    cancelling: int
+    ended_before: int
+
+
+class StoreWorkflow(Message, frozen=True, kw_only=True):
+    """Store a workflow as its next version. Answer: WorkflowStored. The same content again stores nothing."""
+
+    source: str
+    """YAML or JSON text."""
+    activate: bool = True
+
+
+class WorkflowStored(Message, frozen=True, kw_only=True):
+    """Answer to StoreWorkflow."""
+
+    name: str
+    version: int
+    content_hash: str
+    new: bool
+
+
+class RecordArtifact(Message, frozen=True, kw_only=True):
+    """The admin has a file durably on disk. Answer: ArtifactRecorded; the event is artifact.stored."""
+
+    path: str
+    """Relative to the artifacts folder, ``content/node/serial/run/name``."""
+    sha256: str
+    size_bytes: int
+    node_id: str
+    device_serial: str
+    run_id: str
+    task_id: str
+    step_id: str
+    media_type: str
+
+
+class ArtifactRecorded(Message, frozen=True, kw_only=True):
+    """Answer to RecordArtifact."""
+
+    path: str
+
+
+class AddKey(Message, frozen=True, kw_only=True):
+    """Allow the holder of a CURVE key to speak under a name. Answer: KeyAdded."""
+
+    name: str
+    role: str
+    public_key: str
+    """Z85, 40 characters."""
+    secret_sha256: str = ""
+    """Nodes: SHA-256 of the secret of their uploads (hexadecimal); the secret itself is never sent here."""
+
+
+class KeyAdded(Message, frozen=True, kw_only=True):
+    """Answer to AddKey and RevokeKey."""
+
+    name: str
+
+
+class RevokeKey(Message, frozen=True, kw_only=True):
+    """The key of this name is no longer accepted; a connected peer is fenced. Answer: KeyAdded."""
+
+    name: str
+
+
+class AddToken(Message, frozen=True, kw_only=True):
+    """Allow a bearer of an API token. Answer: TokenAdded."""
+
+    name: str
+    token_sha256: str
+    role: str = "admin"
+
+
+class TokenAdded(Message, frozen=True, kw_only=True):
+    """Answer to AddToken and RevokeToken."""
+
+    name: str
+
+
+class RevokeToken(Message, frozen=True, kw_only=True):
+    """The token of this name is no longer accepted. Answer: TokenAdded."""
+
+    name: str
+
+
+class Problem(Message, frozen=True, kw_only=True):
+    """Why a command was refused: maps to an HTTP status and an exit code."""
+
+    code: str
+    message: str
+    fault: Fault
+    details: list[str] = []
+    """More sentences, one a mistake, e.g. of a workflow."""
+
+
+class Reply(Message, frozen=True, kw_only=True):
+    """Body of REPLY: the answer to one command."""
+
+    command_id: str
+    """event_id of the command's envelope."""
+    position: int = 0
+    """Reads that follow begin after this place of the event log."""
+    result: msgspec.Raw | None = None
+    problem: Problem | None = None

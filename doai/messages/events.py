@@ -1,0 +1,239 @@
+"""Payloads of events: facts, past tense, never changed (steps 10, 13).
+
+Facts of a node travel in its stream; the broker's own are made with the change they tell of. What a node
+says of the end of an attempt is `AttemptEnded`; the broker stores it once, under the type that says what
+came of it (task.completed, task.failed, task.retried ...).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doai.envelope import Message
+from doai.errors import Failure
+from doai.ids import Token
+from doai.states import DeviceState, Outcome
+
+
+class DeviceOnline(Message, frozen=True, kw_only=True):
+    """A device works; also sent when what is known of it changed."""
+
+    serial: str
+    node_id: str
+    driver: str
+    connection: str
+    """How the driver addresses it now, e.g. ``127.0.0.1:5601`` or a USB serial."""
+    model: str = ""
+    manufacturer: str = ""
+    sdk: int = 0
+    android: str = ""
+    """Version as people know it, e.g. ``14``."""
+    screen: tuple[int, int] = (0, 0)
+    """Width and height in pixels."""
+    tags: list[str] = []
+
+
+class DeviceOffline(Message, frozen=True, kw_only=True):
+    """A device can not work."""
+
+    serial: str
+    node_id: str
+    state: DeviceState
+    reason: str
+
+
+class DeviceError(Message, frozen=True, kw_only=True):
+    """Something about a device needs a person."""
+
+    serial: str
+    node_id: str
+    failure: Failure
+
+
+class NodeOnline(Message, frozen=True, kw_only=True):
+    """A node is connected and proven."""
+
+    node_id: str
+    host: str
+    version: str
+    slots: int
+    incarnation: str = ""
+
+
+class NodeStatus(Message, frozen=True, kw_only=True):
+    """A node is late or offline, and why."""
+
+    node_id: str
+    reason: str
+
+
+class BotRegistered(Message, frozen=True, kw_only=True):
+    bot: str
+    instance: str
+    version: str
+
+
+class BotStatusChanged(Message, frozen=True, kw_only=True):
+    bot: str
+    instance: str
+    status: str
+    reason: str = ""
+
+
+class TaskQueued(Message, frozen=True, kw_only=True):
+    task_id: str
+    run_id: str
+    queue: str
+    device_serial: str | None = None
+    """None until it is bound, for *any that match*."""
+    attempt: int = 1
+
+
+class TaskDispatched(Message, frozen=True, kw_only=True):
+    task_id: str
+    run_id: str
+    token: Token
+    attempt: int
+    node_id: str
+    device_serial: str
+
+
+class TaskStarted(Message, frozen=True, kw_only=True):
+    """Fact of a node: the attempt began; its slot and device are taken."""
+
+    task_id: str
+    run_id: str
+    token: Token
+    attempt: int
+    device_serial: str
+
+
+class AttemptEnded(Message, frozen=True, kw_only=True):
+    """Fact of a node: how an attempt ended."""
+
+    task_id: str
+    run_id: str
+    token: Token
+    attempt: int
+    device_serial: str
+    outcome: Outcome
+    duration_ms: int
+    failure: Failure | None = None
+    outputs: dict[str, Any] = {}
+    released: bool = False
+    """Given back untouched (drain, restart before it began): burns no attempt; the outcome says nothing."""
+    repeatable: bool = True
+    """False when a step that is not idempotent began and its end was not observed."""
+
+
+class TaskStatus(Message, frozen=True, kw_only=True):
+    """A task changed state by the broker's own decision, and why."""
+
+    task_id: str
+    run_id: str
+    state: str
+    reason: str
+    token: Token | None = None
+    failure: Failure | None = None
+
+
+class StepStarted(Message, frozen=True, kw_only=True):
+    """Fact of a node, committed before the step's first device command."""
+
+    task_id: str
+    run_id: str
+    token: Token
+    device_serial: str
+    step_id: str
+    use: str
+    try_number: int
+    label: str = ""
+
+
+class StepCompleted(Message, frozen=True, kw_only=True):
+    task_id: str
+    run_id: str
+    token: Token
+    device_serial: str
+    step_id: str
+    try_number: int
+    duration_ms: int
+    outputs: dict[str, Any] = {}
+    skipped: bool = False
+    """Its `if` was false."""
+
+
+class StepFailed(Message, frozen=True, kw_only=True):
+    task_id: str
+    run_id: str
+    token: Token
+    device_serial: str
+    step_id: str
+    try_number: int
+    duration_ms: int
+    failure: Failure
+    retried: bool = False
+    """Another try of this step follows."""
+    optional: bool = False
+    """The task goes on without it."""
+
+
+class RunCreatedEvent(Message, frozen=True, kw_only=True):
+    run_id: str
+    workflow: str
+    tasks: int
+    queue: str
+    actor: str
+
+
+class RunCompleted(Message, frozen=True, kw_only=True):
+    run_id: str
+    workflow: str
+    outcome: Outcome
+    counts: dict[str, int]
+    """Tasks by outcome."""
+
+
+class CampaignCreated(Message, frozen=True, kw_only=True):
+    campaign_id: str
+    name: str
+
+
+class CampaignCompleted(Message, frozen=True, kw_only=True):
+    campaign_id: str
+    name: str
+    outcome: Outcome
+
+
+class ArtifactStored(Message, frozen=True, kw_only=True):
+    path: str
+    sha256: str
+    size_bytes: int
+    node_id: str
+    device_serial: str
+    run_id: str
+    task_id: str
+    step_id: str
+    media_type: str
+
+
+class HealthCheckCompleted(Message, frozen=True, kw_only=True):
+    serial: str
+    node_id: str
+    healthy: bool
+    values: dict[str, float] = {}
+
+
+class SystemNotice(Message, frozen=True, kw_only=True):
+    """Something went wrong inside doai (system.error) or needs an operator (system.alert)."""
+
+    code: str
+    message: str
+    subject: str = ""
+
+
+class WorkflowStoredEvent(Message, frozen=True, kw_only=True):
+    name: str
+    version: int
+    content_hash: str
+    actor: str

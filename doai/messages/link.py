@@ -1,0 +1,123 @@
+"""Bodies of the frames that carry the link itself (step 11): HELLO, WELCOME, heartbeats, records, farewells."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from doai.envelope import Message
+
+
+class Role(enum.Enum):
+    """What a peer is; decides what it may say."""
+
+    NODE = "node"
+    BOT = "bot"
+    ADMIN = "admin"
+
+
+class HostSample(Message, frozen=True, kw_only=True):
+    """How the peer's host and process are; a sample, so the newest wins and none is stored for ever."""
+
+    host: str
+    pid: int
+    version: str
+    started_at_ms: int
+    slots: int = 0
+    running: int = 0
+    passed: int = 0
+    failed: int = 0
+    cpu_percent: float = 0.0
+    """Share of all cores of the host in use, 0-100."""
+    memory_percent: float = 0.0
+    """Share of the host's memory in use, 0-100."""
+    rss_bytes: int = 0
+    """Resident memory of this process."""
+
+
+class StepSchema(Message, frozen=True, kw_only=True):
+    """What a node can execute: one step type, as data."""
+
+    name: str
+    arguments: dict[str, object]
+    """JSON Schema of the step's arguments."""
+
+
+class Hello(Message, frozen=True, kw_only=True):
+    """First words of every connection. Of the stream fields a bot or an admin sends the defaults."""
+
+    name: str
+    instance: str
+    role: Role
+    sample: HostSample
+    incarnation: str = ""
+    """One life of the outbox file: random, kept in the file; empty = no outbox."""
+    epoch: int = 0
+    """Counts connections of this incarnation; persisted before HELLO is sent."""
+    highest_seq: int = 0
+    trimmed_seq: int = 0
+    """Highest sequence number that an ack allowed the sender to drop."""
+    store_id: str = ""
+    """The broker store this outbox last spoke to; empty = none yet."""
+    capabilities: list[str] = []
+    """Names of what the peer can do; nodes list their steps as ``step:NAME``, drivers as ``driver:NAME``."""
+
+
+class Welcome(Message, frozen=True, kw_only=True):
+    """The broker's answer to HELLO. Acks, credit and dispatches of an earlier connection are void."""
+
+    store_id: str
+    last_seq: int
+    """Highest sequence number committed for this (name, incarnation)."""
+    capacity: int
+    """Tasks the scheduler will give this peer at most."""
+    heartbeat_s: float
+    handle: int
+    """The peer's channel for FORWARD frames."""
+    new_incarnation: bool = False
+    """The outbox must begin a new incarnation (a rollback was seen on either side), then say HELLO again."""
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """One fact of the stream: its place and the envelope as encoded bytes, hashed as they are."""
+
+    seq: int
+    envelope: msgspec.Raw
+
+
+class Records(msgspec.Struct, frozen=True, array_like=True):
+    """Body of RECORDS: facts with contiguous sequence numbers."""
+
+    records: list[Record]
+
+
+class DeviceProof(msgspec.Struct, frozen=True, array_like=True):
+    """Ages of a device's last proofs at the moment of the heartbeat, in seconds; -1 = never."""
+
+    serial: str
+    adb_age_s: float
+    answer_age_s: float
+
+
+class Heartbeat(Message, frozen=True, kw_only=True):
+    """The peer's core lives; extends the leases of the tokens it lists."""
+
+    sample: HostSample
+    tokens: list[tuple[int, int]] = []
+    """Tokens (generation, n) the node holds."""
+    as_of_seq: int = 0
+    """Facts up to here are included in `tokens`: absence is judged only once they are applied."""
+    devices: list[DeviceProof] = []
+
+
+class Bye(Message, frozen=True, kw_only=True):
+    """The peer leaves on purpose; it is offline at once."""
+
+    reason: str
+
+
+class Fenced(Message, frozen=True, kw_only=True):
+    """The broker will not hear this connection again; the process exits with the sentence."""
+
+    reason: str

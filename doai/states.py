@@ -1,0 +1,238 @@
+"""Legality is a table: every state, every trigger, one transition table each; a missing entry is the error.
+
+Serves steps 4-13. The diagrams in the documents are drawn from these tables.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from doai.errors import IllegalTransitionError
+
+
+class Outcome(enum.Enum):
+    """How a task, an attempt or a run ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    """Not begun in time."""
+    UNKNOWN = "unknown"
+    """Nobody can know whether a step took effect."""
+
+
+class TaskState(enum.Enum):
+    """States of a task; the last five are terminal and named like the outcomes."""
+
+    QUEUED = "queued"
+    DELAYED = "delayed"
+    """Waits for the time of its next attempt."""
+    DISPATCHED = "dispatched"
+    """A node or bot holds it and has not begun."""
+    RUNNING = "running"
+    UNPROVEN = "unproven"
+    """Its lease ended without word from the holder: held, not failed."""
+    CANCELLING = "cancelling"
+    """The wish to cancel is durable; the holder has not confirmed it."""
+    PASSED = "passed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class TaskTrigger(enum.Enum):
+    """What moves a task from one state to another."""
+
+    DISPATCH = "dispatch"
+    START = "start"
+    RELEASE = "release"
+    """The holder gives it back untouched (drain, restart): burns no attempt."""
+    LOSE = "lose"
+    """The lease ended."""
+    PROVE = "prove"
+    """The holder spoke of it again, and it has begun."""
+    PROVE_WAITING = "prove_waiting"
+    """The holder spoke of it again, and it has not begun."""
+    RETRY = "retry"
+    """The attempt failed and another follows after a delay."""
+    DUE = "due"
+    CANCEL = "cancel"
+    PASS = "pass"  # noqa: S105 - a trigger
+    FAIL = "fail"
+    CONFIRM_CANCEL = "confirm_cancel"
+    EXPIRE = "expire"
+    GIVE_UP = "give_up"
+    """Nobody can know how it ended."""
+
+
+class RunState(enum.Enum):
+    """States of a run."""
+
+    ACTIVE = "active"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+
+
+class RunTrigger(enum.Enum):
+    """What moves a run."""
+
+    CANCEL = "cancel"
+    COMPLETE = "complete"
+
+
+class PeerState(enum.Enum):
+    """Liveness of a peer, by the age of its last proof (limits.py has the ages)."""
+
+    ONLINE = "online"
+    LATE = "late"
+    OFFLINE = "offline"
+
+
+class PeerTrigger(enum.Enum):
+    """What moves a peer's liveness."""
+
+    PROVE = "prove"
+    AGE_LATE = "age_late"
+    AGE_OFFLINE = "age_offline"
+    BYE = "bye"
+    DISPLACE = "displace"
+    """A newer connection of the same address took over."""
+
+
+class DeviceState(enum.Enum):
+    """Whether a device can work, as its node last said; kept apart from the node's own liveness."""
+
+    ONLINE = "online"
+    """Link, ADB and the device's own answer are proven."""
+    UNRESPONSIVE = "unresponsive"
+    """ADB lists it, the device does not answer."""
+    UNAUTHORIZED = "unauthorized"
+    """The person at the phone has not accepted the key."""
+    OFFLINE = "offline"
+
+
+class QueueState(enum.Enum):
+    """States of a queue."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    DRAINING = "draining"
+
+
+class QueueTrigger(enum.Enum):
+    """What moves a queue."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    DRAIN = "drain"
+
+
+_T, _R, _P, _Q = TaskState, RunState, PeerState, QueueState
+_TT, _RT, _PT, _QT = TaskTrigger, RunTrigger, PeerTrigger, QueueTrigger
+
+_ENDS: Final = {
+    _TT.PASS: _T.PASSED,
+    _TT.FAIL: _T.FAILED,
+    _TT.GIVE_UP: _T.UNKNOWN,
+}
+_RETRY: Final = {_TT.RETRY: _T.DELAYED}
+# A cancelled task whose holder ended it first keeps the outcome that really happened.
+_HELD: Final = {
+    _TT.RELEASE: _T.QUEUED,
+    _TT.EXPIRE: _T.EXPIRED,
+    _TT.LOSE: _T.UNPROVEN,
+    _TT.CANCEL: _T.CANCELLING,
+}
+
+TASK_TABLE: Final[Mapping[TaskState, Mapping[TaskTrigger, TaskState]]] = {
+    _T.QUEUED: {
+        _TT.DISPATCH: _T.DISPATCHED,
+        _TT.CANCEL: _T.CANCELLED,
+        _TT.EXPIRE: _T.EXPIRED,
+        _TT.FAIL: _T.FAILED,
+    },
+    _T.DELAYED: {_TT.DUE: _T.QUEUED, _TT.CANCEL: _T.CANCELLED, _TT.EXPIRE: _T.EXPIRED},
+    _T.DISPATCHED: {_TT.START: _T.RUNNING, **_HELD, **_ENDS, **_RETRY},
+    _T.RUNNING: {_TT.LOSE: _T.UNPROVEN, _TT.CANCEL: _T.CANCELLING, **_ENDS, **_RETRY},
+    _T.UNPROVEN: {
+        _TT.PROVE: _T.RUNNING,
+        _TT.PROVE_WAITING: _T.DISPATCHED,
+        _TT.START: _T.RUNNING,
+        _TT.RELEASE: _T.QUEUED,
+        _TT.EXPIRE: _T.EXPIRED,
+        _TT.CANCEL: _T.CANCELLING,
+        **_ENDS,
+        **_RETRY,
+    },
+    _T.CANCELLING: {
+        _TT.START: _T.CANCELLING,
+        _TT.LOSE: _T.CANCELLING,
+        _TT.PROVE: _T.CANCELLING,
+        _TT.PROVE_WAITING: _T.CANCELLING,
+        _TT.CANCEL: _T.CANCELLING,
+        _TT.RELEASE: _T.CANCELLED,
+        _TT.EXPIRE: _T.CANCELLED,
+        _TT.CONFIRM_CANCEL: _T.CANCELLED,
+        **_ENDS,
+    },
+    _T.PASSED: {},
+    _T.FAILED: {},
+    _T.CANCELLED: {},
+    _T.EXPIRED: {},
+    _T.UNKNOWN: {},
+}
+
+RUN_TABLE: Final[Mapping[RunState, Mapping[RunTrigger, RunState]]] = {
+    _R.ACTIVE: {_RT.CANCEL: _R.CANCELLING, _RT.COMPLETE: _R.COMPLETED},
+    _R.CANCELLING: {_RT.CANCEL: _R.CANCELLING, _RT.COMPLETE: _R.COMPLETED},
+    _R.COMPLETED: {},
+}
+
+PEER_TABLE: Final[Mapping[PeerState, Mapping[PeerTrigger, PeerState]]] = {
+    _P.ONLINE: {
+        _PT.PROVE: _P.ONLINE,
+        _PT.AGE_LATE: _P.LATE,
+        _PT.AGE_OFFLINE: _P.OFFLINE,
+        _PT.BYE: _P.OFFLINE,
+        _PT.DISPLACE: _P.ONLINE,
+    },
+    _P.LATE: {
+        _PT.PROVE: _P.ONLINE,
+        _PT.AGE_OFFLINE: _P.OFFLINE,
+        _PT.BYE: _P.OFFLINE,
+        _PT.DISPLACE: _P.ONLINE,
+    },
+    _P.OFFLINE: {_PT.PROVE: _P.ONLINE, _PT.BYE: _P.OFFLINE},
+}
+
+QUEUE_TABLE: Final[Mapping[QueueState, Mapping[QueueTrigger, QueueState]]] = {
+    _Q.RUNNING: {_QT.PAUSE: _Q.PAUSED, _QT.DRAIN: _Q.DRAINING, _QT.RESUME: _Q.RUNNING},
+    _Q.PAUSED: {_QT.RESUME: _Q.RUNNING, _QT.PAUSE: _Q.PAUSED, _QT.DRAIN: _Q.DRAINING},
+    _Q.DRAINING: {_QT.RESUME: _Q.RUNNING, _QT.PAUSE: _Q.PAUSED, _QT.DRAIN: _Q.DRAINING},
+}
+
+TERMINAL: Final = frozenset({_T.PASSED, _T.FAILED, _T.CANCELLED, _T.EXPIRED, _T.UNKNOWN})
+HELD: Final = frozenset({_T.DISPATCHED, _T.RUNNING, _T.UNPROVEN, _T.CANCELLING})
+"""States in which a node or bot holds the task under a token."""
+
+_StateT = TypeVar("_StateT", bound=enum.Enum)
+_TriggerT = TypeVar("_TriggerT", bound=enum.Enum)
+
+
+def move(
+    table: Mapping[_StateT, Mapping[_TriggerT, _StateT]], state: _StateT, trigger: _TriggerT, what: str
+) -> _StateT:
+    """Return the state that follows; raises IllegalTransitionError naming ``what`` where the table has none."""
+    try:
+        return table[state][trigger]
+    except KeyError:
+        raise IllegalTransitionError(f"{what} is {state.value} and can not {trigger.value}") from None
+
+
+def outcome_of(state: TaskState) -> Outcome | None:
+    """Return the outcome a terminal task state stands for, None while the task is open."""
+    return Outcome(state.value) if state in TERMINAL else None

@@ -1,0 +1,74 @@
+"""Names of events and of what they are about: the catalogue's types, subjects, and patterns over them (step 13)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+DEVICE_ONLINE: Final = "device.online"
+DEVICE_OFFLINE: Final = "device.offline"
+DEVICE_ERROR: Final = "device.error"
+NODE_ONLINE: Final = "node.online"
+NODE_LATE: Final = "node.late"
+NODE_OFFLINE: Final = "node.offline"
+NODE_REGISTERED: Final = "node.registered"
+BOT_REGISTERED: Final = "bot.registered"
+BOT_STATUS_CHANGED: Final = "bot.status.changed"
+TASK_QUEUED: Final = "task.queued"
+TASK_DISPATCHED: Final = "task.dispatched"
+TASK_STARTED: Final = "task.started"
+TASK_COMPLETED: Final = "task.completed"
+TASK_FAILED: Final = "task.failed"
+TASK_CANCELLED: Final = "task.cancelled"
+TASK_EXPIRED: Final = "task.expired"
+TASK_UNKNOWN: Final = "task.unknown"
+TASK_RETRIED: Final = "task.retried"
+TASK_RELEASED: Final = "task.released"
+TASK_UNPROVEN: Final = "task.unproven"
+TASK_PROVEN: Final = "task.proven"
+TASK_LATE: Final = "task.late"
+ATTEMPT_ENDED: Final = "attempt.ended"
+STEP_STARTED: Final = "step.started"
+STEP_COMPLETED: Final = "step.completed"
+STEP_FAILED: Final = "step.failed"
+RUN_CREATED: Final = "run.created"
+RUN_COMPLETED: Final = "run.completed"
+CAMPAIGN_CREATED: Final = "campaign.created"
+CAMPAIGN_COMPLETED: Final = "campaign.completed"
+ARTIFACT_STORED: Final = "artifact.stored"
+HEALTH_CHECK_COMPLETED: Final = "health.check.completed"
+SYSTEM_ERROR: Final = "system.error"
+SYSTEM_ALERT: Final = "system.alert"
+WORKFLOW_STORED: Final = "workflow.stored"
+
+_TYPE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}")
+
+
+def is_type(text: str) -> bool:
+    """Whether the text has the form of a type: two or three lowercase words joined by dots."""
+    return _TYPE.fullmatch(text) is not None
+
+
+def task_subject(task_id: str) -> str:
+    return f"task/{task_id}"
+
+
+def run_subject(run_id: str) -> str:
+    return f"run/{run_id}"
+
+
+def device_subject(serial: str) -> str:
+    return f"device/{serial}"
+
+
+def node_subject(node_id: str) -> str:
+    return f"node/{node_id}"
+
+
+def matches(pattern: str, event_type: str) -> bool:
+    """Whether a type matches a pattern: ``*`` stands for one word, a last ``**`` for any rest."""
+    wanted, words = pattern.split("."), event_type.split(".")
+    if wanted[-1] == "**":
+        wanted = wanted[:-1]
+        words = words[: len(wanted)]
+    return len(wanted) == len(words) and all(w in ("*", word) for w, word in zip(wanted, words, strict=True))
