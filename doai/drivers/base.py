@@ -117,6 +117,10 @@ class Driver(Protocol):
         """Yield what happens to devices: first what is there now, then every change and proof, for ever."""
         ...
 
-    def device(self, serial: str) -> Device:
-        """Return the device; raises StepError (class device, code device_offline) when it is not there now."""
+    def device(self, serial: str, *, tag: str = "") -> Device:
+        """Return the device; raises StepError (class device, code device_offline) when it is not there now.
+
+        ``tag`` (``task/token/step/try``, letters, digits, ``.`` and ``/``) goes before every command as the shell
+        assignment ``DOAI_STEP=tag;``: harmless on a phone, and its journal can tell which step did what.
+        """
         ...

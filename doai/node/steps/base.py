@@ -1,0 +1,61 @@
+"""What a step implementation is and what it may use while it runs (step 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from doai.drivers.base import Device
+from doai.errors import ErrorClass, Failure, StepError
+
+
+class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a step made, durably kept by the node until it is uploaded or dropped with its task."""
+
+    name: str
+    """Reference within the task, unique per step and try, e.g. ``shot-1.png``."""
+    sha256: str
+    size_bytes: int
+    media_type: str
+    path: str
+    """Where it will be stored, relative to the artifacts folder."""
+
+
+class StepContext(Protocol):
+    """What one try of one step sees of its task."""
+
+    @property
+    def step_id(self) -> str: ...
+
+    @property
+    def device(self) -> Device:
+        """The task's device; every command is tagged with task, token, step and try."""
+        ...
+
+    async def keep_artifact(
+        self, data: bytes, *, extension: str, media_type: str, name: str | None = None
+    ) -> ArtifactRef:
+        """Write a file to the task's folder on the node; synced when it returns."""
+        ...
+
+    async def spool_artifact(self, reference: str) -> ArtifactRef:
+        """Hand a kept file over for upload; durable when it returns, tried again until it is stored.
+
+        Raises StepError (class user, code unknown_artifact) when the task has no such file.
+        """
+        ...
+
+    def log(self, message: str, **fields: object) -> None:
+        """Write a log line with the ids of the task."""
+        ...
+
+
+StepFunction = Callable[[Any, StepContext], Awaitable[msgspec.Struct]]
+"""Takes the decoded Arguments of its StepType and a context, returns its Outputs; raises StepError."""
+
+
+def step_failed(error_class: ErrorClass, code: str, message: str) -> StepError:
+    """Return the error a step raises: class, stable code, one sentence for a person."""
+    return StepError(Failure(error_class=error_class, code=code, message=message))

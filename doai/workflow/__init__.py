@@ -1,0 +1,1 @@
+"""Workflows (recipes), pure: model, validation, graph, expressions, step schemas (steps 2 and 8)."""

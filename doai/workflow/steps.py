@@ -1,0 +1,265 @@
+"""The built-in steps as data: arguments, outputs, and how each may be repeated (steps 2 and 8).
+
+The broker validates recipes against this table, the node performs it (doai/node/steps). Durations in
+arguments are strings such as ``500ms``, ``20s``, ``5m``; positions are pixels (540) or a share of the
+screen ("50%").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from doai.limits import STEP_TIMEOUT_S, UPLOAD_TIMEOUT_S
+
+
+class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of a step's arguments: an unknown name is a mistake of the recipe."""
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what a step tells later steps and the run."""
+
+
+Package = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$", max_length=255)]
+Text = Annotated[str, Meta(max_length=4096)]
+Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$")]
+Percent = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]+)?%$")]
+Position = Annotated[int, Meta(ge=0, le=100_000)] | Percent
+
+
+class Target(Arguments, frozen=True, kw_only=True):
+    """Which element of the screen: all given conditions hold; `index` picks among several."""
+
+    text: Text | None = None
+    """The whole visible text."""
+    text_matches: Text | None = None
+    """A regular expression found in the visible text."""
+    id: Text | None = None
+    """Resource id, whole (``com.app:id/ok``) or only its last part (``ok``)."""
+    desc: Text | None = None
+    """Content description."""
+    class_name: Text | None = msgspec.field(default=None, name="class")
+    below: Text | None = None
+    """Only elements below the one with this text."""
+    above: Text | None = None
+    child_of: Text | None = None
+    """Only elements inside the one with this resource id."""
+    index: Annotated[int, Meta(ge=0, le=999)] = 0
+
+
+class NoOutputs(Outputs, frozen=True, kw_only=True):
+    """The step tells nothing."""
+
+
+class Bootstrap(Arguments, frozen=True, kw_only=True):
+    """Make the device ready: awake, unlocked, at the home screen."""
+
+    stay_awake: bool = True
+    home: bool = True
+
+
+class BootstrapOutputs(Outputs, frozen=True, kw_only=True):
+    model: str
+    sdk: int
+    android: str
+    battery_percent: int
+    screen_width: int
+    screen_height: int
+
+
+class Shell(Arguments, frozen=True, kw_only=True):
+    """Run a shell command line on the device."""
+
+    command: Annotated[str, Meta(min_length=1, max_length=16_384)]
+    exit_codes: list[int] = [0]
+    """Exit codes that count as passed."""
+
+
+class ShellOutputs(Outputs, frozen=True, kw_only=True):
+    stdout: str
+    stderr: str
+    exit_code: int
+
+
+class Launch(Arguments, frozen=True, kw_only=True):
+    """Start an app and wait until it is in front."""
+
+    package: Package
+    activity: Text | None = None
+
+
+class AppOutputs(Outputs, frozen=True, kw_only=True):
+    package: str
+    activity: str
+    launched_ms: int
+    """Milliseconds from the command until the app was in front."""
+
+
+class Stop(Arguments, frozen=True, kw_only=True):
+    """Stop an app."""
+
+    package: Package
+
+
+class OpenUrl(Arguments, frozen=True, kw_only=True):
+    """Open an address in the app that handles it."""
+
+    url: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*:[^\s]+$", max_length=2048)]
+    package: Package | None = None
+
+
+class Tap(Target, frozen=True, kw_only=True):
+    """Tap an element, or a position."""
+
+    x: Position | None = None
+    y: Position | None = None
+    within: Duration = "10s"
+    """How long to look for the element."""
+
+
+class TapOutputs(Outputs, frozen=True, kw_only=True):
+    x: int
+    y: int
+
+
+class TypeText(Arguments, frozen=True, kw_only=True):
+    """Type text into the focused field."""
+
+    text: Text
+    clear: bool = False
+    """Empty the field first."""
+
+
+class Key(Arguments, frozen=True, kw_only=True):
+    """Press a key by its Android name without KEYCODE_, or by number."""
+
+    key: Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$", max_length=64)] | Annotated[int, Meta(ge=0, le=400)]
+    times: Annotated[int, Meta(ge=1, le=100)] = 1
+
+
+class WaitFor(Target, frozen=True, kw_only=True):
+    """Wait until an element is on the screen."""
+
+    within: Duration = "30s"
+    every: Duration = "500ms"
+
+
+class ElementOutputs(Outputs, frozen=True, kw_only=True):
+    text: str
+    bounds: list[int]
+    """left, top, right, bottom in pixels."""
+    waited_ms: int
+
+
+class AssertVisible(Target, frozen=True, kw_only=True):
+    """Fail unless an element is on the screen now."""
+
+
+class Capture(Arguments, frozen=True, kw_only=True):
+    """Take a picture of the screen."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] | None = None
+
+
+class CaptureOutputs(Outputs, frozen=True, kw_only=True):
+    artifact: str
+    """Reference for artifact.upload."""
+    width: int
+    height: int
+    sha256: str
+    size_bytes: int
+
+
+class WaitPlaying(Arguments, frozen=True, kw_only=True):
+    """Wait until media plays, then watch it for some seconds."""
+
+    seconds: Annotated[int, Meta(ge=1, le=3600)] = 20
+    start_within: Duration = "30s"
+    every: Duration = "500ms"
+    stalls_max: Annotated[int, Meta(ge=0)] | None = None
+    """Fail when it stalls more often; None = only count."""
+
+
+class PlayingOutputs(Outputs, frozen=True, kw_only=True):
+    started_ms: int
+    """Milliseconds until playback began."""
+    played_ms: int
+    stalls: int
+    stalled_ms: int
+
+
+class Upload(Arguments, frozen=True, kw_only=True):
+    """Hand an artifact over for storage; passes once it is durably spooled on the node."""
+
+    artifact: Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class UploadOutputs(Outputs, frozen=True, kw_only=True):
+    path: str
+    """Where it will be stored, relative to the artifacts folder."""
+    sha256: str
+
+
+class Wait(Arguments, frozen=True, kw_only=True):
+    """Do nothing for a while; the device is free meanwhile only for its own task."""
+
+    duration: Duration = msgspec.field(name="for")
+
+
+class Report(Arguments, frozen=True, kw_only=True):
+    """Add values to the task's outputs."""
+
+    values: dict[str, Any]
+
+
+class ReportOutputs(Outputs, frozen=True, kw_only=True):
+    values: dict[str, Any]
+
+
+class StepType(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a step type without performing it."""
+
+    name: str
+    arguments: type[Arguments]
+    outputs: type[Outputs]
+    on_device: bool
+    """It uses the device, so it is serial with others that do."""
+    idempotent: bool
+    """Doing it twice is as good as once, so that it may be repeated when its end was not observed."""
+    timeout_s: float = STEP_TIMEOUT_S
+
+
+def _on_device(name: str, arguments: type[Arguments], outputs: type[Outputs], *, idempotent: bool) -> StepType:
+    return StepType(name=name, arguments=arguments, outputs=outputs, on_device=True, idempotent=idempotent)
+
+
+_ALL: Final = (
+    _on_device("device.bootstrap", Bootstrap, BootstrapOutputs, idempotent=True),
+    _on_device("device.shell", Shell, ShellOutputs, idempotent=False),
+    _on_device("app.launch", Launch, AppOutputs, idempotent=True),
+    _on_device("app.stop", Stop, NoOutputs, idempotent=True),
+    _on_device("app.open_url", OpenUrl, AppOutputs, idempotent=True),
+    _on_device("ui.tap", Tap, TapOutputs, idempotent=False),
+    _on_device("ui.text", TypeText, NoOutputs, idempotent=False),
+    _on_device("ui.key", Key, NoOutputs, idempotent=False),
+    _on_device("ui.wait_for", WaitFor, ElementOutputs, idempotent=True),
+    _on_device("ui.assert_visible", AssertVisible, ElementOutputs, idempotent=True),
+    _on_device("screen.capture", Capture, CaptureOutputs, idempotent=True),
+    _on_device("media.wait_playing", WaitPlaying, PlayingOutputs, idempotent=True),
+    StepType(
+        name="artifact.upload",
+        arguments=Upload,
+        outputs=UploadOutputs,
+        on_device=False,
+        idempotent=True,
+        timeout_s=UPLOAD_TIMEOUT_S,
+    ),
+    StepType(name="wait", arguments=Wait, outputs=NoOutputs, on_device=False, idempotent=True),
+    StepType(name="report", arguments=Report, outputs=ReportOutputs, on_device=False, idempotent=True),
+)
+
+BUILT_IN: Final[Mapping[str, StepType]] = {step.name: step for step in _ALL}
