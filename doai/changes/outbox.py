@@ -1,0 +1,101 @@
+"""Changes of a node's own file as data: its outbox and what it holds (steps 6 and 10)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from doai.ids import Token
+from doai.messages.work import HoldingState
+
+
+class HeldRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A dispatched task that the node holds."""
+
+    task_id: str
+    token: Token
+    order: int
+    """Place in the device's FIFO, increasing."""
+    dispatch_body: bytes
+    """msgpack of doai.messages.work.Dispatch."""
+    state: HoldingState
+    received_at_ms: int
+    step_begun: str = ""
+    """The step whose start was committed and whose end was not; empty = none."""
+    repeatable: bool = True
+    """False when that step must not be repeated without knowing how it ended."""
+
+
+class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
+    """The file as loaded."""
+
+    incarnation: str
+    epoch: int
+    store_id: str
+    """The broker store this outbox last spoke to; empty = none yet."""
+    highest_seq: int
+    trimmed_seq: int
+    records: int
+    """Facts not yet acknowledged."""
+    held: list[HeldRow]
+    recipes: dict[str, bytes]
+
+
+class AppendFact(msgspec.Struct, frozen=True):
+    """A fact with its place in the stream."""
+
+    seq: int
+    envelope: bytes
+    """Encoded doai.envelope.Envelope."""
+    is_result: bool
+    """Ends of attempts are kept a while after their ack, for a broker that lost its past."""
+
+
+class TrimFacts(msgspec.Struct, frozen=True):
+    """Facts up to here are acknowledged."""
+
+    seq: int
+
+
+class PutHeld(msgspec.Struct, frozen=True):
+    row: HeldRow
+
+
+class DropHeld(msgspec.Struct, frozen=True):
+    task_id: str
+    token: Token
+
+
+class PutRecipe(msgspec.Struct, frozen=True):
+    recipe_hash: str
+    body: bytes
+
+
+class DropRecipe(msgspec.Struct, frozen=True):
+    recipe_hash: str
+
+
+class PutEpoch(msgspec.Struct, frozen=True):
+    """Written before the HELLO that carries it."""
+
+    epoch: int
+
+
+class PutStoreId(msgspec.Struct, frozen=True):
+    store_id: str
+
+
+class RenewIncarnation(msgspec.Struct, frozen=True):
+    """A rollback was seen: a new stream begins at seq 1 with what is to be told again.
+
+    All unacknowledged facts after `keep_after_seq`, and kept results where `with_results`, are numbered anew
+    in their order; epoch returns to 0.
+    """
+
+    incarnation: str
+    keep_after_seq: int
+    with_results: bool
+
+
+OutboxOp = (
+    AppendFact | TrimFacts | PutHeld | DropHeld | PutRecipe | DropRecipe | PutEpoch | PutStoreId | RenewIncarnation
+)

@@ -1,0 +1,217 @@
+"""Rows of the broker's store as the core knows them (steps 3 and 13).
+
+Times are ms since 1970 (UTC) and come from the caller. Fields named `*_body` are encoded by the caller and
+not looked into by the store.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from doai.errors import Failure
+from doai.ids import Token
+from doai.messages.commands import TargetKind
+from doai.states import DeviceState, Outcome, RunState, TaskState
+
+
+class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One immutable version of a workflow; only `active` may change."""
+
+    name: str
+    version: int
+    content_hash: str
+    body: bytes
+    """Canonical JSON (doai.workflow)."""
+    created_at_ms: int
+    created_by: str
+    active: bool
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One request: a workflow version, parameters, targets."""
+
+    run_id: str
+    workflow: str
+    version: int
+    recipe_hash: str
+    params_body: bytes
+    """JSON object."""
+    targets_body: bytes
+    """JSON of doai.messages.commands.Targets."""
+    step_timeouts_body: bytes
+    """JSON object: step id -> seconds."""
+    queue: str
+    priority: int
+    attempts_max: int
+    tasks: int
+    created_at_ms: int
+    actor: str
+    interface: str
+    trace_id: str
+    state: RunState = RunState.ACTIVE
+    outcome: Outcome | None = None
+    ended_at_ms: int | None = None
+
+
+class TaskStatusRow(msgspec.Struct, frozen=True, kw_only=True):
+    """All that changes of a task; written as a whole."""
+
+    state: TaskState
+    order: int
+    """Event-log position at which it joined the end of its FIFO."""
+    device_serial: str | None = None
+    """Named by the run, or bound at dispatch."""
+    attempt: int = 1
+    """The attempt that waits, runs or was the last."""
+    token: Token | None = None
+    node_id: str | None = None
+    not_before_ms: int | None = None
+    dispatched_at_ms: int | None = None
+    started_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    failure: Failure | None = None
+    """Why it failed, or why the last attempt did."""
+    outputs_body: bytes | None = None
+    """JSON object."""
+    reason: str = ""
+    """For a person: why it waits, is held, or was cancelled."""
+
+
+class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The workflow of a run on one target, as first stored."""
+
+    task_id: str
+    run_id: str
+    target_kind: TargetKind
+    selector_body: bytes | None
+    """JSON of the Selector for *any that match* while no device is bound."""
+    queue: str
+    priority: int
+    created_at_ms: int
+    expires_at_ms: int | None
+    timeout_s: float
+    status: TaskStatusRow
+
+
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One ended attempt; the open one lives in its task."""
+
+    task_id: str
+    token: Token
+    attempt: int
+    node_id: str
+    device_serial: str
+    dispatched_at_ms: int
+    started_at_ms: int | None
+    ended_at_ms: int
+    outcome: Outcome | None
+    """None = released untouched."""
+    failure: Failure | None = None
+
+
+class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A device as its holder last told."""
+
+    serial: str
+    node_id: str
+    state: DeviceState
+    reason: str
+    driver: str
+    connection: str
+    model: str
+    manufacturer: str
+    sdk: int
+    android: str
+    screen_width: int
+    screen_height: int
+    tags: list[str]
+    first_seen_at_ms: int
+    changed_at_ms: int
+
+
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A node as it last said HELLO."""
+
+    node_id: str
+    host: str
+    version: str
+    slots: int
+    capabilities: list[str]
+    started_at_ms: int
+    first_seen_at_ms: int
+    connected_at_ms: int
+    state: str
+    """A PeerState; what changed it is in the event log."""
+    state_reason: str
+    changed_at_ms: int
+
+
+class SampleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest heartbeat of a peer; the newest wins, no history."""
+
+    name: str
+    instance: str
+    received_at_ms: int
+    body: bytes
+    """msgpack of doai.messages.link.Heartbeat."""
+
+
+class StreamRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a peer's stream was taken, per life of its outbox."""
+
+    name: str
+    instance: str
+    incarnation: str
+    epoch: int
+    last_seq: int
+
+
+class ArtifactRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that the admin has durably on disk."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+    node_id: str
+    device_serial: str
+    run_id: str
+    task_id: str
+    step_id: str
+    stored_at_ms: int
+
+
+class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A CURVE public key and the name it proves."""
+
+    name: str
+    role: str
+    public_key: str
+    secret_sha256: str
+    """Of the secret for uploads, hexadecimal; empty = may not upload."""
+    created_at_ms: int
+    created_by: str
+    revoked_at_ms: int | None = None
+
+
+class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An API token, only as its hash."""
+
+    name: str
+    token_sha256: str
+    role: str
+    created_at_ms: int
+    created_by: str
+    revoked_at_ms: int | None = None
+
+
+class CommandRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that succeeded, remembered under its idempotency key."""
+
+    idempotency_key: str
+    payload_sha256: str
+    """Of type and payload."""
+    reply_body: bytes
+    """msgpack of doai.messages.commands.Reply."""
+    created_at_ms: int
+    expires_at_ms: int

@@ -1,0 +1,8 @@
+"""The link, sans-IO: how facts travel from a peer to the broker exactly once, and who is alive (step 11).
+
+- `outgoing`: the peer's end of the stream: greeting, sending within credit, acks, new connections.
+- `incoming`: the broker's end: what is next, what was there before, what is a gap or a clone.
+- `liveness`: online, late or offline, by the age of the last proof.
+
+Both ends take events with the time passed in and return what to do as data. DELIVERY.md has the rules.
+"""
