@@ -1,0 +1,148 @@
+"""`echo`, `sleep`, `date`, `logcat`, `reboot` and other small programs (way of a task: 9)."""
+
+from datetime import datetime
+
+from doai.phone.commands.call import Call, Program, operands, option
+from doai.phone.device import ZONE, LogLine
+from doai.phone.effects import Reboot, Running, Wait
+
+SLEEP_S_MAX = 3600.0
+"""A longer sleep is cut: a phone's commands end."""
+
+
+def echo(call: Call) -> int:
+    """`echo [-n] WORD...`."""
+    words = call.words
+    if words[:1] == ["-n"]:
+        call.out_bytes(" ".join(words[1:]).encode())
+    else:
+        call.out(" ".join(words))
+    return 0
+
+
+def sleep(call: Call) -> Running:
+    """`sleep SECONDS`, with a fraction."""
+    try:
+        duration_s = float(call.words[0])
+    except (IndexError, ValueError):
+        call.err("sleep: bad time")
+        yield from call.take_output()
+        return 1
+    yield Wait(min(max(0.0, duration_s), SLEEP_S_MAX))
+    return 0
+
+
+def date(call: Call) -> int:
+    """`date [+FORMAT]`: the time in Seoul; `%s` is Unix time."""
+    now = call.device.local_time(call.now_s)
+    formats = [word[1:] for word in call.words if word.startswith("+")]
+    if formats:
+        text = formats[0].replace("%s", str(int(now.timestamp()))).replace("%N", f"{now.microsecond * 1000:09d}")
+        call.out(now.strftime(text))
+    else:
+        call.out(now.strftime("%a %b %e %H:%M:%S KST %Y"))
+    return 0
+
+
+def uptime(call: Call) -> int:
+    """`uptime`."""
+    now = call.device.local_time(call.now_s)
+    minutes = int(call.device.uptime_s(call.now_s)) // 60
+    days, rest = divmod(minutes, 24 * 60)
+    days_text = f"{days} days, " if days else ""
+    load = "load average: 1.20, 1.10, 1.00"
+    call.out(f" {now:%H:%M:%S} up {days_text}{rest // 60:2d}:{rest % 60:02d},  0 users,  {load}")
+    return 0
+
+
+def identity(call: Call) -> int:
+    """`id` and `whoami`: adb's shell user."""
+    call.out(
+        "shell" if call.argv[0] == "whoami" else "uid=2000(shell) gid=2000(shell) groups=2000(shell),1004(input)"
+    )
+    return 0
+
+
+def uname(call: Call) -> int:
+    """`uname [-a|-r|-m]`."""
+    parts = {"-r": "5.10.0-sim", "-m": "aarch64", "-a": "Linux localhost 5.10.0-sim #1 SMP PREEMPT aarch64 Toybox"}
+    call.out(parts.get(call.words[0] if call.words else "", "Linux"))
+    return 0
+
+
+def ps(call: Call) -> int:
+    """`ps [-A]`: the apps that run."""
+    call.out("USER           PID  PPID     VSZ    RSS WCHAN            ADDR S NAME")
+    for package, pid in call.device.window.pids.items():
+        call.out(f"u0_a{pid % 1000:<9} {pid:>5}   612 1523456  98304 0                   0 S {package}")
+    return 0
+
+
+def pidof(call: Call) -> int:
+    """`pidof PACKAGE`."""
+    pid = call.device.window.pids.get(call.words[0]) if call.words else None
+    if pid is None:
+        return 1
+    call.out(str(pid))
+    return 0
+
+
+def logcat(call: Call) -> int:
+    """`logcat -d [-t N]` and `logcat -c`: what was logged; it never follows."""
+    if "-c" in call.words:
+        call.device.clear_log()
+        return 0
+    if "-d" not in call.words and "-t" not in call.words:
+        call.err("logcat: this phone dumps only: use -d")
+        return 1
+    count = option(call.words, "-t")
+    lines = call.device.log_lines()
+    tags = {word.split(":")[0] for word in operands(call.words, "-t", "-v", "-b", "-T") if ":" in word} - {"*"}
+    silent = "*:S" in call.words or "-s" in call.words
+    call.out("--------- beginning of main")
+    for line in lines[-int(count) :] if count and count.isdecimal() else lines:
+        if not silent or line.tag in tags:
+            call.out(_log_text(line))
+    return 0
+
+
+def _log_text(line: LogLine) -> str:
+    when = datetime.fromtimestamp(line.at_s, ZONE)
+    stamp = f"{when:%m-%d %H:%M:%S}.{when.microsecond // 1000:03d}"
+    return f"{stamp} {line.pid:>5} {line.pid:>5} {line.level} {line.tag}: {line.text}"
+
+
+def reboot(call: Call) -> Running:
+    """`reboot [REASON]`."""
+    yield Reboot(call.words[0] if call.words else "")
+    return 0
+
+
+def succeed(call: Call) -> int:
+    """`true`, `:`, `sync`, `exit` (which the shell itself handles)."""
+    return 0
+
+
+def fail(call: Call) -> int:
+    """`false`."""
+    return 1
+
+
+PROGRAMS: dict[str, Program] = {
+    ":": succeed,
+    "date": date,
+    "echo": echo,
+    "exit": succeed,
+    "false": fail,
+    "id": identity,
+    "logcat": logcat,
+    "pidof": pidof,
+    "ps": ps,
+    "reboot": reboot,
+    "sleep": sleep,
+    "sync": succeed,
+    "true": succeed,
+    "uname": uname,
+    "uptime": uptime,
+    "whoami": identity,
+}
