@@ -1,0 +1,73 @@
+"""Log lines: JSON for machines, a short form on a terminal, both with the ids of what they are about (all steps).
+
+Everything logs through the standard library's ``logging``; the ids travel in ``extra={"run_id": ...}``. Known
+ids come first and in this order, so that lines can be grepped by eye.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+import msgspec
+
+IDS: Final = ("run_id", "node_id", "device_serial", "task_id", "trace_id")
+"""Ids every line carries where they apply."""
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def extras(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what a record carries besides the standard fields, known ids first, empty ones left out."""
+    found = {key: value for key, value in vars(record).items() if key not in _STANDARD and value not in (None, "")}
+    ordered = {key: found.pop(key) for key in IDS if key in found}
+    return ordered | dict(sorted(found.items()))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, program, logger, message, ids, exception."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__()
+        self._program = program
+        self._encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname.lower(),
+            "program": self._program,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **extras(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return self._encode(line).decode()
+
+
+class TerminalFormatter(logging.Formatter):
+    """``12:00:03 [run_id=... node_id=...] Task started``; the level only when it is a warning or worse."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        ids = " ".join(f"{key}={value}" for key, value in extras(record).items())
+        time = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        level = f"{record.levelname} " if record.levelno >= logging.WARNING else ""
+        text = f"{time} {level}[{ids}] {record.getMessage()}" if ids else f"{time} {level}{record.getMessage()}"
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def set_up(program: str, *, level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+    """Send the program's log lines to a stream (stderr).
+
+    ``form``: ``json``, ``terminal``, or ``auto`` = terminal if the stream is one. Called once, by a program's
+    entry point; libraries' loggers speak from WARNING up.
+    """
+    target = stream or sys.stderr
+    human = form == "terminal" or (form == "auto" and target.isatty())
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(TerminalFormatter() if human else JsonFormatter(program))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("doai").setLevel(level.upper())

@@ -1,0 +1,321 @@
+"""Both ends of the link against each other: whatever is lost, doubled or cut, each fact is taken once, in order."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doai.backoff import Backoff
+from doai.changes.outbox import AppendFact, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
+from doai.codec import Kind, decode, pack_header, unpack_header
+from doai.link.incoming import Gap, Greeted, Incoming, Refused, Taken, digest
+from doai.link.outgoing import Actions, Established, OpenSocket, Outgoing, OutgoingState, ReadFacts, SendFrame, Stop
+from doai.messages.link import Hello, HostSample, Record, Records, Role, Welcome
+
+SAMPLE = HostSample(host="h", pid=1, version="0", started_at_ms=0)
+
+
+class File:
+    """An outbox file: what is in it has been committed."""
+
+    def __init__(self) -> None:
+        self.state = OutboxState(
+            incarnation="life-1", epoch=0, store_id="", highest_seq=0, trimmed_seq=0, records=0, held=[], recipes={}
+        )
+        self.facts: dict[int, bytes] = {}
+
+    def apply(self, op: object) -> None:
+        replace = msgspec.structs.replace
+        if isinstance(op, PutEpoch):
+            self.state = replace(self.state, epoch=op.epoch)
+        elif isinstance(op, PutStoreId):
+            self.state = replace(self.state, store_id=op.store_id)
+        elif isinstance(op, TrimFacts):
+            self.facts = {seq: data for seq, data in self.facts.items() if seq > op.seq}
+            self.state = replace(self.state, trimmed_seq=op.seq)
+        elif isinstance(op, AppendFact):
+            self.facts[op.seq] = op.envelope
+            self.state = replace(self.state, highest_seq=op.seq)
+        elif isinstance(op, RenewIncarnation):
+            kept = [self.facts[seq] for seq in sorted(self.facts) if seq > op.keep_after_seq]
+            self.facts = dict(enumerate(kept, 1))
+            self.state = replace(
+                self.state, incarnation=op.incarnation, epoch=0, highest_seq=len(kept), trimmed_seq=0
+            )
+
+    def read(self, after_seq: int, limit: int) -> list[tuple[int, bytes]]:
+        return [(seq, self.facts[seq]) for seq in sorted(self.facts) if seq > after_seq][:limit]
+
+
+class World:
+    """One node, one broker, a network that may lose, double, and cut; a crash keeps only the files."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.now_s = 0.0
+        self.file = File()
+        self.incoming = Incoming("node-1", "main")
+        self.store_id = "store-1"
+        self.taken: list[bytes] = []
+        self.told = 0
+        self.to_broker: deque[SendFrame] = deque()
+        self.to_node: deque[tuple[int, bytes, bytes]] = deque()
+        self.stopped: str | None = None
+        self.start_node()
+
+    def start_node(self) -> None:
+        self.lives = getattr(self, "lives", 0) + 1
+        self.node = Outgoing(
+            name="node-1",
+            instance="main",
+            role=Role.NODE,
+            capabilities=[],
+            outbox=self.file.state,
+            new_incarnation=lambda: f"life-{self.random.getrandbits(32)}",
+            backoff=Backoff(first_s=0.1, longest_s=1.0),
+        )
+
+    def perform(self, actions: Actions) -> None:
+        for op in actions.ops:
+            self.file.apply(op)
+            if isinstance(op, RenewIncarnation):
+                self.node.renewed(self.file.state)
+        for effect in actions.effects:
+            if isinstance(effect, SendFrame):
+                self.to_broker.append(effect)
+            elif isinstance(effect, OpenSocket):
+                self.to_broker.clear()
+                self.to_node.clear()
+                self.perform(self.node.opened(effect.epoch, SAMPLE, self.now_s))
+            elif isinstance(effect, ReadFacts):
+                facts = self.file.read(effect.after_seq, self.random.randint(1, 50))
+                self.perform(self.node.facts_read(effect.epoch, facts))
+            elif isinstance(effect, Stop):
+                self.stopped = effect.reason
+            else:
+                assert isinstance(effect, Established)
+
+    def tell(self, count: int) -> None:
+        ops = []
+        for _ in range(count):
+            self.told += 1
+            data = msgspec.msgpack.encode(f"fact {self.told}" + "." * self.random.randint(0, 300))
+            ops.append(AppendFact(self.node.append(data), data, False))
+        self.perform(Actions([*ops], []))
+        self.perform(Actions([], self.node.pump()))
+
+    def broker_step(self) -> None:
+        frame = self.to_broker.popleft()
+        header = unpack_header(frame.header)
+        if header.kind == Kind.HELLO:
+            hello = decode(frame.body, Hello)
+            greeted = self.incoming.hello(hello, frame.epoch, self.store_id)
+            assert isinstance(greeted, Greeted), greeted
+            welcome = Welcome(
+                store_id=self.store_id, last_seq=greeted.last_seq, capacity=1, heartbeat_s=10, handle=1
+            )
+            self.answer(frame.epoch, Kind.WELCOME, msgspec.msgpack.encode(welcome))
+        elif header.kind == Kind.RECORDS and self.incoming.link == frame.epoch:
+            answer = self.incoming.records(decode(frame.body, Records).records)
+            assert not isinstance(answer, Refused), answer
+            if isinstance(answer, Taken):
+                self.taken += [bytes(record.envelope) for record in answer.records]
+                self.answer(frame.epoch, Kind.ACK, b"")
+            else:
+                self.answer(frame.epoch, Kind.HELLO_REQUIRED, b"")
+
+    def answer(self, epoch: int, kind: Kind, body: bytes) -> None:
+        credit_seq, credit_bytes = self.incoming.credit()
+        ack = self.incoming.last_seq
+        self.to_node.append(
+            (epoch, pack_header(kind, ack=ack, credit_seq=credit_seq, credit_bytes=credit_bytes), body)
+        )
+
+    def node_step(self) -> None:
+        epoch, header_bytes, body = self.to_node.popleft()
+        if not self.node.heard(epoch, self.now_s):
+            return
+        header = unpack_header(header_bytes)
+        if header.kind == Kind.WELCOME:
+            self.perform(self.node.welcome(decode(body, Welcome), header, self.now_s))
+            self.perform(Actions([], self.node.pump()))
+        elif header.kind == Kind.HELLO_REQUIRED:
+            self.perform(self.node.lost(self.now_s, self.random.random()))
+        else:
+            self.perform(self.node.acked(header))
+
+    def tick(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.perform(self.node.tick(self.now_s, self.random.random()))
+
+    def fault(self) -> None:
+        kind = self.random.randrange(6)
+        if kind == 0 and self.to_broker:
+            self.to_broker.popleft()
+        elif kind == 1 and self.to_node:
+            self.to_node.popleft()
+        elif kind == 2 and self.to_broker:
+            self.to_broker.append(self.to_broker[0])
+        elif kind == 3 and self.to_node:
+            self.to_node.append(self.to_node[0])
+        elif kind == 4:
+            self.start_node()
+        elif kind == 5:
+            self.perform(self.node.lost(self.now_s, self.random.random()))
+
+    def settle(self) -> None:
+        for _ in range(5000):
+            if self.to_broker:
+                self.broker_step()
+            elif self.to_node:
+                self.node_step()
+            elif self.node.unacknowledged or self.node.state is not OutgoingState.LIVE:
+                self.tick(1.0)
+            else:
+                return
+        raise AssertionError(f"not settled: {self.node.state}, {self.node.unacknowledged} unacknowledged")
+
+
+@given(st.integers(0, 2**32), st.integers(20, 300), st.floats(0, 0.4))
+def test_each_fact_is_taken_exactly_once_and_in_order(seed: int, steps: int, fault_share: float) -> None:
+    world = World(seed)
+    for _ in range(steps):
+        choice = world.random.random()
+        if choice < fault_share:
+            world.fault()
+        elif choice < 0.5:
+            world.tell(world.random.randint(1, 20))
+        elif choice < 0.7 and world.to_broker:
+            world.broker_step()
+        elif choice < 0.9 and world.to_node:
+            world.node_step()
+        else:
+            world.tick(world.random.random() * 3)
+    world.settle()
+    assert [msgspec.msgpack.decode(data).split(".")[0] for data in world.taken] == [
+        f"fact {n}" for n in range(1, world.told + 1)
+    ]
+    assert world.file.facts == {}
+    assert world.stopped is None
+
+
+def live_world(facts: int) -> World:
+    world = World(1)
+    world.tell(facts)
+    world.settle()
+    return world
+
+
+def test_a_broker_that_lost_its_past_is_told_again() -> None:
+    world = live_world(5)
+    world.store_id = "store-2"
+    world.incoming = Incoming("node-1", "main")
+    world.tell(3)
+    world.perform(world.node.lost(world.now_s, 0.0))
+    world.to_broker.clear()
+    world.settle()
+    assert world.file.state.incarnation != "life-1"
+    assert world.file.state.store_id == "store-2"
+    assert len(world.taken) == 8, "five before the loss, and the three it had not confirmed"
+
+
+def test_an_old_disk_begins_a_new_life_and_drops_what_was_taken() -> None:
+    world = live_world(5)
+    world.file.state = msgspec.structs.replace(world.file.state, highest_seq=2, trimmed_seq=2)
+    world.start_node()
+    world.settle()
+    assert world.file.state.incarnation != "life-1"
+    world.tell(1)
+    world.settle()
+    assert len(world.taken) == 6
+
+
+def hello(epoch: int, incarnation: str = "life-1") -> Hello:
+    return Hello(
+        name="node-1", instance="main", role=Role.NODE, sample=SAMPLE, incarnation=incarnation, epoch=epoch
+    )
+
+
+def record(seq: int, text: str = "x") -> Record:
+    return Record(seq, msgspec.Raw(msgspec.msgpack.encode(text)))
+
+
+def test_a_lower_epoch_and_an_equal_one_elsewhere_are_refused() -> None:
+    incoming = Incoming("node-1", "main")
+    assert isinstance(incoming.hello(hello(3), 1, "s"), Greeted)
+    for epoch in (2, 3):
+        refused = incoming.hello(hello(epoch), 2, "s")
+        assert isinstance(refused, Refused)
+        assert refused.cloned
+    newer = incoming.hello(hello(4), 2, "s")
+    assert isinstance(newer, Greeted)
+    assert newer.displaced == 1
+
+
+def test_a_hello_writes_only_when_its_epoch_rises() -> None:
+    incoming = Incoming("node-1", "main")
+    first = incoming.hello(hello(1), 1, "s")
+    again = incoming.hello(hello(1), 1, "s")
+    assert isinstance(first, Greeted)
+    assert isinstance(again, Greeted)
+    assert len(first.ops) == 1
+    assert again.ops == []
+
+
+def test_a_resend_is_taken_for_one_only_if_it_is_the_same() -> None:
+    incoming = Incoming("node-1", "main")
+    incoming.hello(hello(1), 1, "s")
+    taken = incoming.records([record(1), record(2)])
+    assert isinstance(taken, Taken)
+    assert taken.ops[0].digests == [digest(record(1)), digest(record(2))]
+    assert incoming.records([record(2)]) == Taken(records=[], ops=[])
+    both = incoming.records([record(2), record(3)])
+    assert isinstance(both, Taken)
+    assert [r.seq for r in both.records] == [3]
+    assert incoming.records([record(5)]) == Gap(expected=4, got=5)
+    assert isinstance(incoming.records([record(2, "other")]), Refused)
+
+
+def test_a_resend_older_than_any_digest_kept_is_a_clone() -> None:
+    incoming = Incoming("node-1", "main")
+    incoming.load(
+        msgspec.structs.replace(incoming.row(), incarnation="life-1", epoch=1, last_seq=10), [digest(record(10))]
+    )
+    incoming.hello(hello(2), 1, "s")
+    assert isinstance(incoming.records([record(10)]), Taken)
+    assert isinstance(incoming.records([record(9)]), Refused)
+
+
+def test_facts_beyond_credit_wait_and_one_record_always_fits() -> None:
+    world = World(1)
+    world.tell(3)
+    world.tick(0.0)
+    world.broker_step()
+    epoch, _, body = world.to_node.popleft()
+    no_bytes = unpack_header(pack_header(Kind.WELCOME, credit_seq=2, credit_bytes=1))
+    world.node.heard(epoch, 0.0)
+    world.perform(world.node.welcome(decode(body, Welcome), no_bytes, 0.0))
+    world.perform(Actions([], world.node.pump()))
+    sent = [record for frame in world.to_broker for record in decode(frame.body, Records).records]
+    assert [r.seq for r in sent] == [1], "the byte credit is too small, yet one record goes"
+
+
+def test_a_fenced_peer_stops_for_good() -> None:
+    world = live_world(1)
+    world.perform(world.node.fenced("another process uses a copy of its data"))
+    assert world.stopped == "another process uses a copy of its data"
+    assert world.node.due_s() is None
+    assert world.node.tick(1e9, 0.0) == Actions()
+
+
+def test_silence_gives_the_connection_up() -> None:
+    world = live_world(1)
+    epoch = world.node.epoch
+    world.tick(26.0)
+    assert world.node.state is OutgoingState.CLOSED
+    world.tick(1.0)
+    assert world.node.epoch == epoch + 1
