@@ -127,6 +127,15 @@ class StoreError(DoaiError):
     code = "store_error"
 
 
+class StoreUnavailable(DoaiError):
+    """The store can not be opened or read now, and nothing was changed: the message says why and what to do.
+
+    ``code`` is one of store_locked, store_missing, store_newer, store_foreign, store_slow, store_unreadable.
+    """
+
+    code = "store_unavailable"
+
+
 class StepError(DoaiError):
     """A step or driver call did not succeed; ``failure`` says why, as data."""
 

@@ -16,6 +16,12 @@ SEND_HWM: Final = 1000
 """ZeroMQ's own queue a peer; small, because the durable queue is the outbox or the tables."""
 PEER_QUEUE_MAX: Final = 4096
 """Frames the shell holds for a peer whose socket is full, before the peer counts as stuck."""
+PEER_QUEUE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""The same bound in body bytes: a few stuck peers must not fill the memory with large frames."""
+PEER_REPOLL_S: Final = 0.01
+"""While a peer's socket is full it is tried this often: ZeroMQ may take the news of room in with another call."""
+LINKS_MAX: Final = 4096
+"""Connections a router remembers for sure; of twice as many the longest silent half may be forgotten."""
 
 # --- liveness ---------------------------------------------------------------------------------------------
 HEARTBEAT_S: Final = 10.0
@@ -28,6 +34,12 @@ SILENCE_S: Final = 25.0
 """A peer that hears nothing from the broker for this long connects again; two heartbeats may be lost."""
 ZMTP_HEARTBEAT_MS: Final = 10_000
 HANDSHAKE_MS: Final = 10_000
+RECONNECT_MS: Final = 100
+"""First pause before ZeroMQ itself connects again; it doubles up to the longest."""
+RECONNECT_MAX_MS: Final = 5_000
+"""A broker that comes back is found within this: well before its peers count as offline."""
+GOODBYE_MS: Final = 250
+"""How long closing waits for a goodbye to leave: a stop is never held up for longer."""
 
 # --- stream -----------------------------------------------------------------------------------------------
 CREDIT_RECORDS: Final = 4096
@@ -67,6 +79,14 @@ WORKFLOW_BYTES_MAX: Final = 128 * 1024
 # --- store ------------------------------------------------------------------------------------------------
 COMMIT_ROWS_MAX: Final = 256
 """Store operations gathered into one commit at most: larger batches make p99 worse and gain little."""
+PIPELINE_ROOM: Final = 65_536
+"""Ops and effects that wait for the disk before intake stops: some two seconds of commits, and the largest run."""
+WAL_CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
+"""A write-ahead log of this size is copied into the database at the next idle moment."""
+WAL_BYTES_MAX: Final = 64 * 1024 * 1024
+"""At this size it is copied even while work waits: what is on disk twice stays bounded."""
+READ_MAX_S: Final = 0.25
+"""Longest read transaction: a reader that stays keeps the write-ahead log from being used again."""
 IDEMPOTENCY_KEPT_S: Final = 24 * 3600.0
 EVENTS_PAGE_MAX: Final = 1000
 
@@ -76,8 +96,11 @@ ARTIFACT_BYTES_MAX: Final = 64 * 1024 * 1024
 assert RECORD_BYTES_MAX * 2 <= FRAME_BYTES_MAX, "one record always fits a frame"
 assert HASHES_KEPT >= CREDIT_RECORDS, "every unacknowledged record can be checked against its hash"
 assert CREDIT_BYTES >= RECORD_BYTES_MAX, "one record always fits the credit"
+assert RECONNECT_MAX_MS < LATE_AFTER_S * 1000, "a short absence of the broker is no absence of its peers"
 assert HEARTBEAT_S < LATE_AFTER_S < OFFLINE_AFTER_S < BOT_OFFLINE_AFTER_S
 assert HEARTBEAT_S * 2 < SILENCE_S < OFFLINE_AFTER_S
 assert OFFLINE_AFTER_S < LEASE_S, "a node is shown offline before its leases end"
 assert PARAMS_BYTES_MAX + WORKFLOW_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch fits a frame"
+assert 2 * TARGETS_PER_RUN_MAX < PIPELINE_ROOM, "the largest run (a task and an event a target) fits the pipeline"
+assert WAL_CHECKPOINT_BYTES < WAL_BYTES_MAX
 assert OUTPUTS_BYTES_MAX < RECORD_BYTES_MAX, "a result with its outputs fits a record"

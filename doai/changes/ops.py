@@ -5,6 +5,8 @@ A list of ops is atomic: all of it is on disk, or none.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from doai.changes.rows import (
@@ -25,100 +27,132 @@ from doai.changes.rows import (
 from doai.envelope import Envelope
 from doai.states import Outcome, RunState
 
+DIGEST_BYTES: Final = 8
+"""Bytes of the hash kept of each accepted record."""
 
-class InsertWorkflow(msgspec.Struct, frozen=True):
+
+class StoreOp(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Base of all changes; tagged, so that a batch can cross to a writer in another process."""
+
+
+class InsertWorkflow(StoreOp, frozen=True):
     """A new version; when it is active it becomes the one that a bare name means."""
 
     row: WorkflowRow
 
 
-class InsertRun(msgspec.Struct, frozen=True):
+class InsertRun(StoreOp, frozen=True):
+    """A run that does not exist yet."""
+
     row: RunRow
 
 
-class UpdateRun(msgspec.Struct, frozen=True):
+class UpdateRun(StoreOp, frozen=True):
+    """Writes what changes of a run; the run must exist."""
+
     run_id: str
     state: RunState
     outcome: Outcome | None
     ended_at_ms: int | None
 
 
-class InsertTask(msgspec.Struct, frozen=True):
+class InsertTask(StoreOp, frozen=True):
+    """A task that does not exist yet."""
+
     row: TaskRow
 
 
-class UpdateTask(msgspec.Struct, frozen=True):
+class UpdateTask(StoreOp, frozen=True):
     """Writes the whole status; the task must exist."""
 
     task_id: str
     status: TaskStatusRow
 
 
-class InsertAttempt(msgspec.Struct, frozen=True):
+class InsertAttempt(StoreOp, frozen=True):
+    """An attempt that ended; (task, token) must be new."""
+
     row: AttemptRow
 
 
-class PutDevice(msgspec.Struct, frozen=True):
+class PutDevice(StoreOp, frozen=True):
+    """A device, new or known by its serial; `first_seen_at_ms` of a known one stays."""
+
     row: DeviceRow
 
 
-class PutNode(msgspec.Struct, frozen=True):
+class PutNode(StoreOp, frozen=True):
+    """A node, new or known by its id; `first_seen_at_ms` of a known one stays."""
+
     row: NodeRow
 
 
-class PutSample(msgspec.Struct, frozen=True):
+class PutSample(StoreOp, frozen=True):
+    """The newest heartbeat of a peer, in place of the one before."""
+
     row: SampleRow
 
 
-class AppendEvent(msgspec.Struct, frozen=True):
-    """Adds to the event log; positions are given by the core, contiguous and in commit order."""
+class AppendEvent(StoreOp, frozen=True):
+    """Adds to the event log; positions are given by the core: the last one + 1, from 1 on."""
 
     position: int
     envelope: Envelope
     recorded_at_ms: int
 
 
-class PutStream(msgspec.Struct, frozen=True):
-    """A HELLO: a new incarnation, or a higher epoch of a known one."""
+class PutStream(StoreOp, frozen=True):
+    """A HELLO: a new incarnation, or a higher epoch of a known one.
+
+    Of a known incarnation only the epoch is written: its `last_seq` is moved by `AdvanceStream` alone.
+    """
 
     row: StreamRow
 
 
-class AdvanceStream(msgspec.Struct, frozen=True):
-    """Facts first_seq .. first_seq + len(digests) - 1 were taken."""
+class AdvanceStream(StoreOp, frozen=True):
+    """Facts first_seq .. first_seq + len(digests) - 1 were taken; first_seq must be the stream's last_seq + 1."""
 
     name: str
     instance: str
     incarnation: str
     first_seq: int
     digests: list[bytes]
-    """8 bytes a record; the last limits.HASHES_KEPT of a stream are kept."""
+    """DIGEST_BYTES a record, at least one; the last limits.HASHES_KEPT of a stream are kept."""
 
 
-class InsertArtifact(msgspec.Struct, frozen=True):
+class InsertArtifact(StoreOp, frozen=True):
+    """A stored file; the same path again (an upload that was repeated) takes the place of the row before."""
+
     row: ArtifactRow
 
 
-class PutKey(msgspec.Struct, frozen=True):
+class PutKey(StoreOp, frozen=True):
+    """A key, new or known by its name."""
+
     row: KeyRow
 
 
-class PutToken(msgspec.Struct, frozen=True):
+class PutToken(StoreOp, frozen=True):
+    """An API token, new or known by its name."""
+
     row: TokenRow
 
 
-class RememberCommand(msgspec.Struct, frozen=True):
+class RememberCommand(StoreOp, frozen=True):
+    """A command that succeeded; a key that is remembered again takes the place of its row before."""
+
     row: CommandRow
 
 
-class ForgetCommands(msgspec.Struct, frozen=True):
+class ForgetCommands(StoreOp, frozen=True):
     """Drops remembered commands that expired before this time."""
 
     before_ms: int
 
 
-class ReserveTokens(msgspec.Struct, frozen=True):
-    """Tokens up to this n may be in use: a broker that starts again begins above."""
+class ReserveTokens(StoreOp, frozen=True):
+    """Tokens up to this n may be in use: a broker that starts again begins above. It never goes down."""
 
     n: int
 
@@ -160,15 +194,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     last_position: int
     token_reserved: int
     workflows: list[WorkflowRow]
+    """Every version, by name and version."""
     runs: list[RunRow]
-    """Runs that are not completed."""
+    """Runs that are not completed, by id: oldest first."""
     tasks: list[TaskRow]
     """Tasks that are not terminal, of those runs, by order."""
     ended_counts: dict[str, dict[str, int]]
-    """For each of those runs: ended tasks by state."""
+    """For each of those runs that has any: ended tasks by state (the value of a TaskState)."""
     devices: list[DeviceRow]
     nodes: list[NodeRow]
     streams: list[StreamState]
     keys: list[KeyRow]
     tokens: list[TokenRow]
     commands: list[CommandRow]
+    """Every remembered command, expired ones too until they are forgotten; by creation."""

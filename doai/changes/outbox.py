@@ -40,7 +40,11 @@ class OutboxState(msgspec.Struct, frozen=True, kw_only=True):
     recipes: dict[str, bytes]
 
 
-class AppendFact(msgspec.Struct, frozen=True):
+class OutboxChange(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Base of all changes of a node's file."""
+
+
+class AppendFact(OutboxChange, frozen=True):
     """A fact with its place in the stream."""
 
     seq: int
@@ -50,41 +54,51 @@ class AppendFact(msgspec.Struct, frozen=True):
     """Ends of attempts are kept a while after their ack, for a broker that lost its past."""
 
 
-class TrimFacts(msgspec.Struct, frozen=True):
+class TrimFacts(OutboxChange, frozen=True):
     """Facts up to here are acknowledged."""
 
     seq: int
 
 
-class PutHeld(msgspec.Struct, frozen=True):
+class PutHeld(OutboxChange, frozen=True):
+    """A held task, new or known by (task, token)."""
+
     row: HeldRow
 
 
-class DropHeld(msgspec.Struct, frozen=True):
+class DropHeld(OutboxChange, frozen=True):
+    """The task is no longer held; nothing happens when it was not."""
+
     task_id: str
     token: Token
 
 
-class PutRecipe(msgspec.Struct, frozen=True):
+class PutRecipe(OutboxChange, frozen=True):
+    """A resolved workflow, kept as long as a held task may need it."""
+
     recipe_hash: str
     body: bytes
 
 
-class DropRecipe(msgspec.Struct, frozen=True):
+class DropRecipe(OutboxChange, frozen=True):
+    """No held task needs this recipe; nothing happens when it was not there."""
+
     recipe_hash: str
 
 
-class PutEpoch(msgspec.Struct, frozen=True):
+class PutEpoch(OutboxChange, frozen=True):
     """Written before the HELLO that carries it."""
 
     epoch: int
 
 
-class PutStoreId(msgspec.Struct, frozen=True):
+class PutStoreId(OutboxChange, frozen=True):
+    """The broker store this outbox now speaks to."""
+
     store_id: str
 
 
-class RenewIncarnation(msgspec.Struct, frozen=True):
+class RenewIncarnation(OutboxChange, frozen=True):
     """A rollback was seen: a new stream begins at seq 1 with what is to be told again.
 
     All unacknowledged facts after `keep_after_seq`, and kept results where `with_results`, are numbered anew

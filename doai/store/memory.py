@@ -1,0 +1,276 @@
+"""The broker's store in memory, for the simulator and for tests: same promises, no disk (steps 3, 13).
+
+It keeps uniqueness and atomicity as the real one does; tests/conformance runs one suite over both.
+`MemoryTables` is the disk: it outlives a writer that was killed. A commit that was called has happened;
+who simulates a crash decides whether to call it, and whether its caller ever learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from doai import limits
+from doai.changes.ops import (
+    DIGEST_BYTES,
+    AdvanceStream,
+    AppendEvent,
+    ForgetCommands,
+    InsertArtifact,
+    InsertAttempt,
+    InsertRun,
+    InsertTask,
+    InsertWorkflow,
+    Op,
+    PutDevice,
+    PutKey,
+    PutNode,
+    PutSample,
+    PutStream,
+    PutToken,
+    RememberCommand,
+    ReserveTokens,
+    Snapshot,
+    StreamState,
+    UpdateRun,
+    UpdateTask,
+)
+from doai.changes.rows import (
+    ArtifactRow,
+    AttemptRow,
+    CommandRow,
+    DeviceRow,
+    KeyRow,
+    NodeRow,
+    RunRow,
+    SampleRow,
+    StreamRow,
+    TaskRow,
+    TokenRow,
+    WorkflowRow,
+)
+from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
+from doai.ids import Token
+from doai.states import TERMINAL, RunState
+
+_MISSING: Final = object()
+_KeyT = TypeVar("_KeyT")
+_RowT = TypeVar("_RowT")
+
+
+class MemoryTables:
+    """What is "on disk". Read it freely (a checker does); only a `MemoryWriter` changes it."""
+
+    def __init__(self, store_id: str, generation: int = 1) -> None:
+        self.store_id = store_id
+        self.generation = generation
+        self.meta: dict[str, int] = {"token_reserved": 0}
+        self.workflows: dict[tuple[str, int], WorkflowRow] = {}
+        self.runs: dict[str, RunRow] = {}
+        self.tasks: dict[str, TaskRow] = {}
+        self.attempts: dict[tuple[str, Token], AttemptRow] = {}
+        self.devices: dict[str, DeviceRow] = {}
+        self.nodes: dict[str, NodeRow] = {}
+        self.samples: dict[tuple[str, str], SampleRow] = {}
+        self.events: list[AppendEvent] = []
+        """The event at position p is events[p - 1]."""
+        self.streams: dict[tuple[str, str, str], StreamRow] = {}
+        self.digests: dict[tuple[str, str, str], bytes] = {}
+        self.artifacts: dict[str, ArtifactRow] = {}
+        self.keys: dict[str, KeyRow] = {}
+        self.tokens: dict[str, TokenRow] = {}
+        self.commands: dict[str, CommandRow] = {}
+        self.held_by: MemoryWriter | None = None
+        """The lock: the writer that has these tables open."""
+
+
+class MemoryWriter:
+    """`Writer[Op, Snapshot]` over `MemoryTables`."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        if tables.held_by is not None:
+            raise StoreUnavailable("these tables are open in another writer: close it first", code="store_locked")
+        tables.held_by = self
+        self._tables = tables
+        self._failed = False
+        self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
+
+    log_bytes: int = 0
+
+    def checkpoint(self) -> None:
+        """Nothing to copy."""
+
+    def close(self) -> None:
+        if self._tables.held_by is self:
+            self._tables.held_by = None
+
+    def commit(self, ops: Sequence[Op]) -> None:
+        self._check_open()
+        events_before = len(self._tables.events)
+        self._undo.clear()
+        try:
+            for op in ops:
+                _APPLY[type(op)](self, op)
+        except StoreError:
+            self._failed = True
+            del self._tables.events[events_before:]
+            for table, key, old in reversed(self._undo):
+                if old is _MISSING:
+                    del table[key]
+                else:
+                    table[key] = old
+            raise
+
+    def load(self) -> Snapshot:
+        self._check_open()
+        t = self._tables
+        runs = [row for _, row in sorted(t.runs.items()) if row.state is not RunState.COMPLETED]
+        open_runs = {row.run_id for row in runs}
+        tasks: list[TaskRow] = []
+        ended: dict[str, dict[str, int]] = {}
+        for task in t.tasks.values():
+            if task.run_id not in open_runs:
+                continue
+            if task.status.state in TERMINAL:
+                counts = ended.setdefault(task.run_id, {})
+                counts[task.status.state.value] = counts.get(task.status.state.value, 0) + 1
+            else:
+                tasks.append(task)
+        tasks.sort(key=lambda row: (row.status.order, row.task_id))
+        return Snapshot(
+            store_id=t.store_id,
+            generation=t.generation,
+            last_position=len(t.events),
+            token_reserved=t.meta["token_reserved"],
+            workflows=_sorted_rows(t.workflows),
+            runs=runs,
+            tasks=tasks,
+            ended_counts=ended,
+            devices=_sorted_rows(t.devices),
+            nodes=_sorted_rows(t.nodes),
+            streams=[
+                StreamState(row=row, digests=split_digests(t.digests[k])) for k, row in sorted(t.streams.items())
+            ],
+            keys=_sorted_rows(t.keys),
+            tokens=_sorted_rows(t.tokens),
+            commands=sorted(t.commands.values(), key=lambda row: (row.created_at_ms, row.idempotency_key)),
+        )
+
+    def _check_open(self) -> None:
+        if self._failed:
+            raise LocalProtocolError("a commit of this writer failed: exit and reload")
+        if self._tables.held_by is not self:
+            raise LocalProtocolError("this writer is closed")
+
+    def _put(self, table: dict[_KeyT, _RowT], key: _KeyT, row: _RowT) -> None:
+        self._undo.append((table, key, table.get(key, _MISSING)))
+        table[key] = row
+
+    def _insert(self, table: dict[_KeyT, _RowT], key: _KeyT, row: _RowT) -> None:
+        if key in table:
+            raise StoreError(f"{type(row).__name__} {key} is stored already: the core must not insert it again")
+        self._put(table, key, row)
+
+    def _insert_workflow(self, op: InsertWorkflow) -> None:
+        row = op.row
+        if row.active:
+            for key, other in list(self._tables.workflows.items()):
+                if key[0] == row.name and other.active:
+                    self._put(self._tables.workflows, key, msgspec.structs.replace(other, active=False))
+        self._insert(self._tables.workflows, (row.name, row.version), row)
+
+    def _update_run(self, op: UpdateRun) -> None:
+        old = self._tables.runs.get(op.run_id)
+        if old is None:
+            raise StoreError(f"run {op.run_id} is not stored: the core must not change it")
+        row = msgspec.structs.replace(old, state=op.state, outcome=op.outcome, ended_at_ms=op.ended_at_ms)
+        self._put(self._tables.runs, op.run_id, row)
+
+    def _update_task(self, op: UpdateTask) -> None:
+        old = self._tables.tasks.get(op.task_id)
+        if old is None:
+            raise StoreError(f"task {op.task_id} is not stored: the core must not change it")
+        self._put(self._tables.tasks, op.task_id, msgspec.structs.replace(old, status=op.status))
+
+    def _put_first_seen(self, op: PutDevice | PutNode) -> None:
+        row = op.row
+        table: dict[str, Any] = self._tables.devices if isinstance(row, DeviceRow) else self._tables.nodes
+        key = row.serial if isinstance(row, DeviceRow) else row.node_id
+        if key in table:
+            row = msgspec.structs.replace(row, first_seen_at_ms=table[key].first_seen_at_ms)
+        self._put(table, key, row)
+
+    def _append_event(self, op: AppendEvent) -> None:
+        if op.position != len(self._tables.events) + 1:
+            raise StoreError(f"event at position {op.position}, the next one is {len(self._tables.events) + 1}")
+        self._tables.events.append(op)
+
+    def _put_stream(self, op: PutStream) -> None:
+        row = op.row
+        key = (row.name, row.instance, row.incarnation)
+        old = self._tables.streams.get(key)
+        if old is not None:
+            row = msgspec.structs.replace(old, epoch=row.epoch)
+        else:
+            self._put(self._tables.digests, key, b"")
+        self._put(self._tables.streams, key, row)
+
+    def _advance_stream(self, op: AdvanceStream) -> None:
+        key = (op.name, op.instance, op.incarnation)
+        old = self._tables.streams.get(key)
+        if old is None or old.last_seq != op.first_seq - 1 or not op.digests:
+            raise StoreError(f"stream {'/'.join(key)} can not go on at {op.first_seq}: unknown, or not its next")
+        check_digests(op.digests)
+        last_seq = old.last_seq + len(op.digests)
+        self._put(self._tables.streams, key, msgspec.structs.replace(old, last_seq=last_seq))
+        digests = self._tables.digests[key] + b"".join(op.digests)
+        self._put(self._tables.digests, key, digests[-limits.HASHES_KEPT * DIGEST_BYTES :])
+
+    def _forget_commands(self, op: ForgetCommands) -> None:
+        table = self._tables.commands
+        for key in [key for key, row in table.items() if row.expires_at_ms < op.before_ms]:
+            self._undo.append((table, key, table.pop(key)))
+
+    def _reserve_tokens(self, op: ReserveTokens) -> None:
+        meta = self._tables.meta
+        self._put(meta, "token_reserved", max(op.n, meta["token_reserved"]))
+
+
+def split_digests(joined: bytes) -> list[bytes]:
+    """Return digests that were joined, oldest first."""
+    return [joined[i : i + DIGEST_BYTES] for i in range(0, len(joined), DIGEST_BYTES)]
+
+
+def check_digests(digests: Sequence[bytes]) -> None:
+    """Raise StoreError unless each has DIGEST_BYTES."""
+    for digest in digests:
+        if len(digest) != DIGEST_BYTES:
+            raise StoreError(f"a digest of {len(digest)} bytes, it must have {DIGEST_BYTES}")
+
+
+def _sorted_rows(table: dict[Any, _RowT]) -> list[_RowT]:
+    return [row for _, row in sorted(table.items())]
+
+
+_APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
+    InsertWorkflow: MemoryWriter._insert_workflow,
+    InsertRun: lambda w, op: w._insert(w._tables.runs, op.row.run_id, op.row),
+    UpdateRun: MemoryWriter._update_run,
+    InsertTask: lambda w, op: w._insert(w._tables.tasks, op.row.task_id, op.row),
+    UpdateTask: MemoryWriter._update_task,
+    InsertAttempt: lambda w, op: w._insert(w._tables.attempts, (op.row.task_id, op.row.token), op.row),
+    PutDevice: MemoryWriter._put_first_seen,
+    PutNode: MemoryWriter._put_first_seen,
+    PutSample: lambda w, op: w._put(w._tables.samples, (op.row.name, op.row.instance), op.row),
+    AppendEvent: MemoryWriter._append_event,
+    PutStream: MemoryWriter._put_stream,
+    AdvanceStream: MemoryWriter._advance_stream,
+    InsertArtifact: lambda w, op: w._put(w._tables.artifacts, op.row.path, op.row),
+    PutKey: lambda w, op: w._put(w._tables.keys, op.row.name, op.row),
+    PutToken: lambda w, op: w._put(w._tables.tokens, op.row.name, op.row),
+    RememberCommand: lambda w, op: w._put(w._tables.commands, op.row.idempotency_key, op.row),
+    ForgetCommands: MemoryWriter._forget_commands,
+    ReserveTokens: MemoryWriter._reserve_tokens,
+}
