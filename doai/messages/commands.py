@@ -5,8 +5,6 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-import msgspec
-
 from doai.envelope import Message
 from doai.errors import Fault
 
@@ -201,5 +199,6 @@ class Reply(Message, frozen=True, kw_only=True):
     """event_id of the command's envelope."""
     position: int = 0
     """Reads that follow begin after this place of the event log."""
-    result: msgspec.Raw | None = None
+    result: Any = None
+    """The answer that the catalogue names for the command, as a map."""
     problem: Problem | None = None

@@ -1,0 +1,1 @@
+"""The command line: one module a program in bin/, and `doai` itself (all steps)."""
