@@ -164,7 +164,9 @@ class Connection:
             if self._gone:
                 raise ChannelClosed
             try:
-                await self._stream.send_all(data)
+                # Half a message would be garbage to the peer: a service that is cancelled still ends its message.
+                with trio.CancelScope(shield=True):
+                    await self._stream.send_all(data)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise ChannelClosed from None
 

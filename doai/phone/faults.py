@@ -37,7 +37,7 @@ class Fault(enum.StrEnum):
     SCREEN_OFF = "screen_off"
     """The screen goes off now; touches do nothing until it is woken."""
     REBOOT_MID_TASK = "reboot_mid_task"
-    """The phone reboots when the next command arrives, which runs but is never answered."""
+    """The phone reboots after some bytes of a command's output: nobody can know how far the command got."""
     SAME_SERIAL = "same_serial"
     """`getprop ro.serialno` says `text`, the serial of another phone."""
     MEDIA_STALLS = "media_stalls"
@@ -64,6 +64,7 @@ OUTPUT_FAULTS = (
     Fault.OUTPUT_STOPS,
     Fault.GARBAGE,
     Fault.GARBAGE_OUTPUT,
+    Fault.REBOOT_MID_TASK,
 )
 """Faults that a service's output passes through."""
 

@@ -65,15 +65,12 @@ class Host:
         self.now_s = now_s
         self.reboot = reboot
 
-    def order(self, fault: Fault, service: str) -> FaultOrder | None:
-        """Takes a fault that strikes this service."""
-        return self.device.faults.take(fault, service)
-
 
 class Outlet:
     """The way out of a service: passes bytes to its channel, spoiled as ordered."""
 
-    def __init__(self, channel: Channel, fault: FaultOrder | None) -> None:
+    def __init__(self, host: Host, channel: Channel, fault: FaultOrder | None) -> None:
+        self._host = host
         self._channel = channel
         self._fault = fault
         self._left_bytes = fault.after_bytes if fault is not None else 0
@@ -112,6 +109,8 @@ class Outlet:
             await self._channel.closed.wait()
         elif fault is Fault.RESET_MID_OUTPUT:
             self._channel.connection.reset()
+        elif fault is Fault.REBOOT_MID_TASK:
+            self._host.reboot()
         elif fault is Fault.GARBAGE:
             await self._channel.connection.send_raw(_noise(GARBAGE_BYTES))
             await self._channel.closed.wait()
@@ -129,7 +128,10 @@ async def shell(host: Host, channel: Channel, name: ServiceName, outlet: Outlet)
     if name.has_packets:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when_closed, channel, nursery.cancel_scope)
-            await _PacketShell(host, channel, name, outlet, session).run()
+            try:
+                await _PacketShell(host, channel, name, outlet, session).run()
+            except ChannelClosed:
+                await channel.closed.wait()
             nursery.cancel_scope.cancel()
     else:
         await _PlainShell(host, channel, name, outlet, session).run()
@@ -298,7 +300,7 @@ async def run(
     host: Host, channel: Channel, name: ServiceName, fault: FaultOrder | None, requested: Callable[[str], None]
 ) -> None:
     """Accepts and serves one stream to its end, then closes it. Unknown services are refused by CLSE."""
-    outlet = Outlet(channel, fault)
+    outlet = Outlet(host, channel, fault)
     table: dict[str, Callable[[], Awaitable[None]]] = {
         "shell": lambda: shell(host, channel, name, outlet),
         "exec": lambda: shell(host, channel, name, outlet),
