@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from doai.limits import STEP_TIMEOUT_S, UPLOAD_TIMEOUT_S
+from doai.workflow.duration import DURATION_CHARS_MAX, DURATION_PATTERN
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +27,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 Package = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$", max_length=255)]
 Text = Annotated[str, Meta(max_length=4096)]
-Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$")]
+Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=DURATION_CHARS_MAX)]
 Percent = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]+)?%$")]
 Position = Annotated[int, Meta(ge=0, le=100_000)] | Percent
 
@@ -75,7 +76,7 @@ class Shell(Arguments, frozen=True, kw_only=True):
     """Run a shell command line on the device."""
 
     command: Annotated[str, Meta(min_length=1, max_length=16_384)]
-    exit_codes: list[int] = [0]
+    exit_codes: list[int] = msgspec.field(default_factory=lambda: [0])
     """Exit codes that count as passed."""
 
 

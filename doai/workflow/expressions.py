@@ -1,0 +1,133 @@
+"""What the names of a recipe stand for while a task runs: templates filled, conditions answered (step 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from doai.errors import ErrorClass, Failure, StepError
+from doai.workflow.conditions import ConditionError, MissingNameError, compile_condition
+from doai.workflow.names import SECRET
+from doai.workflow.templates import Reference, TemplateError, fill
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """The values behind the names, at one moment of a task. A new one is made when a step has ended."""
+
+    params: Mapping[str, Any] = {}
+    device: Mapping[str, Any] = {}
+    """serial, model, sdk, node, tags."""
+    run: Mapping[str, Any] = {}
+    """id, workflow (``name@version``)."""
+    task: Mapping[str, Any] = {}
+    """id, attempt."""
+    steps: Mapping[str, Mapping[str, Any]] = {}
+    """Outputs of the steps that passed, by step id; a step that was skipped or failed is not there."""
+    secrets: Mapping[str, str] = {}
+    """Resolved on the node; for arguments only."""
+
+    def with_outputs(self, step_id: str, outputs: Mapping[str, Any]) -> Scope:
+        """Return the scope after a step has passed."""
+        return msgspec.structs.replace(self, steps={**self.steps, step_id: outputs})
+
+
+class _Absent(Exception):
+    """The reference has no value now; ``str(error)`` says why."""
+
+
+def resolve_arguments(arguments: Any, scope: Scope, step_id: str) -> Any:
+    """Return a step's arguments with every reference filled in.
+
+    Raises StepError (class user, code no_value) when a reference has no value now, e.g. because its step was
+    skipped; a secret that the node does not have is `unknown_secret`.
+    """
+    try:
+        return fill(arguments, lambda reference: _value(reference, scope))
+    except _MissingSecret as error:
+        raise _failure("unknown_secret", str(error), step_id) from None
+    except (_Absent, TemplateError) as error:
+        raise _failure(
+            "no_value", f"the arguments of step {step_id} can not be filled in: {error}", step_id
+        ) from None
+
+
+def resolve_outputs(outputs: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    """Return the task's outputs; one that refers to a step that did not run, or failed, is null."""
+    plain = msgspec.structs.replace(scope, secrets={})
+    return {name: _output(value, plain) for name, value in outputs.items()}
+
+
+def _output(value: Any, scope: Scope) -> Any:
+    try:
+        return fill(value, lambda reference: _value(reference, scope))
+    except (_Absent, _MissingSecret, TemplateError):
+        return None
+
+
+def condition_holds(source: str, scope: Scope, step_id: str) -> bool:
+    """Return whether an `if` holds now; raises StepError (class user, code bad_condition) when it can not be said.
+
+    A name that is not there now is asked for with ``has(...)``.
+    """
+    return _holds(source, _names(scope), step_id, "if")
+
+
+def expectation_met(source: str, scope: Scope, step_id: str, outputs: Mapping[str, Any]) -> bool:
+    """Return whether an `expect` holds for the outputs of a step that has just ended; raises like the above.
+
+    The outputs go by their own names, by ``outputs.name`` and by ``steps.id.name``.
+    """
+    names = _names(scope.with_outputs(step_id, outputs))
+    return _holds(source, {**names, "outputs": outputs, **outputs}, step_id, "expect")
+
+
+def _holds(source: str, names: Mapping[str, Any], step_id: str, field: str) -> bool:
+    try:
+        return compile_condition(source).evaluate(names)
+    except MissingNameError as error:
+        reason = f"{error}; ask with has(...) first"
+    except ConditionError as error:
+        reason = str(error)
+    raise _failure("bad_condition", f"{field} of step {step_id} ({source}) can not be answered: {reason}", step_id)
+
+
+def _names(scope: Scope) -> dict[str, Any]:
+    return {
+        "params": scope.params,
+        "steps": scope.steps,
+        "device": scope.device,
+        "run": scope.run,
+        "task": scope.task,
+    }
+
+
+class _MissingSecret(Exception):
+    """The node has no such secret."""
+
+
+def _value(reference: Reference, scope: Scope) -> Any:
+    root, *rest = reference.names
+    if root == SECRET:
+        if rest[0] not in scope.secrets:
+            raise _MissingSecret(f"this node has no secret {rest[0]!r}; add it to the node's secrets")
+        return scope.secrets[rest[0]]
+    here: Any = _names(scope).get(root)
+    for index, name in enumerate(rest):
+        if root == "steps" and index == 0 and name not in scope.steps:
+            raise _Absent(f"{reference} has no value, for step {name} did not pass or was skipped")
+        here = _below(here, name, reference)
+    return here
+
+
+def _below(here: Any, name: str, reference: Reference) -> Any:
+    if isinstance(here, Mapping) and name in here:
+        return here[name]
+    if isinstance(here, list | tuple) and name.isdigit() and int(name) < len(here):
+        return here[int(name)]
+    raise _Absent(f"{reference} has no value, for there is no {name!r} in it")
+
+
+def _failure(code: str, message: str, step_id: str) -> StepError:
+    return StepError(Failure(error_class=ErrorClass.USER, code=code, message=message, step=step_id))

@@ -1,0 +1,123 @@
+"""The names that templates and conditions may use, and what kind of value stands behind each (step 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import inspect
+
+from doai.workflow.language import Parameter, Step
+from doai.workflow.mistakes import did_you_mean
+from doai.workflow.steps import StepType
+
+Kinds = frozenset[str]
+"""What a value may be: string, integer, number, boolean, list, object, null; any = not known before it runs."""
+ANY: Final[Kinds] = frozenset({"any"})
+STRING: Final[Kinds] = frozenset({"string"})
+_INTEGER: Final[Kinds] = frozenset({"integer"})
+_LIST: Final[Kinds] = frozenset({"list"})
+_NOTHING_BELOW: Final = frozenset({"string", "integer", "number", "boolean", "null"})
+
+DEVICE_NAMES: Final[Mapping[str, Kinds]] = {
+    "serial": STRING,
+    "model": STRING,
+    "sdk": _INTEGER,
+    "node": STRING,
+    "tags": _LIST,
+}
+RUN_NAMES: Final[Mapping[str, Kinds]] = {"id": STRING, "workflow": STRING}
+TASK_NAMES: Final[Mapping[str, Kinds]] = {"id": STRING, "attempt": _INTEGER}
+SECRET: Final = "secret"  # noqa: S105 - a word of the language
+
+Symbols = Mapping[str, "Kinds | Symbols"]
+"""Names, and behind each a kind or further names."""
+
+_KIND_OF: Final[Mapping[type, str]] = {
+    inspect.StrType: "string",
+    inspect.IntType: "integer",
+    inspect.FloatType: "number",
+    inspect.BoolType: "boolean",
+    inspect.NoneType: "null",
+    inspect.ListType: "list",
+    inspect.DictType: "object",
+    inspect.StructType: "object",
+    inspect.AnyType: "any",
+}
+
+
+class UnknownNameError(Exception):
+    """A reference leads nowhere; ``str(error)`` says where it ends and what there is instead."""
+
+
+def kinds_of(annotation: Any) -> Kinds:
+    """Return the kinds that a type annotation allows."""
+    return _kinds_of(inspect.type_info(annotation))
+
+
+def _kinds_of(info: inspect.Type) -> Kinds:
+    if isinstance(info, inspect.UnionType):
+        return frozenset().union(*(_kinds_of(part) for part in info.types))
+    if isinstance(info, inspect.Metadata):
+        return _kinds_of(info.type)
+    return frozenset({_KIND_OF.get(type(info), "any")})
+
+
+def parameter_kinds(parameter: Parameter) -> Kinds:
+    """Return the kinds of a parameter's values."""
+    kinds: Kinds = frozenset({parameter.type})
+    return kinds | {"null"} if parameter.nullable else kinds
+
+
+def output_kinds(step_type: StepType) -> dict[str, Kinds]:
+    """Return the kinds of a step type's outputs, by name."""
+    return {item.encode_name: kinds_of(item.type) for item in msgspec.structs.fields(step_type.outputs)}
+
+
+def symbols(
+    params: Mapping[str, Kinds], steps: Sequence[Step], step_types: Mapping[str, StepType]
+) -> dict[str, Kinds | Symbols]:
+    """Return what may be named: the parameters, the outputs of these steps, device, run and task."""
+    outputs: dict[str, Kinds | Symbols] = {}
+    for step in steps:
+        step_type = step_types.get(step.use)
+        # The outputs of an unknown step are not known either; its own mistake is enough.
+        outputs[step.id] = ANY if step_type is None else output_kinds(step_type)
+    return {
+        "params": params,
+        "steps": outputs,
+        "device": DEVICE_NAMES,
+        "run": RUN_NAMES,
+        "task": TASK_NAMES,
+    }
+
+
+def look_up(names: Sequence[str], known: Symbols) -> Kinds:
+    """Return the kinds behind a path of names; raises UnknownNameError. A group of names is an object."""
+    here: Kinds | Symbols = known
+    for index, name in enumerate(names):
+        before = ".".join(names[:index])
+        if isinstance(here, frozenset):
+            if here <= _NOTHING_BELOW:
+                raise UnknownNameError(f"{before} has no fields, so there is no {name!r} in it; stop at {before}")
+            return ANY
+        if name not in here:
+            place = f"in {before}" if before else "to refer to"
+            raise UnknownNameError(f"there is no {name!r} {place}; {did_you_mean(name, here)}")
+        here = here[name]
+    return here if isinstance(here, frozenset) else frozenset({"object"})
+
+
+def accepts(wanted: Kinds, given: Kinds) -> bool:
+    """Whether every kind that may be given is one that is wanted."""
+    if "any" in wanted or "any" in given:
+        return True
+    return all(kind in wanted or (kind == "integer" and "number" in wanted) for kind in given)
+
+
+def kinds_text(kinds: Kinds) -> str:
+    """Return the kinds for a sentence."""
+    words = {"string": "text", "integer": "an integer", "number": "a number", "boolean": "true or false"}
+    words |= {"list": "a list", "object": "fields", "null": "null", "any": "anything"}
+    return " or ".join(words[kind] for kind in sorted(kinds - {"null"})) + (" or null" if "null" in kinds else "")

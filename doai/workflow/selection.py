@@ -1,0 +1,97 @@
+"""Which devices a selector or a recipe's requirements match, and why one does not (step 2)."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from doai.errors import UserError
+from doai.messages.commands import Selector
+from doai.workflow.language import Requires
+from doai.workflow.mistakes import shown
+
+_COMPARISON: Final = re.compile(r"(>=|<=|!=|==|>|<|=)?\s*([0-9]{1,3})")
+_OPERATORS: Final[Mapping[str, Callable[[int, int], bool]]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "!=": operator.ne,
+    "=": operator.eq,
+}
+
+
+class SelectorError(UserError):
+    """A selector can not be understood."""
+
+    code = "bad_selector"
+
+
+class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a device when it is chosen."""
+
+    serial: str
+    node_id: str = ""
+    model: str = ""
+    sdk: int = 0
+    """Android API level; 0 = not known, which satisfies no comparison."""
+    tags: Sequence[str] = ()
+
+
+class SdkCondition(msgspec.Struct, frozen=True):
+    """One comparison with the Android API level."""
+
+    sign: str
+    level: int
+
+    def holds(self, sdk: int) -> bool:
+        return sdk > 0 and _OPERATORS[self.sign](sdk, self.level)
+
+    def __str__(self) -> str:
+        return f"{self.sign}{self.level}"
+
+
+def parse_sdk(text: str) -> tuple[SdkCondition, ...]:
+    """Return the comparisons of ``>=28,<34`` (a bare number means equal); raises SelectorError."""
+    found = []
+    for part in text.split(","):
+        match = _COMPARISON.fullmatch(part.strip())
+        if match is None:
+            raise SelectorError(f"{shown(text)} compares no Android API level; write such as >=28 or >=28,<34")
+        sign = match[1] or "="
+        found.append(SdkCondition("=" if sign == "==" else sign, int(match[2])))
+    return tuple(found)
+
+
+def check_selector(selector: Selector) -> None:
+    """Raise SelectorError when the selector can not be understood; done once, before devices are compared."""
+    if selector.sdk is not None:
+        parse_sdk(selector.sdk)
+
+
+def matches(selector: Selector, facts: DeviceFacts) -> bool:
+    """Whether the device fulfils every condition of the selector; raises SelectorError for a bad comparison."""
+    if selector.nodes and facts.node_id not in selector.nodes:
+        return False
+    return _unmet(selector.sdk, selector.tags, selector.models, facts) is None
+
+
+def unmet_requirement(requires: Requires, facts: DeviceFacts) -> str | None:
+    """Return the first requirement that the device does not fulfil, for a sentence, or None when it is eligible."""
+    return _unmet(requires.sdk, requires.tags, requires.models, facts)
+
+
+def _unmet(sdk: str | None, tags: Iterable[str], models: Sequence[str], facts: DeviceFacts) -> str | None:
+    for tag in tags:
+        if tag not in facts.tags:
+            return f"the tag {tag} is missing"
+    if models and facts.model not in models:
+        return f"model {facts.model or 'unknown'} is none of {', '.join(models)}"
+    for condition in parse_sdk(sdk) if sdk is not None else ():
+        if not condition.holds(facts.sdk):
+            return f"sdk {facts.sdk or 'unknown'} does not satisfy {condition}"
+    return None
