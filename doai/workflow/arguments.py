@@ -48,7 +48,7 @@ def check_arguments(
         if check_references(value, known, inner, mistakes, secret_ok=secret_ok):
             _check_value(value, hints[fields[name].name], known, inner, mistakes, guarded=step.if_ is not None)
     for name, item in fields.items():
-        if item.required and name not in step.with_:
+        if item.required and name not in step.with_ and (step.with_ or not mistakes.within(path)):
             place: Path = (*path, "with") if step.with_ else path
             mistakes.add(place, f"the step {step.use} needs the argument {name!r}; add it under with")
     _check_times(step, timeout_s, path, mistakes)
@@ -149,7 +149,7 @@ def _check_times(step: Step, timeout_s: float, path: Path, mistakes: MistakeList
             except DurationError as error:
                 mistakes.add((*path, "with", name), str(error))
                 continue
-            if seconds > timeout_s:
+            if 0 < timeout_s < seconds:
                 mistakes.add(
                     (*path, "with", name),
                     f"{value} is longer than the step's timeout of {timeout_s:g} s; give the step a longer timeout",

@@ -120,7 +120,13 @@ def matches(pattern: str, text: str) -> bool:
     CEL's expressions (RE2) take linear time whatever the pattern, so that a recipe can not hang who reads it;
     ``$`` is the end of the text and nothing else.
     """
-    return compile_condition(_MATCHES).evaluate({"text": text, "pattern": pattern})
+    try:
+        return compile_condition(_MATCHES).evaluate({"text": text, "pattern": pattern})
+    except ConditionError as error:
+        # The library's last line is the reason, those before point at the place with a ^.
+        lines = [line for line in str(error.__cause__).splitlines() if line.startswith("error: ")]
+        reason = lines[-1].removeprefix("error: ").partition(". ")[0] if lines else str(error)
+        raise ConditionError(reason) from error
 
 
 class _Word(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import Final
 
 from doai.errors import UserError
 
-DURATION_PATTERN: Final = r"^([0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h))+$"
+DURATION_PATTERN: Final = r"^([0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h))+$(?!\n)"
 """One or several numbers, each with its unit; the sum counts."""
 DURATION_CHARS_MAX: Final = 32
 DURATION_S_MAX: Final = 7 * 24 * 3600.0

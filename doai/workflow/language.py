@@ -14,12 +14,12 @@ from msgspec import Meta, field
 from doai.limits import ATTEMPTS, RETRY_FACTOR, STEPS_MAX
 from doai.workflow.duration import DURATION_CHARS_MAX, DURATION_PATTERN
 
-NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-"""Of a workflow: as `doai.ids.is_name`."""
-STEP_ID_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$"
-WORD_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]{0,62}$(?!\n)"
+"""Of a workflow: as `doai.ids.is_name`. In Python ``$`` also matches before a last line break: ``(?!\\n)``."""
+STEP_ID_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$(?!\n)"
+WORD_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$(?!\n)"
 """Of a parameter and of an output: a name that conditions can use as it is."""
-SDK_PATTERN: Final = r"^\s*(>=|<=|!=|==|>|<|=)?\s*[0-9]{1,3}\s*(,\s*(>=|<=|!=|==|>|<|=)?\s*[0-9]{1,3}\s*)*$"
+SDK_PATTERN: Final = r"^\s*(>=|<=|!=|==|>|<|=)?\s*[0-9]{1,3}\s*(,\s*(>=|<=|!=|==|>|<|=)?\s*[0-9]{1,3}\s*)*$(?!\n)"
 EXPRESSION_CHARS_MAX: Final = 1024
 
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=DURATION_CHARS_MAX)]

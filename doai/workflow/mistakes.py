@@ -135,7 +135,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"did you mean {near[0]!r}?"
     if not names:
         return "there is none to choose from"
-    if len(names) <= 20:
+    if len(names) <= 24:
         return "known: " + ", ".join(names)
     return f"there are {len(names)} to choose from"
 

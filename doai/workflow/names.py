@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +29,8 @@ DEVICE_NAMES: Final[Mapping[str, Kinds]] = {
 }
 RUN_NAMES: Final[Mapping[str, Kinds]] = {"id": STRING, "workflow": STRING}
 TASK_NAMES: Final[Mapping[str, Kinds]] = {"id": STRING, "attempt": _INTEGER}
+_LATER: Final[Kinds] = frozenset({"later"})
+"""Stands for a step that may not have ended when it is asked for."""
 SECRET: Final = "secret"  # noqa: S105 - a word of the language
 
 Symbols = Mapping[str, "Kinds | Symbols"]
@@ -76,10 +78,16 @@ def output_kinds(step_type: StepType) -> dict[str, Kinds]:
 
 
 def symbols(
-    params: Mapping[str, Kinds], steps: Sequence[Step], step_types: Mapping[str, StepType]
+    params: Mapping[str, Kinds],
+    steps: Sequence[Step],
+    step_types: Mapping[str, StepType],
+    later: Iterable[str] = (),
 ) -> dict[str, Kinds | Symbols]:
-    """Return what may be named: the parameters, the outputs of these steps, device, run and task."""
-    outputs: dict[str, Kinds | Symbols] = {}
+    """Return what may be named: the parameters, the outputs of these steps, device, run and task.
+
+    ``later`` are the ids of steps that exist and may not have ended: to name one is another mistake.
+    """
+    outputs: dict[str, Kinds | Symbols] = dict.fromkeys(later, _LATER)
     for step in steps:
         step_type = step_types.get(step.use)
         # The outputs of an unknown step are not known either; its own mistake is enough.
@@ -106,6 +114,10 @@ def look_up(names: Sequence[str], known: Symbols) -> Kinds:
             place = f"in {before}" if before else "to refer to"
             raise UnknownNameError(f"there is no {name!r} {place}; {did_you_mean(name, here)}")
         here = here[name]
+        if here is _LATER:
+            raise UnknownNameError(
+                f"the step {name!r} may not have ended when this is asked; wait for it with needs"
+            )
     return here if isinstance(here, frozenset) else frozenset({"object"})
 
 

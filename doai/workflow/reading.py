@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 import msgspec
 
 from doai.workflow.duration import DURATION_PATTERN, DurationError, parse_duration
+from doai.workflow.language import NAME_PATTERN, SDK_PATTERN, STEP_ID_PATTERN, WORD_PATTERN
 from doai.workflow.mistakes import MistakeList, Path, did_you_mean, shown
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -32,6 +33,13 @@ _OTHER_WORDS: Final = {
 """Words that other tools use for the same thing."""
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$(.*)`$")
 _INDEX: Final = re.compile(r"\[(\d+)\]|\.([^.\[\]]+)|\[\.\.\.\]")
+_FORMS: Final = {
+    NAME_PATTERN: "write 1 to 63 of a-z 0-9 . _ - and begin with a letter or digit",
+    STEP_ID_PATTERN: "write 1 to 63 letters, digits, _ and - and begin with a letter",
+    WORD_PATTERN: "write 1 to 63 letters, digits and _ and do not begin with a digit",
+    SDK_PATTERN: "write a comparison such as >=28 or >=28,<34",
+    DURATION_PATTERN: "write a number and ms, s, m or h, such as 90s or 1h30m",
+}
 _KINDS: Final = {
     "str": "text (put quotes around it)",
     "int": "an integer",
@@ -162,7 +170,7 @@ def explain(error: msgspec.ValidationError, value: Any, annotation: Any = None) 
             inner.append(_first_unfit(value, inner) if in_each else int(index) if index else key)
     given = shown(_at(value, inner))
     if _wants_duration(annotation) and not inner:
-        return (), f"{given} is no duration; write a number and ms, s, m or h, such as 90s or 1h30m"
+        return (), f"{given} is no duration; {_FORMS[DURATION_PATTERN]}"
     choices = _literal_choices(annotation)
     if choices and ("Invalid enum value" in text or "Expected `str`" in text):
         hint = did_you_mean(str(_at(value, inner)), choices)
@@ -175,7 +183,8 @@ def _sentence(text: str, given: str) -> str:
         wanted = " or ".join(dict.fromkeys(_KINDS.get(name.strip(), name.strip()) for name in match[1].split("|")))
         return f"here must be {wanted}, not {given}"
     if match := re.search(r"matching regex '(.*)'", text):
-        return f"{given} does not have the form {match[1]}; correct it"
+        pattern = match[1].replace("\\\\", "\\")
+        return f"{given} does not have the right form; {_FORMS.get(pattern, f'it must match {pattern}')}"
     if match := re.search(r"Expected `(?:int|float)` (>=|<=|<|>) ([-0-9.e+]+)", text):
         return f"{given} is outside of the bounds; it must be {match[1]} {match[2]}"
     if match := re.search(r"of length (>=|<=) (\d+)", text):

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
+from doai.artifact_path import is_content_id
 from doai.backoff import Backoff
 from doai.errors import ErrorClass, StepError
 from doai.limits import ATTEMPTS, RATE_LIMIT_DELAY_S
 from doai.workflow.arguments import arguments_of
-from doai.workflow.conditions import matches
 from doai.workflow.defaults import STEP_RETRY_ON, TASK_RETRY_ON, step_timeout
 from doai.workflow.duration import parse_duration
 from doai.workflow.expressions import Scope, resolve_arguments
@@ -25,7 +25,6 @@ from doai.workflow.templates import TemplateError, fill, references
 
 ATTEMPTS_MAX: Final = 10
 """As `retry.attempts` of the language allows."""
-_PATH_PART: Final = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$"
 
 
 class RetryRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +139,7 @@ def content_id_of(workflow: Workflow, params: Mapping[str, Any]) -> str:
         text = filled if isinstance(filled, str) else "" if filled is None else str(filled)
     except TemplateError as error:
         mistakes.add(("content_id",), str(error))
-    if not len(mistakes) and not matches(_PATH_PART, text):
+    if not len(mistakes) and not is_content_id(text):
         message = f"{shown(text)} can not be part of a path; use 1 to 128 letters, digits, - _ and . (not first)"
         mistakes.add(("content_id",), message)
     mistakes.raise_if_any(ParameterError, f"the parameters do not fit workflow {workflow.name}")

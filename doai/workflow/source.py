@@ -53,7 +53,7 @@ def read_source(text: str) -> SourceText:
         mark = error.problem_mark or error.context_mark
         raise _error(mark, (), _yaml_sentence(error)) from None
     except yaml.reader.ReaderError as error:
-        message = f"the character U+{ord(str(error.character)):04X} is not allowed; remove it"
+        message = f"the character U+{ord(text[error.position]):04X} is not allowed; remove it"
         raise WorkflowError(_SUBJECT, [_mistake(_position_of(text, error.position), (), message)]) from None
     except (ValueError, OverflowError):
         raise _error(None, (), "a \\U escape names no character; write the character itself") from None
@@ -214,7 +214,7 @@ def _yaml_sentence(error: yaml.MarkedYAMLError) -> str:
     if "'\\t'" in problem:
         return "a tab stands where YAML wants spaces; indent with spaces"
     if "mapping values are not allowed" in problem:
-        return "a colon stands where none can be; put quotes around text that contains ': '"
+        return "a colon stands where none can be; check the indentation, and put quotes around text with ': '"
     if "undefined alias" in problem:
         return f"{problem}; put quotes around text that begins with *"
     if "cannot start any token" in problem:

@@ -25,10 +25,10 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     """Base of what a step tells later steps and the run."""
 
 
-Package = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$", max_length=255)]
+Package = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$(?!\n)", max_length=255)]
 Text = Annotated[str, Meta(max_length=4096)]
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=DURATION_CHARS_MAX)]
-Percent = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]+)?%$")]
+Percent = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]+)?%$(?!\n)")]
 Position = Annotated[int, Meta(ge=0, le=100_000)] | Percent
 
 
@@ -109,7 +109,7 @@ class Stop(Arguments, frozen=True, kw_only=True):
 class OpenUrl(Arguments, frozen=True, kw_only=True):
     """Open an address in the app that handles it."""
 
-    url: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*:[^\s]+$", max_length=2048)]
+    url: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*:[^\s]+$(?!\n)", max_length=2048)]
     package: Package | None = None
 
 
@@ -138,7 +138,7 @@ class TypeText(Arguments, frozen=True, kw_only=True):
 class Key(Arguments, frozen=True, kw_only=True):
     """Press a key by its Android name without KEYCODE_, or by number."""
 
-    key: Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$", max_length=64)] | Annotated[int, Meta(ge=0, le=400)]
+    key: Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$(?!\n)", max_length=64)] | Annotated[int, Meta(ge=0, le=400)]
     times: Annotated[int, Meta(ge=1, le=100)] = 1
 
 
@@ -163,7 +163,7 @@ class AssertVisible(Target, frozen=True, kw_only=True):
 class Capture(Arguments, frozen=True, kw_only=True):
     """Take a picture of the screen."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")] | None = None
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)")] | None = None
 
 
 class CaptureOutputs(Outputs, frozen=True, kw_only=True):

@@ -116,8 +116,10 @@ class _Validation:
                 if name not in names:
                     message = f"there is no step {shown(name)} to wait for; {did_you_mean(name, names)}"
                     self._mistakes.add(("steps", index, "needs", at), message)
+        first = {step.id: step for step in reversed(steps)}
         try:
-            return build_graph(steps)
+            # Of two steps with one id the first counts: that there are two has been said.
+            return build_graph([step for step in steps if first[step.id] is step])
         except CycleError as error:
             at = next(index for index, step in enumerate(steps) if step.id == error.steps[0])
             waits = " waits for ".join(error.steps)
@@ -138,7 +140,7 @@ class _Validation:
     def _step(self, step: Step, before: Sequence[Step], path: Path) -> None:
         self._time(step.timeout, (*path, "timeout"))
         self._retry(step.retry, (*path, "retry"))
-        known = symbols(self._params, before, self._step_types)
+        known = symbols(self._params, before, self._step_types, (other.id for _, other in self._all_steps()))
         step_type = self._step_types.get(step.use)
         if step_type is None:
             if not self._mistakes.within((*path, "use")) and step.use:
