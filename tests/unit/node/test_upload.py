@@ -385,7 +385,7 @@ async def test_a_file_that_can_not_be_read_now_is_tried_again(tmp_path: Path, ad
     file, aside = node.spool.file_of(entry), tmp_path / "aside"
     file.replace(aside)
     loop = file.with_name("loop")
-    loop.symlink_to(loop)
+    loop.symlink_to(file)
     loop.replace(file)  # opening it is an OSError other than "not found"
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
