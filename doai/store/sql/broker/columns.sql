@@ -1,0 +1,37 @@
+-- Columns of each row in the order of doai/store/columns.py; other files name them in {braces}.
+
+-- name: workflow_columns
+name, version, content_hash, body, created_at_ms, created_by, active
+
+-- name: run_columns
+run_id, workflow, version, recipe_hash, params_body, targets_body, step_timeouts_body, queue, priority,
+attempts_max, tasks, created_at_ms, actor, interface, trace_id, state, outcome, ended_at_ms
+
+-- name: task_columns
+task_id, run_id, target_kind, selector_body, queue, priority, created_at_ms, expires_at_ms, timeout_s, state,
+fifo_order, device_serial, attempt, token_generation, token_n, node_id, not_before_ms, dispatched_at_ms,
+started_at_ms, ended_at_ms, failure, outputs_body, reason
+
+-- name: attempt_columns
+task_id, token_generation, token_n, attempt, node_id, device_serial, dispatched_at_ms, started_at_ms,
+ended_at_ms, outcome, failure
+
+-- name: device_columns
+serial, node_id, state, reason, driver, connection, model, manufacturer, sdk, android, screen_width,
+screen_height, tags, first_seen_at_ms, changed_at_ms
+
+-- name: node_columns
+node_id, host, version, slots, capabilities, started_at_ms, first_seen_at_ms, connected_at_ms, state,
+state_reason, changed_at_ms
+
+-- name: artifact_columns
+path, sha256, size_bytes, media_type, node_id, device_serial, run_id, task_id, step_id, stored_at_ms
+
+-- name: key_columns
+name, role, public_key, secret_sha256, created_at_ms, created_by, revoked_at_ms
+
+-- name: token_columns
+name, token_sha256, role, created_at_ms, created_by, revoked_at_ms
+
+-- name: command_columns
+idempotency_key, payload_sha256, reply_body, created_at_ms, expires_at_ms

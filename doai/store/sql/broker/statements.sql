@@ -1,0 +1,126 @@
+-- What the writer of the broker's store executes. {braces} name another block of this file.
+
+-- name: insert_meta
+INSERT INTO meta (one, store_id, generation, token_reserved, created_at_ms) VALUES (1, ?, 1, 0, ?)
+
+-- name: reserve_tokens
+UPDATE meta SET token_reserved = max(token_reserved, ?)
+
+-- name: deactivate_workflow
+UPDATE workflows SET active = 0 WHERE name = ? AND active = 1
+
+-- name: insert_workflow
+INSERT INTO workflows ({workflow_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_run
+INSERT INTO runs ({run_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: update_run
+UPDATE runs SET state = ?, outcome = ?, ended_at_ms = ? WHERE run_id = ?
+
+-- name: insert_task
+INSERT INTO tasks ({task_columns})
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: update_task
+UPDATE tasks SET state = ?, fifo_order = ?, device_serial = ?, attempt = ?, token_generation = ?, token_n = ?,
+    node_id = ?, not_before_ms = ?, dispatched_at_ms = ?, started_at_ms = ?, ended_at_ms = ?, failure = ?,
+    outputs_body = ?, reason = ?
+WHERE task_id = ?
+
+-- name: insert_attempt
+INSERT INTO attempts ({attempt_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: append_event
+INSERT INTO events (position, subject, type, recorded_at_ms, envelope) VALUES (?, ?, ?, ?, ?)
+
+-- name: put_device
+INSERT INTO devices ({device_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (serial) DO UPDATE SET node_id = excluded.node_id, state = excluded.state, reason = excluded.reason,
+    driver = excluded.driver, connection = excluded.connection, model = excluded.model,
+    manufacturer = excluded.manufacturer, sdk = excluded.sdk, android = excluded.android,
+    screen_width = excluded.screen_width, screen_height = excluded.screen_height, tags = excluded.tags,
+    changed_at_ms = excluded.changed_at_ms
+
+-- name: put_node
+INSERT INTO nodes ({node_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (node_id) DO UPDATE SET host = excluded.host, version = excluded.version, slots = excluded.slots,
+    capabilities = excluded.capabilities, started_at_ms = excluded.started_at_ms,
+    connected_at_ms = excluded.connected_at_ms, state = excluded.state, state_reason = excluded.state_reason,
+    changed_at_ms = excluded.changed_at_ms
+
+-- name: put_sample
+INSERT INTO samples (name, instance, received_at_ms, body) VALUES (?, ?, ?, ?)
+ON CONFLICT (name, instance) DO UPDATE SET received_at_ms = excluded.received_at_ms, body = excluded.body
+
+-- name: put_stream
+INSERT INTO streams (name, instance, incarnation, epoch, last_seq) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (name, instance, incarnation) DO UPDATE SET epoch = excluded.epoch
+
+-- name: advance_stream
+UPDATE streams SET last_seq = ? WHERE name = ? AND instance = ? AND incarnation = ? AND last_seq = ?
+
+-- name: insert_digests
+INSERT INTO stream_digests (name, instance, incarnation, last_seq, digests) VALUES (?, ?, ?, ?, ?)
+
+-- name: trim_digests
+DELETE FROM stream_digests WHERE name = ? AND instance = ? AND incarnation = ? AND last_seq <= ?
+
+-- name: insert_artifact
+INSERT OR REPLACE INTO artifacts ({artifact_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_key
+INSERT OR REPLACE INTO keys ({key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_token
+INSERT OR REPLACE INTO tokens ({token_columns}) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: remember_command
+INSERT OR REPLACE INTO commands ({command_columns}) VALUES (?, ?, ?, ?, ?)
+
+-- name: forget_commands
+DELETE FROM commands WHERE expires_at_ms < ?
+
+-- name: load_meta
+SELECT store_id, generation, token_reserved FROM meta
+
+-- name: load_last_position
+SELECT coalesce(max(position), 0) FROM events
+
+-- name: load_workflows
+SELECT {workflow_columns} FROM workflows ORDER BY name, version
+
+-- name: load_runs
+SELECT {run_columns} FROM runs WHERE state IN ('active', 'cancelling') ORDER BY run_id
+
+-- name: load_tasks
+SELECT {task_columns} FROM tasks
+WHERE state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling')
+    AND run_id IN (SELECT run_id FROM runs WHERE state IN ('active', 'cancelling'))
+ORDER BY fifo_order, task_id
+
+-- name: load_ended_counts
+SELECT t.run_id, t.state, count(*) FROM runs r JOIN tasks t ON t.run_id = r.run_id
+WHERE r.state IN ('active', 'cancelling') AND t.state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown')
+GROUP BY t.run_id, t.state
+
+-- name: load_devices
+SELECT {device_columns} FROM devices ORDER BY serial
+
+-- name: load_nodes
+SELECT {node_columns} FROM nodes ORDER BY node_id
+
+-- name: load_streams
+SELECT name, instance, incarnation, epoch, last_seq FROM streams ORDER BY name, instance, incarnation
+
+-- name: load_digests
+SELECT digests FROM stream_digests WHERE name = ? AND instance = ? AND incarnation = ? ORDER BY last_seq
+
+-- name: load_keys
+SELECT {key_columns} FROM keys ORDER BY name
+
+-- name: load_tokens
+SELECT {token_columns} FROM tokens ORDER BY name
+
+-- name: load_commands
+SELECT {command_columns} FROM commands ORDER BY created_at_ms, idempotency_key

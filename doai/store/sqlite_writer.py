@@ -1,0 +1,249 @@
+"""The broker's store on disk: the only writer of its SQLite file (steps 3 and 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from doai import limits
+from doai.changes.ops import (
+    DIGEST_BYTES,
+    AdvanceStream,
+    AppendEvent,
+    ForgetCommands,
+    InsertArtifact,
+    InsertAttempt,
+    InsertRun,
+    InsertTask,
+    InsertWorkflow,
+    Op,
+    PutDevice,
+    PutKey,
+    PutNode,
+    PutSample,
+    PutStream,
+    PutToken,
+    RememberCommand,
+    ReserveTokens,
+    Snapshot,
+    StreamState,
+    UpdateRun,
+    UpdateTask,
+)
+from doai.changes.rows import StreamRow
+from doai.codec import encode
+from doai.errors import StoreError
+from doai.store import columns
+from doai.store.columns import Columns
+from doai.store.database import BROKER, Database
+from doai.store.memory import check_digests, split_digests
+from doai.store.sql_files import load_statements
+
+
+def open_writer(path: Path, *, new_store_id: str, now_ms: int, vfs: str | None = None) -> SqliteWriter:
+    """Open the store, or create it as ``new_store_id``, generation 1.
+
+    ``vfs`` names a registered SQLite VFS, e.g. one that simulates power cuts. Raises StoreUnavailable when
+    another process has it open, or it is newer than this code or no store at all; StoreError when the disk fails.
+    """
+    database = Database(path, BROKER, vfs=vfs)
+    try:
+        return SqliteWriter(database, new_store_id=new_store_id, now_ms=now_ms)
+    except BaseException:
+        database.close()
+        raise
+
+
+class SqliteWriter:
+    """`Writer[Op, Snapshot]` over an SQLite file; see doai.store.base for the promises."""
+
+    def __init__(self, database: Database, *, new_store_id: str, now_ms: int) -> None:
+        self._database = database
+        self._sql = load_statements(BROKER.folder, "columns", "statements")
+        if not database.query(self._sql["load_meta"]):
+            insert = self._sql["insert_meta"]
+            database.transact(lambda connection: _execute(connection, insert, (new_store_id, now_ms)))
+        self._last_position = self._load_last_position()
+
+    @property
+    def log_bytes(self) -> int:
+        return self._database.log_bytes
+
+    def checkpoint(self) -> None:
+        self._database.checkpoint()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def commit(self, ops: Sequence[Op]) -> None:
+        self._database.transact(lambda connection: self._apply(connection, ops))
+
+    def load(self) -> Snapshot:
+        query, sql = self._database.query, self._sql
+        [(store_id, generation, token_reserved)] = query(sql["load_meta"])
+        ended: dict[str, dict[str, int]] = {}
+        for run_id, state, count in query(sql["load_ended_counts"]):
+            ended.setdefault(str(run_id), {})[str(state)] = int(count or 0)
+        return Snapshot(
+            store_id=str(store_id),
+            generation=int(generation or 0),
+            last_position=self._load_last_position(),
+            token_reserved=int(token_reserved or 0),
+            workflows=[columns.workflow_row(c) for c in query(sql["load_workflows"])],
+            runs=[columns.run_row(c) for c in query(sql["load_runs"])],
+            tasks=[columns.task_row(c) for c in query(sql["load_tasks"])],
+            ended_counts=ended,
+            devices=[columns.device_row(c) for c in query(sql["load_devices"])],
+            nodes=[columns.node_row(c) for c in query(sql["load_nodes"])],
+            streams=self._load_streams(),
+            keys=[columns.key_row(c) for c in query(sql["load_keys"])],
+            tokens=[columns.token_row(c) for c in query(sql["load_tokens"])],
+            commands=[columns.command_row(c) for c in query(sql["load_commands"])],
+        )
+
+    def _load_last_position(self) -> int:
+        return int(self._database.query(self._sql["load_last_position"])[0][0] or 0)
+
+    def _load_streams(self) -> list[StreamState]:
+        states: list[StreamState] = []
+        for name, instance, incarnation, epoch, last_seq in self._database.query(self._sql["load_streams"]):
+            rows = self._database.query(self._sql["load_digests"], (name, instance, incarnation))
+            joined = b"".join(bytes(row[0]) for row in rows if isinstance(row[0], bytes))
+            row = StreamRow(
+                name=str(name),
+                instance=str(instance),
+                incarnation=str(incarnation),
+                epoch=int(epoch or 0),
+                last_seq=int(last_seq or 0),
+            )
+            digests = split_digests(joined[-limits.HASHES_KEPT * DIGEST_BYTES :])
+            states.append(StreamState(row=row, digests=digests))
+        return states
+
+    def _apply(self, connection: apsw.Connection, ops: Sequence[Op]) -> None:
+        # One executemany a run of equal ops. Ops on different tables do not see each other, so those of one
+        # table are gathered first: decisions mix events and rows, and single statements cost a third more.
+        by_table: dict[str, list[Op]] = {}
+        for op in ops:
+            by_table.setdefault(_TABLES[type(op)], []).append(op)
+        for table_ops in by_table.values():
+            start = 0
+            for end in range(1, len(table_ops) + 1):
+                kind = type(table_ops[start])
+                if end == len(table_ops) or type(table_ops[end]) is not kind:
+                    _APPLY[kind](self, connection, table_ops[start:end])
+                    start = end
+
+    def _insert_workflows(self, connection: apsw.Connection, ops: list[InsertWorkflow]) -> None:
+        for op in ops:
+            if op.row.active:
+                _execute(connection, self._sql["deactivate_workflow"], (op.row.name,))
+            _execute(connection, self._sql["insert_workflow"], columns.workflow_columns(op.row))
+
+    def _update_runs(self, connection: apsw.Connection, ops: list[UpdateRun]) -> None:
+        rows = [(op.state.value, op.outcome.value if op.outcome else None, op.ended_at_ms, op.run_id) for op in ops]
+        self._change_known(connection, "update_run", rows, "a run")
+
+    def _update_tasks(self, connection: apsw.Connection, ops: list[UpdateTask]) -> None:
+        rows = [(*columns.task_status_columns(op.status), op.task_id) for op in ops]
+        self._change_known(connection, "update_task", rows, "a task")
+
+    def _append_events(self, connection: apsw.Connection, ops: list[AppendEvent]) -> None:
+        rows: list[Columns] = []
+        position = self._last_position
+        for op in ops:
+            position += 1
+            if op.position != position:
+                raise StoreError(f"event at position {op.position}, the next one is {position}")
+            envelope = op.envelope
+            rows.append((position, envelope.subject, envelope.type, op.recorded_at_ms, encode(envelope)))
+        connection.executemany(self._sql["append_event"], rows)
+        self._last_position = position
+
+    def _put_streams(self, connection: apsw.Connection, ops: list[PutStream]) -> None:
+        rows = [(op.row.name, op.row.instance, op.row.incarnation, op.row.epoch, op.row.last_seq) for op in ops]
+        connection.executemany(self._sql["put_stream"], rows)
+
+    def _advance_streams(self, connection: apsw.Connection, ops: list[AdvanceStream]) -> None:
+        for op in ops:
+            key = (op.name, op.instance, op.incarnation)
+            check_digests(op.digests)
+            last_seq = op.first_seq + len(op.digests) - 1
+            _execute(connection, self._sql["advance_stream"], (last_seq, *key, op.first_seq - 1))
+            if connection.changes() != 1 or not op.digests:
+                raise StoreError(
+                    f"stream {'/'.join(key)} can not go on at {op.first_seq}: unknown, or not its next"
+                )
+            _execute(connection, self._sql["insert_digests"], (*key, last_seq, b"".join(op.digests)))
+            if last_seq > limits.HASHES_KEPT:
+                _execute(connection, self._sql["trim_digests"], (*key, last_seq - limits.HASHES_KEPT))
+
+    def _change_known(self, connection: apsw.Connection, name: str, rows: list[Columns], what: str) -> None:
+        before = connection.total_changes()
+        connection.executemany(self._sql[name], rows)
+        missing = len(rows) - (connection.total_changes() - before)
+        if missing:
+            known = ", ".join(str(row[-1]) for row in rows[:3])
+            raise StoreError(f"{what} to be changed is not stored ({missing} of {len(rows)}, e.g. of {known})")
+
+
+def _execute(connection: apsw.Connection, sql: str, bindings: Columns) -> None:
+    connection.execute(sql, bindings)
+
+
+_Apply = Callable[[SqliteWriter, apsw.Connection, list[Any]], None]
+
+
+def _each(name: str, bind: Callable[[Any], Columns]) -> _Apply:
+    """Apply ops with one statement each."""
+
+    def apply(writer: SqliteWriter, connection: apsw.Connection, ops: list[Any]) -> None:
+        connection.executemany(writer._sql[name], [bind(op) for op in ops])
+
+    return apply
+
+
+_APPLY: Final[dict[type, _Apply]] = {
+    InsertWorkflow: SqliteWriter._insert_workflows,
+    InsertRun: _each("insert_run", lambda op: columns.run_columns(op.row)),
+    UpdateRun: SqliteWriter._update_runs,
+    InsertTask: _each("insert_task", lambda op: columns.task_columns(op.row)),
+    UpdateTask: SqliteWriter._update_tasks,
+    InsertAttempt: _each("insert_attempt", lambda op: columns.attempt_columns(op.row)),
+    PutDevice: _each("put_device", lambda op: columns.device_columns(op.row)),
+    PutNode: _each("put_node", lambda op: columns.node_columns(op.row)),
+    PutSample: _each("put_sample", lambda op: (op.row.name, op.row.instance, op.row.received_at_ms, op.row.body)),
+    AppendEvent: SqliteWriter._append_events,
+    PutStream: SqliteWriter._put_streams,
+    AdvanceStream: SqliteWriter._advance_streams,
+    InsertArtifact: _each("insert_artifact", lambda op: columns.artifact_columns(op.row)),
+    PutKey: _each("put_key", lambda op: columns.key_columns(op.row)),
+    PutToken: _each("put_token", lambda op: columns.token_columns(op.row)),
+    RememberCommand: _each("remember_command", lambda op: columns.command_columns(op.row)),
+    ForgetCommands: _each("forget_commands", lambda op: (op.before_ms,)),
+    ReserveTokens: _each("reserve_tokens", lambda op: (op.n,)),
+}
+
+_TABLES: Final[dict[type, str]] = {
+    InsertWorkflow: "workflows",
+    InsertRun: "runs",
+    UpdateRun: "runs",
+    InsertTask: "tasks",
+    UpdateTask: "tasks",
+    InsertAttempt: "attempts",
+    PutDevice: "devices",
+    PutNode: "nodes",
+    PutSample: "samples",
+    AppendEvent: "events",
+    PutStream: "streams",
+    AdvanceStream: "streams",
+    InsertArtifact: "artifacts",
+    PutKey: "keys",
+    PutToken: "tokens",
+    RememberCommand: "commands",
+    ForgetCommands: "commands",
+    ReserveTokens: "meta",
+}

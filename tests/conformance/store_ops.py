@@ -1,0 +1,272 @@
+"""Op lists made by hypothesis: mostly legal, sometimes not, so that both twins have something to refuse."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from doai.changes import ops, outbox, rows
+from doai.codec import raw
+from doai.envelope import Envelope
+from doai.errors import ErrorClass, Failure
+from doai.ids import Token
+from doai.messages.commands import TargetKind
+from doai.messages.work import HoldingState
+from doai.states import DeviceState, Outcome, RunState, TaskState
+
+NAMES = st.sampled_from(["a", "b", "c"])
+TIMES = st.integers(0, 9)
+MAYBE_TIME = st.none() | TIMES
+BODIES = st.sampled_from([b"", b"{}", b"\x00\xff"])
+TEXTS = st.sampled_from(["", "x", "'; --", "전화"])
+TOKENS = st.builds(Token, st.integers(1, 2), st.integers(0, 3))
+FAILURES = st.none() | st.builds(
+    Failure, error_class=st.sampled_from(ErrorClass), code=NAMES, message=TEXTS, step=st.none() | NAMES
+)
+OUTCOMES = st.none() | st.sampled_from(Outcome)
+
+STATUSES = st.builds(
+    rows.TaskStatusRow,
+    state=st.sampled_from(TaskState),
+    order=st.integers(0, 9),
+    device_serial=st.none() | NAMES,
+    attempt=st.integers(1, 3),
+    token=st.none() | TOKENS,
+    node_id=st.none() | NAMES,
+    not_before_ms=MAYBE_TIME,
+    dispatched_at_ms=MAYBE_TIME,
+    started_at_ms=MAYBE_TIME,
+    ended_at_ms=MAYBE_TIME,
+    failure=FAILURES,
+    outputs_body=st.none() | BODIES,
+    reason=TEXTS,
+)
+WORKFLOWS = st.builds(
+    rows.WorkflowRow,
+    name=NAMES,
+    version=st.integers(1, 4),
+    content_hash=TEXTS,
+    body=BODIES,
+    created_at_ms=TIMES,
+    created_by=TEXTS,
+    active=st.booleans(),
+)
+RUNS = st.builds(
+    rows.RunRow,
+    run_id=NAMES,
+    workflow=NAMES,
+    version=st.integers(1, 4),
+    recipe_hash=TEXTS,
+    params_body=BODIES,
+    targets_body=BODIES,
+    step_timeouts_body=BODIES,
+    queue=NAMES,
+    priority=st.integers(-1, 1),
+    attempts_max=st.integers(1, 3),
+    tasks=st.integers(0, 3),
+    created_at_ms=TIMES,
+    actor=TEXTS,
+    interface=TEXTS,
+    trace_id=TEXTS,
+    state=st.sampled_from(RunState),
+    outcome=OUTCOMES,
+    ended_at_ms=MAYBE_TIME,
+)
+TASKS = st.builds(
+    rows.TaskRow,
+    task_id=st.sampled_from(["t1", "t2", "t3", "t4"]),
+    run_id=NAMES,
+    target_kind=st.sampled_from(TargetKind),
+    selector_body=st.none() | BODIES,
+    queue=NAMES,
+    priority=st.integers(-1, 1),
+    created_at_ms=TIMES,
+    expires_at_ms=MAYBE_TIME,
+    timeout_s=st.sampled_from([0.5, 600.0]),
+    status=STATUSES,
+)
+ATTEMPTS = st.builds(
+    rows.AttemptRow,
+    task_id=st.sampled_from(["t1", "t2"]),
+    token=TOKENS,
+    attempt=st.integers(1, 3),
+    node_id=NAMES,
+    device_serial=NAMES,
+    dispatched_at_ms=TIMES,
+    started_at_ms=MAYBE_TIME,
+    ended_at_ms=TIMES,
+    outcome=OUTCOMES,
+    failure=FAILURES,
+)
+DEVICES = st.builds(
+    rows.DeviceRow,
+    serial=NAMES,
+    node_id=NAMES,
+    state=st.sampled_from(DeviceState),
+    reason=TEXTS,
+    driver=TEXTS,
+    connection=TEXTS,
+    model=TEXTS,
+    manufacturer=TEXTS,
+    sdk=st.integers(0, 40),
+    android=TEXTS,
+    screen_width=TIMES,
+    screen_height=TIMES,
+    tags=st.lists(TEXTS, max_size=2),
+    first_seen_at_ms=TIMES,
+    changed_at_ms=TIMES,
+)
+NODES = st.builds(
+    rows.NodeRow,
+    node_id=NAMES,
+    host=TEXTS,
+    version=TEXTS,
+    slots=TIMES,
+    capabilities=st.lists(TEXTS, max_size=2),
+    started_at_ms=TIMES,
+    first_seen_at_ms=TIMES,
+    connected_at_ms=TIMES,
+    state=st.sampled_from(["online", "late", "offline"]),
+    state_reason=TEXTS,
+    changed_at_ms=TIMES,
+)
+STREAMS = st.builds(
+    rows.StreamRow,
+    name=NAMES,
+    instance=st.just("1"),
+    incarnation=st.sampled_from(["i", "j"]),
+    epoch=TIMES,
+    last_seq=st.integers(0, 1),
+)
+DIGESTS = st.lists(st.binary(min_size=8, max_size=8), min_size=1, max_size=4)
+ARTIFACTS = st.builds(
+    rows.ArtifactRow,
+    path=NAMES,
+    sha256=TEXTS,
+    size_bytes=TIMES,
+    media_type=TEXTS,
+    node_id=NAMES,
+    device_serial=NAMES,
+    run_id=NAMES,
+    task_id=st.sampled_from(["t1", "t2"]),
+    step_id=TEXTS,
+    stored_at_ms=TIMES,
+)
+KEYS = st.builds(
+    rows.KeyRow,
+    name=NAMES,
+    role=TEXTS,
+    public_key=TEXTS,
+    secret_sha256=TEXTS,
+    created_at_ms=TIMES,
+    created_by=TEXTS,
+    revoked_at_ms=MAYBE_TIME,
+)
+API_TOKENS = st.builds(
+    rows.TokenRow,
+    name=NAMES,
+    token_sha256=TEXTS,
+    role=TEXTS,
+    created_at_ms=TIMES,
+    created_by=TEXTS,
+    revoked_at_ms=MAYBE_TIME,
+)
+COMMANDS = st.builds(
+    rows.CommandRow,
+    idempotency_key=NAMES,
+    payload_sha256=TEXTS,
+    reply_body=BODIES,
+    created_at_ms=TIMES,
+    expires_at_ms=TIMES,
+)
+SAMPLES = st.builds(rows.SampleRow, name=NAMES, instance=NAMES, received_at_ms=TIMES, body=BODIES)
+SUBJECTS = st.sampled_from(["task/t1", "task/t2", "task/t3", "run/a", "run/b", "device/a", "node/a"])
+TYPES = st.sampled_from(["task.queued", "task.completed", "run.created", "device.online", "step.started"])
+
+
+def make_envelope(event_id: str, subject: str, event_type: str) -> Envelope:
+    return Envelope(
+        event_id=event_id,
+        type=event_type,
+        subject=subject,
+        source="broker/1",
+        trace_id="0" * 32,
+        occurred_at_ms=5,
+        payload=raw({"note": event_id}),
+    )
+
+
+EVENTS = st.builds(
+    lambda position, subject, event_type, at: ops.AppendEvent(
+        position, make_envelope(f"e{position}", subject, event_type), at
+    ),
+    st.just(-1),
+    SUBJECTS,
+    TYPES,
+    TIMES,
+)
+"""Position -1: the caller numbers them (`numbered`)."""
+
+OPS = st.one_of(
+    EVENTS,
+    EVENTS,
+    st.builds(ops.InsertWorkflow, WORKFLOWS),
+    st.builds(ops.InsertRun, RUNS),
+    st.builds(ops.UpdateRun, NAMES, st.sampled_from(RunState), OUTCOMES, MAYBE_TIME),
+    st.builds(ops.InsertTask, TASKS),
+    st.builds(ops.UpdateTask, st.sampled_from(["t1", "t2", "t3", "t4"]), STATUSES),
+    st.builds(ops.InsertAttempt, ATTEMPTS),
+    st.builds(ops.PutDevice, DEVICES),
+    st.builds(ops.PutNode, NODES),
+    st.builds(ops.PutSample, SAMPLES),
+    st.builds(ops.PutStream, STREAMS),
+    st.builds(ops.AdvanceStream, NAMES, st.just("1"), st.sampled_from(["i", "j"]), st.integers(1, 4), DIGESTS),
+    st.builds(ops.InsertArtifact, ARTIFACTS),
+    st.builds(ops.PutKey, KEYS),
+    st.builds(ops.PutToken, API_TOKENS),
+    st.builds(ops.RememberCommand, COMMANDS),
+    st.builds(ops.ForgetCommands, TIMES),
+    st.builds(ops.ReserveTokens, TIMES),
+)
+UNITS = st.lists(st.lists(OPS, min_size=1, max_size=4), max_size=14)
+
+
+def numbered(unit: list[ops.Op], last_position: int, *, wrong: bool = False) -> list[ops.Op]:
+    """Return the unit with the events numbered after last_position; ``wrong`` leaves a gap."""
+    result: list[ops.Op] = []
+    for op in unit:
+        if isinstance(op, ops.AppendEvent):
+            last_position += 2 if wrong else 1
+            op = ops.AppendEvent(
+                last_position,
+                make_envelope(f"e{last_position}", op.envelope.subject, op.envelope.type),
+                op.recorded_at_ms,
+            )
+        result.append(op)
+    return result
+
+
+HELD = st.builds(
+    outbox.HeldRow,
+    task_id=NAMES,
+    token=TOKENS,
+    order=TIMES,
+    dispatch_body=BODIES,
+    state=st.sampled_from(HoldingState),
+    received_at_ms=TIMES,
+    step_begun=TEXTS,
+    repeatable=st.booleans(),
+)
+OUTBOX_OPS = st.one_of(
+    st.builds(outbox.AppendFact, st.just(-1), st.binary(min_size=1, max_size=6), st.booleans()),
+    st.builds(outbox.AppendFact, st.just(-1), st.binary(min_size=1, max_size=6), st.booleans()),
+    st.builds(outbox.AppendFact, st.just(-1), st.binary(min_size=1, max_size=6), st.booleans()),
+    st.builds(outbox.TrimFacts, st.integers(0, 12)),
+    st.builds(outbox.PutHeld, HELD),
+    st.builds(outbox.DropHeld, NAMES, TOKENS),
+    st.builds(outbox.PutRecipe, NAMES, BODIES),
+    st.builds(outbox.DropRecipe, NAMES),
+    st.builds(outbox.PutEpoch, TIMES),
+    st.builds(outbox.PutStoreId, NAMES),
+    st.builds(outbox.RenewIncarnation, NAMES, st.integers(0, 9), st.booleans()),
+)
+OUTBOX_UNITS = st.lists(st.lists(OUTBOX_OPS, min_size=1, max_size=5), max_size=14)
