@@ -71,8 +71,24 @@ class Proof(msgspec.Struct, frozen=True):
     kind: ProofKind
 
 
+class DriverNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something an operator should know that is no state of a device: the adb server was restarted, one serial
+    is seen twice, an address can not be reached."""
+
+    code: str
+    """Stable snake_case name, e.g. ``adb_server_restarted``, ``device_serial_twice``, ``connect_failed``."""
+    message: str
+    """One sentence: what, where, what to do."""
+    serial: str | None = None
+    """The device concerned, where there is one."""
+
+
 class Device(Protocol):
-    """One device, addressed by its own serial; calls go one at a time per device (the node's FIFO sees to it)."""
+    """One device, addressed by its own serial; calls go one at a time per device (the node's FIFO sees to it).
+
+    A call finds the device anew each time, so one object stays usable over a reconnect. A call in progress ends
+    with StepError when the device leaves (``device_offline``) or is proven silent (``device_unresponsive``).
+    """
 
     @property
     def serial(self) -> str: ...
@@ -82,24 +98,24 @@ class Device(Protocol):
         ...
 
     async def screenshot(self) -> bytes:
-        """Return the screen as a PNG, checked for completeness."""
+        """Return the screen as a PNG, checked for completeness (doai.drivers.png)."""
         ...
 
     async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
-        """Write a file on the device."""
+        """Write a file on the device; folders on the way are made. Codes: storage_full, push_failed."""
         ...
 
     async def pull(self, remote_path: str) -> bytes:
-        """Read a file from the device."""
+        """Read a file from the device. Codes: no_such_file, pull_failed."""
         ...
 
     async def install(self, apk_path: str) -> None:
         """Install or update an app from a file of the host; the failure's code is adb's INSTALL_FAILED_* in
-        lower case."""
+        lower case, or no_such_file when the host has no such file."""
         ...
 
     async def uninstall(self, package: str) -> None:
-        """Remove an app."""
+        """Remove an app; the failure's code is adb's DELETE_FAILED_* in lower case."""
         ...
 
 
@@ -113,14 +129,20 @@ class Driver(Protocol):
         """Hold what the driver needs (server, tracking) for the time of the context."""
         ...
 
-    def changes(self) -> AsyncIterator[DeviceChange | Proof]:
-        """Yield what happens to devices: first what is there now, then every change and proof, for ever."""
+    def changes(self) -> AsyncIterator[DeviceChange | Proof | DriverNotice]:
+        """Yield what happens to devices: first what is there now, then every change, proof and notice, for ever.
+
+        Nothing is missed from the moment of this call on, though iteration may begin later. A reader that is
+        far behind still gets the newest state of every device (doai.drivers.feed says how far).
+        """
         ...
 
     def device(self, serial: str, *, tag: str = "") -> Device:
-        """Return the device; raises StepError (class device, code device_offline) when it is not there now.
+        """Return the device; raises StepError (class device, code device_offline, or device_unauthorized) when it
+        can not be used now. One that is unresponsive is returned: the next answer brings it back.
 
-        ``tag`` (``task/token/step/try``, letters, digits, ``.`` and ``/``) goes before every command as the shell
-        assignment ``DOAI_STEP=tag;``: harmless on a phone, and its journal can tell which step did what.
+        ``tag`` (``task/token/step/try``, letters, digits, ``.``, ``_``, ``-`` and ``/``) goes before every command
+        as the shell assignment ``DOAI_STEP=tag;``: harmless on a phone, and its journal can tell which step did
+        what. File transfers carry no tag: their protocol has no room for one.
         """
         ...

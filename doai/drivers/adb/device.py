@@ -1,0 +1,189 @@
+"""One device behind adb, as steps see it: finds its transport anew for every call (step 9)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, TypeVar
+
+import trio
+
+from doai.drivers import failures
+from doai.drivers.adb.client import AdbClient, AdbCutError, AdbError, AdbRefusedError, AdbUnreachableError
+from doai.drivers.adb.registry import Registry
+from doai.drivers.adb.shell import ShellGarbledError, run_shell
+from doai.drivers.adb.sync import SyncRefusedError, pull_file, push_file
+from doai.drivers.base import CommandOutput
+from doai.drivers.png import PictureError, whole_png
+from doai.errors import ErrorClass, StepError
+
+READ_BYTES: Final = 1024 * 1024
+"""Of an app file at a time: an app of 200 MB needs no 200 MB here."""
+SERVER_ASKED_S: Final = 2.0
+"""After a cut connection the server is asked for this long whether it is still there."""
+TEMPORARY_FOLDER: Final = "/data/local/tmp"
+"""Where the shell user may write and the package manager may read."""
+
+_T = TypeVar("_T")
+_PACKAGE: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+
+
+class AdbDevice:
+    """One device; keeps the promises of doai.drivers.base.Device."""
+
+    def __init__(self, serial: str, tag: str, client: AdbClient, registry: Registry) -> None:
+        self._serial = serial
+        self._tag = tag
+        self._client = client
+        self._registry = registry
+
+    @property
+    def serial(self) -> str:
+        return self._serial
+
+    async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
+        """Run a shell command line; a non-zero exit code is an answer."""
+        line = failures.tagged(self._tag, command)
+        return await self._call(
+            "a command", lambda transport_id: run_shell(self._client, transport_id, line, stdin)
+        )
+
+    async def screenshot(self) -> bytes:
+        """Return the screen as a whole PNG.
+
+        Over shell,v2 and not exec: a cancelled one ends on the phone, and its failure has an exit code.
+        """
+        output = await self.shell("screencap -p")
+        if output.exit_code != 0:
+            said = output.stderr.decode("utf-8", "replace").strip()[:200] or "it said nothing"
+            raise failures.failed(
+                ErrorClass.DEVICE,
+                "screenshot_failed",
+                f"device {self._serial} could not take a screenshot ({output.exit_code}: {said}): try again",
+            )
+        try:
+            return whole_png(output.stdout)
+        except PictureError as error:
+            if error.cut_off:
+                raise failures.output_incomplete(self._serial, "a screenshot", len(output.stdout)) from None
+            raise failures.output_garbled(self._serial, "a screenshot", str(error)) from None
+
+    async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
+        """Write a file on the device."""
+        await self._push(_one(data), remote_path, mode)
+
+    async def pull(self, remote_path: str) -> bytes:
+        """Read a file from the device."""
+        try:
+            return await self._call(
+                "reading a file", lambda transport_id: pull_file(self._client, transport_id, remote_path)
+            )
+        except SyncRefusedError as error:
+            raise failures.file_refused(self._serial, "pull", remote_path, str(error)) from None
+
+    async def install(self, apk_path: str) -> None:
+        """Install or update an app from a file of this host."""
+        try:
+            digest = await trio.to_thread.run_sync(_digest, apk_path)
+            # Named by its content: what a cut installation left behind is written over by the next try.
+            remote = f"{TEMPORARY_FOLDER}/doai-{digest[:16]}.apk"
+            await self._push(_blocks(apk_path), remote, 0o644)
+        except OSError as error:
+            raise failures.no_such_file("this node", f"{apk_path} ({error.strerror or error})") from None
+        try:
+            output = await self.shell(f"pm install -r {remote}")
+        finally:
+            with trio.move_on_after(SERVER_ASKED_S):
+                await self._remove(remote)
+        self._check_package(f"install {apk_path}", output)
+
+    async def uninstall(self, package: str) -> None:
+        """Remove an app."""
+        if _PACKAGE.fullmatch(package) is None:
+            raise failures.failed(
+                ErrorClass.USER, "bad_package", f"{package!r} is no package name: write it like com.example.app"
+            )
+        self._check_package(f"uninstall {package}", await self.shell(f"pm uninstall {package}"))
+
+    async def _push(self, blocks: AsyncIterator[bytes], remote_path: str, mode: int) -> None:
+        now_s = int(time.time())
+        try:
+            await self._call(
+                "writing a file",
+                lambda transport_id: push_file(
+                    self._client, transport_id, blocks, remote_path, mode=mode, modified_at_s=now_s
+                ),
+            )
+        except SyncRefusedError as error:
+            raise failures.file_refused(self._serial, "push", remote_path, str(error)) from None
+
+    async def _remove(self, remote_path: str) -> None:
+        try:
+            await self.shell(f"rm -f {shlex.quote(remote_path)}")
+        except StepError:
+            return  # The phone went: the file is written over by the next installation of this app.
+
+    def _check_package(self, what: str, output: CommandOutput) -> None:
+        said = f"{output.text}\n{output.stderr.decode('utf-8', 'replace')}".strip()
+        if output.exit_code != 0 or "Success" not in output.text:
+            raise failures.package_refused(self._serial, what, said)
+
+    async def _call(self, what: str, work: Callable[[int], Awaitable[_T]]) -> _T:
+        """Do work on the device's transport; turns AdbError into StepError (SyncRefusedError is the caller's)."""
+        transport = self._registry.find(self._serial)
+        with transport.call():
+            try:
+                result = await work(transport.id)
+            except SyncRefusedError:
+                self._registry.answered(transport)
+                raise
+            except ShellGarbledError as error:
+                raise failures.output_garbled(self._serial, what, str(error)) from None
+            except AdbRefusedError as error:
+                raise self._refused(what, str(error)) from None
+            except AdbUnreachableError as error:
+                raise failures.adb_server_down(self._client.port, str(error)) from None
+            except AdbCutError as error:
+                raise await self._cut(what, error) from None
+        self._registry.answered(transport)
+        return result
+
+    def _refused(self, what: str, text: str) -> StepError:
+        if "unauthorized" in text or "authorizing" in text:
+            return failures.device_unauthorized(self._serial)
+        if "offline" in text or "not found" in text or "no device" in text:
+            return failures.device_offline(self._serial, text)
+        if text == "closed":
+            return failures.output_incomplete(self._serial, what, 0)
+        return failures.failed(
+            ErrorClass.DEVICE,
+            "device_refused",
+            f"device {self._serial} refused {what} ({text[:200]}): doai needs Android 7 or newer",
+        )
+
+    async def _cut(self, what: str, error: AdbCutError) -> StepError:
+        """Say whose cut it was: the server's, or the device's."""
+        with trio.move_on_after(SERVER_ASKED_S):
+            try:
+                await self._client.version()
+            except AdbError as gone:
+                return failures.adb_server_down(self._client.port, str(gone))
+        return failures.output_incomplete(self._serial, what, error.received_bytes)
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def _blocks(path: str) -> AsyncIterator[bytes]:
+    async with await trio.open_file(path, "rb") as file:
+        while block := await file.read(READ_BYTES):
+            yield block
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:  # noqa: PTH123 - runs in a thread of its own
+        return hashlib.file_digest(file, "sha256").hexdigest()
