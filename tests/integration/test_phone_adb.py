@@ -7,6 +7,7 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import adbutils
@@ -53,13 +54,25 @@ class Adb:
                 answer += data
             return answer
 
+    async def service(self, phone: Phone, service: str) -> bytes:
+        """What a service of the phone sends until it closes."""
+        async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
+            for request in (f"host:transport:127.0.0.1:{phone.port}", service):
+                await stream.send_all(f"{len(request):04x}{request}".encode())
+                # The server forgets what comes before its OKAY: requests can not be sent in one go.
+                assert await stream.receive_some(4) == b"OKAY"
+            answer = b""
+            while data := await stream.receive_some():
+                answer += data
+            return answer
+
     async def state(self, phone: Phone) -> str:
         answer = (await self.smart("host:devices"))[8:].decode()
         states = dict(line.split("\t") for line in answer.splitlines())
         return states.get(f"127.0.0.1:{phone.port}", "absent")
 
     async def wait_state(self, phone: Phone, *wanted: str) -> None:
-        while await self.state(phone) not in wanted:
+        while await self.state(phone) not in wanted:  # noqa: ASYNC110 - the server is another process
             await trio.sleep(0.05)
 
     async def connect(self, phone: Phone) -> None:
@@ -81,17 +94,16 @@ async def adb_server(home: Path) -> AsyncIterator[Adb]:
         "ADB_MDNS": "0",
         "ADB_LOCAL_TRANSPORT_MAX_PORT": "5553",
     }
+    serve = partial(
+        trio.run_process,
+        [program, "-P", str(port), "nodaemon", "server"],
+        env=environment,
+        check=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(
-            lambda task_status: trio.run_process(
-                [program, "-P", str(port), "nodaemon", "server"],
-                env=environment,
-                check=False,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                task_status=task_status,
-            )
-        )
+        process: trio.Process = await nursery.start(serve)
         adb = Adb(program, port, environment)
         while True:
             try:
@@ -150,17 +162,10 @@ async def test_screenshot_through_exec_is_a_picture_of_the_state(tmp_path: Path)
 async def test_framebuffer_gives_rgba_rows(tmp_path: Path) -> None:
     async with rig(tmp_path) as (adb, shelf):
         phone = shelf.phones[0]
-        stream = await trio.open_tcp_stream("127.0.0.1", adb.port)
-        async with stream:
-            for request in (f"host:transport:127.0.0.1:{phone.port}", "framebuffer:"):
-                await stream.send_all(f"{len(request):04x}{request}".encode())
-            answer = b""
-            while data := await stream.receive_some():
-                answer += data
-        assert answer[:8] == b"OKAYOKAY"
-        version, depth, size, width, height = struct.unpack_from("<5I", answer, 8)
+        answer = await adb.service(phone, "framebuffer:")
+        version, depth, size, width, height = struct.unpack_from("<5I", answer)
         assert (version, depth, size) == (1, 32, width * height * 4)
-        assert len(answer) == 8 + 52 + size
+        assert len(answer) == 52 + size
 
 
 @pytest.mark.slow
@@ -207,7 +212,7 @@ async def test_reboot_and_reconnect(tmp_path: Path) -> None:
     async with rig(tmp_path) as (adb, shelf):
         phone = shelf.phones[0]
         await adb.on(phone, "reboot")
-        while phone.snapshot().boots < 2:
+        while phone.snapshot().boots < 2:  # noqa: ASYNC110 - the model has no events
             await trio.sleep(0.02)
         await adb.wait_state(phone, "device")
         assert (await adb.on(phone, "shell", "echo back")).stdout == b"back\n"
