@@ -1,4 +1,4 @@
-"""Tells whoever started a program that it serves now: sd_notify(3), for systemd and for `doai up` (all programs)."""
+"""Tells whoever started a program that it serves now: sd_notify(3), for systemd and `doai up` (all programs)."""
 
 from __future__ import annotations
 

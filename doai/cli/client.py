@@ -1,0 +1,118 @@
+"""The command line's end of the admin API: requests, and errors as one sentence with an exit code (step 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from doai.cli import exits
+from doai.cli.place import Place
+from doai.errors import DoaiError
+
+if TYPE_CHECKING:
+    import httpx
+
+TIMEOUT_S: Final = 30.0
+"""For one request; the admin itself answers 503 when the broker does not."""
+_EXITS: Final = {401: exits.NO_PERMISSION, 403: exits.NO_PERMISSION, 502: exits.UNAVAILABLE, 503: exits.UNAVAILABLE}
+
+
+class ApiError(DoaiError):
+    """The API refused or did not answer; ``exit_code`` says which."""
+
+    code = "api_error"
+
+    def __init__(self, message: str, *, exit_code: int, details: list[str] | None = None, status: int = 0) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.details = details or []
+        self.status = status
+
+
+class Client:
+    """A connection to the admin API."""
+
+    def __init__(self, place: Place) -> None:
+        import httpx  # here, because `doai --help` must not wait for it
+
+        self.place = place
+        self._http: httpx.Client = httpx.Client(
+            base_url=place.url + "/api/v1",
+            headers={"Authorization": f"Bearer {place.token.reveal()}", "User-Agent": "doai-cli"},
+            timeout=TIMEOUT_S,
+            trust_env=False,
+        )
+        self._transport_error = httpx.TransportError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: object) -> Any:
+        """Return the JSON at a path; query values that are None are left out."""
+        return self.request("GET", path, query=query).json()
+
+    def items(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+        """Yield all items of a list, page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, **query, cursor=cursor)
+            yield from page["items"]
+            cursor = page.get("next")
+            if not cursor:
+                return
+
+    def post(self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        """Send JSON and return the answer's JSON."""
+        return self.request("POST", path, json_body=body, headers=headers).json()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        json_body: object = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Send one request; raises ApiError with the API's own sentence where it gives one."""
+        given = {key: str(value) for key, value in (query or {}).items() if value is not None}
+        try:
+            response = self._http.request(
+                method, path, params=given, json=json_body, content=content, headers=dict(headers or {})
+            )
+        except self._transport_error as error:
+            raise ApiError(
+                f"the API at {self.place.url} does not answer ({type(error).__name__}): "
+                "is it running? `doai up` starts it",
+                exit_code=exits.UNAVAILABLE,
+            ) from error
+        if response.is_success:
+            return response
+        raise _problem(response)
+
+    def url(self, path: str) -> str:
+        """Return the address at which a person or program sees a result."""
+        return f"{self.place.url}/api/v1{path}"
+
+
+def _problem(response: httpx.Response) -> ApiError:
+    status = response.status_code
+    exit_code = _EXITS.get(status, exits.NOT_PASSED)
+    try:
+        problem = response.json()
+        sentence = str(problem.get("detail") or problem["title"])
+        details = [str(detail) for detail in problem.get("details") or []]
+    except (ValueError, KeyError, AttributeError):
+        return ApiError(
+            f"the API answered {status} without a reason: is {response.request.url} a doai API?",
+            exit_code=exit_code,
+            status=status,
+        )
+    return ApiError(sentence, exit_code=exit_code, details=details, status=status)

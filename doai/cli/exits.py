@@ -1,0 +1,21 @@
+"""Exit codes of all programs, after sysexits.h where it has one (all steps)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PASSED: Final = 0
+NOT_PASSED: Final = 1
+"""It ran and the answer is no: a task did not pass, something was not found, a command was refused."""
+USAGE: Final = 2
+"""The command line can not be understood (argparse's own code)."""
+UNAVAILABLE: Final = 69
+"""Something that is needed does not answer, or a port is in use."""
+INTERNAL: Final = 70
+IO_ERROR: Final = 74
+"""The store can not be written: its outcome is unknown, the process must start again."""
+FENCED: Final = 76
+"""The broker will not hear this process: a copy of its data is in use, or its key was revoked."""
+NO_PERMISSION: Final = 77
+CONFIG: Final = 78
+INTERRUPTED: Final = 130
