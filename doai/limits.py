@@ -50,6 +50,11 @@ HASHES_KEPT: Final = 8192
 RESULTS_KEPT: Final = 4096
 """Acknowledged results a node keeps for a broker that lost its past."""
 
+OUTBOX_RECORDS_MAX: Final = 200_000
+"""Facts that a node may have unacknowledged on its disk: some 60 MB, a night of work without a broker."""
+OUTBOX_START_SHARE: Final = 0.8
+"""Above this share of the outbox no task starts: the rest is room for what runs."""
+
 # --- scheduling -------------------------------------------------------------------------------------------
 SLOTS: Final = 20
 """Tasks a node executes at once unless configured."""
@@ -72,6 +77,8 @@ RATE_LIMIT_DELAY_S: Final = 60.0
 TARGETS_PER_RUN_MAX: Final = 20_000
 PARAMS_BYTES_MAX: Final = 64 * 1024
 OUTPUTS_BYTES_MAX: Final = 64 * 1024
+STEP_OUTPUTS_BYTES_MAX: Final = 16 * 1024
+"""Outputs of one step in its event; longer texts are cut there, later steps of the task see the whole."""
 STEPS_MAX: Final = 200
 CALL_DEPTH_MAX: Final = 5
 WORKFLOW_BYTES_MAX: Final = 128 * 1024
@@ -83,8 +90,14 @@ PIPELINE_ROOM: Final = 65_536
 """Ops and effects that wait for the disk before intake stops: some two seconds of commits, and the largest run."""
 WAL_CHECKPOINT_BYTES: Final = 4 * 1024 * 1024
 """A write-ahead log of this size is copied into the database at the next idle moment."""
-WAL_BYTES_MAX: Final = 64 * 1024 * 1024
-"""At this size it is copied even while work waits: what is on disk twice stays bounded."""
+WAL_BYTES_MAX: Final = 16 * 1024 * 1024
+"""At this size it is copied even while work waits: commits stand still for some 50 ms then, not for 200."""
+CHECKPOINT_IDLE_S: Final = 0.5
+"""Nothing to commit for this long is an idle moment."""
+COMMIT_INLINE_S: Final = 0.001
+"""While the rolling p99 of a commit is below this, it may run in the event loop: a thread costs more."""
+STORE_LOCK_WAIT_S: Final = 1.0
+"""How long a start waits for the process before it, which may just be ending."""
 READ_MAX_S: Final = 0.25
 """Longest read transaction: a reader that stays keeps the write-ahead log from being used again."""
 IDEMPOTENCY_KEPT_S: Final = 24 * 3600.0
@@ -103,4 +116,5 @@ assert OFFLINE_AFTER_S < LEASE_S, "a node is shown offline before its leases end
 assert PARAMS_BYTES_MAX + WORKFLOW_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch fits a frame"
 assert 2 * TARGETS_PER_RUN_MAX < PIPELINE_ROOM, "the largest run (a task and an event a target) fits the pipeline"
 assert WAL_CHECKPOINT_BYTES < WAL_BYTES_MAX
+assert STEP_OUTPUTS_BYTES_MAX <= OUTPUTS_BYTES_MAX
 assert OUTPUTS_BYTES_MAX < RECORD_BYTES_MAX, "a result with its outputs fits a record"

@@ -1,0 +1,97 @@
+"""The dealer on asyncio, for the admin (steps 1 and 14): the same socket, waiting by the loop's add_reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import zmq
+
+from doai.wire.base import WouldBlock
+from doai.wire.dealer import DealerSocket, open_dealer_socket
+from doai.wire.keys import KeyPair
+from doai.wire.sockets import POLLIN, POLLOUT
+
+
+@asynccontextmanager
+async def open_dealer(endpoint: str, keypair: KeyPair, server_key: str) -> AsyncIterator[AsyncioDealer]:
+    """Connect to the broker, as `doai.wire.dealer.open_dealer` does, inside a running asyncio loop."""
+    with open_dealer_socket(endpoint, keypair, server_key) as core:
+        dealer = AsyncioDealer(core)
+        try:
+            yield dealer
+        finally:
+            dealer.close()
+
+
+class AsyncioDealer:
+    """A `Dealer` (base.py) on asyncio."""
+
+    def __init__(self, core: DealerSocket) -> None:
+        self._core = core
+        self._descriptor = int(core.socket.get(zmq.FD))
+        self._loop = asyncio.get_running_loop()
+        self._waiters: dict[asyncio.Future[None], int] = {}
+        self._loop.add_reader(self._descriptor, self._notify)
+        self.take_malformed = core.take_malformed
+        self.connection = core.connection
+        self.explain = core.explain
+        self.statistics = core.statistics
+
+    async def receive(self) -> list[tuple[bytes, bytes]]:
+        while True:
+            await self._wait(POLLIN)
+            # Nothing is awaited from here on: a cancelled receive has taken nothing.
+            received = self._core.drain()
+            self._notify()
+            if received:
+                return received
+
+    def send_nowait(self, header: bytes, body: bytes) -> None:
+        sent = self._core.try_send(header, body)
+        self._notify()
+        if not sent:
+            raise WouldBlock
+
+    async def send(self, header: bytes, body: bytes) -> None:
+        while True:
+            await self._wait(POLLOUT)
+            sent = self._core.try_send(header, body)
+            self._notify()
+            if sent:
+                return
+
+    def send_last(self, header: bytes, body: bytes) -> None:
+        self._core.send_last(header, body)
+
+    def close(self) -> None:
+        """Stop watching; whoever still waits is cancelled. The socket is its opener's to close."""
+        self._loop.remove_reader(self._descriptor)
+        for waiter in self._waiters:
+            waiter.cancel()
+
+    def _events(self) -> int:
+        return int(self._core.socket.get(zmq.EVENTS))
+
+    async def _wait(self, mask: int) -> None:
+        if self._events() & mask:
+            await asyncio.sleep(0)
+        while not self._events() & mask:
+            waiter = self._loop.create_future()
+            self._waiters[waiter] = mask
+            try:
+                await waiter
+            finally:
+                del self._waiters[waiter]
+
+    def _notify(self) -> None:
+        """Wake who waits for what is there now.
+
+        The descriptor tells of news once only, and any call on the socket may take the news in: so this runs
+        when the descriptor is readable, and after every call.
+        """
+        events = self._events()
+        for waiter, mask in self._waiters.items():
+            if events & mask and not waiter.done():
+                waiter.set_result(None)
