@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from doai.errors import ErrorClass, Failure, StepError
-from doai.workflow.conditions import ConditionError, MissingNameError, compile_condition
+from doai.workflow.conditions import Condition, ConditionError, MissingNameError
 from doai.workflow.names import SECRET
 from doai.workflow.templates import Reference, TemplateError, fill
 
@@ -66,31 +66,32 @@ def _output(value: Any, scope: Scope) -> Any:
         return None
 
 
-def condition_holds(source: str, scope: Scope, step_id: str) -> bool:
+def condition_holds(condition: Condition, scope: Scope, step_id: str) -> bool:
     """Return whether an `if` holds now; raises StepError (class user, code bad_condition) when it can not be said.
 
     A name that is not there now is asked for with ``has(...)``.
     """
-    return _holds(source, _names(scope), step_id, "if")
+    return _holds(condition, _names(scope), step_id, "if")
 
 
-def expectation_met(source: str, scope: Scope, step_id: str, outputs: Mapping[str, Any]) -> bool:
+def expectation_met(expect: Condition, scope: Scope, step_id: str, outputs: Mapping[str, Any]) -> bool:
     """Return whether an `expect` holds for the outputs of a step that has just ended; raises like the above.
 
     The outputs go by their own names, by ``outputs.name`` and by ``steps.id.name``.
     """
     names = _names(scope.with_outputs(step_id, outputs))
-    return _holds(source, {**names, "outputs": outputs, **outputs}, step_id, "expect")
+    return _holds(expect, {**outputs, **names, "outputs": outputs}, step_id, "expect")
 
 
-def _holds(source: str, names: Mapping[str, Any], step_id: str, field: str) -> bool:
+def _holds(condition: Condition, names: Mapping[str, Any], step_id: str, field: str) -> bool:
     try:
-        return compile_condition(source).evaluate(names)
+        return condition.evaluate(names)
     except MissingNameError as error:
         reason = f"{error}; ask with has(...) first"
     except ConditionError as error:
         reason = str(error)
-    raise _failure("bad_condition", f"{field} of step {step_id} ({source}) can not be answered: {reason}", step_id)
+    message = f"{field} of step {step_id} ({condition.source}) can not be answered: {reason}"
+    raise _failure("bad_condition", message, step_id)
 
 
 def _names(scope: Scope) -> dict[str, Any]:

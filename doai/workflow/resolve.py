@@ -81,6 +81,8 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     """May begin again when nobody saw it end."""
     on_device: bool
     """Serial with all others that use the device."""
+    holds_device: bool
+    """The device stays with the task until it has ended."""
     sensitive: bool
     label: str
     predecessors: tuple[str, ...]
@@ -201,6 +203,7 @@ def _planned(
         optional=step.optional,
         idempotent=step_type.idempotent if step.idempotent is None else step.idempotent,
         on_device=step_type.on_device,
+        holds_device=step_type.holds_device,
         sensitive=step.sensitive,
         label=text_of(step.label, otherwise=step.use),
         predecessors=predecessors,

@@ -232,6 +232,8 @@ class StepType(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool
     """Doing it twice is as good as once, so that it may be repeated when its end was not observed."""
     timeout_s: float = STEP_TIMEOUT_S
+    holds_device: bool = True
+    """The device stays with its task until the step has ended; an upload or a report may end after that."""
 
 
 def _on_device(name: str, arguments: type[Arguments], outputs: type[Outputs], *, idempotent: bool) -> StepType:
@@ -258,9 +260,12 @@ _ALL: Final = (
         on_device=False,
         idempotent=True,
         timeout_s=UPLOAD_TIMEOUT_S,
+        holds_device=False,
     ),
     StepType(name="wait", arguments=Wait, outputs=NoOutputs, on_device=False, idempotent=True),
-    StepType(name="report", arguments=Report, outputs=ReportOutputs, on_device=False, idempotent=True),
+    StepType(
+        name="report", arguments=Report, outputs=ReportOutputs, on_device=False, idempotent=True, holds_device=False
+    ),
 )
 
 BUILT_IN: Final[Mapping[str, StepType]] = {step.name: step for step in _ALL}

@@ -140,7 +140,8 @@ class _Validation:
     def _step(self, step: Step, before: Sequence[Step], path: Path) -> None:
         self._time(step.timeout, (*path, "timeout"))
         self._retry(step.retry, (*path, "retry"))
-        known = symbols(self._params, before, self._step_types, (other.id for _, other in self._all_steps()))
+        everyone = [other.id for _, other in self._all_steps()]
+        known = symbols(self._params, before, self._step_types, everyone)
         step_type = self._step_types.get(step.use)
         if step_type is None:
             if not self._mistakes.within((*path, "use")) and step.use:
@@ -152,7 +153,8 @@ class _Validation:
         # A label is shown as it is: nothing in it is looked up, so nothing secret can get into it.
         self._condition(step.if_, known, (*path, "if"))
         own = ANY if step_type is None else output_kinds(step_type)
-        names = {**known, "outputs": own, **(own if isinstance(own, dict) else {})}
+        ended = symbols(self._params, [*before, step], self._step_types, everyone)
+        names = {**(own if isinstance(own, dict) else {}), **ended, "outputs": own}
         self._condition(step.expect, names, (*path, "expect"), anything=step_type is None)
 
     def _timeout_s(self, step: Step, step_type: StepType) -> float:

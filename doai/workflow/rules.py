@@ -1,0 +1,121 @@
+"""The questions a node asks of a recipe while a task runs, answered from the task's names (step 8).
+
+A `Recipe` is made once for all tasks that name it: conditions are compiled then. `TaskRules` answers for one task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from doai.workflow.conditions import Condition, compile_condition
+from doai.workflow.expressions import (
+    Scope,
+    condition_holds,
+    expectation_met,
+    resolve_arguments,
+    resolve_outputs,
+)
+from doai.workflow.language import Workflow
+from doai.workflow.model import from_stored
+from doai.workflow.resolve import TaskPlan, content_id_of, plan_task
+from doai.workflow.selection import DeviceFacts
+from doai.workflow.steps import BUILT_IN, StepType
+
+Outputs = Mapping[str, Mapping[str, Any]]
+"""Outputs of the steps that passed, by step id."""
+
+
+class Recipe:
+    """A checked workflow, ready for tasks."""
+
+    def __init__(self, workflow: Workflow, step_types: Mapping[str, StepType] = BUILT_IN) -> None:
+        self.workflow = workflow
+        self._step_types = step_types
+        steps = (*workflow.steps, *workflow.on_failure, *workflow.always)
+        self._arguments = {step.id: step.with_ for step in steps}
+        self._conditions = {step.id: compile_condition(step.if_) for step in steps if step.if_ is not None}
+        self._expects = {step.id: compile_condition(step.expect) for step in steps if step.expect is not None}
+
+    @classmethod
+    def from_stored(cls, data: bytes, step_types: Mapping[str, StepType] = BUILT_IN) -> Recipe:
+        """Read the stored form; raises WorkflowError, also for a step type that is not known here."""
+        return cls(from_stored(data, step_types), step_types)
+
+    def plan(self, step_timeouts_s: Mapping[str, float]) -> TaskPlan:
+        """Return what to do, with a run's overrides of timeouts (seconds by step id)."""
+        return plan_task(self.workflow, step_timeouts_s, step_types=self._step_types)
+
+    def content_id(self, params: Mapping[str, Any]) -> str:
+        """Return the first part of the path of a task's artifacts; raises ParameterError."""
+        return content_id_of(self.workflow, params)
+
+    def rules(
+        self,
+        params: Mapping[str, Any],
+        *,
+        device: DeviceFacts,
+        run_id: str,
+        task_id: str,
+        attempt: int = 1,
+        secrets: Mapping[str, str] | None = None,
+    ) -> TaskRules:
+        """Return the answers for one task; ``secrets`` are the node's, by name."""
+        scope = Scope(
+            params=params,
+            device={
+                "serial": device.serial,
+                "model": device.model,
+                "sdk": device.sdk,
+                "node": device.node_id,
+                "tags": list(device.tags),
+            },
+            run={"id": run_id, "workflow": self.workflow.name},
+            task={"id": task_id, "attempt": attempt},
+            secrets={} if secrets is None else secrets,
+        )
+        return TaskRules(self.workflow, scope, self._arguments, self._conditions, self._expects)
+
+
+class TaskRules:
+    """What a recipe says in expressions, for one task; each answer may raise StepError (class user)."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        scope: Scope,
+        arguments: Mapping[str, Mapping[str, Any]],
+        conditions: Mapping[str, Condition],
+        expects: Mapping[str, Condition],
+    ) -> None:
+        self._workflow = workflow
+        self._scope = scope
+        self._arguments = arguments
+        self._conditions = conditions
+        self._expects = expects
+
+    def condition(self, step_id: str, outputs: Outputs) -> bool:
+        """Whether the step is to run; true when it has no `if`."""
+        condition = self._conditions.get(step_id)
+        return condition is None or condition_holds(condition, self._now(outputs), step_id)
+
+    def arguments(self, step_id: str, outputs: Outputs) -> dict[str, Any]:
+        """Return the step's arguments with every reference replaced."""
+        filled: dict[str, Any] = resolve_arguments(self._arguments[step_id], self._now(outputs), step_id)
+        return filled
+
+    def unmet(self, step_id: str, outputs: Outputs, result: Mapping[str, Any]) -> str | None:
+        """Return the step's `expect` when its result does not meet it, else None."""
+        expect = self._expects.get(step_id)
+        if expect is None or expectation_met(expect, self._now(outputs), step_id, result):
+            return None
+        return expect.source
+
+    def results(self, outputs: Outputs) -> dict[str, Any]:
+        """Return the outputs of the whole workflow; null where a step did not pass."""
+        return resolve_outputs(self._workflow.outputs, self._now(outputs))
+
+    def _now(self, outputs: Outputs) -> Scope:
+        return msgspec.structs.replace(self._scope, steps=outputs)
