@@ -7,6 +7,7 @@ async with open_shelf(count=20, seed=1, journal_dir=folder) as shelf:
     phone.journal.entries()
 """
 
+import errno
 import random
 import socket
 import time
@@ -100,8 +101,9 @@ def _listen(host: str, port: int) -> socket.socket:
         bound = bound_socket(host, port)
         bound.listen(BACKLOG)
     except (OSError, OverflowError) as error:
-        where = f"{host}:{port or '(any port)'}"
-        raise ShelfError(f"cannot listen on {where}: {error}: choose another port, or raise `ulimit -n`") from None
+        short_of_files = isinstance(error, OSError) and error.errno == errno.EMFILE
+        do = "raise `ulimit -n`" if short_of_files else "choose another"
+        raise ShelfError(f"cannot listen on {host} port {port or '(any)'}: {error}: {do}") from None
     bound.setblocking(False)
     return bound
 

@@ -1,0 +1,47 @@
+"""A shelf: serials, seeds, ports, and errors with a face."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+
+from doai.phone.shelf import ShelfError, open_shelf
+
+
+async def test_the_seed_decides_the_phones() -> None:
+    seen = []
+    for seed in (1, 1, 2):
+        async with open_shelf(count=8, seed=seed) as shelf:
+            seen.append([(phone.serial, phone.device.profile.model) for phone in shelf.phones])
+    assert seen[0] == seen[1] != seen[2]
+    assert seen[0][0][0] == "SIM0001"
+
+
+async def test_ports_are_given_back() -> None:
+    async with open_shelf(count=2, control_port=0) as shelf:
+        ports = [phone.port for phone in shelf.phones]
+        assert shelf.phone("SIM0002") is shelf.phones[1]
+    for port in ports:
+        with pytest.raises(OSError, match="all attempts to connect"):
+            await trio.open_tcp_stream("127.0.0.1", port)
+
+
+async def test_a_port_in_use_is_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ShelfError, match=r"cannot listen on 127.0.0.1 port \d+: .*choose another"):
+            async with open_shelf(count=1, base_port=taken.getsockname()[1]):
+                pass
+
+
+async def test_a_wrong_count() -> None:
+    with pytest.raises(ShelfError, match="ask for 1 to"):
+        async with open_shelf(count=0):
+            pass
+
+
+async def test_the_journal_folder_is_made(tmp_path: Path) -> None:
+    async with open_shelf(count=1, journal_dir=tmp_path / "a" / "b") as shelf:
+        assert shelf.journal_path == tmp_path / "a" / "b" / "journal.jsonl"
