@@ -104,6 +104,10 @@ class Database:
             cursor.close(True)
         return rows
 
+    def limit_pages(self, count: int) -> None:
+        """Let the file grow to this many pages at most: the next commit beyond is as on a full disk."""
+        self._connection.pragma("max_page_count", count)
+
     def checkpoint(self) -> None:
         """Copy the log into the database as far as readers allow."""
         try:
@@ -149,7 +153,7 @@ class Database:
         self._check_header(connection)
         connection.execute(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-            "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000; PRAGMA journal_size_limit = 67108864"
+            "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000; PRAGMA journal_size_limit = 33554432"
         )
         connection.set_wal_hook(self._log_grew)
         self._migrate(connection)

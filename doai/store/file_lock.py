@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
+from doai import limits
 from doai.errors import StoreUnavailable
 
 
@@ -15,8 +17,8 @@ class FileLock:
     A file of its own: closing any descriptor of the database itself would drop SQLite's locks on it.
     """
 
-    def __init__(self, path: Path, what: str) -> None:
-        """Take the lock at once; raises StoreUnavailable, naming the holder's pid, when another has it."""
+    def __init__(self, path: Path, what: str, *, wait_s: float = limits.STORE_LOCK_WAIT_S) -> None:
+        """Take the lock; raises StoreUnavailable, naming the holder's pid, when another keeps it for ``wait_s``."""
         lock_path = path.with_name(path.name + ".lock")
         try:
             self._fd: int | None = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -25,15 +27,13 @@ class FileLock:
                 f"{lock_path} can not be opened: {error.strerror}; choose a folder that exists and can be written",
                 code="store_unreadable",
             ) from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._taken_within(self._fd, wait_s):
             holder = os.pread(self._fd, 64, 0).decode("ascii", "replace").strip() or "unknown"
             self.release()
             raise StoreUnavailable(
                 f"{what} {path} is in use by process {holder}: stop that one first, or choose another data folder",
                 code="store_locked",
-            ) from None
+            )
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
@@ -42,3 +42,16 @@ class FileLock:
         if self._fd is not None:
             fd, self._fd = self._fd, None
             os.close(fd)
+
+    def _taken_within(self, fd: int, wait_s: float) -> bool:
+        # flock itself has no time limit. Only a start waits here, before there is an event loop to hold up.
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(0.02)
+            else:
+                return True

@@ -1,0 +1,193 @@
+"""Drives the commit pipeline with a writer on trio: gathers, commits, then lets effects leave (steps 3, 13)."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+import trio
+
+from doai import limits
+from doai.store.base import Writer
+from doai.store.pipeline import Batch, Pipeline, PipelineStatistics
+
+OpT = TypeVar("OpT")
+EffectT = TypeVar("EffectT")
+_ResultT = TypeVar("_ResultT")
+
+_WINDOW: Final = 256
+"""Commits whose durations decide: the third longest of them is the p99."""
+
+
+class WriterMode(enum.Enum):
+    """Where commits run."""
+
+    ADAPTIVE = "adaptive"
+    """In the event loop while one batch takes all that waits and the disk is fast; else in a thread."""
+    INLINE = "inline"
+    THREAD = "thread"
+    PROCESS = "process"
+    """In the process of a `ProcessWriter`: a thread of this one only waits for it."""
+
+
+class CommitterStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done so far."""
+
+    pipeline: PipelineStatistics
+    inline_commits: int
+    other_commits: int
+    checkpoints: int
+    commit_p99_s: float
+    log_bytes: int
+
+
+class Committer(Generic[OpT, EffectT]):
+    """The only user of a pipeline and its writer. `run` it in a nursery; a StoreError out of it ends the process.
+
+    ``release`` is called for every effect, in order, when it may leave; it must not block. It may call `submit`.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline[OpT, EffectT],
+        writer: Writer[OpT, Any],
+        release: Callable[[EffectT], None],
+        *,
+        mode: WriterMode = WriterMode.ADAPTIVE,
+        clock_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._pipeline = pipeline
+        self._writer = writer
+        self._release = release
+        self._mode = mode
+        self._clock_s = clock_s
+        self._wake = trio.Event()
+        self._idle = trio.Event()
+        self._writer_lock = trio.Lock()
+        self._leaving: deque[EffectT] = deque()
+        self._releasing = False
+        self._durations: deque[float] = deque(maxlen=_WINDOW)
+        self._p99_s = 0.0
+        self._checkpoint_at = limits.WAL_CHECKPOINT_BYTES
+        self._checkpoint_by = limits.WAL_BYTES_MAX
+        self._inline_commits = 0
+        self._other_commits = 0
+        self._checkpoints = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether intake may go on; see `Pipeline.has_room`."""
+        return self._pipeline.has_room
+
+    def submit(self, ops: Sequence[OpT], effects: Sequence[EffectT]) -> None:
+        """Take one decision: its effects leave after its ops, and all ops before them, are on disk.
+
+        Nothing is committed within the call, so what one turn of the event loop submits is one batch. Effects
+        that rest on nothing leave within the call.
+        """
+        leaving = self._pipeline.add(ops, effects)
+        if leaving:
+            self._leave(leaving)
+        elif ops:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Commit what is submitted, until cancelled. Raises StoreError: exit, reload, recover."""
+        while True:
+            if not self._pipeline.waiting_ops:
+                await self._rest()
+            await self._commit_next()
+            if self._writer.log_bytes >= self._checkpoint_by:
+                await self._checkpoint()
+
+    async def wait_idle(self) -> None:
+        """Return when all that was submitted is on disk and its effects have left. Needs a running `run`."""
+        while not self._pipeline.idle or self._leaving:
+            self._idle = trio.Event() if self._idle.is_set() else self._idle
+            await self._idle.wait()
+        await trio.lowlevel.checkpoint()
+
+    async def with_writer(self, work: Callable[[], _ResultT]) -> _ResultT:
+        """Run ``work`` in a thread while no commit uses the writer, e.g. to read facts again from an outbox."""
+        async with self._writer_lock:
+            return await trio.to_thread.run_sync(work)
+
+    def statistics(self) -> CommitterStatistics:
+        """Return counts since the start and sizes now."""
+        return CommitterStatistics(
+            pipeline=self._pipeline.statistics(),
+            inline_commits=self._inline_commits,
+            other_commits=self._other_commits,
+            checkpoints=self._checkpoints,
+            commit_p99_s=self._p99_s,
+            log_bytes=self._writer.log_bytes,
+        )
+
+    async def _rest(self) -> None:
+        self._wake = trio.Event()
+        if self._writer.log_bytes >= self._checkpoint_at:
+            with trio.move_on_after(limits.CHECKPOINT_IDLE_S):
+                await self._wake.wait()
+                return
+            await self._checkpoint()
+        await self._wake.wait()
+
+    async def _commit_next(self) -> None:
+        async with self._writer_lock:
+            batch = self._pipeline.begin()
+            if batch is None:
+                return
+            try:
+                if self._may_run_inline():
+                    duration_s = self._commit(batch)
+                    self._inline_commits += 1
+                else:
+                    with trio.CancelScope(shield=True):  # a batch that was begun is finished
+                        duration_s = await trio.to_thread.run_sync(self._commit, batch)
+                    self._other_commits += 1
+            except BaseException:
+                self._pipeline.failed(batch.n)
+                raise
+        self._learn(duration_s)
+        self._leave(self._pipeline.committed(batch.n))
+
+    def _may_run_inline(self) -> bool:
+        if self._mode is WriterMode.ADAPTIVE:
+            return not self._pipeline.waiting_ops and self._p99_s < limits.COMMIT_INLINE_S
+        return self._mode is WriterMode.INLINE
+
+    def _commit(self, batch: Batch[OpT]) -> float:
+        started_s = self._clock_s()
+        self._writer.commit(batch.ops)
+        return self._clock_s() - started_s
+
+    def _learn(self, duration_s: float) -> None:
+        self._durations.append(duration_s)
+        if (self._inline_commits + self._other_commits) % 16 == 0:  # sorting costs, so not every time
+            count = len(self._durations)
+            self._p99_s = sorted(self._durations)[count - 1 - count // 100]
+
+    async def _checkpoint(self) -> None:
+        await self.with_writer(self._writer.checkpoint)
+        self._checkpoints += 1
+        # What a reader holds back stays in the log: the next attempt waits until there is more to gain.
+        left = self._writer.log_bytes
+        self._checkpoint_at = left + limits.WAL_CHECKPOINT_BYTES
+        self._checkpoint_by = left + limits.WAL_BYTES_MAX
+
+    def _leave(self, effects: Sequence[EffectT]) -> None:
+        self._leaving.extend(effects)
+        if self._releasing:  # an effect that submits: the ones before it leave first
+            return
+        self._releasing = True
+        try:
+            while self._leaving:
+                self._release(self._leaving.popleft())
+        finally:
+            self._releasing = False
+        if self._pipeline.idle:
+            self._idle.set()

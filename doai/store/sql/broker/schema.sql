@@ -1,0 +1,218 @@
+-- Made from the migrations; a test keeps it current.
+
+CREATE TABLE meta (
+    -- One row.
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    store_id TEXT NOT NULL,            -- one life of this store; a restore makes a new one
+    generation INTEGER NOT NULL,       -- counts those lives; first half of every token
+    token_reserved INTEGER NOT NULL,   -- tokens up to here may be in use
+    created_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE workflows (
+    -- A row never changes once stored, but for `active`: 1 for the version that a bare name means.
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    content_hash TEXT NOT NULL,
+    body BLOB NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    active INTEGER NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT;
+
+CREATE TABLE runs (
+    -- state: active -> cancelling -> completed, or active -> completed (doai/states.py, RUN_TABLE)
+    run_id TEXT PRIMARY KEY,           -- sorts by creation
+    workflow TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    recipe_hash TEXT NOT NULL,
+    params_body BLOB NOT NULL,
+    targets_body BLOB NOT NULL,
+    step_timeouts_body BLOB NOT NULL,
+    queue TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    attempts_max INTEGER NOT NULL,
+    tasks INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    interface TEXT NOT NULL,
+    trace_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    outcome TEXT,
+    ended_at_ms INTEGER
+) STRICT;
+
+CREATE INDEX runs_open ON runs (run_id) WHERE state IN ('active', 'cancelling');
+
+CREATE INDEX runs_of_workflow ON runs (workflow, run_id);
+
+CREATE TABLE tasks (
+    -- state: queued -> dispatched -> running -> passed | failed | cancelled | expired | unknown, with delayed,
+    -- unproven and cancelling on the way (doai/states.py, TASK_TABLE). From `state` on, all is rewritten as a whole.
+    task_id TEXT PRIMARY KEY,          -- sorts by creation
+    run_id TEXT NOT NULL,
+    target_kind TEXT NOT NULL,
+    selector_body BLOB,
+    queue TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER,
+    timeout_s REAL NOT NULL,
+    state TEXT NOT NULL,
+    fifo_order INTEGER NOT NULL,       -- position of the event with which it joined the end of its FIFO
+    device_serial TEXT,
+    attempt INTEGER NOT NULL,
+    token_generation INTEGER,
+    token_n INTEGER,
+    node_id TEXT,
+    not_before_ms INTEGER,
+    dispatched_at_ms INTEGER,
+    started_at_ms INTEGER,
+    ended_at_ms INTEGER,
+    failure TEXT,                      -- JSON of doai.errors.Failure
+    outputs_body BLOB,
+    reason TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX tasks_open ON tasks (task_id)
+    WHERE state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling');
+
+CREATE INDEX tasks_not_passed ON tasks (state, task_id)
+    WHERE state IN ('failed', 'cancelled', 'expired', 'unknown');
+
+CREATE INDEX tasks_of_run ON tasks (run_id, task_id);
+
+CREATE INDEX tasks_of_device ON tasks (device_serial, task_id) WHERE device_serial IS NOT NULL;
+
+CREATE TABLE attempts (
+    -- Ended attempts; the open one lives in its task.
+    task_id TEXT NOT NULL,
+    token_generation INTEGER NOT NULL,
+    token_n INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    node_id TEXT NOT NULL,
+    device_serial TEXT NOT NULL,
+    dispatched_at_ms INTEGER NOT NULL,
+    started_at_ms INTEGER,
+    ended_at_ms INTEGER NOT NULL,
+    outcome TEXT,                      -- NULL = given back untouched
+    failure TEXT,
+    PRIMARY KEY (task_id, token_generation, token_n)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (
+    -- The event log: rows are appended, never changed. The position is the cursor of every reader.
+    position INTEGER PRIMARY KEY,      -- given by the core, contiguous, in commit order
+    subject TEXT NOT NULL,
+    type TEXT NOT NULL,
+    recorded_at_ms INTEGER NOT NULL,
+    envelope BLOB NOT NULL             -- msgpack of doai.envelope.Envelope
+) STRICT;
+
+CREATE INDEX events_of_subject ON events (subject, position);
+
+CREATE TABLE devices (
+    serial TEXT PRIMARY KEY,
+    node_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    driver TEXT NOT NULL,
+    connection TEXT NOT NULL,
+    model TEXT NOT NULL,
+    manufacturer TEXT NOT NULL,
+    sdk INTEGER NOT NULL,
+    android TEXT NOT NULL,
+    screen_width INTEGER NOT NULL,
+    screen_height INTEGER NOT NULL,
+    tags TEXT NOT NULL,                -- JSON array
+    first_seen_at_ms INTEGER NOT NULL,
+    changed_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE nodes (
+    node_id TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    version TEXT NOT NULL,
+    slots INTEGER NOT NULL,
+    capabilities TEXT NOT NULL,        -- JSON array
+    started_at_ms INTEGER NOT NULL,
+    first_seen_at_ms INTEGER NOT NULL,
+    connected_at_ms INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    state_reason TEXT NOT NULL,
+    changed_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE samples (
+    -- The newest heartbeat of each peer; no history.
+    name TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    received_at_ms INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (name, instance)
+) STRICT;
+
+CREATE TABLE streams (
+    -- How far a peer's stream was taken, one row a life of its outbox.
+    name TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    PRIMARY KEY (name, instance, incarnation)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE stream_digests (
+    -- 8 bytes of hash for each of the newest accepted records, one row a batch, ending at last_seq.
+    name TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    last_seq INTEGER NOT NULL,
+    digests BLOB NOT NULL,
+    PRIMARY KEY (name, instance, incarnation, last_seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE artifacts (
+    path TEXT PRIMARY KEY,
+    sha256 TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    node_id TEXT NOT NULL,
+    device_serial TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    step_id TEXT NOT NULL,
+    stored_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX artifacts_of_run ON artifacts (run_id, task_id);
+
+CREATE TABLE keys (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    secret_sha256 TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    revoked_at_ms INTEGER
+) STRICT;
+
+CREATE TABLE tokens (
+    -- API tokens, only as their hash.
+    name TEXT PRIMARY KEY,
+    token_sha256 TEXT NOT NULL,
+    role TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    revoked_at_ms INTEGER
+) STRICT;
+
+CREATE TABLE commands (
+    -- Commands that succeeded, remembered under their idempotency key until they expire.
+    idempotency_key TEXT PRIMARY KEY,
+    payload_sha256 TEXT NOT NULL,
+    reply_body BLOB NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,189 @@
+"""The committer: batches by turns of the loop, order of effects, modes, failures, checkpoints at idle moments."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+import trio
+import trio.testing
+
+from doai import limits
+from doai.errors import LocalProtocolError, StoreError
+from doai.store.committer import Committer, WriterMode
+from doai.store.pipeline import Pipeline
+
+
+class ListWriter:
+    """A writer of ints into a list, that tells where it ran."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[int]] = []
+        self.threads: list[int] = []
+        self.log_bytes = 0
+        self.error: Exception | None = None
+        self.checkpointed = 0
+
+    def load(self) -> list[int]:
+        return [op for ops in self.commits for op in ops]
+
+    def commit(self, ops: Sequence[int]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.threads.append(threading.get_ident())
+        self.commits.append(list(ops))
+
+    def checkpoint(self) -> None:
+        self.checkpointed += 1
+        self.log_bytes = 0
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Clock:
+    """Moves by a fixed step at each look: a commit takes one step."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now_s = 0.0
+        self.step_s = step_s
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
+def make(
+    writer: ListWriter,
+    release: Callable[[object], None],
+    mode: WriterMode = WriterMode.INLINE,
+    commit_s: float = 0.0001,
+    batch_ops_max: int = 256,
+) -> Committer[int, object]:
+    pipeline: Pipeline[int, object] = Pipeline(batch_ops_max=batch_ops_max)
+    return Committer(pipeline, writer, release, mode=mode, clock_s=Clock(commit_s))
+
+
+async def test_one_turn_of_the_loop_is_one_batch() -> None:
+    writer, left = ListWriter(), list[object]()
+    committer = make(writer, left.append)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(committer.run)
+            committer.submit([], ["now"])
+            assert left == ["now"]
+            committer.submit([1], ["a"])
+            committer.submit([2, 3], ["b"])
+            committer.submit([], ["c"])
+            assert left == ["now"]
+            await committer.wait_idle()
+            nursery.cancel_scope.cancel()
+    assert writer.commits == [[1, 2, 3]]
+    assert left == ["now", "a", "b", "c"]
+
+
+@pytest.mark.parametrize("mode", [WriterMode.INLINE, WriterMode.THREAD])
+async def test_an_effect_that_submits_leaves_first(mode: WriterMode) -> None:
+    writer, left = ListWriter(), list[object]()
+
+    def release(effect: object) -> None:
+        left.append(effect)
+        if effect == "a":
+            committer.submit([], ["of a"])
+            committer.submit([9], ["later"])
+
+    committer = make(writer, release, mode)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(committer.run)
+            committer.submit([1], ["a", "b"])
+            await committer.wait_idle()
+            nursery.cancel_scope.cancel()
+    assert left == ["a", "b", "of a", "later"]
+    assert writer.commits == [[1], [9]]
+
+
+async def run_turns(committer: Committer[int, object], turns: int, ops: int = 1) -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(committer.run)
+            for turn in range(turns):
+                for op in range(ops):
+                    committer.submit([turn * ops + op], [])
+                await committer.wait_idle()
+            nursery.cancel_scope.cancel()
+
+
+async def test_adaptive_is_inline_while_the_disk_is_fast() -> None:
+    writer = ListWriter()
+    await run_turns(make(writer, lambda _: None, WriterMode.ADAPTIVE, commit_s=0.0005), 40)
+    assert set(writer.threads) == {threading.get_ident()}
+
+
+async def test_adaptive_leaves_the_loop_when_the_disk_is_slow() -> None:
+    writer = ListWriter()
+    committer = make(writer, lambda _: None, WriterMode.ADAPTIVE, commit_s=0.002)
+    await run_turns(committer, 40)
+    assert writer.threads[0] == threading.get_ident()
+    assert writer.threads[-1] != threading.get_ident()
+    assert committer.statistics().other_commits == 24
+    assert writer.load() == list(range(40))
+
+
+async def test_adaptive_leaves_the_loop_when_more_waits_than_a_batch() -> None:
+    writer = ListWriter()
+    committer = make(writer, lambda _: None, WriterMode.ADAPTIVE, batch_ops_max=4)
+    await run_turns(committer, 3, ops=8)
+    assert committer.statistics().other_commits == 3
+    assert committer.statistics().inline_commits == 3
+    assert writer.load() == list(range(24))
+
+
+@pytest.mark.parametrize("mode", list(WriterMode))
+async def test_a_failed_commit_ends_the_run_and_shows_nothing(mode: WriterMode) -> None:
+    writer, left = ListWriter(), list[object]()
+    committer = make(writer, left.append, mode)
+    writer.error = StoreError("the disk is full", code="disk_full")
+    committer.submit([1], ["a"])
+    with trio.fail_after(5), pytest.raises(StoreError, match="full"):
+        await committer.run()
+    assert left == []
+    with pytest.raises(LocalProtocolError):
+        committer.submit([], ["b"])
+
+
+async def test_the_log_is_copied_at_an_idle_moment(autojump_clock: trio.testing.MockClock) -> None:
+    writer = ListWriter()
+    committer = make(writer, lambda _: None)
+    writer.log_bytes = limits.WAL_CHECKPOINT_BYTES
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(committer.run)
+        committer.submit([1], [])
+        await committer.wait_idle()
+        assert writer.checkpointed == 0
+        await trio.sleep(limits.CHECKPOINT_IDLE_S * 2)
+        await committer.with_writer(writer.load)  # behind the checkpoint, whose thread the clock does not know
+        assert writer.checkpointed == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_log_is_copied_at_its_bound_although_work_waits() -> None:
+    writer = ListWriter()
+    committer = make(writer, lambda _: None, batch_ops_max=1)
+    writer.log_bytes = limits.WAL_BYTES_MAX
+    await run_turns(committer, 1, ops=3)
+    assert writer.checkpointed == 1
+    assert committer.statistics().checkpoints == 1
+
+
+async def test_work_with_the_writer_runs_between_commits() -> None:
+    writer = ListWriter()
+    committer = make(writer, lambda _: None, WriterMode.THREAD)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(committer.run)
+            committer.submit([1, 2], [])
+            await committer.wait_idle()
+            assert await committer.with_writer(writer.load) == [1, 2]
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,75 @@
+"""The writer in a process of its own: same answers, its death is told, it ends with its owner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from doai.changes import ops
+from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
+from doai.store.process_writer import open_process_writer
+from doai.store.sqlite_writer import open_writer
+from tests.conformance.store_ops import make_envelope
+
+
+def event(position: int) -> ops.AppendEvent:
+    return ops.AppendEvent(position, make_envelope(f"e{position}", "task/t1", "task.queued"), 7)
+
+
+def test_it_answers_as_the_writer_in_this_process_does(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    writer = open_process_writer(path, new_store_id="S", now_ms=1)
+    try:
+        writer.commit([event(1), ops.ReserveTokens(5)])
+        assert writer.log_bytes > 0
+        writer.checkpoint()
+        assert writer.log_bytes == 0
+        snapshot = writer.load()
+        assert (snapshot.last_position, snapshot.token_reserved) == (1, 5)
+        with pytest.raises(StoreUnavailable, match=f"in use by process {writer.pid}"):
+            open_writer(path, new_store_id="S", now_ms=1)
+    finally:
+        writer.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_refused_commit_is_told_with_its_words(tmp_path: Path) -> None:
+    writer = open_process_writer(tmp_path / "broker.db", new_store_id="S", now_ms=1)
+    try:
+        with pytest.raises(StoreError, match="position 7, the next one is 1"):
+            writer.commit([event(7)])
+        with pytest.raises(LocalProtocolError, match="exit and reload"):
+            writer.commit([event(1)])
+    finally:
+        writer.close()
+
+
+def test_a_second_process_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    first = open_process_writer(tmp_path / "broker.db", new_store_id="S", now_ms=1)
+    try:
+        with pytest.raises(StoreUnavailable, match=f"in use by process {first.pid}"):
+            open_process_writer(tmp_path / "broker.db", new_store_id="S", now_ms=1)
+    finally:
+        first.close()
+
+
+def test_the_death_of_the_process_is_an_unknown_outcome(tmp_path: Path) -> None:
+    writer = open_process_writer(tmp_path / "broker.db", new_store_id="S", now_ms=1)
+    try:
+        writer.commit([event(1)])
+        os.kill(writer.pid, signal.SIGTERM)  # meant for the whole group: the broker decides
+        writer.commit([event(2)])
+        os.kill(writer.pid, signal.SIGKILL)
+        with pytest.raises(StoreError, match=f"process {writer.pid} .* start again"):
+            writer.commit([event(3)])
+    finally:
+        writer.close()
+    again = open_process_writer(tmp_path / "broker.db", new_store_id="S", now_ms=1)
+    try:
+        assert again.load().last_position == 2
+    finally:
+        again.close()
