@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,12 +25,17 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """id, attempt."""
     steps: Mapping[str, Mapping[str, Any]] = {}
     """Outputs of the steps that passed, by step id; a step that was skipped or failed is not there."""
+    known_steps: frozenset[str] = frozenset()
+    """Ids of all steps of the recipe, so that a condition may ask ``has(steps.id.field)`` of any of them."""
     secrets: Mapping[str, str] = {}
     """Resolved on the node; for arguments only."""
 
     def with_outputs(self, step_id: str, outputs: Mapping[str, Any]) -> Scope:
         """Return the scope after a step has passed."""
         return msgspec.structs.replace(self, steps={**self.steps, step_id: outputs})
+
+
+_ROOTS: Final = frozenset({"params", "device", "run", "task", "steps"})
 
 
 class _Absent(Exception):
@@ -97,7 +102,7 @@ def _holds(condition: Condition, names: Mapping[str, Any], step_id: str, field: 
 def _names(scope: Scope) -> dict[str, Any]:
     return {
         "params": scope.params,
-        "steps": scope.steps,
+        "steps": {**dict.fromkeys(scope.known_steps, {}), **scope.steps},
         "device": scope.device,
         "run": scope.run,
         "task": scope.task,
@@ -114,10 +119,10 @@ def _value(reference: Reference, scope: Scope) -> Any:
         if rest[0] not in scope.secrets:
             raise _MissingSecret(f"this node has no secret {rest[0]!r}; add it to the node's secrets")
         return scope.secrets[rest[0]]
-    here: Any = _names(scope).get(root)
-    for index, name in enumerate(rest):
-        if root == "steps" and index == 0 and name not in scope.steps:
-            raise _Absent(f"{reference} has no value, for step {name} did not pass or was skipped")
+    if root == "steps" and rest[0] not in scope.steps:
+        raise _Absent(f"{reference} has no value, for step {rest[0]} did not pass or was skipped")
+    here: Any = getattr(scope, root) if root in _ROOTS else {}
+    for name in rest:
         here = _below(here, name, reference)
     return here
 

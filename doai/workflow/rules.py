@@ -74,6 +74,7 @@ class Recipe:
             },
             run={"id": run_id, "workflow": self.workflow.name},
             task={"id": task_id, "attempt": attempt},
+            known_steps=frozenset(self._arguments),
             secrets={} if secrets is None else secrets,
         )
         return TaskRules(self.workflow, scope, self._arguments, self._conditions, self._expects)

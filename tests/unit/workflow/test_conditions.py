@@ -58,7 +58,9 @@ def test_what_can_not_be_answered_is_a_condition_error(source: str, error: type[
         compile_condition(source).evaluate(NAMES)
 
 
-@pytest.mark.parametrize("source", ["", "a +", "'x", "(" * 500, "(" * 500 + "1" + ")" * 500, "!" * 900 + "true", "a b"])
+@pytest.mark.parametrize(
+    "source", ["", "a +", "'x", "(" * 500, "(" * 500 + "1" + ")" * 500, "!" * 900 + "true", "a b"]
+)
 def test_what_is_no_cel_is_a_condition_error(source: str) -> None:
     with pytest.raises(ConditionError):
         compile_condition(source)

@@ -1,5 +1,7 @@
 """The graph of steps: order, predecessors, cycles."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ def test_a_cycle_is_named(steps: list[Step], cycle: tuple[str, ...]) -> None:
     assert named[0] == named[-1]
     assert set(named) == set(cycle)
     waits = {item.id: item.needs for item in steps}
-    assert all(after in (waits[before] or ["a"]) for before, after in zip(named, named[1:], strict=False))
+    assert all(after in (waits[before] or ["a"]) for before, after in itertools.pairwise(named))
 
 
 @given(st.data())

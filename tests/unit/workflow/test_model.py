@@ -209,15 +209,53 @@ def test_damaged_stored_bytes_are_a_workflow_error(data: bytes) -> None:
 
 WORDS = st.sampled_from(
     [
-        *("workflow", "params", "steps", "use", "with", "id", "if", "expect", "needs", "timeout", "retry", "always"),
-        *("on_failure", "outputs", "bounds", "type", "default", "attempts", "on", "backoff", "content_id", "requires"),
+        *(
+            "workflow",
+            "params",
+            "steps",
+            "use",
+            "with",
+            "id",
+            "if",
+            "expect",
+            "needs",
+            "timeout",
+            "retry",
+            "always",
+        ),
+        *(
+            "on_failure",
+            "outputs",
+            "bounds",
+            "type",
+            "default",
+            "attempts",
+            "on",
+            "backoff",
+            "content_id",
+            "requires",
+        ),
         *("sdk", "minimum", "maximum", "enum", "pattern", "string", "integer", "list", "a", "b", "w", "10s", "x y"),
-        *("ui.tap", "screen.capture", "report", "values", "text", "${params.a}", "${steps.a.artifact}", "a ${", "$${"),
+        *(
+            "ui.tap",
+            "screen.capture",
+            "report",
+            "values",
+            "text",
+            "${params.a}",
+            "${steps.a.artifact}",
+            "a ${",
+            "$${",
+        ),
         *("${secret.a}", "params.a == 1", "steps.a.width > 1", "width > 1", "(", ">=28", "null_type"),
     ]
 )
 STRUCTURES: st.SearchStrategy[Any] = st.recursive(
-    WORDS | st.none() | st.booleans() | st.integers(-3, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False),
+    WORDS
+    | st.none()
+    | st.booleans()
+    | st.integers(-3, 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=6),
     max_leaves=25,
 )
