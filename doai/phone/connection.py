@@ -145,6 +145,8 @@ class Connection:
                 self._parser.feed(data)
                 while (message := self._parser.next_message()) is not None:
                     await self._owner.wait_audible()
+                    if self._gone:  # cut off while the phone was silent: what was not read is lost
+                        return
                     await self._handle(message)
         except (trio.BrokenResourceError, trio.ClosedResourceError, ProtocolError, ChannelClosed):
             pass  # the peer reset, spoke nonsense or was cut off on order: the connection ends, all the same

@@ -155,6 +155,9 @@ class Phone:
                     _log.warning("phone %s cannot take a connection: %s; trying again", self.serial, error)
                     await trio.sleep(ACCEPT_AGAIN_S)
                 continue
+            if listener is not self._listener:  # taken in the moment the power went
+                client.close()
+                continue
             self._connection_count += 1
             connection = Connection(trio.SocketStream(client), self, self._connection_count)
             self._connections.add(connection)

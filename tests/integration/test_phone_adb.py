@@ -1,21 +1,27 @@
 """The simulated phone behind a real adb server, driven with the real adb client."""
 
 import io
+import json
 import os
+import signal
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import adbutils
 import pytest
 import trio
 from PIL import Image
 
+from doai.phone.control import request_control
 from doai.phone.faults import Fault
+from doai.phone.journal import read_journal
 from doai.phone.packages import make_apk
 from doai.phone.phone import Phone
 from doai.phone.shelf import Shelf, open_shelf
@@ -289,3 +295,60 @@ async def test_journal_file_holds_tagged_steps(tmp_path: Path) -> None:
             )
         assert shelf.journal_path is not None
         assert len(shelf.journal_path.read_bytes().splitlines()) == 3
+
+
+@asynccontextmanager
+async def program(*options: str) -> AsyncIterator[tuple[trio.Process, dict[str, Any]]]:
+    """`bin/phones` as a process of its own, and what it printed when it was ready."""
+    words = [sys.executable, "-m", "doai.cli.phones", "--json", *options]
+    process = await trio.lowlevel.open_process(words, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            data = await process.stdout.receive_some()
+            assert data, "it ended before it was ready"
+            line += data
+        yield process, json.loads(line)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+            assert process.stdout is not None
+            await process.stdout.aclose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_program_ends_cleanly_on_a_signal(number: signal.Signals) -> None:
+    with trio.fail_after(DEADLINE_S):
+        async with program("--count", "3") as (process, ready):
+            assert [phone["serial"] for phone in ready["phones"]] == ["SIM0001", "SIM0002", "SIM0003"]
+            process.send_signal(number)
+            assert await process.wait() == 0
+
+
+@pytest.mark.slow
+async def test_journal_survives_a_killed_program(tmp_path: Path) -> None:
+    with trio.fail_after(DEADLINE_S):
+        options = ("--count", "1", "--journal", str(tmp_path / "journal"))
+        async with adb_server(tmp_path) as adb, program(*options) as (process, ready):
+            name = f"127.0.0.1:{ready['phones'][0]['port']}"
+            await adb.smart(f"host:connect:{name}")
+            while b"device" not in await adb.smart("host:devices"):  # noqa: ASYNC110 - another process
+                await trio.sleep(0.05)
+            await request_control(ready["control_port"], op="fault", serial="*", fault="dribble", match="tap")
+            await adb.run("-s", name, "shell", "DOAI_STEP=t/1/tap/1; input tap 1 2")
+            process.kill()
+            await process.wait()
+        entries = read_journal(Path(ready["journal"]))
+        assert [(entry.command, entry.fault) for entry in entries] == [("input tap 1 2", "dribble")]
+
+
+async def test_a_shelf_that_can_not_open_says_why() -> None:
+    found = await trio.run_process(
+        [sys.executable, "-m", "doai.cli.phones", "--count", "0"], check=False, capture_stderr=True
+    )
+    assert found.returncode == 78
+    assert found.stderr.decode() == "phones: cannot open a shelf of 0 phones: ask for 1 to 2000\n"
