@@ -157,7 +157,14 @@ TASK_TABLE: Final[Mapping[TaskState, Mapping[TaskTrigger, TaskState]]] = {
     },
     _T.DELAYED: {_TT.DUE: _T.QUEUED, _TT.CANCEL: _T.CANCELLED, _TT.EXPIRE: _T.EXPIRED},
     _T.DISPATCHED: {_TT.START: _T.RUNNING, **_HELD, **_ENDS, **_RETRY},
-    _T.RUNNING: {_TT.LOSE: _T.UNPROVEN, _TT.CANCEL: _T.CANCELLING, **_ENDS, **_RETRY},
+    _T.RUNNING: {
+        _TT.LOSE: _T.UNPROVEN,
+        # A node that is stopped ends the attempt with its `always` and gives the task back: no attempt is burnt.
+        _TT.RELEASE: _T.QUEUED,
+        _TT.CANCEL: _T.CANCELLING,
+        **_ENDS,
+        **_RETRY,
+    },
     _T.UNPROVEN: {
         _TT.PROVE: _T.RUNNING,
         _TT.PROVE_WAITING: _T.DISPATCHED,

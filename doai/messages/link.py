@@ -109,6 +109,8 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     as_of_seq: int = 0
     """Facts up to here are included in `tokens`: absence is judged only once they are applied."""
     devices: list[DeviceProof] = []
+    intake_closed: str = ""
+    """Why the peer starts no new task now, one sentence; empty = it does."""
 
 
 class Bye(Message, frozen=True, kw_only=True):

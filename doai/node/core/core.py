@@ -1,0 +1,225 @@
+"""The node's core: every event of a node in, what follows from it out (steps 6-11).
+
+A pure machine. Of each `Changes` the shell commits `ops` as one before it performs any of `effects`, and performs
+later effects after all earlier ops: a frame or a device command never runs ahead of its commit.
+
+How a node stops: `drain` gives waiting tasks back untouched, stops running ones after their `always` and gives
+them back too (that burns no attempt); when all have ended and the broker has heard it, or FLUSH_S later, the
+node says BYE and stops.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from doai.backoff import Backoff
+from doai.changes.outbox import OutboxState, RenewIncarnation
+from doai.clock import Now
+from doai.drivers.base import DeviceChange, DriverNotice, Proof
+from doai.ids import IdSource
+from doai.link.outgoing import Outgoing
+from doai.messages.link import Role
+from doai.node.core.devices import Devices
+from doai.node.core.effects import Changes, Decision, HostNumbers, Level, Log, NodeSettings, StepEnded, StopNode
+from doai.node.core.facts import Facts
+from doai.node.core.recipes import Recipes
+from doai.node.core.session import Session
+from doai.node.core.tasks import Tasks
+
+INSTANCE: Final = "main"
+"""A node has one instance."""
+RECONNECT: Final = Backoff(first_s=0.5, longest_s=15.0)
+"""A broker that restarts is found again within seconds; a fleet of nodes spreads over fifteen."""
+FLUSH_S: Final = 5.0
+"""A node that stops waits this long for the ack of its last facts; they are safe in its file either way."""
+
+
+class NodeCore:
+    """Takes events, decides, and returns what follows."""
+
+    def __init__(self, state: OutboxState, settings: NodeSettings, ids: IdSource, now: Now) -> None:
+        self._state: OutboxState | None = state
+        self._settings = settings
+        self._devices = Devices()
+        self._recipes = Recipes(state.recipes)
+        self._facts = Facts(f"{settings.node_id}/{INSTANCE}", settings.node_id, ids)
+        self._tasks = Tasks(
+            self._facts,
+            self._devices,
+            self._recipes,
+            node_id=settings.node_id,
+            tags=settings.tags,
+            slots=settings.slots,
+            began_s=now.mono_s,
+            may_start=lambda: not self._session.intake_closed(),
+        )
+        outgoing = Outgoing(
+            name=settings.node_id,
+            instance=INSTANCE,
+            role=Role.NODE,
+            capabilities=settings.capabilities,
+            outbox=state,
+            new_incarnation=lambda: ids.new_id(self._utc_ms),
+            backoff=RECONNECT,
+        )
+        self._session = Session(settings, outgoing, self._tasks, self._devices, self._recipes)
+        self._utc_ms = now.utc_ms
+        self._deferred: list[Decision] = []
+        self._flush_until_s: float | None = None
+        self._stop_reason = ""
+        self._stopped = False
+        self._closed_because = ""
+
+    # --- state, for the shell ---------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether the broker hears this node."""
+        return self._session.live
+
+    @property
+    def held(self) -> int:
+        """Tasks held now."""
+        return self._tasks.held
+
+    @property
+    def running(self) -> int:
+        """Slots in use."""
+        return self._tasks.running
+
+    @property
+    def unacknowledged(self) -> int:
+        """Facts that the broker has not confirmed."""
+        return self._session.unacknowledged
+
+    def due_s(self) -> float | None:
+        """Return the monotonic time at which `tick` has something to do."""
+        times = [self._session.due_s(), self._tasks.due_s()]
+        if not self._stopped:
+            times.append(self._flush_until_s)
+        return min((due_s for due_s in times if due_s is not None), default=None)
+
+    # --- events -----------------------------------------------------------------------------------------------
+
+    def start(self, now: Now) -> Changes:
+        """First event: take over what the file holds."""
+        out = Decision()
+        assert self._state is not None
+        self._tasks.restore(self._state, now, out)
+        self._state = None
+        return self._decided(out, now)
+
+    def tick(self, now: Now, random01: float) -> Changes:
+        """Let time pass; early calls do nothing. ``random01`` is uniform in [0, 1)."""
+        out = Decision()
+        self._tasks.tick(now, out)
+        self._session.tick(now, random01, out)
+        return self._decided(out, now)
+
+    def socket_opened(self, epoch: int, now: Now) -> Changes:
+        """The socket of an OpenSocket is open."""
+        out = Decision()
+        self._session.opened(epoch, now, out)
+        return self._decided(out, now)
+
+    def socket_lost(self, epoch: int, now: Now, random01: float) -> Changes:
+        """The socket of this epoch failed."""
+        out = Decision()
+        self._session.lost(epoch, now, random01, out)
+        return self._decided(out, now)
+
+    def frame(self, epoch: int, header: bytes, body: bytes, now: Now, random01: float) -> Changes:
+        """A frame came over the socket of this epoch."""
+        out = Decision()
+        self._utc_ms = now.utc_ms
+        self._session.frame(epoch, header, body, now, random01, out)
+        return self._decided(out, now)
+
+    def facts_read(self, epoch: int, facts: list[tuple[int, bytes]], now: Now) -> Changes:
+        """The answer to ReadFacts."""
+        out = Decision()
+        self._session.facts_read(epoch, facts, now, out)
+        return self._decided(out, now)
+
+    def renewed(self, state: OutboxState, now: Now) -> Changes:
+        """The answer to ReloadOutbox: what was decided meanwhile gets its place in the new stream."""
+        self._session.renewed(state)
+        merged = Decision()
+        for out in self._deferred:
+            merged.ops.extend(out.ops)
+            merged.effects.extend(out.effects)
+        self._deferred = []
+        return self._decided(merged, now)
+
+    def device_changed(self, change: DeviceChange, driver: str, now: Now) -> Changes:
+        """A driver says that a device came, went, or changed."""
+        out = Decision()
+        if self._devices.changed(change, now.mono_s):
+            self._facts.device_changed(out, now, change, driver=driver, tags=self._settings.tags)
+            self._tasks.device_changed(change.serial, now, out)
+        return self._decided(out, now)
+
+    def device_proven(self, proof: Proof, now: Now) -> None:
+        """A device was proven alive in one way; the next heartbeat tells."""
+        self._devices.proven(proof, now.mono_s)
+
+    def driver_noticed(self, notice: DriverNotice, now: Now) -> Changes:
+        """A driver says something that an operator should know."""
+        out = Decision()
+        self._facts.noticed(out, now, notice)
+        return self._decided(out, now)
+
+    def step_ended(self, ended: StepEnded, now: Now, random01: float) -> Changes:
+        """A try that was started with StartStep ended."""
+        out = Decision()
+        self._tasks.step_ended(ended, now, random01, out)
+        return self._decided(out, now)
+
+    def alert(self, code: str, message: str, now: Now) -> Changes:
+        """Something on this host needs an operator: e.g. the admin refused an artifact for good."""
+        out = Decision()
+        self._facts.alert(out, now, code, message)
+        return self._decided(out, now)
+
+    def sampled(self, numbers: HostNumbers) -> None:
+        """Newest numbers of the host, for the next heartbeat."""
+        self._session.sampled(numbers)
+
+    def drain(self, reason: str, now: Now) -> Changes:
+        """Stop: give everything back, then StopNode comes."""
+        out = Decision()
+        if not self._stop_reason:
+            self._stop_reason = reason
+            self._tasks.drain(now, out)
+        return self._decided(out, now)
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _decided(self, out: Decision, now: Now) -> Changes:
+        self._utc_ms = now.utc_ms
+        if self._session.renewing and not any(type(op) is RenewIncarnation for op in out.ops):
+            self._deferred.append(out)
+            return Changes()
+        self._session.number_facts(out)
+        self._note_intake(out)
+        if self._stop_reason:
+            self._finish_drain(now, out)
+        return Changes(out.ops, out.effects)
+
+    def _note_intake(self, out: Decision) -> None:
+        closed = self._session.intake_closed()
+        if bool(closed) != bool(self._closed_because):
+            text = f"No new task starts: {closed}." if closed else "Tasks start again."
+            out.effects.append(Log(Level.WARNING, text, {"node_id": self._settings.node_id}))
+        self._closed_because = closed
+
+    def _finish_drain(self, now: Now, out: Decision) -> None:
+        if self._stopped or self._tasks.held:
+            return
+        if self._flush_until_s is None:
+            self._flush_until_s = now.mono_s + FLUSH_S
+        heard = not self._session.live or not self._session.unacknowledged
+        if heard or now.mono_s >= self._flush_until_s:
+            self._stopped = True
+            self._session.bye(self._stop_reason, out)
+            out.effects.append(StopNode(self._stop_reason, 0))

@@ -1,0 +1,253 @@
+"""The node's talk with the broker: frames in, holdings and heartbeats out, over the link (steps 5, 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from doai.changes.outbox import AppendFact, DropRecipe, OutboxState, RenewIncarnation
+from doai.clock import Now
+from doai.codec import BodyDecoder, Kind, encode, pack_header, unpack_header
+from doai.errors import DecodeError
+from doai.limits import HEARTBEAT_S, OUTBOX_RECORDS_MAX, OUTBOX_START_SHARE
+from doai.link.outgoing import Actions, Effect, Established, Outgoing, OutgoingState, SendFrame, Stop
+from doai.messages.link import Bye, Fenced, Heartbeat, HostSample, Welcome
+from doai.messages.work import Cancels, Dispatches, Holdings, Recipe, Releases
+from doai.node.core.devices import Devices
+from doai.node.core.effects import (
+    Decision,
+    HostNumbers,
+    Level,
+    Log,
+    NodeEffect,
+    NodeSettings,
+    ReloadOutbox,
+    StopNode,
+)
+from doai.node.core.recipes import Recipes
+from doai.node.core.tasks import Tasks
+
+EXIT_FENCED: Final = 76
+"""The broker refuses this process for good (EX_PROTOCOL of sysexits.h); a restart would not help."""
+OUTBOX_START_MAX: Final = int(OUTBOX_RECORDS_MAX * OUTBOX_START_SHARE)
+
+
+class Session:
+    """One node's end of its connection; decides what each frame means."""
+
+    def __init__(
+        self, settings: NodeSettings, outgoing: Outgoing, tasks: Tasks, devices: Devices, recipes: Recipes
+    ) -> None:
+        self._settings = settings
+        self._outgoing = outgoing
+        self._tasks = tasks
+        self._devices = devices
+        self._recipes = recipes
+        self._numbers = HostNumbers(0.0, 0.0, 0)
+        self._beat_every_s = HEARTBEAT_S
+        self._beat_at_s = 0.0
+        self.renewing = False
+        """A new incarnation is on its way to the disk: no fact has a place until the file is loaded again."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the broker hears this process."""
+        return self._outgoing.state is OutgoingState.LIVE
+
+    @property
+    def unacknowledged(self) -> int:
+        """Facts that the broker has not confirmed."""
+        return self._outgoing.unacknowledged
+
+    def intake_closed(self) -> str:
+        """Say why no new task starts; empty when one may."""
+        if self._tasks.draining:
+            return "the node stops"
+        if self._outgoing.unacknowledged >= OUTBOX_START_MAX:
+            return (
+                f"{self._outgoing.unacknowledged} facts wait for the broker, "
+                f"from {OUTBOX_START_MAX} on no task starts"
+            )
+        return ""
+
+    def sampled(self, numbers: HostNumbers) -> None:
+        """Keep the newest numbers of the host."""
+        self._numbers = numbers
+
+    def sample(self) -> HostSample:
+        """Return what HELLO and heartbeats say of host and process."""
+        s, n = self._settings, self._numbers
+        return HostSample(
+            host=s.host,
+            pid=s.pid,
+            version=s.version,
+            started_at_ms=s.started_at_ms,
+            slots=s.slots,
+            running=self._tasks.running,
+            passed=self._tasks.passed,
+            failed=self._tasks.failed,
+            cpu_percent=n.cpu_percent,
+            memory_percent=n.memory_percent,
+            rss_bytes=n.rss_bytes,
+        )
+
+    # --- time and connections ---------------------------------------------------------------------------------
+
+    def tick(self, now: Now, random01: float, out: Decision) -> None:
+        """Let time pass: connect, give up a silent connection, beat."""
+        if self.renewing:
+            return
+        self._take(self._outgoing.tick(now.mono_s, random01), now, out)
+        if self.live and now.mono_s >= self._beat_at_s:
+            self._beat(now, out)
+
+    def due_s(self) -> float | None:
+        """Return the time at which `tick` has something to do."""
+        if self.renewing:
+            return None
+        due_s = self._outgoing.due_s()
+        if self.live and due_s is not None:
+            return min(due_s, self._beat_at_s)
+        return due_s
+
+    def opened(self, epoch: int, now: Now, out: Decision) -> None:
+        """The socket of this epoch is open."""
+        if not self.renewing:
+            self._take(self._outgoing.opened(epoch, self.sample(), now.mono_s), now, out)
+
+    def lost(self, epoch: int, now: Now, random01: float, out: Decision) -> None:
+        """The socket of this epoch is of no use."""
+        if epoch == self._outgoing.epoch and not self.renewing:
+            self._take(self._outgoing.lost(now.mono_s, random01), now, out)
+
+    def facts_read(self, epoch: int, facts: list[tuple[int, bytes]], now: Now, out: Decision) -> None:
+        """Facts that were asked for from the file."""
+        if not self.renewing:
+            self._take(self._outgoing.facts_read(epoch, facts), now, out)
+
+    def renewed(self, state: OutboxState) -> None:
+        """The file after a new incarnation."""
+        self._outgoing.renewed(state)
+        self.renewing = False
+
+    # --- frames -----------------------------------------------------------------------------------------------
+
+    def frame(self, epoch: int, header_bytes: bytes, body: bytes, now: Now, random01: float, out: Decision) -> None:
+        """Take a frame; one that can not be understood ends the connection, the next repeats what counts."""
+        if self.renewing or not self._outgoing.heard(epoch, now.mono_s):
+            return
+        try:
+            header = unpack_header(header_bytes)
+            reader = _BODIES.get(header.kind)
+            message: Any = reader(body) if reader is not None else None
+        except DecodeError as error:
+            out.effects.append(Log(Level.ERROR, f"The broker sent what this node can not read: {error}"))
+            self._take(self._outgoing.lost(now.mono_s, random01), now, out)
+            return
+        if header.kind == Kind.WELCOME:
+            self._take(self._outgoing.welcome(message, header, now.mono_s), now, out)
+            return
+        if header.kind == Kind.FENCED:
+            self._take(self._outgoing.fenced(message.reason), now, out)
+            return
+        if header.kind == Kind.HELLO_REQUIRED:
+            self._take(self._outgoing.lost(now.mono_s, random01), now, out)
+            return
+        if not self.live:
+            return
+        self._take(self._outgoing.acked(header), now, out)
+        handler = _HANDLERS.get(header.kind)
+        if handler is not None:
+            handler(self, message, now, out)
+        self._tasks.fill(now, out)
+
+    def _dispatched(self, message: Dispatches, now: Now, out: Decision) -> None:
+        for dispatch in message.dispatches:
+            self._tasks.dispatch(dispatch, now, out)
+
+    def _recipe(self, message: Recipe, now: Now, out: Decision) -> None:
+        self._tasks.take_recipe(message.recipe_hash, message.body, out)
+
+    def _cancelled(self, message: Cancels, now: Now, out: Decision) -> None:
+        for ref in message.tasks:
+            self._tasks.cancel(ref.task_id, ref.token, now, out)
+
+    def _released(self, message: Releases, now: Now, out: Decision) -> None:
+        for ref in message.tasks:
+            self._tasks.release(ref.task_id, ref.token, now, out)
+
+    # --- what goes out ----------------------------------------------------------------------------------------
+
+    def number_facts(self, out: Decision) -> None:
+        """Give the facts of a decision their places in the stream, and send what credit allows."""
+        appended = False
+        for index, op in enumerate(out.ops):
+            if type(op) is AppendFact and op.seq == 0:
+                seq = self._outgoing.append(op.envelope)
+                out.ops[index] = AppendFact(seq, op.envelope, op.is_result)
+                appended = True
+        if appended:
+            out.effects.extend(_of_link(self._outgoing.pump()))
+
+    def bye(self, reason: str, out: Decision) -> None:
+        """Say farewell, where there is somebody to hear it."""
+        if self.live:
+            self._send(Kind.BYE, Bye(reason=reason), out)
+
+    def _take(self, actions: Actions, now: Now, out: Decision) -> None:
+        out.ops.extend(actions.ops)
+        for effect in actions.effects:
+            if isinstance(effect, Established):
+                self._established(effect.welcome, now, out)
+            elif isinstance(effect, Stop):
+                out.effects.append(StopNode(f"The broker refuses this node: {effect.reason}", EXIT_FENCED))
+            else:
+                out.effects.append(effect)
+        if any(type(op) is RenewIncarnation for op in actions.ops):
+            self.renewing = True
+            out.effects.append(Log(Level.WARNING, "The broker or this node lost its past: a new stream begins."))
+            out.effects.append(ReloadOutbox())
+
+    def _established(self, welcome: Welcome, now: Now, out: Decision) -> None:
+        self._beat_every_s = welcome.heartbeat_s
+        self._beat_at_s = now.mono_s + welcome.heartbeat_s
+        # A recipe comes once a connection, so between connections is when one can be forgotten.
+        for recipe_hash in self._recipes.drop_all_but(self._tasks.recipe_hashes()):
+            out.ops.append(DropRecipe(recipe_hash))
+        holdings = Holdings(tasks=self._tasks.holdings(), as_of_seq=self._outgoing.highest_seq)
+        self._send(Kind.HOLDINGS, holdings, out)
+        out.effects.append(Log(Level.INFO, "The broker took this node in."))
+
+    def _beat(self, now: Now, out: Decision) -> None:
+        self._beat_at_s = now.mono_s + self._beat_every_s
+        beat = Heartbeat(
+            sample=self.sample(),
+            tokens=self._tasks.tokens(),
+            as_of_seq=self._outgoing.highest_seq,
+            devices=self._devices.proofs(now.mono_s),
+            intake_closed=self.intake_closed(),
+        )
+        self._send(Kind.HEARTBEAT, beat, out)
+
+    def _send(self, kind: Kind, body: object, out: Decision) -> None:
+        out.effects.append(SendFrame(self._outgoing.epoch, pack_header(kind), encode(body)))
+
+
+_BODIES: Final[dict[int, BodyDecoder]] = {
+    Kind.WELCOME: BodyDecoder(Welcome),
+    Kind.FENCED: BodyDecoder(Fenced),
+    Kind.DISPATCH: BodyDecoder(Dispatches),
+    Kind.CANCEL: BodyDecoder(Cancels),
+    Kind.RELEASE: BodyDecoder(Releases),
+    Kind.RECIPE: BodyDecoder(Recipe),
+}
+_HANDLERS: Final[dict[int, Callable[[Session, Any, Now, Decision], None]]] = {
+    Kind.DISPATCH: Session._dispatched,
+    Kind.CANCEL: Session._cancelled,
+    Kind.RELEASE: Session._released,
+    Kind.RECIPE: Session._recipe,
+}
+
+
+def _of_link(effects: list[Effect]) -> list[NodeEffect]:
+    return [effect for effect in effects if not isinstance(effect, Established | Stop)]

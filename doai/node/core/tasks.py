@@ -1,0 +1,363 @@
+"""The tasks that a node holds: taken once, queued by device, begun in slots, ended once (steps 6 and 7)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from doai.changes.outbox import HeldRow, OutboxState, PutHeld, PutRecipe
+from doai.clock import Now
+from doai.codec import BodyDecoder, encode
+from doai.errors import DecodeError, ErrorClass, Failure, StepError
+from doai.ids import Token
+from doai.limits import RESULTS_KEPT
+from doai.messages.work import Dispatch, Holding, HoldingState
+from doai.node.core.acts import Cause, Finish
+from doai.node.core.attempt import RELEASED, Attempt, end_attempt, ended_by
+from doai.node.core.devices import Devices
+from doai.node.core.effects import Decision, Level, Log, StepEnded
+from doai.node.core.facts import Facts
+from doai.node.core.queue import DeviceQueues
+from doai.node.core.recipes import Recipes
+from doai.node.core.slots import Slots
+from doai.node.core.timers import Timers
+from doai.states import DeviceState, Outcome
+from doai.workflow.mistakes import ParameterError
+
+DEVICE_SETTLE_S: Final = 20.0
+"""Time the drivers have after a start to find devices, before tasks for those that are not here are given back."""
+
+Key = tuple[str, Token]
+_dispatch: Final = BodyDecoder(Dispatch)
+
+
+class _Task:
+    """A held task; `attempt` once it has begun."""
+
+    __slots__ = ("attempt", "content_id", "dispatch", "key", "row")
+
+    def __init__(self, row: HeldRow, dispatch: Dispatch, content_id: str) -> None:
+        self.key: Key = (row.task_id, row.token)
+        self.row = row
+        self.dispatch = dispatch
+        self.content_id = content_id
+        self.attempt: Attempt | None = None
+
+
+class Tasks:
+    """Everything held, by (task, token). Calls put what follows into the decision they are given."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        devices: Devices,
+        recipes: Recipes,
+        *,
+        node_id: str,
+        tags: list[str],
+        slots: int,
+        began_s: float,
+        may_start: Callable[[], bool],
+    ) -> None:
+        self._facts = facts
+        self._devices = devices
+        self._recipes = recipes
+        self._node_id = node_id
+        self._tags = tags
+        self._slots = Slots(slots)
+        self._may_start = may_start
+        self._held: dict[Key, _Task] = {}
+        self._waiting: DeviceQueues[_Task] = DeviceQueues()
+        self._timers: Timers[Key] = Timers()
+        self._newest: OrderedDict[str, Token] = OrderedDict()
+        """Highest token seen of a task, held or ended lately; the broker tells no ended one again after its ack."""
+        self._order = 0
+        self._settled_s = began_s + DEVICE_SETTLE_S
+        self._settled = False
+        self.draining = False
+        self.passed = 0
+        self.failed = 0
+
+    @property
+    def running(self) -> int:
+        """Slots in use."""
+        return self._slots.running
+
+    @property
+    def held(self) -> int:
+        """Tasks held, waiting ones too."""
+        return len(self._held)
+
+    def tokens(self) -> list[tuple[int, int]]:
+        """Return the tokens held."""
+        return [(token.generation, token.n) for _, token in self._held]
+
+    def holdings(self) -> list[Holding]:
+        """Return everything held, as the broker wants to hear it."""
+        return [
+            Holding(task.row.task_id, task.row.token, task.attempt.row.state if task.attempt else task.row.state)
+            for task in self._held.values()
+        ]
+
+    def recipe_hashes(self) -> set[str]:
+        """Return the recipes that held tasks need."""
+        return {task.dispatch.recipe_hash for task in self._held.values()}
+
+    # --- a new life -------------------------------------------------------------------------------------------
+
+    def restore(self, state: OutboxState, now: Now, out: Decision) -> None:
+        """Take over what the file holds: waiting tasks wait on, what ran when the process died has ended."""
+        for row in sorted(state.held, key=lambda row: row.order):
+            self._order = max(self._order, row.order)
+            self._newest[row.task_id] = max(row.token, self._newest.get(row.task_id, row.token))
+            try:
+                dispatch: Dispatch = _dispatch(row.dispatch_body)
+            except DecodeError as error:
+                # Only its row is known: the broker hears nothing of it and takes it back when its lease ends.
+                out.effects.append(
+                    Log(Level.ERROR, f"A held task can not be read and waits for its lease: {error}")
+                )
+                continue
+            if row.state is HoldingState.RUNNING:
+                self._end(dispatch, _end_of_crash(row), now, out)
+                continue
+            self._accept(row, dispatch, now, out)
+
+    # --- what the broker says ---------------------------------------------------------------------------------
+
+    def take_recipe(self, recipe_hash: str, body: bytes, out: Decision) -> None:
+        """Keep a recipe."""
+        if self._recipes.put(recipe_hash, body):
+            out.ops.append(PutRecipe(recipe_hash, body))
+
+    def dispatch(self, d: Dispatch, now: Now, out: Decision) -> None:
+        """Take a task, once: a token that is not newer than what is known of the task is ignored."""
+        known = self._newest.get(d.task_id)
+        if known is not None:
+            if d.token <= known:
+                return
+            self.release(d.task_id, known, now, out)
+        self._newest[d.task_id] = d.token
+        self._newest.move_to_end(d.task_id)
+        if self.draining:
+            self._end(d, RELEASED, now, out)
+        elif not self._devices.is_here(d.device_serial) and now.mono_s >= self._settled_s:
+            self._give_back(d, now, out)
+        else:
+            self._order += 1
+            row = HeldRow(
+                task_id=d.task_id,
+                token=d.token,
+                order=self._order,
+                dispatch_body=encode(d),
+                state=HoldingState.WAITING,
+                received_at_ms=now.utc_ms,
+            )
+            if self._accept(row, d, now, out):
+                out.ops.append(PutHeld(row))
+
+    def cancel(self, task_id: str, token: Token, now: Now, out: Decision) -> None:
+        """Stop a task after its `always`; one that waits ends at once."""
+        task = self._held.get((task_id, token))
+        if task is None:
+            return
+        if task.attempt is None:
+            self._unqueue(task)
+            cancelled = Finish(outcome=Outcome.CANCELLED, failure=None, outputs={}, released=False, repeatable=True)
+            self._end(task.dispatch, cancelled, now, out)
+        else:
+            task.attempt.stop(Cause.CANCEL, now, out)
+            self._after(task, now, out)
+
+    def release(self, task_id: str, token: Token, now: Now, out: Decision) -> None:
+        """Drop a task at once: it belongs to somebody else."""
+        task = self._held.get((task_id, token))
+        if task is None:
+            return
+        if task.attempt is None:
+            self._unqueue(task)
+            self._end(task.dispatch, RELEASED, now, out)
+        else:
+            task.attempt.stop(Cause.RELEASE, now, out)
+            self._after(task, now, out)
+
+    # --- what happens here ------------------------------------------------------------------------------------
+
+    def device_changed(self, serial: str, now: Now, out: Decision) -> None:
+        """The state of a device changed."""
+        self._offer(serial)
+        self.fill(now, out)
+
+    def step_ended(self, ended: StepEnded, now: Now, random01: float, out: Decision) -> None:
+        """A try ended; of an attempt that is not held any more: nothing."""
+        task = self._held.get((ended.key.task_id, ended.key.token))
+        if task is None or task.attempt is None:
+            return
+        task.attempt.step_ended(ended, now, random01, out)
+        self._after(task, now, out)
+        self.fill(now, out)
+
+    def tick(self, now: Now, out: Decision) -> None:
+        """Let time pass: attempts that are due, tasks that were not begun in time, devices that did not come."""
+        while (key := self._timers.pop_due(now.mono_s)) is not None:
+            task = self._held[key]
+            if task.attempt is None:
+                self._unqueue(task)
+                self._end(task.dispatch, _expired(task.dispatch), now, out)
+            else:
+                task.attempt.tick(now, out)
+                self._after(task, now, out)
+        if not self._settled and now.mono_s >= self._settled_s:
+            self._settled = True
+            for task in self._waiting:
+                if not self._devices.is_known(task.dispatch.device_serial):
+                    self._unqueue(task)
+                    self._give_back(task.dispatch, now, out)
+        self.fill(now, out)
+
+    def due_s(self) -> float | None:
+        """Return the time at which `tick` has something to do."""
+        due_s = self._timers.due_s()
+        if self._settled or not len(self._waiting):
+            return due_s
+        return self._settled_s if due_s is None else min(due_s, self._settled_s)
+
+    def drain(self, now: Now, out: Decision) -> None:
+        """The node stops: give waiting tasks back, stop running ones after their `always`."""
+        self.draining = True
+        for task in list(self._held.values()):
+            if task.attempt is None:
+                self._unqueue(task)
+                self._end(task.dispatch, RELEASED, now, out)
+            else:
+                task.attempt.stop(Cause.DRAIN, now, out)
+                self._after(task, now, out)
+
+    def fill(self, now: Now, out: Decision) -> None:
+        """Begin tasks while there are free slots and eligible devices."""
+        while not self.draining and self._may_start() and (serial := self._slots.take()) is not None:
+            task = self._waiting.pop(serial)
+            self._begin(task, now, out)
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _accept(self, row: HeldRow, d: Dispatch, now: Now, out: Decision) -> bool:
+        """Hold a task that waits; False (and ended) when its recipe can not be executed here."""
+        try:
+            content_id = self._recipes.get(d.recipe_hash, d.workflow).content_id(d.params)
+        except (StepError, ParameterError) as error:
+            self._end(d, ended_by(_refusal(error)), now, out)
+            return False
+        task = _Task(row, d, content_id)
+        self._held[task.key] = task
+        self._waiting.push(d.device_serial, task)
+        if d.begin_within_s is not None:
+            waited_s = max(0.0, (now.utc_ms - row.received_at_ms) / 1000)
+            self._timers.set(task.key, now.mono_s + max(0.0, d.begin_within_s - waited_s))
+        self._offer(d.device_serial)
+        return True
+
+    def _begin(self, task: _Task, now: Now, out: Decision) -> None:
+        d = task.dispatch
+        recipe = self._recipes.get(d.recipe_hash, d.workflow)
+        plan = self._recipes.plan(d.recipe_hash, d.workflow, d.step_timeouts_s)
+        rules = recipe.rules(
+            d.params,
+            device=self._devices.facts(d.device_serial, node_id=self._node_id, tags=self._tags),
+            run_id=d.run_id,
+            task_id=d.task_id,
+            attempt=d.attempt,
+        )
+        task.attempt = Attempt(task.row, d, plan, rules, task.content_id, self._facts)
+        task.attempt.begin(now, out)
+        self._after(task, now, out)
+
+    def _after(self, task: _Task, now: Now, out: Decision) -> None:
+        """Look how far an attempt is, after anything happened to it."""
+        attempt = task.attempt
+        assert attempt is not None
+        if attempt.device_freed:
+            attempt.device_freed = False
+            self._slots.free(task.dispatch.device_serial)
+            self._offer(task.dispatch.device_serial)
+        if attempt.finished is None:
+            self._timers.set(task.key, attempt.due_s())
+        else:
+            self._count(attempt.finished)
+            self._forget(task.key)
+
+    def _offer(self, serial: str) -> None:
+        if self._waiting.has(serial) and self._devices.is_online(serial):
+            self._slots.offer(serial)
+        else:
+            self._slots.withdraw(serial)
+
+    def _unqueue(self, task: _Task) -> None:
+        self._waiting.remove(task.dispatch.device_serial, task)
+        self._offer(task.dispatch.device_serial)
+
+    def _give_back(self, d: Dispatch, now: Now, out: Decision) -> None:
+        if not self._devices.is_known(d.device_serial):
+            # The broker may remember it from another life of this node.
+            self._facts.device_offline(
+                out, now, d.device_serial, DeviceState.OFFLINE, "this node has not found it since it started"
+            )
+        self._end(d, RELEASED, now, out)
+
+    def _end(self, d: Dispatch, finish: Finish, now: Now, out: Decision) -> None:
+        """End an attempt that never began here."""
+        end_attempt(self._facts, out, now, d, finish)
+        self._count(finish)
+        self._forget((d.task_id, d.token))
+
+    def _count(self, finish: Finish) -> None:
+        if finish.outcome is Outcome.PASSED:
+            self.passed += 1
+        elif not finish.released and finish.outcome is not Outcome.CANCELLED:
+            self.failed += 1
+
+    def _forget(self, key: Key) -> None:
+        self._held.pop(key, None)
+        self._timers.set(key, None)
+        while len(self._newest) - len(self._held) > RESULTS_KEPT:
+            task_id, token = next(iter(self._newest.items()))
+            if (task_id, token) in self._held:
+                self._newest.move_to_end(task_id)
+            else:
+                del self._newest[task_id]
+
+
+def _end_of_crash(row: HeldRow) -> Finish:
+    if row.repeatable:
+        return ended_by(
+            Failure(
+                error_class=ErrorClass.INFRASTRUCTURE,
+                code="node_restarted",
+                message="The node's process ended while the task ran; the attempt is not resumed.",
+            )
+        )
+    failure = Failure(
+        error_class=ErrorClass.UNKNOWN,
+        code="node_restarted",
+        message=f"The node's process ended while step {row.step_begun} ran, which must not be repeated blindly: "
+        "look at the device, then retry the task or leave it.",
+        step=row.step_begun,
+    )
+    return ended_by(failure, Outcome.UNKNOWN, repeatable=False)
+
+
+def _refusal(error: StepError | ParameterError) -> Failure:
+    if isinstance(error, StepError):
+        return error.failure
+    return Failure(error_class=ErrorClass.USER, code=error.code, message=str(error))
+
+
+def _expired(d: Dispatch) -> Finish:
+    within_s = d.begin_within_s or 0.0
+    failure = Failure(
+        error_class=ErrorClass.TIMEOUT,
+        code="not_begun_in_time",
+        message=f"Device {d.device_serial} was not free within {within_s:g} s after the node received the task.",
+    )
+    return ended_by(failure, Outcome.EXPIRED)

@@ -1,0 +1,150 @@
+"""The node's core as a whole: a task from its Dispatch to its last fact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doai.codec import Kind, decode
+from doai.messages.work import Cancels, Holdings, HoldingState, Releases, TaskRef
+from doai.states import DeviceState, Outcome
+
+ONE = """
+workflow: one
+steps:
+  - {id: a, use: device.shell, with: {command: "echo hi"}}
+"""
+
+
+def test_a_task_goes_its_whole_way(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    token = world.dispatch("T1", recipe)
+    [start] = world.starts
+    assert (start.use, start.arguments["command"], start.device_serial) == ("device.shell", "echo hi", "A")
+    world.end("T1/a", stdout="hi", stderr="", exit_code=0)
+    types = [e.type for _, e in world.received]
+    assert types == ["device.online", "task.started", "step.started", "step.completed", "attempt.ended"]
+    [end] = world.ends()
+    assert (end.outcome, end.token, end.released) == (Outcome.PASSED, token, False)
+    seqs = [seq for seq, _ in world.received]
+    assert seqs == list(range(1, len(seqs) + 1))
+    task_facts = [e for _, e in world.received[1:]]
+    assert [e.causation_id for e in task_facts] == [None, *(e.event_id for e in task_facts[:-1])]
+    assert {e.trace_id for e in task_facts} == {"0" * 31 + "1"}
+    assert not world.file.held
+
+
+def test_nothing_leaves_before_its_commit(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    seen: list[int] = []
+    world.before_commit = lambda ops: seen.append(len(world.starts))
+    world.dispatch("T1", recipe)
+    assert seen[-1] == 0
+    assert len(world.starts) == 1
+
+
+def test_a_dispatch_is_taken_once(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T1", recipe, n=5)
+    world.dispatch("T1", recipe, n=5)
+    world.dispatch("T1", recipe, n=4)
+    assert len(world.starts) == 1
+    world.end("T1/a", stdout="", stderr="", exit_code=0)
+    world.dispatch("T1", recipe, n=5)
+    assert len(world.starts) == 1
+    assert len(world.ends()) == 1
+
+
+def test_a_higher_token_replaces_a_waiting_task(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T0", recipe)
+    world.dispatch("T1", recipe, n=5)
+    world.dispatch("T1", recipe, n=6)
+    [end] = world.ends()
+    assert end.released
+    assert end.token.n == 5
+    assert [row.token.n for row in world.file.held.values() if row.task_id == "T1"] == [6]
+
+
+def test_a_task_for_a_device_that_is_not_here_is_given_back_when_drivers_had_time(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T1", recipe, serial="B")
+    assert world.ends() == []
+    world.advance(30)
+    [end] = world.ends()
+    assert end.released
+    world.dispatch("T2", recipe, serial="B")
+    assert [e.released for e in world.ends("T2")] == [True]
+    assert any(t == "device.offline" and p.serial == "B" for t, p in world.facts())
+
+
+def test_an_unknown_recipe_is_no_fault_of_the_user(world: Any) -> None:
+    world.dispatch("T1", "nowhere")
+    [end] = world.ends()
+    assert (end.failure.error_class.value, end.failure.code) == ("infrastructure", "recipe_missing")
+    recipe = world.recipe(ONE)
+    world.dispatch("T1", recipe)
+    assert len(world.starts) == 1
+
+
+def test_a_recipe_that_can_not_be_executed_touches_nothing(world: Any) -> None:
+    from doai.messages.work import Recipe
+
+    body = b'{"workflow":"x","steps":[{"id":"a","use":"from.the.future"}]}'
+    world.frame(Kind.RECIPE, Recipe(recipe_hash="f", body=body))
+    world.dispatch("T1", "f")
+    [end] = world.ends()
+    assert (end.outcome, end.failure.error_class.value) == (Outcome.FAILED, "user")
+    assert world.starts == []
+
+
+def test_begin_within_passes(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T0", recipe)
+    world.dispatch("T1", recipe, begin_within_s=5.0)
+    world.advance(6)
+    [end] = world.ends()
+    assert end.outcome is Outcome.EXPIRED
+
+
+def test_cancel_waiting_and_running(world: Any) -> None:
+    recipe = world.recipe(ONE + "always: [{id: z, use: device.bootstrap}]")
+    first = world.dispatch("T0", recipe)
+    second = world.dispatch("T1", recipe)
+    world.frame(Kind.CANCEL, Cancels([TaskRef("T1", second), TaskRef("T0", first), TaskRef("T9", first)]))
+    assert [e.outcome for e in world.ends("T1")] == [Outcome.CANCELLED]
+    assert world.ends("T0") == []
+    world.end("T0/z")
+    assert [e.outcome for e in world.ends("T0")] == [Outcome.CANCELLED]
+
+
+def test_release_runs_no_always_and_keeps_the_device_until_the_step_has_ended(world: Any) -> None:
+    recipe = world.recipe(ONE + "always: [{id: z, use: device.bootstrap}]")
+    world.auto_cancel = False
+    first = world.dispatch("T0", recipe)
+    world.dispatch("T1", recipe)
+    world.frame(Kind.RELEASE, Releases([TaskRef("T0", first)]))
+    assert "T1/a" not in world.open
+    world.end("T0/a", stdout="", stderr="", exit_code=0)
+    assert [e.released for e in world.ends("T0")] == [True]
+    assert set(world.open) == {"T1/a"}
+
+
+def test_holdings_follow_welcome(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T0", recipe)
+    world.dispatch("T1", recipe)
+    world.take(world.core.socket_lost(world.epoch, world.now, 0.0))
+    world.advance(1)
+    world.connect()
+    [holdings] = [decode(body, Holdings) for kind, body in world.frames if kind == Kind.HOLDINGS]
+    assert {h.task_id: h.state for h in holdings.tasks} == {"T0": HoldingState.RUNNING, "T1": HoldingState.WAITING}
+    assert holdings.as_of_seq == world.file.highest_seq
+
+
+def test_a_device_that_leaves_gets_nothing_until_it_returns(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.device("A", DeviceState.UNRESPONSIVE)
+    world.dispatch("T1", recipe)
+    assert world.starts == []
+    world.device("A")
+    assert len(world.starts) == 1
