@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from doai.drivers.base import CommandOutput
 from doai.errors import ErrorClass, Failure, LocalProtocolError, StepError
 
 _TAG: Final = re.compile(r"[A-Za-z0-9._/-]+")
+_PACKAGE: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _BRACKETED: Final = re.compile(r"\[?((?:INSTALL|DELETE)_[A-Z0-9_]+)(?::\s*([^\]]*))?\]?")
 
 # Trying again does not help: the app, the device's Android or what is installed would have to change first.
@@ -129,6 +131,20 @@ def file_refused(serial: str, verb: str, path: str, reason: str) -> StepError:
     return failed(
         ErrorClass.DEVICE, f"{verb}_failed", f"device {serial} refused to {verb} {path} ({reason}): check the path"
     )
+
+
+def check_package(serial: str, what: str, output: CommandOutput) -> None:
+    """Raise unless `pm` said that it did what was asked."""
+    if output.exit_code != 0 or "Success" not in output.text:
+        raise package_refused(serial, what, f"{output.text}\n{output.stderr.decode('utf-8', 'replace')}")
+
+
+def package_name(text: str) -> str:
+    """Return a package name that is safe in a command line; raises StepError (user, bad_package)."""
+    if _PACKAGE.fullmatch(text) is None:
+        message = f"{text!r} is no package name: write it like com.example.app"
+        raise failed(ErrorClass.USER, "bad_package", message)
+    return text
 
 
 def tagged(tag: str, command: str) -> str:

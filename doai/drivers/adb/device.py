@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,7 +27,6 @@ TEMPORARY_FOLDER: Final = "/data/local/tmp"
 """Where the shell user may write and the package manager may read."""
 
 _T = TypeVar("_T")
-_PACKAGE: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
 class AdbDevice:
@@ -98,15 +96,12 @@ class AdbDevice:
         finally:
             with trio.move_on_after(SERVER_ASKED_S):
                 await self._remove(remote)
-        self._check_package(f"install {apk_path}", output)
+        failures.check_package(self._serial, f"install {apk_path}", output)
 
     async def uninstall(self, package: str) -> None:
         """Remove an app."""
-        if _PACKAGE.fullmatch(package) is None:
-            raise failures.failed(
-                ErrorClass.USER, "bad_package", f"{package!r} is no package name: write it like com.example.app"
-            )
-        self._check_package(f"uninstall {package}", await self.shell(f"pm uninstall {package}"))
+        output = await self.shell(f"pm uninstall {failures.package_name(package)}")
+        failures.check_package(self._serial, f"uninstall {package}", output)
 
     async def _push(self, blocks: AsyncIterator[bytes], remote_path: str, mode: int) -> None:
         now_s = int(time.time())
@@ -126,15 +121,10 @@ class AdbDevice:
         except StepError:
             return  # The phone went: the file is written over by the next installation of this app.
 
-    def _check_package(self, what: str, output: CommandOutput) -> None:
-        said = f"{output.text}\n{output.stderr.decode('utf-8', 'replace')}".strip()
-        if output.exit_code != 0 or "Success" not in output.text:
-            raise failures.package_refused(self._serial, what, said)
-
     async def _call(self, what: str, work: Callable[[int], Awaitable[_T]]) -> _T:
         """Do work on the device's transport; turns AdbError into StepError (SyncRefusedError is the caller's)."""
         transport = self._registry.find(self._serial)
-        with transport.call():
+        with transport.calls.call():
             try:
                 result = await work(transport.id)
             except SyncRefusedError:

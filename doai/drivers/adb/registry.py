@@ -7,8 +7,7 @@ last time, else the address.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -16,6 +15,7 @@ import trio
 from doai.drivers.adb.config import PROOF_EVERY_S
 from doai.drivers.adb.listing import ListedDevice
 from doai.drivers.base import DeviceChange, DeviceInfo, DriverNotice, Proof, ProofKind
+from doai.drivers.calls import Calls
 from doai.drivers.failures import adb_server_down, device_offline, device_unauthorized, device_unresponsive
 from doai.drivers.feed import Feed
 from doai.errors import StepError
@@ -48,31 +48,12 @@ class Transport:
         """Why it counts as unresponsive; empty while it answers."""
         self.watch = trio.CancelScope()
         """Ends the task that asks it for signs of life."""
-        self._calls: dict[trio.CancelScope, StepError | None] = {}
+        self.calls = Calls()
 
     @property
     def known(self) -> bool:
         """Whether it can be used, and the device on it has told who it is."""
         return self.adb_state == USABLE and self.info is not None
-
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Hold a call in progress; raises the StepError with which `end_calls` ended it."""
-        with trio.CancelScope() as scope:
-            self._calls[scope] = None
-            try:
-                yield
-            finally:
-                error = self._calls.pop(scope)
-        if scope.cancelled_caught:
-            assert error is not None
-            raise error
-
-    def end_calls(self, error: StepError) -> None:
-        """End every call in progress with this error."""
-        for scope in self._calls:
-            self._calls[scope] = error
-            scope.cancel()
 
 
 class Registry:
@@ -159,7 +140,7 @@ class Registry:
         if transport.misses < misses_max or transport.adb_state != USABLE:
             return
         transport.silent_because = why
-        transport.end_calls(device_unresponsive(transport.name, why))
+        transport.calls.end(device_unresponsive(transport.name, why))
         self._tell(transport.name)
 
     def prove_listed(self, listed: list[ListedDevice]) -> None:
@@ -189,7 +170,7 @@ class Registry:
             transport.watch = trio.CancelScope()
             return transport
         reason = REASONS.get(entry.state, f"adb lists it as {entry.state}")
-        transport.end_calls(device_offline(transport.name, reason))
+        transport.calls.end(device_offline(transport.name, reason))
         self._tell(transport.name, reason)
         return None
 
@@ -198,7 +179,7 @@ class Registry:
         self._forget_name(transport)
         transport.adb_state = ""
         transport.watch.cancel()
-        transport.end_calls(error)
+        transport.calls.end(error)
         self._tell(transport.name, reason)
 
     def _rename(self, transport: Transport, name: str) -> None:

@@ -16,10 +16,9 @@ _HEADER: Final = struct.Struct("<BI")
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
 STDIN_CHUNK_BYTES: Final = 32 * 1024
 """Every adbd takes packets of this size."""
-PACKET_BYTES_MAX: Final = 1024 * 1024
-"""No adbd sends more in one packet (MAX_PAYLOAD): a larger length is nonsense, not a reason to wait."""
 OUTPUT_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Output of one command that is kept in memory; the largest screenshots are a few MB."""
+"""Output of one command that is kept in memory; the largest screenshots are a few MB.
+A packet that announces more is nonsense, not a reason to wait."""
 
 
 class ShellGarbledError(AdbError):
@@ -44,7 +43,7 @@ class ShellAnswer:
         buffer += data
         while len(buffer) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(buffer)
-            if kind not in (_STDOUT, _STDERR, _EXIT) or length > PACKET_BYTES_MAX:
+            if kind not in (_STDOUT, _STDERR, _EXIT) or length > OUTPUT_BYTES_MAX:
                 raise ShellGarbledError(f"packet of kind {kind} with {length} bytes")
             end = _HEADER.size + length
             if len(buffer) < end:
