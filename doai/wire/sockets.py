@@ -90,6 +90,10 @@ def connect_dealer(
 
 def connect(socket: zmq.Socket[bytes], endpoint: str) -> None:
     """Begin to connect. Raises EndpointError when the endpoint can be none."""
+    port = endpoint.rpartition(":")[2]
+    # ZeroMQ looks at the port later, in a thread of its own, and says nothing.
+    if endpoint.startswith("tcp://") and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise EndpointError(f"{endpoint!r} has no port from 1 to 65535: write tcp://HOST:PORT")
     try:
         socket.connect(endpoint)
     except zmq.ZMQError as error:
