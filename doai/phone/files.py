@@ -29,6 +29,8 @@ FOLDERS = (
     "/system",
     "/system/bin",
 )
+FOLDERS_MODIFIED_AT_S = 1_230_768_000
+"""1 January 2009: the date that Android's own images give their files."""
 READ_ONLY = ("/system", "/proc")
 
 
@@ -136,7 +138,7 @@ class FileSystem:
         real = self.path(path)
         name = posixpath.basename(real)
         if real in self._folders:
-            return Entry(name, FOLDER_MODE, 4096, 0)
+            return Entry(name, FOLDER_MODE, 4096, FOLDERS_MODIFIED_AT_S)
         file = self._files.get(real)
         if file is None:
             return Entry(name, 0, 0, 0)

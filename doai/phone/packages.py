@@ -14,6 +14,7 @@ import msgspec
 
 from doai.phone import apps
 from doai.phone.faults import Fault, FaultBook
+from doai.phone.files import FOLDERS_MODIFIED_AT_S
 
 MANIFEST = "AndroidManifest.xml"
 _BADGING = re.compile(
@@ -53,14 +54,16 @@ class Package(msgspec.Struct, frozen=True):
         return 10_000 + zlib.crc32(self.name.encode()) % 9_000
 
 
+FACTORY_AT_S = FOLDERS_MODIFIED_AT_S
+"""When what is on a new phone was installed."""
 FACTORY: tuple[Package, ...] = (
-    Package("android", "Android System", "13", 33, True, 0),
-    Package("com.android.systemui", "System UI", "13", 33, True, 0),
-    Package(apps.LAUNCHER, "Home", "13", 33, True, 0),
-    Package(apps.SETTINGS, "Settings", "13", 33, True, 0),
-    Package(apps.CHROME, "Chrome", "126.0.6478.72", 647807233, True, 0),
-    Package(apps.YOUTUBE, "YouTube", "19.25.37", 1547538880, True, 0),
-    Package(apps.LOGIN, "Demo Login", "1.0", 1, False, 0),
+    Package("android", "Android System", "13", 33, True, FACTORY_AT_S),
+    Package("com.android.systemui", "System UI", "13", 33, True, FACTORY_AT_S),
+    Package(apps.LAUNCHER, "Home", "13", 33, True, FACTORY_AT_S),
+    Package(apps.SETTINGS, "Settings", "13", 33, True, FACTORY_AT_S),
+    Package(apps.CHROME, "Chrome", "126.0.6478.72", 647807233, True, FACTORY_AT_S),
+    Package(apps.YOUTUBE, "YouTube", "19.25.37", 1547538880, True, FACTORY_AT_S),
+    Package(apps.LOGIN, "Demo Login", "1.0", 1, False, FACTORY_AT_S),
 )
 """What is on every phone when it is new."""
 

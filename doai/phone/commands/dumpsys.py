@@ -36,7 +36,7 @@ def package_text(call: Call, name: str) -> str:
         f"Packages:\n  Package [{package.name}] (7f3a1c2):\n    userId={package.user_id}\n"
         f"    codePath={package.path.rpartition('/')[0]}\n"
         f"    versionCode={package.version_code} minSdk=23 targetSdk={call.device.profile.sdk}\n"
-        f"    versionName={package.version_name}\n    flags=[ {flags} ]\n"
+        f"    versionName={package.version_name}\n    pkgFlags=[ {flags} ]\n"
         f"    firstInstallTime={installed}\n    lastUpdateTime={installed}\n"
         f"    User 0: installed=true hidden=false stopped=false enabled=0\n      runtime permissions:\n{granted}"
     )
@@ -136,6 +136,7 @@ def _display(call: Call, words: list[str]) -> str:
     frame = call.device.frame
     return (
         f"DISPLAY MANAGER (dumpsys display)\n  mState={on}\n  mScreenState={on}\n"
+        f"  mViewports=[DisplayViewport{{type=INTERNAL, valid=true, displayId=0, orientation=0}}]\n"
         f'  mBaseDisplayInfo=DisplayInfo{{"Built-in Screen", real {frame.width_px} x {frame.height_px}, '
         f"density 160, state {on}}}\n"
     )
