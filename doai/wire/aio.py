@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import zmq
 
+from doai.errors import LocalProtocolError
 from doai.wire.base import WouldBlock
 from doai.wire.dealer import DealerSocket, open_dealer_socket
 from doai.wire.keys import KeyPair
@@ -32,6 +33,7 @@ class AsyncioDealer:
         self._core = core
         self._descriptor = int(core.socket.get(zmq.FD))
         self._loop = asyncio.get_running_loop()
+        self._closed = False
         self._waiters: dict[asyncio.Future[None], int] = {}
         self._loop.add_reader(self._descriptor, self._notify)
         self.take_malformed = core.take_malformed
@@ -66,10 +68,12 @@ class AsyncioDealer:
         self._core.send_last(header, body)
 
     def close(self) -> None:
-        """Stop watching; whoever still waits is cancelled. The socket is its opener's to close."""
+        """Stop watching; whoever waits, then or later, gets LocalProtocolError. Its opener closes the socket."""
+        self._closed = True
         self._loop.remove_reader(self._descriptor)
         for waiter in self._waiters:
-            waiter.cancel()
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _events(self) -> int:
         return int(self._core.socket.get(zmq.EVENTS))
@@ -77,7 +81,9 @@ class AsyncioDealer:
     async def _wait(self, mask: int) -> None:
         if self._events() & mask:
             await asyncio.sleep(0)
-        while not self._events() & mask:
+        while self._closed or not self._events() & mask:
+            if self._closed:
+                raise LocalProtocolError("the dealer is closed: nothing can be sent or received any more")
             waiter = self._loop.create_future()
             self._waiters[waiter] = mask
             try:

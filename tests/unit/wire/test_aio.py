@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from doai.codec import Kind, pack_header
+from doai.errors import LocalProtocolError
 from doai.wire import aio
 from doai.wire.base import Connection, Incoming, WouldBlock
 from doai.wire.keys import KeyTable, make_keypair
@@ -109,8 +110,10 @@ async def test_without_a_broker_nothing_is_kept_and_a_goodbye_is_no_error() -> N
         assert "start the broker" in (dealer.explain() or "")
         dealer.send_last(HEADER, b"bye")
         dealer.close()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(LocalProtocolError, match="closed"):
             await sending
+        with pytest.raises(LocalProtocolError, match="closed"):
+            await dealer.receive()
 
     async with an_echo() as router:
         endpoint = router.endpoint
