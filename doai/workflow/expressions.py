@@ -102,7 +102,7 @@ def _holds(condition: Condition, names: Mapping[str, Any], step_id: str, field: 
 def _names(scope: Scope) -> dict[str, Any]:
     return {
         "params": scope.params,
-        "steps": {**dict.fromkeys(scope.known_steps, {}), **scope.steps},
+        "steps": {step_id: scope.steps.get(step_id, {}) for step_id in (*scope.known_steps, *scope.steps)},
         "device": scope.device,
         "run": scope.run,
         "task": scope.task,

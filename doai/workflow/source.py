@@ -26,6 +26,10 @@ _FALSE: Final = frozenset({"false", "False", "FALSE"})
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _NUMBER: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_BREAKS: Final = re.compile("[\x85\u2028\u2029]")
+"""Line breaks of YAML 1.1, and PyYAML, that YAML 1.2 and JSON take for characters of a text."""
+_FOREIGN: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What JSON allows inside a string as it is and PyYAML does not."""
 _INTEGER_MAX: Final = 2**63 - 1
 _UNTAGGED: Final = ""
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"
@@ -44,9 +48,14 @@ def read_source(text: str) -> SourceText:
     """Read YAML or JSON text; raises WorkflowError with the first place that can not be read."""
     if len(text.encode("utf-8", "surrogatepass")) > WORKFLOW_BYTES_MAX:
         raise _error(None, (), f"the text is larger than {WORKFLOW_BYTES_MAX // 1024} KiB; split the workflow")
-    if "\t" in text and _is_json(text):
-        # JSON may be indented with tabs, and has none inside its strings; PyYAML refuses them.
-        text = text.replace("\t", " ")
+    if _is_json(text):
+        # JSON may be indented with tabs, and has none inside its strings, where it may have any other character.
+        text = _FOREIGN.sub(lambda match: f"\\u{ord(match[0]):04x}", text.replace("\t", " "))
+    if (foreign := _BREAKS.search(text)) is not None:
+        message = (
+            f'U+{ord(foreign[0]):04X} is a line break to some and not to others; write "\\u{ord(foreign[0]):04x}"'
+        )
+        raise WorkflowError(_SUBJECT, [_mistake(_position_of(text, foreign.start()), (), message)])
     try:
         root = _compose(text)
     except yaml.MarkedYAMLError as error:

@@ -1,4 +1,5 @@
 """Recipes from text to stored form and back; every bad input is one clear sentence with its place."""
+# ruff: noqa: E501 - a bad recipe and its sentence are read side by side
 
 import json
 from pathlib import Path
