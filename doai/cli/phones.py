@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 from doai.phone.shelf import PHONES_MAX, Shelf, ShelfError, open_shelf
+from doai.readiness import notify
 
 CONFIG_EXIT = 78
 """sysexits.h EX_CONFIG: the shelf can not be opened as asked."""
@@ -55,6 +56,8 @@ async def _run(options: argparse.Namespace) -> None:
             reboot_s=options.reboot_seconds,
         ) as shelf:
             print(_ready_json(shelf) if options.json else _ready_text(shelf), flush=True)
+            ports = ",".join(str(phone.port) for phone in shelf.phones)
+            notify(READY="1", X_DOAI_PHONES=ports, X_DOAI_CONTROL_PORT=str(shelf.control_port))
             async for _ in signals:
                 break
 

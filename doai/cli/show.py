@@ -108,3 +108,8 @@ def counts(by_state: Mapping[str, Any]) -> str:
     """Return counts by state as ``18 passed, 2 failed``, largest first."""
     found = sorted(((n, state) for state, n in by_state.items() if n), reverse=True)
     return ", ".join(f"{n} {state}" for n, state in found)
+
+
+def colour(state: str) -> str:
+    """Return the colour in which a state is shown; empty = the terminal's own."""
+    return _COLOURS.get(state, "")

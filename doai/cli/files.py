@@ -1,0 +1,49 @@
+"""`doai artifacts list|get`: what tasks left, checked against its hash (step 14)."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+
+from doai.cli import exits, show
+from doai.cli.client import ApiError, Client
+
+
+def artifact_list(client: Client, options: argparse.Namespace) -> int:
+    """`doai artifacts list`."""
+    found = list(client.items("/artifacts", run_id=options.run, task_id=options.task, limit=500))
+    if options.json:
+        show.print_json(found)
+        return exits.PASSED
+    rows = (
+        (item["path"], item["sizeBytes"], item["deviceSerial"], show.when(item["storedAtMs"])) for item in found
+    )
+    show.print_table(("artifact", "bytes", "device", "stored"), rows, empty="No artifacts.")
+    print(client.url("/artifacts"))
+    return exits.PASSED
+
+
+def artifact_get(client: Client, options: argparse.Namespace) -> int:
+    """`doai artifacts get PATH|RUN`: one file, or all of a run, into a folder."""
+    is_path = "/" in options.what
+    paths = (
+        [options.what] if is_path else [item["path"] for item in client.items("/artifacts", run_id=options.what)]
+    )
+    if not paths:
+        raise ApiError(f"run {options.what} has no artifacts", exit_code=exits.NOT_PASSED)
+    written = []
+    for path in paths:
+        response = client.request("GET", f"/artifacts/{path}")
+        digest = hashlib.sha256(response.content).hexdigest()
+        if response.headers.get("etag", "").strip('"') != digest:
+            raise ApiError(f"{path} arrived damaged: try again", exit_code=exits.UNAVAILABLE)
+        target = Path(options.out, Path(path).name if is_path else path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(response.content)
+        written.append(str(target))
+    if options.json:
+        show.print_json(written)
+    else:
+        print("\n".join(written))
+    return exits.PASSED

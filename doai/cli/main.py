@@ -1,0 +1,164 @@
+"""`doai`: the command line over the admin API; a command is a function of the module of its noun (step 1)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from doai import __version__
+from doai.cli import exits
+from doai.cli.place import add_place_flags, find_place
+from doai.errors import ConfigError, DoaiError
+
+if TYPE_CHECKING:
+    from doai.cli.client import Client
+
+Command = Callable[["Client", argparse.Namespace], int]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="doai",
+        description="Run versioned workflows on fleets of Android devices.",
+        epilog=(
+            "Exit codes: 0 passed, 1 not passed or refused, 2 usage, 69 unavailable, 77 no permission, "
+            "78 configuration."
+        ),
+    )
+    parser.add_argument("--version", action="version", version=f"doai {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_up(commands)
+    _add_runs(commands)
+    _add_fleet(commands)
+    _add_workflows(commands)
+    _add_artifacts(commands)
+    _add_keys(commands)
+    completion = commands.add_parser("completion", help="print the completion script of a shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    return parser
+
+
+def _add(commands: Any, name: str, summary: str, module: str, function: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    add_place_flags(parser)
+    parser.set_defaults(handler=(module, function))
+    return parser
+
+
+def _add_up(commands: Any) -> None:
+    from doai.cli.up import add_up_flags
+
+    add_up_flags(commands.add_parser("up", help="start everything on this machine, until Ctrl-C"))
+
+
+def _add_runs(commands: Any) -> None:
+    from doai.cli.runs import add_run
+
+    add_run(_add(commands, "run", "Run a workflow on devices.", "runs", "run"))
+    runs = _add(commands, "runs", "List runs, newest first, or show one.", "runs", "runs")
+    runs.add_argument("id", nargs="?", help="run id")
+    runs.add_argument("--state", choices=("active", "cancelling", "completed"))
+    runs.add_argument("--limit", type=int, default=20, metavar="N")
+    tasks = _add(commands, "tasks", "List tasks, or show one.", "runs", "tasks")
+    tasks.add_argument("id", nargs="?", help="task id")
+    tasks.add_argument("--run", metavar="ID")
+    tasks.add_argument("--state")
+    tasks.add_argument("--device", metavar="SERIAL")
+    tasks.add_argument("--node", metavar="NAME")
+    tasks.add_argument("--limit", type=int, default=50, metavar="N")
+    story = _add(commands, "story", "Tell what happened to a task, run or device, in order.", "runs", "story")
+    story.add_argument("id", help="task id, run id or device serial")
+    cancel = _add(commands, "cancel", "Cancel a run or a task.", "runs", "cancel")
+    cancel.add_argument("id", help="run id or task id")
+    cancel.add_argument("--reason", default="", help="why, for the story")
+
+
+def _add_fleet(commands: Any) -> None:
+    devices = _add(commands, "devices", "List devices, or show one with its last proofs.", "fleet", "devices")
+    devices.add_argument("serial", nargs="?")
+    devices.add_argument("--state", choices=("online", "unresponsive", "unauthorized", "offline"))
+    devices.add_argument("--node", metavar="NAME")
+    nodes = _add(commands, "nodes", "List nodes, or show one.", "fleet", "nodes")
+    nodes.add_argument("name", nargs="?")
+
+
+def _add_workflows(commands: Any) -> None:
+    group = commands.add_parser("workflows", help="store, list and show workflows")
+    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    add = _add(actions, "add", "Store workflow files as new versions.", "recipes", "add")
+    add.add_argument("files", nargs="+", metavar="FILE")
+    _add(actions, "list", "List workflows.", "recipes", "show_list")
+    show = _add(actions, "show", "Show a workflow as stored.", "recipes", "show_one")
+    show.add_argument("name", help="NAME or NAME@VERSION")
+
+
+def _add_artifacts(commands: Any) -> None:
+    group = commands.add_parser("artifacts", help="list and fetch what tasks left")
+    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = _add(actions, "list", "List artifacts.", "files", "artifact_list")
+    listing.add_argument("--run", metavar="ID")
+    listing.add_argument("--task", metavar="ID")
+    get = _add(actions, "get", "Fetch one artifact, or all of a run.", "files", "artifact_get")
+    get.add_argument("what", help="path of an artifact, or a run id")
+    get.add_argument("--out", default=".", metavar="DIR", help="folder to write to (default: here)")
+
+
+def _add_keys(commands: Any) -> None:
+    group = commands.add_parser("keys", help="who may speak on the mesh")
+    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add(actions, "list", "List keys.", "keys", "key_list")
+    add = _add(actions, "add", "Accept a node's or bot's public key.", "keys", "key_add")
+    add.add_argument("name")
+    add.add_argument("public_key", help="40 characters, as the program prints it")
+    add.add_argument("--role", choices=("node", "bot"), default="node")
+    add.add_argument("--secret-file", metavar="FILE", help="write the secret there instead of showing it")
+    revoke = _add(actions, "revoke", "Stop accepting a key.", "keys", "key_revoke")
+    revoke.add_argument("name")
+
+
+def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    if options.command == "completion":
+        import shtab
+
+        print(str(shtab.complete(parser, options.shell)))
+        return exits.PASSED
+    if options.command == "up":
+        from doai.cli.up import up
+
+        return up(options)
+    import importlib
+
+    from doai.cli.client import Client
+
+    module, function = options.handler
+    handler: Command = getattr(importlib.import_module(f"doai.cli.{module}"), function)
+    with Client(find_place(options)) as client:
+        return handler(client, options)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code. Every failure is one sentence on stderr."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        return _perform(options, parser)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`).
+        sys.stderr.close()
+        return exits.PASSED
+    except ConfigError as error:
+        print(f"doai: {error}", file=sys.stderr)
+        return exits.CONFIG
+    except DoaiError as error:
+        print(f"doai: {error}", file=sys.stderr)
+        for detail in getattr(error, "details", []):
+            print(f"  {detail}", file=sys.stderr)
+        return int(getattr(error, "exit_code", exits.NOT_PASSED))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""`doai run`, `runs`, `tasks`, `story`, `cancel`: what is asked for, and what came of it (steps 1 and 14)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from doai.cli import exits, show
+from doai.cli.client import ApiError, Client
+from doai.cli.targets import TARGETS_HELP, parse_params, parse_targets
+from doai.errors import UserError
+from doai.messages.commands import CreateRun
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Flags of `doai run`."""
+    parser.add_argument("workflow", help="name, name@version, or a YAML file (stored first)")
+    parser.add_argument("--on", action="append", default=[], metavar="TARGETS", help=TARGETS_HELP)
+    parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="value of a parameter")
+    parser.add_argument("--queue", default="default", help="queue (default: default)")
+    parser.add_argument("--priority", type=int, default=0, help="larger goes first within the queue")
+    parser.add_argument("--expires-in", type=float, metavar="S", help="tasks not begun after S seconds expire")
+    parser.add_argument("--attempts", type=int, metavar="N", help="tries in all; 1 = no retry")
+    parser.add_argument(
+        "--step-timeout", action="append", default=[], metavar="STEP=S", help="time of a step, within its bounds"
+    )
+    parser.add_argument("--idempotency-key", metavar="KEY", help="the same key never makes a second run")
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for the end; exit code 0 only if every task passed"
+    )
+
+
+def create_run(client: Client, options: argparse.Namespace) -> dict[str, Any]:
+    """Store the workflow if a file is named, then ask for the run; returns the API's answer."""
+    name = options.workflow
+    if name.endswith((".yaml", ".yml", ".json")):
+        stored = store_workflow(client, Path(name))
+        name = f"{stored['name']}@{stored['version']}"
+    bare, _, version = name.partition("@")
+    recipe = client.get(f"/workflows/{bare}", version=version or None)["recipe"]
+    command = CreateRun(
+        workflow=name,
+        targets=parse_targets(options.on),
+        params=parse_params(options.param, recipe.get("params", {})),
+        queue=options.queue,
+        priority=options.priority,
+        expires_in_s=options.expires_in,
+        attempts=options.attempts,
+        step_timeouts_s=dict(_step_timeout(word) for word in options.step_timeout),
+    )
+    headers = {"Idempotency-Key": options.idempotency_key} if options.idempotency_key else {}
+    created: dict[str, Any] = client.post("/runs", msgspec.to_builtins(command), headers=headers)
+    return created
+
+
+def _step_timeout(word: str) -> tuple[str, float]:
+    step, _, seconds = word.rpartition("=")
+    try:
+        return step, float(seconds.removesuffix("s"))
+    except ValueError:
+        raise UserError(f"--step-timeout {word!r} must be STEP=SECONDS, such as play=120") from None
+
+
+def store_workflow(client: Client, path: Path) -> dict[str, Any]:
+    """Store a workflow file as its next version; its mistakes name file, line and column."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the workflow {path}: {error.strerror}") from None
+    try:
+        stored: dict[str, Any] = client.request(
+            "POST", "/workflows", content=source, headers={"Content-Type": "application/yaml"}
+        ).json()
+    except ApiError as error:
+        error.details = [f"{path}:{detail}" for detail in error.details]
+        raise
+    return stored
+
+
+def run(client: Client, options: argparse.Namespace) -> int:
+    """`doai run`."""
+    from doai.cli.progress import RunDisplay, print_result
+    from doai.cli.waiting import wait_for_run
+
+    created = create_run(client, options)
+    run_id = created["runId"]
+    url = client.url(f"/runs/{run_id}")
+    if not options.wait:
+        if options.json:
+            show.print_json({**created, "url": url})
+        else:
+            print(f"run {run_id} of {created['workflow']}: {len(created['taskIds'])} tasks; {url}")
+        return exits.PASSED
+    with RunDisplay(quiet=options.json) as display:
+        result = wait_for_run(client, run_id, display.show)
+    if options.json:
+        show.print_json({"run": result.run, "tasks": result.tasks, "artifacts": result.artifacts, "url": url})
+    else:
+        print_result(result)
+        print(f"run {run_id} {result.run['outcome']} in {show.duration(result.seconds)}: {url}")
+    return exits.PASSED if result.run["outcome"] == "passed" and not result.missing else exits.NOT_PASSED
+
+
+def runs(client: Client, options: argparse.Namespace) -> int:
+    """`doai runs`: the newest first, or one with its tasks' states."""
+    if options.id:
+        found = client.get(f"/runs/{options.id}")
+        if options.json:
+            show.print_json(found)
+        else:
+            show.print_fields(found)
+        return exits.PASSED
+    page = client.get("/runs", limit=options.limit, state=options.state)
+    if options.json:
+        show.print_json(page["items"])
+        return exits.PASSED
+    rows = (
+        (
+            item["runId"],
+            f"{item['workflow']}@{item['version']}",
+            item.get("outcome") or item["state"],
+            show.counts(item.get("counts", {})),
+            show.when(item["createdAtMs"]),
+            show.duration(show.between(item["createdAtMs"], item.get("endedAtMs"))),
+        )
+        for item in page["items"]
+    )
+    show.print_table(
+        ("run", "workflow", "outcome", "tasks", "made", "took"), rows, empty="No runs yet: doai run ..."
+    )
+    print(client.url("/runs"))
+    return exits.PASSED
+
+
+def tasks(client: Client, options: argparse.Namespace) -> int:
+    """`doai tasks`: a list with filters, or one task whole."""
+    if options.id:
+        found = client.get(f"/tasks/{options.id}")
+        if options.json:
+            show.print_json(found)
+        else:
+            show.print_fields(found)
+        return exits.PASSED
+    page = client.get(
+        "/tasks",
+        run_id=options.run,
+        state=options.state,
+        device=options.device,
+        node=options.node,
+        limit=options.limit,
+    )
+    if options.json:
+        show.print_json(page["items"])
+        return exits.PASSED
+    rows = (
+        (
+            item["taskId"],
+            item.get("deviceSerial"),
+            item["state"],
+            item.get("nodeId"),
+            item.get("attempt"),
+            show.duration(show.between(item.get("startedAtMs"), item.get("endedAtMs"))),
+            (item.get("failure") or {}).get("message") or item.get("reason"),
+        )
+        for item in page["items"]
+    )
+    headings = ("task", "device", "state", "node", "attempt", "took", "why")
+    show.print_table(headings, rows, empty="No such tasks.")
+    print(client.url("/tasks"))
+    return exits.PASSED
+
+
+def story(client: Client, options: argparse.Namespace) -> int:
+    """`doai story ID`: what happened to a task, run or device, in order."""
+    events = list(client.items(f"/story/{options.id}", limit=500))
+    if options.json:
+        show.print_json(events)
+        return exits.PASSED
+    out = show.console()
+    for event in events:
+        out.print(f"{event['occurredAt'][:23].replace('T', ' ')}  {event['text']}", markup=False)
+    out.print(client.url(f"/story/{options.id}"), markup=False)
+    return exits.PASSED
+
+
+def cancel(client: Client, options: argparse.Namespace) -> int:
+    """`doai cancel ID`: a run, or one task."""
+    try:
+        answer = client.post(f"/runs/{options.id}/cancel", {"reason": options.reason})
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        answer = client.post(f"/tasks/{options.id}/cancel", {"reason": options.reason})
+    if options.json:
+        show.print_json(answer)
+    else:
+        print(
+            f"cancelled {answer.get('cancelled', 0)}, waiting for the holder of {answer.get('cancelling', 0)}, "
+            f"ended before {answer.get('endedBefore', 0)}"
+        )
+    return exits.PASSED
