@@ -86,10 +86,10 @@ class FakeFleet(Fleet):
 
 
 @asynccontextmanager
-async def open_adb(count: int) -> AsyncIterator[Fleet]:
+async def open_adb(count: int, home: Path) -> AsyncIterator[Fleet]:
     async with open_shelf(count=count, seed=1) as shelf:
         addresses = [f"127.0.0.1:{phone.port}" for phone in shelf.phones]
-        driver = AdbDriver(AdbConfig(server_port=free_port(), usb=False, connect=addresses))
+        driver = AdbDriver(AdbConfig(server_port=free_port(), usb=False, home=str(home), connect=addresses))
         async with driver.run():
             yield AdbFleet(driver, shelf)
         assert driver.statistics().open_sockets == 0
@@ -97,16 +97,16 @@ async def open_adb(count: int) -> AsyncIterator[Fleet]:
 
 
 @asynccontextmanager
-async def open_fake(count: int) -> AsyncIterator[Fleet]:
+async def open_fake(count: int, home: Path) -> AsyncIterator[Fleet]:
     driver = FakeDriver(count=count, seed=1)
     async with driver.run():
         yield FakeFleet(driver)
 
 
 @pytest.fixture(params=[open_adb, open_fake], ids=["adb", "fake"])
-async def fleet(request: pytest.FixtureRequest) -> AsyncIterator[Fleet]:
+async def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
     with trio.fail_after(WITHIN_S * 2):
-        async with request.param(2) as fleet:
+        async with request.param(2, tmp_path_factory.getbasetemp()) as fleet:
             await wait_state(fleet, fleet.serials[0], DeviceState.ONLINE)
             await wait_state(fleet, fleet.serials[1], DeviceState.ONLINE)
             yield fleet
