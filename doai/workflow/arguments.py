@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from typing import Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 
@@ -22,7 +22,7 @@ from doai.workflow.names import (
     kinds_text,
     look_up,
 )
-from doai.workflow.reading import explain
+from doai.workflow.reading import explain, hints_of
 from doai.workflow.steps import StepType
 from doai.workflow.templates import Reference, Template, TemplateError, parse_template, texts, whole_reference
 
@@ -37,7 +37,7 @@ def check_arguments(
 ) -> None:
     """Note every argument of the step that its type does not take; `known` is what it may refer to."""
     fields = {item.encode_name: item for item in msgspec.structs.fields(step_type.arguments)}
-    hints = get_type_hints(step_type.arguments, include_extras=True)
+    hints = hints_of(step_type.arguments)
     secret_ok = step.use not in _SHOWN_TO_PEOPLE
     for name, value in step.with_.items():
         inner = (*path, "with", name)

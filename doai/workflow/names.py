@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from msgspec import inspect
 
 from doai.workflow.language import Parameter, Step
 from doai.workflow.mistakes import did_you_mean
-from doai.workflow.steps import StepType
+from doai.workflow.steps import Outputs, StepType
 
 Kinds = frozenset[str]
 """What a value may be: string, integer, number, boolean, list, object, null; any = not known before it runs."""
@@ -72,9 +73,14 @@ def parameter_kinds(parameter: Parameter) -> Kinds:
     return kinds | {"null"} if parameter.nullable else kinds
 
 
-def output_kinds(step_type: StepType) -> dict[str, Kinds]:
+def output_kinds(step_type: StepType) -> Mapping[str, Kinds]:
     """Return the kinds of a step type's outputs, by name."""
-    return {item.encode_name: kinds_of(item.type) for item in msgspec.structs.fields(step_type.outputs)}
+    return _output_kinds(step_type.outputs)
+
+
+@functools.cache
+def _output_kinds(outputs: type[Outputs]) -> Mapping[str, Kinds]:
+    return {item.encode_name: kinds_of(item.type) for item in msgspec.structs.fields(outputs)}
 
 
 def symbols(

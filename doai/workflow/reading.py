@@ -56,7 +56,7 @@ def read_struct(data: Any, struct: type[_T], path: Path, mistakes: MistakeList) 
 
     What does not fit is replaced by something neutral, so that whoever reads on finds the other mistakes too.
     """
-    hints = _hints(struct)
+    hints = hints_of(struct)
     known = {item.encode_name: item for item in msgspec.structs.fields(struct)}
     values = {item.name: _neutral(hints[item.name]) for item in known.values() if item.required}
     if not isinstance(data, dict):
@@ -101,7 +101,8 @@ def read_value(value: Any, annotation: Any, path: Path, mistakes: MistakeList) -
 
 
 @functools.cache
-def _hints(struct: type[msgspec.Struct]) -> dict[str, Any]:
+def hints_of(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the annotations of a Struct's fields, by attribute name, with their constraints."""
     return get_type_hints(struct, include_extras=True)
 
 
@@ -152,7 +153,7 @@ def _neutral(annotation: Any) -> Any:
     if origin in (Union, types.UnionType):
         return None if type(None) in get_args(annotation) else _neutral(get_args(annotation)[0])
     if _is_struct(annotation):
-        hints = _hints(annotation)
+        hints = hints_of(annotation)
         fields = (item for item in msgspec.structs.fields(annotation) if item.required)
         return annotation(**{item.name: _neutral(hints[item.name]) for item in fields})
     neutral: dict[Any, Any] = {str: "", int: 0, float: 0.0, bool: False, list: [], dict: {}}

@@ -66,6 +66,8 @@ class _Validation:
             for name, parameter in workflow.params.items()
         }
 
+        self._everyone = [step.id for _, step in self._all_steps()]
+
     def check(self) -> None:
         workflow = self._workflow
         check_declarations(workflow.params, self._mistakes)
@@ -140,8 +142,7 @@ class _Validation:
     def _step(self, step: Step, before: Sequence[Step], path: Path) -> None:
         self._time(step.timeout, (*path, "timeout"))
         self._retry(step.retry, (*path, "retry"))
-        everyone = [other.id for _, other in self._all_steps()]
-        known = symbols(self._params, before, self._step_types, everyone)
+        known = symbols(self._params, before, self._step_types, self._everyone)
         step_type = self._step_types.get(step.use)
         if step_type is None:
             if not self._mistakes.within((*path, "use")) and step.use:
@@ -153,8 +154,8 @@ class _Validation:
         # A label is shown as it is: nothing in it is looked up, so nothing secret can get into it.
         self._condition(step.if_, known, (*path, "if"))
         own = ANY if step_type is None else output_kinds(step_type)
-        ended = symbols(self._params, [*before, step], self._step_types, everyone)
-        names = {**(own if isinstance(own, dict) else {}), **ended, "outputs": own}
+        ended = symbols(self._params, [*before, step], self._step_types, self._everyone)
+        names = {**({} if isinstance(own, frozenset) else own), **ended, "outputs": own}
         self._condition(step.expect, names, (*path, "expect"), anything=step_type is None)
 
     def _timeout_s(self, step: Step, step_type: StepType) -> float:
