@@ -75,15 +75,12 @@ CREATE TABLE tasks (
     reason TEXT NOT NULL
 ) STRICT;
 
-CREATE INDEX tasks_open ON tasks (task_id)
-    WHERE state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling');
-
-CREATE INDEX tasks_not_passed ON tasks (state, task_id)
-    WHERE state IN ('failed', 'cancelled', 'expired', 'unknown');
+CREATE INDEX tasks_by_state ON tasks (state, task_id) WHERE state <> 'passed';
 
 CREATE INDEX tasks_of_run ON tasks (run_id, task_id);
 
-CREATE INDEX tasks_of_device ON tasks (device_serial, task_id) WHERE device_serial IS NOT NULL;
+CREATE INDEX tasks_of_device ON tasks (device_serial, task_id)
+    WHERE state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown');
 
 CREATE TABLE attempts (
     -- Ended attempts; the open one lives in its task.

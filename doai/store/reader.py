@@ -1,0 +1,322 @@
+"""What people and programs may know of the store, read beside its writer: the admin's side (step 14).
+
+Lists come in pages. Newest first, but the tasks of one run, which keep their order. A cursor is the key of the
+last item; treat it as opaque. All methods raise StoreUnavailable (HTTP 503) when the store can not be read, and
+UserError for a limit outside 1 .. limits.EVENTS_PAGE_MAX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from doai import limits
+from doai.changes.rows import ArtifactRow, KeyRow, RunRow, SampleRow, TaskRow, TokenRow, WorkflowRow
+from doai.codec import BodyDecoder
+from doai.envelope import Envelope
+from doai.errors import UserError
+from doai.messages.link import DeviceProof, Heartbeat
+from doai.states import TERMINAL, DeviceState, RunState, TaskState
+from doai.store import columns
+from doai.store.read_connections import Answer, Question, ReadConnections
+from doai.store.sql_files import load_statements
+from doai.store.views import DeviceView, EventPage, EventView, NodeView, Page, RunView, TaskView
+from doai.topics import matches
+
+_RowT = TypeVar("_RowT")
+
+_SCAN_MAX: Final = 50_000
+"""Positions of the log that one page of events looks through at most; some 30 ms."""
+
+_decode_envelope: Final = BodyDecoder(Envelope)
+_decode_heartbeat: Final = BodyDecoder(Heartbeat)
+
+# Literally as in the schema: SQLite uses a partial index only where the question contains its condition.
+_ENDED: Final = "state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown')"
+_NOT_PASSED: Final = "state <> 'passed'"
+_OPEN: Final = (
+    "state <> 'passed' AND state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling')"
+)
+
+Filters = list[tuple[str, Any]]
+"""Conditions with one parameter each; a parameter None means that the filter is not wanted."""
+
+
+class StoreReader:
+    """Answers questions about the broker's store; use it in one asyncio loop, close it at the end."""
+
+    def __init__(self, path: Path, *, read_max_s: float = limits.READ_MAX_S) -> None:
+        self._connections = ReadConnections(path, read_max_s=read_max_s)
+        self._sql = load_statements("broker", "columns", "queries")
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+    async def last_position(self) -> int:
+        """Return the newest position of the event log; 0 = it is empty."""
+        [[(position,)]] = await self._connections.ask((self._sql["last_position"], ()))
+        return int(position)
+
+    # --- runs and tasks -------------------------------------------------------------------------------------
+
+    async def runs(
+        self,
+        *,
+        state: RunState | None = None,
+        workflow: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[RunView]:
+        limit = _checked(limit)
+        filters: Filters = [
+            ("state = ?", state.value if state else None),
+            ("workflow = ?", workflow),
+            ("run_id < ?", cursor),
+        ]
+        [answer] = await self._connections.ask(self._list("runs", filters, [], "run_id DESC", limit + 1))
+        page = _page([columns.run_row(c) for c in answer], limit, lambda row: row.run_id)
+        # Counting a large run takes a while, so each is a transaction of its own.
+        return Page([await self._with_counts(row) for row in page.items], page.next_cursor)
+
+    async def run(self, run_id: str) -> RunView | None:
+        [answer] = await self._connections.ask(self._list("runs", [("run_id = ?", run_id)], [], "run_id", 1))
+        return await self._with_counts(columns.run_row(answer[0])) if answer else None
+
+    async def tasks(
+        self,
+        *,
+        run_id: str | None = None,
+        state: TaskState | None = None,
+        device: str | None = None,
+        node: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[TaskRow]:
+        limit = _checked(limit)
+        # The plus keeps SQLite from walking another index than that of the strongest filter.
+        wanted = ("+state = ?" if run_id or device else "state = ?", state.value if state else None)
+        on_device = ("+device_serial = ?" if run_id else "device_serial = ?", device)
+        filters: Filters = [("run_id = ?", run_id), wanted, on_device, ("+node_id = ?", node)]
+        if run_id is not None:
+            filters.append(("task_id > ?", cursor))
+            questions = [self._list("tasks", filters, [], "task_id", limit + 1)]
+        else:
+            filters.append(("task_id < ?", cursor))
+            questions = [
+                self._list("tasks", filters, [fixed] if fixed else [], "task_id DESC", limit + 1)
+                for fixed in _task_conditions(state, by_device=device is not None)
+            ]
+        answers = await self._connections.ask(*questions)
+        rows = [columns.task_row(c) for answer in answers for c in answer]
+        if len(answers) > 1:
+            rows.sort(key=lambda row: row.task_id, reverse=True)
+        return _page(rows, limit, lambda row: row.task_id)
+
+    async def task(self, task_id: str) -> TaskView | None:
+        [answer, attempts] = await self._connections.ask(
+            self._list("tasks", [("task_id = ?", task_id)], [], "task_id", 1),
+            (self._sql["attempts_of_task"], (task_id,)),
+        )
+        if not answer:
+            return None
+        return TaskView(row=columns.task_row(answer[0]), attempts=[columns.attempt_row(c) for c in attempts])
+
+    # --- events ---------------------------------------------------------------------------------------------
+
+    async def events(
+        self, *, after: int = 0, subject: str | None = None, pattern: str | None = None, limit: int = 100
+    ) -> EventPage:
+        """Return events behind a position, oldest first; ``pattern`` is one of doai.topics (``task.*``, ``**``).
+
+        A page may hold fewer than ``limit`` although more follow: go on at its ``next_after``.
+        """
+        limit = _checked(limit)
+        until = None if subject else after + _SCAN_MAX
+        glob = None if pattern is None else pattern.replace("**", "*")  # GLOB's * takes dots too: matches() decides
+        filters: Filters = [
+            ("position > ?", after),
+            ("position <= ?", until),
+            ("subject = ?", subject),
+            ("type GLOB ?", glob),
+        ]
+        question = self._list("events", filters, [], "position", limit)
+        return await self._event_page(question, after=after, until=until, pattern=pattern, limit=limit)
+
+    async def story_of_run(self, run_id: str, *, after: int = 0, limit: int = 500) -> EventPage:
+        """Return the events of a run and of all its tasks, by position."""
+        limit = _checked(limit)
+        question = (self._sql["story_of_run"], {"run_id": run_id, "after": after, "limit": limit})
+        return await self._event_page(question, after=after, until=None, pattern=None, limit=limit)
+
+    # --- the fleet ------------------------------------------------------------------------------------------
+
+    async def devices(self, *, state: DeviceState | None = None, node: str | None = None) -> list[DeviceView]:
+        """Return all devices by serial: a store has thousands at most."""
+        filters: Filters = [("state = ?", state.value if state else None), ("node_id = ?", node)]
+        return await self._devices(filters)
+
+    async def device(self, serial: str) -> DeviceView | None:
+        found = await self._devices([("serial = ?", serial)])
+        return found[0] if found else None
+
+    async def nodes(self) -> list[NodeView]:
+        """Return all nodes by id."""
+        question = self._list("nodes", [], [], "node_id", None)
+        [answer, samples] = await self._connections.ask(question, (self._sql["samples"], ()))
+        newest = _newest_samples(samples)
+        rows = [columns.node_row(c) for c in answer]
+        return [NodeView(row=row, sample=newest.get(row.node_id)) for row in rows]
+
+    async def node(self, node_id: str) -> NodeView | None:
+        return next((view for view in await self.nodes() if view.row.node_id == node_id), None)
+
+    async def samples(self) -> list[SampleRow]:
+        """Return the newest heartbeat of every peer that sent one, bots too."""
+        [answer] = await self._connections.ask((self._sql["samples"], ()))
+        return [_sample_row(c) for c in answer]
+
+    # --- workflows, artifacts, keys -------------------------------------------------------------------------
+
+    async def workflows(self, name: str | None = None) -> list[WorkflowRow]:
+        """Return all versions, by name and version."""
+        [answer] = await self._connections.ask(
+            self._list("workflows", [("name = ?", name)], [], "name, version", None)
+        )
+        return [columns.workflow_row(c) for c in answer]
+
+    async def workflow(self, name: str, version: int | None = None) -> WorkflowRow | None:
+        """Return one version, or the active one."""
+        fixed = ["active = 1"] if version is None else []
+        filters: Filters = [("name = ?", name), ("version = ?", version)]
+        [answer] = await self._connections.ask(self._list("workflows", filters, fixed, "version DESC", 1))
+        return columns.workflow_row(answer[0]) if answer else None
+
+    async def artifacts(
+        self, *, run_id: str, task_id: str | None = None, cursor: str | None = None, limit: int = 100
+    ) -> Page[ArtifactRow]:
+        """Return the files of a run, or of one task of it, by path."""
+        limit = _checked(limit)
+        filters: Filters = [("run_id = ?", run_id), ("task_id = ?", task_id), ("+path > ?", cursor)]
+        [answer] = await self._connections.ask(self._list("artifacts", filters, [], "path", limit + 1))
+        return _page([columns.artifact_row(c) for c in answer], limit, lambda row: row.path)
+
+    async def artifact(self, path: str) -> ArtifactRow | None:
+        [answer] = await self._connections.ask(self._list("artifacts", [("path = ?", path)], [], "path", 1))
+        return columns.artifact_row(answer[0]) if answer else None
+
+    async def key(self, name: str) -> KeyRow | None:
+        """Return the key of a name, revoked or not."""
+        [answer] = await self._connections.ask((self._sql["key"], (name,)))
+        return columns.key_row(answer[0]) if answer else None
+
+    async def keys(self) -> list[KeyRow]:
+        [answer] = await self._connections.ask((self._sql["keys"], ()))
+        return [columns.key_row(c) for c in answer]
+
+    async def token(self, token_sha256: str) -> TokenRow | None:
+        """Return the API token with this hash; one that is not revoked before one that is."""
+        [answer] = await self._connections.ask((self._sql["token"], (token_sha256,)))
+        return columns.token_row(answer[0]) if answer else None
+
+    async def tokens(self) -> list[TokenRow]:
+        [answer] = await self._connections.ask((self._sql["tokens"], ()))
+        return [columns.token_row(c) for c in answer]
+
+    # --- how questions are put ------------------------------------------------------------------------------
+
+    def _list(self, name: str, filters: Filters, fixed: list[str], order: str, limit: int | None) -> Question:
+        wanted = [(condition, value) for condition, value in filters if value is not None]
+        conditions = [condition for condition, _ in wanted] + fixed
+        bindings = [value for _, value in wanted]
+        parts = [self._sql[name]]
+        if conditions:
+            parts.append("WHERE " + " AND ".join(conditions))
+        parts.append(f"ORDER BY {order}")
+        if limit is not None:
+            parts.append("LIMIT ?")
+            bindings.append(limit)
+        return "\n".join(parts), bindings
+
+    async def _with_counts(self, row: RunRow) -> RunView:
+        [counts] = await self._connections.ask((self._sql["run_counts"], (row.run_id,)))
+        return RunView(row=row, counts={str(state): int(count) for state, count in counts})
+
+    async def _event_page(
+        self, question: Question, *, after: int, until: int | None, pattern: str | None, limit: int
+    ) -> EventPage:
+        [answer, [(last,)]] = await self._connections.ask(question, (self._sql["last_position"], ()))
+        last_position = int(last)
+        if len(answer) == limit:
+            next_after = int(answer[-1][0])
+        else:
+            next_after = max(after, last_position if until is None else min(until, last_position))
+        events = [
+            EventView(position=position, recorded_at_ms=recorded_at_ms, envelope=_decode_envelope(envelope))
+            for position, recorded_at_ms, envelope in answer
+        ]
+        if pattern is not None:
+            events = [event for event in events if matches(pattern, event.envelope.type)]
+        return EventPage(events=events, next_after=next_after, last_position=last_position)
+
+    async def _devices(self, filters: Filters) -> list[DeviceView]:
+        question = self._list("devices", filters, [], "serial", None)
+        [answer, samples] = await self._connections.ask(question, (self._sql["samples"], ()))
+        rows = [columns.device_row(c) for c in answer]
+        proofs = _newest_proofs(samples, {row.node_id for row in rows})
+        views: list[DeviceView] = []
+        for row in rows:
+            proof_at_ms, proof = proofs.get((row.node_id, row.serial), (None, None))
+            views.append(
+                DeviceView(
+                    row=row,
+                    proof_at_ms=proof_at_ms,
+                    adb_age_s=_age(proof.adb_age_s) if proof else None,
+                    answer_age_s=_age(proof.answer_age_s) if proof else None,
+                )
+            )
+        return views
+
+
+def _task_conditions(state: TaskState | None, *, by_device: bool) -> list[str]:
+    """The conditions, one a question, under which a partial index answers."""
+    if by_device:
+        if state is None:
+            return [_ENDED, _OPEN]
+        return [_ENDED] if state in TERMINAL else [_OPEN]
+    return [""] if state in (None, TaskState.PASSED) else [_NOT_PASSED]
+
+
+def _page(rows: list[_RowT], limit: int, key: Callable[[_RowT], str]) -> Page[_RowT]:
+    if len(rows) <= limit:
+        return Page(rows, None)
+    return Page(rows[:limit], key(rows[limit - 1]))
+
+
+def _checked(limit: int) -> int:
+    if not 1 <= limit <= limits.EVENTS_PAGE_MAX:
+        raise UserError(f"a page has 1 to {limits.EVENTS_PAGE_MAX} items, not {limit}", code="bad_limit")
+    return limit
+
+
+def _sample_row(c: tuple[Any, ...]) -> SampleRow:
+    return SampleRow(name=c[0], instance=c[1], received_at_ms=c[2], body=c[3])
+
+
+def _newest_samples(answer: Answer) -> dict[str, SampleRow]:
+    """By name; the answer is ordered by time, so the last one of a name is its newest."""
+    return {c[0]: _sample_row(c) for c in answer}
+
+
+def _newest_proofs(answer: Answer, node_ids: set[str]) -> dict[tuple[str, str], tuple[int, DeviceProof]]:
+    proofs: dict[tuple[str, str], tuple[int, DeviceProof]] = {}
+    for node_id, sample in _newest_samples(answer).items():
+        if node_id in node_ids:
+            heartbeat: Heartbeat = _decode_heartbeat(sample.body)
+            for proof in heartbeat.devices:
+                proofs[node_id, proof.serial] = (sample.received_at_ms, proof)
+    return proofs
+
+
+def _age(age_s: float) -> float | None:
+    return None if age_s < 0 else age_s

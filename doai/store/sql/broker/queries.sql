@@ -1,0 +1,58 @@
+-- What the reader asks. Pages are completed in doai/store/reader.py with conditions, order and limit.
+
+-- name: runs
+SELECT {run_columns} FROM runs
+
+-- name: run_counts
+SELECT state, count(*) FROM tasks WHERE run_id = ? GROUP BY state
+
+-- name: tasks
+SELECT {task_columns} FROM tasks
+
+-- name: attempts_of_task
+SELECT {attempt_columns} FROM attempts WHERE task_id = ? ORDER BY token_generation, token_n
+
+-- name: events
+SELECT position, recorded_at_ms, envelope FROM events
+
+-- name: story_of_run
+-- Positions come from the index alone; only the page's own envelopes are read.
+SELECT e.position, e.recorded_at_ms, e.envelope
+FROM (
+    SELECT position FROM events WHERE position > :after AND subject IN (
+        SELECT 'run/' || :run_id UNION ALL SELECT 'task/' || task_id FROM tasks WHERE run_id = :run_id
+    )
+    ORDER BY position LIMIT :limit
+) AS page
+JOIN events AS e ON e.position = page.position
+ORDER BY e.position
+
+-- name: last_position
+SELECT coalesce(max(position), 0) FROM events
+
+-- name: devices
+SELECT {device_columns} FROM devices
+
+-- name: nodes
+SELECT {node_columns} FROM nodes
+
+-- name: samples
+SELECT name, instance, received_at_ms, body FROM samples ORDER BY received_at_ms
+
+-- name: workflows
+SELECT {workflow_columns} FROM workflows
+
+-- name: artifacts
+SELECT {artifact_columns} FROM artifacts
+
+-- name: key
+SELECT {key_columns} FROM keys WHERE name = ?
+
+-- name: keys
+SELECT {key_columns} FROM keys ORDER BY name
+
+-- name: token
+SELECT {token_columns} FROM tokens WHERE token_sha256 = ? ORDER BY revoked_at_ms IS NOT NULL, name LIMIT 1
+
+-- name: tokens
+SELECT {token_columns} FROM tokens ORDER BY name
