@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from doai.drivers.base import Device
 from doai.errors import ErrorClass, Failure, StepError
+
+EXCERPT_CHARACTERS_MAX: Final = 200
+"""How much of what a device said goes into a sentence for a person: a line or two."""
 
 
 class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +34,7 @@ class StepContext(Protocol):
 
     @property
     def device(self) -> Device:
-        """The task's device; every command is tagged with task, token, step and try."""
+        """The task's device; every command is tagged with task, token, step and try. One call at a time."""
         ...
 
     async def keep_artifact(
@@ -53,9 +56,21 @@ class StepContext(Protocol):
 
 
 StepFunction = Callable[[Any, StepContext], Awaitable[msgspec.Struct]]
-"""Takes the decoded Arguments of its StepType and a context, returns its Outputs; raises StepError."""
+"""Takes the decoded Arguments of its StepType and a context, returns its Outputs; raises StepError.
+
+It may be cancelled at any await, never sleeps longer than its arguments say, reads no clock but
+``trio.current_time()``, and puts no typed text into a message or a log line.
+"""
 
 
 def step_failed(error_class: ErrorClass, code: str, message: str) -> StepError:
     """Return the error a step raises: class, stable code, one sentence for a person."""
     return StepError(Failure(error_class=error_class, code=code, message=message))
+
+
+def excerpt(text: str, characters_max: int = EXCERPT_CHARACTERS_MAX) -> str:
+    """Return what a device said as part of a sentence: one line, printable, bounded; ``nothing`` when empty."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: characters_max * 4]).split())
+    if not line:
+        return "nothing"
+    return line if len(line) <= characters_max else line[: characters_max - 3] + "..."

@@ -1,0 +1,31 @@
+"""Which function performs which built-in step (step 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from doai.node.steps import app, artifact, device, flow, keyboard, media, screen, ui
+from doai.node.steps.base import StepFunction
+
+STEPS: Final[Mapping[str, StepFunction]] = MappingProxyType(
+    {
+        "device.bootstrap": device.bootstrap,
+        "device.shell": device.shell,
+        "app.launch": app.launch,
+        "app.stop": app.stop,
+        "app.open_url": app.open_url,
+        "ui.tap": ui.tap,
+        "ui.text": keyboard.type_text,
+        "ui.key": keyboard.press_key,
+        "ui.wait_for": ui.wait_for,
+        "ui.assert_visible": ui.assert_visible,
+        "screen.capture": screen.capture,
+        "media.wait_playing": media.wait_playing,
+        "artifact.upload": artifact.upload,
+        "wait": flow.wait,
+        "report": flow.report,
+    }
+)
+"""By the names of doai.workflow.steps.BUILT_IN; each takes the Arguments and returns the Outputs named there."""

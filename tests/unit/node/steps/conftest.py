@@ -1,0 +1,147 @@
+"""Contexts for steps: over a device that answers from a script, and over the simulated phone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from doai.drivers.base import CommandOutput
+from doai.errors import StepError
+from doai.node.steps.base import ArtifactRef
+from doai.node.steps.table import STEPS
+from doai.phone.device import Device as Phone
+from doai.phone.profiles import PROFILES
+from doai.phone.shell import run_at_once
+from doai.workflow.steps import BUILT_IN
+
+Reply = str | bytes | CommandOutput
+
+
+class ScriptedDevice:
+    """Answers each command with the first rule whose key is part of it; keeps what it was asked."""
+
+    serial = "PHONE-1"
+
+    def __init__(self, rules: dict[str, Reply | Callable[[str], Reply]]) -> None:
+        self.rules = rules
+        self.commands: list[str] = []
+        self.picture = b""
+        self._busy = False
+
+    async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
+        assert not self._busy, "one device command at a time"
+        self._busy = True
+        try:
+            await trio.lowlevel.checkpoint()
+            self.commands.append(command)
+            rule = next((rule for key, rule in self.rules.items() if key in command), "")
+            reply = rule(command) if callable(rule) else rule
+        finally:
+            self._busy = False
+        if isinstance(reply, CommandOutput):
+            return reply
+        return CommandOutput(reply.encode() if isinstance(reply, str) else reply, b"", 0)
+
+    async def screenshot(self) -> bytes:
+        return self.picture
+
+    async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
+        raise AssertionError("no step pushes")
+
+    async def pull(self, remote_path: str) -> bytes:
+        raise AssertionError("no step pulls")
+
+    async def install(self, apk_path: str) -> None:
+        raise AssertionError("no step installs")
+
+    async def uninstall(self, package: str) -> None:
+        raise AssertionError("no step uninstalls")
+
+
+class PhoneDevice(ScriptedDevice):
+    """The simulated phone, without a wire between; its time is trio's."""
+
+    def __init__(self, sdk: int) -> None:
+        super().__init__({})
+        profile = next(profile for profile in PROFILES if (profile.sdk >= 33) == (sdk >= 33))
+        self.phone = Phone(
+            serial=self.serial, profile=profile, tags=("lab",), now_s=trio.current_time(), wall_offset_s=0.0
+        )
+
+    async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
+        await trio.lowlevel.checkpoint()
+        self.commands.append(command)
+        done = run_at_once(self.phone, f"DOAI_STEP=t/1.1/s/1;{command}", trio.current_time(), stdin)
+        return CommandOutput(done.stdout, done.stderr, done.exit_code)
+
+    async def screenshot(self) -> bytes:
+        return (await self.shell("screencap -p")).stdout
+
+
+class Context:
+    """A StepContext that keeps artifacts in memory."""
+
+    step_id = "step-1"
+
+    def __init__(self, device: ScriptedDevice) -> None:
+        self.device = device
+        self.kept: dict[str, bytes] = {}
+        self.spooled: list[str] = []
+        self.logged: list[str] = []
+
+    async def keep_artifact(
+        self, data: bytes, *, extension: str, media_type: str, name: str | None = None
+    ) -> ArtifactRef:
+        reference = f"{name or self.step_id}-1.{extension}"
+        self.kept[reference] = data
+        return ArtifactRef(
+            name=reference,
+            sha256=hashlib.sha256(data).hexdigest(),
+            size_bytes=len(data),
+            media_type=media_type,
+            path=f"c/n/s/r/{reference}",
+        )
+
+    async def spool_artifact(self, reference: str) -> ArtifactRef:
+        self.spooled.append(reference)
+        return ArtifactRef(name=reference, sha256="ab", size_bytes=1, media_type="image/png", path=f"c/{reference}")
+
+    def log(self, message: str, **fields: object) -> None:
+        self.logged.append(message)
+
+
+class Bench:
+    """Performs a step as the runner does: from plain arguments, through the table."""
+
+    def __init__(self, device: ScriptedDevice) -> None:
+        self.device = device
+        self.context = Context(device)
+
+    async def do(self, use: str, **arguments: Any) -> Any:
+        kind = BUILT_IN[use]
+        outputs = await STEPS[use](msgspec.convert(arguments, kind.arguments), self.context)
+        assert type(outputs) is kind.outputs
+        msgspec.json.encode(outputs)
+        return outputs
+
+    async def fail(self, use: str, **arguments: Any) -> StepError:
+        with pytest.raises(StepError) as caught:
+            await self.do(use, **arguments)
+        assert len(str(caught.value)) < 1200
+        return caught.value
+
+
+@pytest.fixture
+def scripted() -> Callable[[dict[str, Reply | Callable[[str], Reply]]], Bench]:
+    return lambda rules: Bench(ScriptedDevice(rules))
+
+
+@pytest.fixture(params=[30, 33])
+async def phone(request: pytest.FixtureRequest) -> Bench:
+    """The simulated phone, of an Android before and after the media report changed."""
+    return Bench(PhoneDevice(request.param))
