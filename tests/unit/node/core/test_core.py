@@ -69,7 +69,7 @@ def test_a_task_for_a_device_that_is_not_here_is_given_back_when_drivers_had_tim
     recipe = world.recipe(ONE)
     world.dispatch("T1", recipe, serial="B")
     assert world.ends() == []
-    world.advance(30)
+    world.advance(21)
     [end] = world.ends()
     assert end.released
     world.dispatch("T2", recipe, serial="B")

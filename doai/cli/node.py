@@ -1,0 +1,59 @@
+"""`bin/node`: the agent of one host (steps 6-11)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import trio
+
+from doai import log
+from doai.cli import exits
+from doai.configuration import load
+from doai.errors import DoaiError, StoreError, StoreUnavailable, UserError
+from doai.node.app import run_node
+from doai.node.config import NodeConfig
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a node until it is stopped; returns the exit code."""
+    try:
+        config, _ = load(
+            NodeConfig,
+            "node",
+            sys.argv[1:] if argv is None else argv,
+            os.environ,
+            description="Executes tasks on the Android devices of this host.",
+        )
+    except UserError as error:
+        return _fail(error, exits.CONFIG)
+    log.set_up("node", level=config.log_level, form=config.log_form)
+    failures: list[DoaiError] = []
+    code = exits.INTERNAL
+    try:
+        stop = trio.run(run_node, config, strict_exception_groups=True)
+        if stop.exit_code not in (exits.PASSED, exits.INTERRUPTED):
+            print(f"node: {stop.reason}", file=sys.stderr)
+        return stop.exit_code
+    except* UserError as group:
+        failures, code = _leaves(group), exits.CONFIG
+    except* (StoreError, StoreUnavailable) as group:
+        failures, code = _leaves(group), exits.IO_ERROR
+    return _fail(failures[0], code)
+
+
+def _leaves(group: BaseExceptionGroup[DoaiError]) -> list[DoaiError]:
+    found: list[DoaiError] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _fail(error: DoaiError, code: int) -> int:
+    print(f"node: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

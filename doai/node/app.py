@@ -1,0 +1,176 @@
+"""The node as a program: opens its file, key, spool and drivers, runs the shell, and stops well (steps 6-11).
+
+SIGTERM or SIGINT: running steps are cancelled, their `always` runs, everything is given back to the broker
+without burning an attempt, BYE, exit 0. A second one exits at once; the next start sorts out what was left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from doai import __version__
+from doai.drivers.adb.config import AdbConfig
+from doai.drivers.adb.driver import AdbDriver
+from doai.drivers.base import Driver
+from doai.drivers.fake.driver import FakeDriver
+from doai.errors import ConfigError
+from doai.ids import RandomIds
+from doai.node.boot_clock import BootClock
+from doai.node.config import NodeConfig
+from doai.node.core.core import NodeCore
+from doai.node.core.effects import NodeSettings, StopNode
+from doai.node.shell import Shell
+from doai.node.spool import Spool, SpoolEntry
+from doai.node.steps.table import STEPS
+from doai.node.upload import Uploader
+from doai.readiness import notify
+from doai.store.outbox import open_outbox
+from doai.wire.base import Dealer
+from doai.wire.dealer import open_dealer
+from doai.wire.keys import is_public_key, load_or_make_keypair, load_public_key
+
+EXIT_AT_ONCE: Final = 130
+_log: Final = logging.getLogger(__name__)
+
+
+async def run_node(config: NodeConfig) -> StopNode:
+    """Run a node until it is told to stop.
+
+    Raises ConfigError, StoreUnavailable (its file is in use or damaged), StoreError (a commit failed), and
+    EndpointError, alone or in groups.
+    """
+    data_dir = Path(config.data_dir)
+    server_key = _broker_key(config.broker_public_key)
+    keys = load_or_make_keypair(data_dir / "keys" / "node.key")
+    _log.info(
+        "node %s has public key %s",
+        config.name,
+        keys.public,
+        extra={"node_id": config.name, "public_key": keys.public},
+    )
+
+    def dealer() -> AbstractAsyncContextManager[Dealer]:
+        return open_dealer(config.endpoint, keys, server_key)
+
+    ids = RandomIds(random.SystemRandom().getrandbits)
+    clock = BootClock()
+    now = clock.now()
+    outbox = open_outbox(data_dir / "node.db", new_incarnation=ids.new_id(now.utc_ms))
+    try:
+        drivers = make_drivers(config)
+        settings = NodeSettings(
+            node_id=config.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            started_at_ms=now.utc_ms,
+            slots=config.slots,
+            tags=config.tags,
+            capabilities=[f"step:{name}" for name in STEPS] + [f"driver:{driver.name}" for driver in drivers],
+        )
+        spool = Spool(data_dir, config.name)
+        shell = Shell(
+            node_id=config.name,
+            core=NodeCore(outbox.load(), settings, ids, now),
+            outbox=outbox,
+            spool=spool,
+            drivers=drivers,
+            open_dealer=dealer,
+            steps=STEPS,
+            clock=clock,
+        )
+        return await _run(shell, _uploader(config, spool, shell))
+    finally:
+        outbox.close()
+
+
+async def _run(shell: Shell, uploader: Uploader | None) -> StopNode:
+    stop = StopNode("a second signal", EXIT_AT_ONCE)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_obey_signals, shell, nursery.cancel_scope)
+        if uploader is not None:
+            nursery.start_soon(uploader.run)
+        notify(READY="1")
+        stop = await shell.run()
+        nursery.cancel_scope.cancel()
+    notify(STOPPING="1")
+    return stop
+
+
+async def _obey_signals(shell: Shell, scope: trio.CancelScope) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        first = True
+        async for number in signals:
+            name = signal.Signals(number).name
+            if not first:
+                _log.warning("%s again: the node exits at once", name)
+                scope.cancel()
+                return
+            first = False
+            _log.info("%s: the node gives its tasks back and stops; the same again exits at once", name)
+            shell.drain(f"the node was stopped by {name}")
+
+
+def make_drivers(config: NodeConfig) -> list[Driver]:
+    """Return the drivers that the settings name."""
+    made: list[Driver] = []
+    for name in dict.fromkeys(config.drivers):
+        if name == "adb":
+            made.append(
+                AdbDriver(
+                    AdbConfig(
+                        server_port=config.adb_port,
+                        start_server=config.adb_start_server,
+                        usb=config.adb_usb,
+                        adb_path=config.adb_path or None,
+                        home=config.adb_home or None,
+                        connect=config.adb_connect,
+                    )
+                )
+            )
+        else:
+            made.append(
+                FakeDriver(
+                    serials=_fake_serials(config.fake_prefix, config.fake_count),
+                    seed=config.fake_seed,
+                    latency_s=config.fake_latency_s,
+                    journal_max=0,
+                )
+            )
+    return made
+
+
+def _fake_serials(prefix: str, count: int) -> Sequence[str]:
+    return [f"{prefix}{number:04d}" for number in range(1, count + 1)]
+
+
+def _broker_key(text: str) -> str:
+    return text if is_public_key(text) else load_public_key(Path(text))
+
+
+def _uploader(config: NodeConfig, spool: Spool, shell: Shell) -> Uploader | None:
+    if not config.admin_url:
+        _log.warning("no admin_url is set: artifacts wait in the spool of this node")
+        return None
+    if not config.secret:
+        raise ConfigError(
+            "admin_url needs the node's secret: give --secret-file, or DOAI_SECRET (or NODE_AGENT_SHARED_SECRET)"
+        )
+
+    async def refused(entry: SpoolEntry) -> None:
+        reason = entry.refusal.reason if entry.refusal else "no reason"
+        shell.alert(
+            "artifact_refused", f"The admin refused artifact {entry.path} of task {entry.task_id}: {reason}."
+        )
+
+    return Uploader(spool, config.admin_url, config.secret.reveal(), config.name, on_refused=refused)

@@ -1,0 +1,68 @@
+"""Settings of a node: one name, three spellings (TOML key, flag, DOAI_* variable)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from doai.configuration import Secret
+from doai.limits import DEVICES_PER_NODE_MAX, SLOTS
+
+
+class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What `bin/node` is told."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="name of this node on the mesh: 1-63 of a-z 0-9 . _ -",
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
+        ),
+    ]
+    endpoint: Annotated[str, Meta(description="endpoint of the broker")] = "tcp://127.0.0.1:5570"
+    broker_public_key: Annotated[
+        str, Meta(description="public key of the broker (40 characters), or the path of the file that has it")
+    ]
+    data_dir: Annotated[
+        str,
+        Meta(description="folder of the node's key, its outbox (node.db) and its artifacts"),
+    ]
+    slots: Annotated[int, Meta(description="tasks executed at once", ge=1, le=DEVICES_PER_NODE_MAX)] = SLOTS
+    drivers: Annotated[
+        list[Literal["adb", "fake"]], Meta(description="kinds of devices: adb, fake", min_length=1)
+    ] = msgspec.field(default_factory=lambda: ["adb"])
+    tags: Annotated[list[str], Meta(description="tags of all devices of this node")] = []
+    admin_url: Annotated[
+        str, Meta(description="address of the admin API, for artifacts; empty = they wait in the spool")
+    ] = ""
+    secret: Annotated[
+        Secret,
+        Meta(
+            description="the node's secret for the upload of artifacts",
+            extra={"aliases": ["NODE_AGENT_SHARED_SECRET"]},
+        ),
+    ] = Secret("")
+    adb_port: Annotated[int, Meta(description="TCP port of the adb server on this host", ge=1, le=65535)] = 5037
+    adb_start_server: Annotated[bool, Meta(description="run and supervise the adb server")] = True
+    adb_usb: Annotated[bool, Meta(description="let that server look for USB devices")] = True
+    adb_connect: Annotated[list[str], Meta(description="HOST:PORT of a network device")] = []
+    adb_path: Annotated[str, Meta(description="the adb program; empty = the one that is found")] = ""
+    adb_home: Annotated[str, Meta(description="folder where the adb server keeps its key; empty = your home")] = ""
+    fake_count: Annotated[int, Meta(description="devices of the fake driver", ge=0, le=100_000)] = 20
+    fake_seed: Annotated[int, Meta(description="the same seed makes the same fake devices", ge=0)] = 0
+    fake_prefix: Annotated[
+        str,
+        Meta(
+            description="beginning of their serials: each node needs its own",
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        ),
+    ] = "FAKE"
+    fake_latency_s: Annotated[float, Meta(description="seconds a command of a fake device takes", ge=0, le=60)] = (
+        0.0
+    )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="log lines from here up")
+    ] = "info"
+    log_form: Annotated[Literal["auto", "json", "terminal"], Meta(description="form of log lines")] = "auto"

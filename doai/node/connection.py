@@ -1,0 +1,44 @@
+"""One connection of the node to the broker: what it sends, in order, as the socket takes it (step 11)."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+
+from doai.codec import Kind, unpack_header
+from doai.wire.base import Dealer, WouldBlock
+
+
+class Connection:
+    """The dealer of one epoch, with the frames that wait for it. Credit bounds how many there are."""
+
+    def __init__(self, epoch: int, dealer: Dealer) -> None:
+        self.epoch = epoch
+        self._dealer = dealer
+        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._news = trio.Event()
+
+    def send(self, header: bytes, body: bytes) -> None:
+        """Send now, or as soon as the socket takes it."""
+        if unpack_header(header).kind == Kind.BYE:
+            self._dealer.send_last(header, body)
+            return
+        if not self._waiting:
+            try:
+                self._dealer.send_nowait(header, body)
+            except WouldBlock:
+                pass
+            else:
+                return
+        self._waiting.append((header, body))
+        self._news.set()
+
+    async def run_sending(self) -> None:
+        """Send what could not be sent at once, until cancelled."""
+        while True:
+            while self._waiting:
+                await self._dealer.send(*self._waiting[0])
+                self._waiting.popleft()
+            self._news = trio.Event()
+            await self._news.wait()

@@ -1,0 +1,71 @@
+"""A device as one try may use it: not after the attempt is over, and how each call ended is seen (step 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from doai.clock import Clock
+from doai.drivers.base import CommandOutput, Device
+from doai.errors import ErrorClass, StepError
+from doai.node.steps.base import step_failed
+
+_CUT: Final = frozenset({"device_offline", "device_unresponsive", "output_incomplete", "adb_server_down"})
+"""Failures after which nobody knows what the command did; any other failure is an answer."""
+
+
+class GuardedDevice:
+    """Passes calls on to a driver's device; one call at a time."""
+
+    def __init__(self, device: Device, clock: Clock, act_until_s: float) -> None:
+        self._device = device
+        self._clock = clock
+        self._act_until_s = act_until_s
+        self.unobserved = False
+        """The last call began and its end was not seen."""
+
+    @property
+    def serial(self) -> str:
+        return self._device.serial
+
+    async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
+        with self._call():
+            return await self._device.shell(command, stdin=stdin)
+
+    async def screenshot(self) -> bytes:
+        with self._call():
+            return await self._device.screenshot()
+
+    async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
+        with self._call():
+            await self._device.push(data, remote_path, mode=mode)
+
+    async def pull(self, remote_path: str) -> bytes:
+        with self._call():
+            return await self._device.pull(remote_path)
+
+    async def install(self, apk_path: str) -> None:
+        with self._call():
+            await self._device.install(apk_path)
+
+    async def uninstall(self, package: str) -> None:
+        with self._call():
+            await self._device.uninstall(package)
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        # After this moment the broker may have given the device to another attempt.
+        if self._clock.now().mono_s >= self._act_until_s:
+            raise step_failed(
+                ErrorClass.TIMEOUT,
+                "attempt_over",
+                f"The time of the attempt is over: device {self._device.serial} is not touched any more.",
+            )
+        self.unobserved = True
+        try:
+            yield
+        except StepError as error:
+            self.unobserved = error.failure.code in _CUT
+            raise
+        self.unobserved = False

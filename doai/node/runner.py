@@ -1,0 +1,223 @@
+"""Performs tries of steps in cancel scopes and tells how each ended; decides nothing (step 8)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+import trio
+
+from doai.clock import Clock
+from doai.drivers.base import Device, Driver
+from doai.errors import ErrorClass, Failure, StepError
+from doai.ids import Token
+from doai.node.artifacts import ArtifactOwner
+from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
+from doai.node.guarded_device import GuardedDevice
+from doai.node.steps.base import ArtifactRef, StepFunction, step_failed
+from doai.workflow.arguments import arguments_of
+from doai.workflow.steps import BUILT_IN, StepType
+
+_log: Final = logging.getLogger(__name__)
+
+
+class ArtifactStore(Protocol):
+    """Where steps keep files; `doai.node.spool.Spool` is one."""
+
+    async def keep(
+        self,
+        owner: ArtifactOwner,
+        data: bytes,
+        *,
+        extension: str,
+        media_type: str,
+        utc_ms: int,
+        name: str | None = None,
+    ) -> ArtifactRef: ...
+
+    async def spool(self, task_id: str, token: Token, name: str) -> ArtifactRef: ...
+
+
+class Runner:
+    """Performs what StartStep says; `run` must be running in a nursery."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        driver_of: Callable[[str], Driver],
+        artifacts: ArtifactStore,
+        clock: Clock,
+        steps: Mapping[str, StepFunction],
+        ended: Callable[[StepEnded], None],
+        step_types: Mapping[str, StepType] = BUILT_IN,
+    ) -> None:
+        """``driver_of`` returns the driver that has a device now, or raises StepError; ``ended`` must not block."""
+        self._node_id = node_id
+        self._driver_of = driver_of
+        self._artifacts = artifacts
+        self._clock = clock
+        self._steps = steps
+        self._ended = ended
+        self._step_types = step_types
+        self._scopes: dict[TryKey, trio.CancelScope] = {}
+        self._keepers: set[tuple[str, Token]] = set()
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Perform until cancelled; what runs then is cancelled and its end is not told."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    def start(self, effect: StartStep) -> None:
+        """Begin a try; `ended` is called once for it."""
+        if self._nursery is None:
+            raise RuntimeError("the runner does not run: steps can be started within `run` only")
+        # The scope exists from now on, so that a cancel that comes before the first step of its task is not lost.
+        self._scopes[effect.key] = trio.CancelScope()
+        self._nursery.start_soon(self._perform, effect)
+
+    def cancel(self, effect: CancelStep) -> None:
+        """Cancel a try; nothing happens when it has ended."""
+        scope = self._scopes.get(effect.key)
+        if scope is not None:
+            scope.cancel()
+
+    def forget(self, task_id: str, token: Token) -> bool:
+        """The attempt has ended; returns whether a step of it kept a file."""
+        kept = (task_id, token) in self._keepers
+        self._keepers.discard((task_id, token))
+        return kept
+
+    async def _perform(self, effect: StartStep) -> None:
+        context = _Context(effect, self._node_id, self._driver_of, self._artifacts, self._clock)
+        outputs: dict[str, Any] = {}
+        failure: Failure | None = None
+        scope = self._scopes[effect.key]
+        try:
+            with scope, trio.move_on_after(effect.timeout_s) as limit:
+                outputs = await self._call(effect, context)
+        except StepError as error:
+            failure = error.failure
+        except msgspec.ValidationError as error:
+            failure = _failure(
+                ErrorClass.USER, "bad_arguments", f"Step {effect.key.step_id} can not take its arguments: {error}."
+            )
+        except Exception as error:  # a step is code of many authors: whatever it raises ends this try and no more
+            _log.exception("step %s crashed", effect.use, extra=context.ids)
+            failure = _failure(
+                ErrorClass.INFRASTRUCTURE,
+                "step_crashed",
+                f"Step {effect.key.step_id} ({effect.use}) raised {type(error).__name__}: see the node's log.",
+            )
+        finally:
+            del self._scopes[effect.key]
+            if context.kept_file:
+                self._keepers.add((effect.key.task_id, effect.key.token))
+        if scope.cancelled_caught:
+            failure = _failure(ErrorClass.CANCELLED, "step_cancelled", f"Step {effect.key.step_id} was cancelled.")
+        elif limit.cancelled_caught:
+            failure = _failure(
+                ErrorClass.TIMEOUT,
+                "step_timeout",
+                f"Step {effect.key.step_id} ({effect.use}) did not end within {effect.timeout_s:g} s: "
+                "look at the device's screen then, or give the step a longer timeout.",
+            )
+        self._ended(
+            StepEnded(key=effect.key, outputs=outputs, failure=failure, unobserved=context.unobserved(failure))
+        )
+
+    async def _call(self, effect: StartStep, context: _Context) -> dict[str, Any]:
+        step_type, function = self._step_types.get(effect.use), self._steps.get(effect.use)
+        if step_type is None or function is None:
+            raise step_failed(
+                ErrorClass.USER, "unknown_step", f"This node has no step {effect.use}: a newer node may have it."
+            )
+        arguments = arguments_of(step_type, effect.arguments)
+        result = await function(arguments, context)
+        outputs: dict[str, Any] = msgspec.to_builtins(result)
+        return outputs
+
+
+class _Context:
+    """What one try sees of its task; a `StepContext`."""
+
+    def __init__(
+        self,
+        effect: StartStep,
+        node_id: str,
+        driver_of: Callable[[str], Driver],
+        artifacts: ArtifactStore,
+        clock: Clock,
+    ) -> None:
+        self._effect = effect
+        self._node_id = node_id
+        self._driver_of = driver_of
+        self._artifacts = artifacts
+        self._clock = clock
+        self._device: GuardedDevice | None = None
+        self.kept_file = False
+
+    @property
+    def step_id(self) -> str:
+        return self._effect.key.step_id
+
+    @property
+    def device(self) -> Device:
+        if self._device is None:
+            serial = self._effect.device_serial
+            device = self._driver_of(serial).device(serial, tag=str(self._effect.key))
+            self._device = GuardedDevice(device, self._clock, self._effect.act_until_s)
+        return self._device
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Ids for log lines."""
+        return {
+            "run_id": self._effect.run_id,
+            "node_id": self._node_id,
+            "device_serial": self._effect.device_serial,
+            "task_id": self._effect.key.task_id,
+            "trace_id": self._effect.trace_id,
+            "step_id": self._effect.key.step_id,
+        }
+
+    def unobserved(self, failure: Failure | None) -> bool:
+        """Whether a device command began whose end was not seen."""
+        return failure is not None and self._device is not None and self._device.unobserved
+
+    async def keep_artifact(
+        self, data: bytes, *, extension: str, media_type: str, name: str | None = None
+    ) -> ArtifactRef:
+        key = self._effect.key
+        self.kept_file = True
+        owner = ArtifactOwner(
+            content_id=self._effect.content_id,
+            run_id=self._effect.run_id,
+            task_id=key.task_id,
+            token=key.token,
+            device_serial=self._effect.device_serial,
+            step_id=key.step_id,
+            try_number=key.try_number,
+        )
+        utc_ms = self._clock.now().utc_ms
+        return await self._artifacts.keep(
+            owner, data, extension=extension, media_type=media_type, utc_ms=utc_ms, name=name
+        )
+
+    async def spool_artifact(self, reference: str) -> ArtifactRef:
+        return await self._artifacts.spool(self._effect.key.task_id, self._effect.key.token, reference)
+
+    def log(self, message: str, **fields: object) -> None:
+        _log.info("%s", message, extra={**fields, **self.ids})
+
+
+def _failure(error_class: ErrorClass, code: str, message: str) -> Failure:
+    return Failure(error_class=error_class, code=code, message=message)

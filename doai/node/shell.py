@@ -1,0 +1,266 @@
+"""The node's shell: brings events to the core, commits what it decides, performs the effects (steps 6-11)."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+import trio
+
+from doai.changes.outbox import OutboxOp
+from doai.clock import Clock
+from doai.drivers.base import DeviceChange, Driver, Proof
+from doai.drivers.failures import device_offline
+from doai.errors import StepError
+from doai.limits import CREDIT_BYTES, RECORDS_PER_FRAME_MAX
+from doai.link.outgoing import OpenSocket, ReadFacts, SendFrame
+from doai.node.connection import Connection
+from doai.node.core.core import NodeCore
+from doai.node.core.effects import (
+    CancelStep,
+    Changes,
+    DropTaskFiles,
+    Log,
+    NodeEffect,
+    ReloadOutbox,
+    StartStep,
+    StepEnded,
+    StopNode,
+)
+from doai.node.host import HostMeter
+from doai.node.runner import Runner
+from doai.node.spool import Spool
+from doai.node.steps.base import StepFunction
+from doai.states import DeviceState
+from doai.store.committer import Committer
+from doai.store.outbox import OutboxFile
+from doai.store.pipeline import Pipeline
+from doai.wire.base import Dealer
+
+SAMPLE_EVERY_S: Final = 5.0
+"""Twice a heartbeat: each tells numbers that are at most this old."""
+_log: Final = logging.getLogger(__name__)
+
+OpenDealer = Callable[[], AbstractAsyncContextManager[Dealer]]
+"""Opens a new connection to the broker."""
+
+
+class Shell:
+    """One node from start to stop. It performs and never decides."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        core: NodeCore,
+        outbox: OutboxFile,
+        spool: Spool,
+        drivers: Sequence[Driver],
+        open_dealer: OpenDealer,
+        steps: Mapping[str, StepFunction],
+        clock: Clock,
+        random01: Callable[[], float] = random.random,
+    ) -> None:
+        self._node_id = node_id
+        self._core = core
+        self._outbox = outbox
+        self._spool = spool
+        self._drivers = drivers
+        self._open_dealer = open_dealer
+        self._clock = clock
+        self._random01 = random01
+        self._committer: Committer[OutboxOp, NodeEffect] = Committer(Pipeline(), outbox, self._release)
+        self._runner = Runner(
+            node_id=node_id,
+            driver_of=self._driver_of,
+            artifacts=spool,
+            clock=clock,
+            steps=steps,
+            ended=self._step_ended,
+        )
+        self._holder: dict[str, Driver] = {}
+        self._connection: Connection | None = None
+        self._connecting: trio.CancelScope | None = None
+        self._told_why = ""
+        self._due_s: float | None = None
+        self._due_changed = trio.Event()
+        self._nursery: trio.Nursery
+        self._stop: StopNode | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> StopNode:
+        """Run until the core says stop; raises StoreError when a commit fails."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._committer.run)
+            await nursery.start(self._runner.run)
+            self._decided(self._core.start(self._clock.now()))
+            for driver in self._drivers:
+                nursery.start_soon(self._watch, driver)
+            nursery.start_soon(self._tick)
+            nursery.start_soon(self._sample)
+            task_status.started()
+        assert self._stop is not None
+        return self._stop
+
+    def drain(self, reason: str) -> None:
+        """Give everything back and stop."""
+        self._decided(self._core.drain(reason, self._clock.now()))
+
+    def alert(self, code: str, message: str) -> None:
+        """Tell an operator of something on this host."""
+        self._decided(self._core.alert(code, message, self._clock.now()))
+
+    # --- events -----------------------------------------------------------------------------------------------
+
+    def _decided(self, changes: Changes) -> None:
+        self._committer.submit(changes.ops, changes.effects)
+        due_s = self._core.due_s()
+        if due_s is not None and (self._due_s is None or due_s < self._due_s):
+            self._due_changed.set()
+
+    async def _tick(self) -> None:
+        while True:
+            self._due_changed = trio.Event()
+            self._due_s = self._core.due_s()
+            wait_s = float("inf") if self._due_s is None else self._due_s - self._clock.now().mono_s
+            if wait_s > 0:
+                with trio.move_on_after(wait_s):
+                    await self._due_changed.wait()
+            else:
+                self._decided(self._core.tick(self._clock.now(), self._random01()))
+                await trio.lowlevel.checkpoint()
+
+    async def _sample(self) -> None:
+        meter = HostMeter()
+        while True:
+            self._core.sampled(meter.read())
+            await trio.sleep(SAMPLE_EVERY_S)
+
+    async def _watch(self, driver: Driver) -> None:
+        async with driver.run():
+            async for item in driver.changes():
+                now = self._clock.now()
+                if isinstance(item, DeviceChange):
+                    if item.state is DeviceState.OFFLINE and self._holder.get(item.serial, driver) is not driver:
+                        continue  # it went from one driver to another, and the other has it
+                    self._holder[item.serial] = driver
+                    self._decided(self._core.device_changed(item, driver.name, now))
+                elif isinstance(item, Proof):
+                    self._core.device_proven(item, now)
+                else:
+                    self._decided(self._core.driver_noticed(item, now))
+
+    def _driver_of(self, serial: str) -> Driver:
+        driver = self._holder.get(serial)
+        if driver is None:
+            raise device_offline(serial)
+        return driver
+
+    def _step_ended(self, ended: StepEnded) -> None:
+        self._decided(self._core.step_ended(ended, self._clock.now(), self._random01()))
+
+    # --- the connection ---------------------------------------------------------------------------------------
+
+    async def _connect(self, epoch: int, scope: trio.CancelScope) -> None:
+        with scope:
+            async with self._open_dealer() as dealer:
+                self._connection = connection = Connection(epoch, dealer)
+                try:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(connection.run_sending)
+                        self._decided(self._core.socket_opened(epoch, self._clock.now()))
+                        await self._receive(epoch, dealer)
+                finally:
+                    if self._connection is connection:
+                        self._connection = None
+                    self._explain(dealer)
+
+    async def _receive(self, epoch: int, dealer: Dealer) -> None:
+        while True:
+            frames = await dealer.receive()
+            for header, body in frames:
+                now = self._clock.now()
+                self._decided(self._core.frame(epoch, header, body, now, self._random01()))
+            for malformed in dealer.take_malformed():
+                _log.warning("the broker sent something that is no frame: %s", malformed.reason)
+            if self._core.live:
+                self._told_why = ""
+            if not self._committer.has_room:
+                await self._committer.wait_idle()
+
+    def _explain(self, dealer: Dealer) -> None:
+        why = dealer.explain()
+        if why is not None and why != self._told_why:
+            _log.warning("%s", why, extra={"node_id": self._node_id})
+            self._told_why = why
+
+    # --- effects ----------------------------------------------------------------------------------------------
+
+    def _release(self, effect: NodeEffect) -> None:
+        _PERFORM[type(effect)](self, effect)
+
+    def _open_socket(self, effect: OpenSocket) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._connecting = trio.CancelScope()
+        self._nursery.start_soon(self._connect, effect.epoch, self._connecting)
+
+    def _send(self, effect: SendFrame) -> None:
+        if self._connection is not None and self._connection.epoch == effect.epoch:
+            self._connection.send(effect.header, effect.body)
+
+    def _read_facts(self, effect: ReadFacts) -> None:
+        self._nursery.start_soon(self._read_facts_from_file, effect)
+
+    async def _read_facts_from_file(self, effect: ReadFacts) -> None:
+        facts = await self._committer.with_writer(
+            lambda: self._outbox.read_facts(effect.after_seq, RECORDS_PER_FRAME_MAX, CREDIT_BYTES // 4)
+        )
+        self._decided(self._core.facts_read(effect.epoch, facts, self._clock.now()))
+
+    def _start_step(self, effect: StartStep) -> None:
+        self._runner.start(effect)
+
+    def _cancel_step(self, effect: CancelStep) -> None:
+        self._runner.cancel(effect)
+
+    def _drop_files(self, effect: DropTaskFiles) -> None:
+        if self._runner.forget(effect.task_id, effect.token):
+            self._nursery.start_soon(self._drop_task, effect)
+
+    async def _drop_task(self, effect: DropTaskFiles) -> None:
+        try:
+            await self._spool.drop_task(effect.task_id, effect.token)
+        except StepError as error:
+            # The files are of no use to anybody; the next start of the node removes them.
+            _log.warning("files of an ended task stay: %s", error, extra={"task_id": effect.task_id})
+
+    def _log_line(self, effect: Log) -> None:
+        _log.log(effect.level, "%s", effect.message, extra={"node_id": self._node_id, **effect.fields})
+
+    def _reload_outbox(self, effect: ReloadOutbox) -> None:
+        self._nursery.start_soon(self._reload)
+
+    async def _reload(self) -> None:
+        state = await self._committer.with_writer(self._outbox.load)
+        self._decided(self._core.renewed(state, self._clock.now()))
+
+    def _stop_node(self, effect: StopNode) -> None:
+        self._stop = effect
+        self._nursery.cancel_scope.cancel()
+
+
+_PERFORM: Final[dict[type, Callable[[Shell, Any], None]]] = {
+    OpenSocket: Shell._open_socket,
+    SendFrame: Shell._send,
+    ReadFacts: Shell._read_facts,
+    StartStep: Shell._start_step,
+    CancelStep: Shell._cancel_step,
+    DropTaskFiles: Shell._drop_files,
+    Log: Shell._log_line,
+    ReloadOutbox: Shell._reload_outbox,
+    StopNode: Shell._stop_node,
+}
