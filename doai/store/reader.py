@@ -38,6 +38,7 @@ _NOT_PASSED: Final = "state <> 'passed'"
 _OPEN: Final = (
     "state <> 'passed' AND state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling')"
 )
+_OPEN_RUN: Final = "state IN ('active', 'cancelling')"
 
 Filters = list[tuple[str, Any]]
 """Conditions with one parameter each; a parameter None means that the filter is not wanted."""
@@ -74,7 +75,8 @@ class StoreReader:
             ("workflow = ?", workflow),
             ("run_id < ?", cursor),
         ]
-        [answer] = await self._connections.ask(self._list("runs", filters, [], "run_id DESC", limit + 1))
+        fixed = [] if state in (None, RunState.COMPLETED) else [_OPEN_RUN]
+        [answer] = await self._connections.ask(self._list("runs", filters, fixed, "run_id DESC", limit + 1))
         page = _page([columns.run_row(c) for c in answer], limit, lambda row: row.run_id)
         # Counting a large run takes a while, so each is a transaction of its own.
         return Page([await self._with_counts(row) for row in page.items], page.next_cursor)

@@ -100,7 +100,8 @@ WHERE state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cance
 ORDER BY fifo_order, task_id
 
 -- name: load_ended_counts
-SELECT t.run_id, t.state, count(*) FROM runs r JOIN tasks t ON t.run_id = r.run_id
+-- CROSS JOIN: open runs first, or SQLite walks all tasks that ever were.
+SELECT t.run_id, t.state, count(*) FROM runs AS r CROSS JOIN tasks AS t ON t.run_id = r.run_id
 WHERE r.state IN ('active', 'cancelling') AND t.state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown')
 GROUP BY t.run_id, t.state
 
