@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Final, TypeVar
 
 import trio
@@ -103,7 +103,7 @@ class AdbDevice:
         output = await self.shell(f"pm uninstall {failures.package_name(package)}")
         failures.check_package(self._serial, f"uninstall {package}", output)
 
-    async def _push(self, blocks: AsyncIterator[bytes], remote_path: str, mode: int) -> None:
+    async def _push(self, blocks: AsyncGenerator[bytes, None], remote_path: str, mode: int) -> None:
         now_s = int(time.time())
         try:
             await self._call(
@@ -164,11 +164,11 @@ class AdbDevice:
         return failures.output_incomplete(self._serial, what, error.received_bytes)
 
 
-async def _one(data: bytes) -> AsyncIterator[bytes]:
+async def _one(data: bytes) -> AsyncGenerator[bytes, None]:
     yield data
 
 
-async def _blocks(path: str) -> AsyncIterator[bytes]:
+async def _blocks(path: str) -> AsyncGenerator[bytes, None]:
     async with await trio.open_file(path, "rb") as file:
         while block := await file.read(READ_BYTES):
             yield block

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Final
 
 from doai.drivers.adb.client import AdbClient, AdbCutError, AdbError, Connection, while_sending
@@ -28,7 +29,7 @@ class SyncRefusedError(AdbError):
 async def push_file(
     client: AdbClient,
     transport_id: int,
-    data: AsyncIterable[bytes],
+    data: AsyncGenerator[bytes, None],
     path: str,
     *,
     mode: int,
@@ -47,11 +48,13 @@ async def push_file(
         )
 
 
-async def _send_chunks(connection: Connection, data: AsyncIterable[bytes], modified_at_s: int) -> None:
-    async for block in data:
-        for start in range(0, len(block), CHUNK_BYTES_MAX):
-            chunk = block[start : start + CHUNK_BYTES_MAX]
-            await connection.send(_HEADER.pack(b"DATA", len(chunk)) + chunk)
+async def _send_chunks(connection: Connection, data: AsyncGenerator[bytes, None], modified_at_s: int) -> None:
+    # A refusal ends this in the middle: the file behind the generator must be closed then, not some time later.
+    async with aclosing(data):
+        async for block in data:
+            for start in range(0, len(block), CHUNK_BYTES_MAX):
+                chunk = block[start : start + CHUNK_BYTES_MAX]
+                await connection.send(_HEADER.pack(b"DATA", len(chunk)) + chunk)
     await connection.send(_HEADER.pack(b"DONE", modified_at_s & 0xFFFFFFFF))
 
 
