@@ -1,0 +1,60 @@
+"""What a benchmark prints: one line a figure, as JSON for programs and as a table for people."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure."""
+
+    name: str
+    value: float
+    unit: str
+    ratio: float | None = None
+    """``value`` against the value of the reference measured in the same run, larger is better; None without one."""
+    against: str = ""
+    """What the reference is and what it measured."""
+    commit: str = ""
+
+
+def current_commit() -> str:
+    """Return the short commit of the checkout, with a + if files differ from it; empty outside a checkout."""
+    try:
+        command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def compared(name: str, unit: str, ours: Sequence[float], bare: Sequence[float], against: str, better: str) -> Line:
+    """Return the line of two interleaved series, by their medians; ``better`` is ``more`` or ``less``."""
+    value, reference = statistics.median(ours), statistics.median(bare)
+    ratio = value / reference if better == "more" else reference / value
+    return Line(
+        name=name,
+        value=round(value, 3),
+        unit=unit,
+        ratio=round(ratio, 3),
+        against=f"{against}: {reference:.6g} {unit}",
+    )
+
+
+def table(lines: Iterable[Line]) -> str:
+    """Return the lines for a person."""
+    rows = [("figure", "value", "unit", "ratio", "against")]
+    rows += [
+        (line.name, f"{line.value:g}", line.unit, "" if line.ratio is None else f"{line.ratio:.2f}", line.against)
+        for line in lines
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
