@@ -30,6 +30,7 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.TASK_RETRIED: e.AttemptEnded,
     topics.TASK_RELEASED: e.AttemptEnded,
     topics.TASK_LATE: e.AttemptEnded,
+    topics.TASK_CANCELLING: e.TaskStatus,
     topics.TASK_CANCELLED: e.TaskStatus,
     topics.TASK_EXPIRED: e.TaskStatus,
     topics.TASK_UNKNOWN: e.TaskStatus,

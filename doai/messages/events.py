@@ -230,6 +230,8 @@ class SystemNotice(Message, frozen=True, kw_only=True):
     code: str
     message: str
     subject: str = ""
+    data: bytes = b""
+    """The first bytes of what could not be understood."""
 
 
 class WorkflowStoredEvent(Message, frozen=True, kw_only=True):

@@ -1,0 +1,152 @@
+"""Commands: decoded, allowed, executed once per idempotency key, answered (steps 1-3)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from doai.broker.core.access import Access
+from doai.broker.core.decision import Decision
+from doai.broker.core.library import Library
+from doai.broker.core.runs import Runs
+from doai.broker.core.state import State
+from doai.broker.core.tables import Peer
+from doai.changes.ops import ForgetCommands, RememberCommand
+from doai.changes.rows import CommandRow
+from doai.clock import Now
+from doai.codec import BodyDecoder, Kind, encode
+from doai.envelope import SCHEMA_VERSION, Envelope, Message
+from doai.errors import ConflictError, DecodeError, DoaiError, NotFoundError, UserError
+from doai.limits import IDEMPOTENCY_KEPT_S
+from doai.messages import commands as c
+from doai.messages.catalogue import COMMANDS
+from doai.messages.link import Role
+from doai.workflow.mistakes import did_you_mean
+
+KEY_CHARS_MAX: Final = 200
+FORGET_EVERY_S: Final = 600.0
+_Handler = Callable[[Decision, Envelope, Any], Message]
+_reply: Final = BodyDecoder(c.Reply)
+
+
+class Commands:
+    """Executes commands of admins."""
+
+    def __init__(self, state: State, runs: Runs, library: Library, access: Access, now: Now) -> None:
+        self._state = state
+        self._forget_s: float | None = now.mono_s + FORGET_EVERY_S if state.commands else None
+        self._handlers: dict[str, _Handler] = {
+            c.CREATE_RUN: runs.create,
+            c.CANCEL_RUN: runs.cancel_run,
+            c.CANCEL_TASK: runs.cancel_task,
+            c.STORE_WORKFLOW: library.store_workflow,
+            c.RECORD_ARTIFACT: library.record_artifact,
+            c.ADD_KEY: access.add_key,
+            c.REVOKE_KEY: access.revoke_key,
+            c.ADD_TOKEN: access.add_token,
+            c.REVOKE_TOKEN: access.revoke_token,
+        }
+        self._decoders = {name: BodyDecoder(COMMANDS[name][0]) for name in self._handlers}
+
+    def command(self, decision: Decision, peer: Peer, command: Envelope) -> None:
+        """Execute one command and answer it; a refused one changes nothing and is not remembered."""
+        try:
+            reply = self._execute(decision, peer, command)
+        except DoaiError as error:
+            reply = c.Reply(command_id=command.event_id, position=decision.position, problem=problem_of(error))
+        decision.send_to(peer, Kind.REPLY, encode(reply))
+
+    def _execute(self, decision: Decision, peer: Peer, command: Envelope) -> c.Reply:
+        if peer.role is not Role.ADMIN:
+            raise UserError(f"{peer.address} is a {peer.role.value}: only an admin may command", code="not_allowed")
+        if command.schema_version > SCHEMA_VERSION:
+            raise UserError(
+                f"the command has schema version {command.schema_version}, this broker knows {SCHEMA_VERSION}: "
+                "upgrade the broker",
+                code="newer_schema",
+            )
+        handler = self._handlers.get(command.type)
+        if handler is None:
+            raise NotFoundError(
+                f"there is no command {command.type[:80]!r}: {did_you_mean(command.type, self._handlers)}",
+                code="command_not_found",
+            )
+        try:
+            payload = self._decoders[command.type](command.payload)
+        except DecodeError as error:
+            raise UserError(f"the payload of {command.type} is wrong: {error}", code="bad_payload") from error
+        key = _key_of(command, payload)
+        digest = hashlib.sha256(command.type.encode() + b"\0" + bytes(command.payload)).hexdigest()
+        if key is not None:
+            remembered = self._remembered(key, digest, decision)
+            if remembered is not None:
+                return msgspec.structs.replace(remembered, command_id=command.event_id)
+        result = handler(decision, command, payload)
+        reply = c.Reply(command_id=command.event_id, position=decision.position, result=msgspec.Raw(encode(result)))
+        if key is not None:
+            self._remember(decision, key, digest, reply)
+        return reply
+
+    def _remembered(self, key: str, digest: str, decision: Decision) -> c.Reply | None:
+        if len(key) > KEY_CHARS_MAX:
+            raise UserError(
+                f"an idempotency key has at most {KEY_CHARS_MAX} characters", code="bad_idempotency_key"
+            )
+        row = self._state.commands.get(key)
+        if row is None or row.expires_at_ms < decision.now.utc_ms:
+            return None
+        if row.payload_sha256 != digest:
+            raise ConflictError(
+                f"the idempotency key {key!r} was used for another command: take a new key", code="key_reused"
+            )
+        reply: c.Reply = _reply(row.reply_body)
+        return reply
+
+    def _remember(self, decision: Decision, key: str, digest: str, reply: c.Reply) -> None:
+        now_ms = decision.now.utc_ms
+        row = CommandRow(
+            idempotency_key=key,
+            payload_sha256=digest,
+            reply_body=encode(reply),
+            created_at_ms=now_ms,
+            expires_at_ms=now_ms + round(IDEMPOTENCY_KEPT_S * 1000),
+        )
+        self._state.commands[key] = row
+        decision.ops.append(RememberCommand(row))
+        if self._forget_s is None:
+            self._forget_s = decision.now.mono_s + FORGET_EVERY_S
+            self._state.sweep_by(self._forget_s)
+
+    def due_s(self) -> float | None:
+        """Return when remembered commands are looked through."""
+        return self._forget_s
+
+    def forget(self, decision: Decision) -> None:
+        """Forget the commands whose time is over."""
+        if self._forget_s is None or decision.now.mono_s < self._forget_s:
+            return
+        commands, now_ms = self._state.commands, decision.now.utc_ms
+        for key in [key for key, row in commands.items() if row.expires_at_ms < now_ms]:
+            del commands[key]
+        decision.ops.append(ForgetCommands(now_ms))
+        self._forget_s = decision.now.mono_s + FORGET_EVERY_S if commands else None
+
+
+def problem_of(error: DoaiError) -> c.Problem:
+    """Return a refusal as data."""
+    details = getattr(error, "details", None)
+    return c.Problem(
+        code=error.code, message=str(error), fault=error.fault, details=list(details) if details is not None else []
+    )
+
+
+def _key_of(command: Envelope, payload: Message) -> str | None:
+    if command.idempotency_key is not None:
+        return command.idempotency_key
+    if isinstance(payload, c.RecordArtifact):
+        # A path and its content are the identity of an artifact: telling of it twice makes one event.
+        return "artifact:" + hashlib.sha256(f"{payload.path}\0{payload.sha256}".encode()).hexdigest()
+    return None

@@ -1,0 +1,129 @@
+"""The broker's core: everything the broker decides, behind one small face (steps 2-5, 12).
+
+The shell calls it for every frame and when time has passed, gives what comes back to the commit pipeline, and
+performs the effects after the commit. Memory is ahead of the disk meanwhile; nothing that is seen may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from doai.broker.core.access import Access
+from doai.broker.core.commands import Commands
+from doai.broker.core.deadlines import Due
+from doai.broker.core.decision import Decision
+from doai.broker.core.devices import Devices
+from doai.broker.core.effects import Changes
+from doai.broker.core.ingress import Ingress
+from doai.broker.core.leases import Leases
+from doai.broker.core.library import Library
+from doai.broker.core.peers import Peers
+from doai.broker.core.results import Results
+from doai.broker.core.runs import Runs
+from doai.broker.core.scheduler import Scheduler
+from doai.broker.core.settings import CoreSettings
+from doai.broker.core.state import State
+from doai.broker.core.tables import Task
+from doai.broker.core.tasks import Tasks
+from doai.changes.ops import Snapshot
+from doai.clock import Now
+from doai.errors import ErrorClass, Failure
+from doai.ids import IdSource
+from doai.messages.link import Role
+from doai.states import TaskState, TaskTrigger
+
+
+class BrokerCore:
+    """One life of the broker's core, from a snapshot of the store on."""
+
+    def __init__(self, snapshot: Snapshot, ids: IdSource, settings: CoreSettings, now: Now) -> None:
+        self.state = State(snapshot, ids, settings, now)
+        """For reading: checkers compare it with the store."""
+        state = self.state
+        self._scheduler = Scheduler(state)
+        self._tasks = Tasks(state, self._scheduler)
+        self._leases = Leases(state, self._scheduler, self._tasks)
+        devices = Devices(state, self._scheduler)
+        self._peers = Peers(state, self._scheduler, devices)
+        results = Results(state, self._scheduler, self._tasks, self._peers, devices, self._leases)
+        self._access = Access(state, self._peers)
+        runs = Runs(state, self._scheduler, self._tasks)
+        self._commands = Commands(state, runs, Library(state), self._access, now)
+        self._ingress = Ingress(state, self._peers, self._leases, results, self._commands)
+        self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
+
+    def frame(self, link: int, key_name: str, header: bytes, body: bytes, now: Now) -> Changes:
+        """A frame came over a connection whose key proves ``key_name``."""
+        decision = Decision(self.state.log, now)
+        self._ingress.frame(decision, link, key_name, header, body)
+        return self._finish(decision)
+
+    def malformed(self, link: int, key_name: str, reason: str, data: bytes, now: Now) -> Changes:
+        """A message came that is no frame; ``data`` are its first bytes."""
+        decision = Decision(self.state.log, now)
+        self._ingress.malformed(decision, link, key_name, reason, data)
+        return self._finish(decision)
+
+    def link_gone(self, link: int, now: Now) -> Changes:
+        """A connection ended."""
+        self._peers.link_gone(link)
+        return self._finish(Decision(self.state.log, now))
+
+    def tick(self, now: Now) -> Changes:
+        """Time has passed: do what is due."""
+        decision = Decision(self.state.log, now)
+        while (due := self.state.deadlines.pop_due(now.mono_s)) is not None:
+            what, task = due
+            self._timers[what](decision, task)
+        sweep_s = self.state.sweep_s
+        if sweep_s is not None and sweep_s <= now.mono_s:
+            self._peers.sweep(decision)
+            self._leases.sweep(decision)
+            self._commands.forget(decision)
+            self.state.sweep_s = self._next_sweep_s()
+        return self._finish(decision)
+
+    def next_due_s(self) -> float | None:
+        """Return the monotonic time at which `tick` has something to do; None when nothing will be."""
+        times = [at for at in (self.state.deadlines.next_s(), self.state.sweep_s) if at is not None]
+        return min(times, default=None)
+
+    def register_admin(self, name: str, public_key: str, now: Now) -> Changes:
+        """Let in the admin key of the broker's own folder; nothing when it is known."""
+        decision = Decision(self.state.log, now)
+        self._access.register_own(decision, name, Role.ADMIN, public_key)
+        return self._finish(decision)
+
+    def keys(self) -> Mapping[str, str]:
+        """Return who may connect: public key -> name."""
+        return {row.public_key: row.name for row in self.state.keys.values() if row.revoked_at_ms is None}
+
+    def _finish(self, decision: Decision) -> Changes:
+        self._scheduler.run(decision)
+        while unfit := self._scheduler.take_unfit():
+            for task, reason in unfit:
+                self._fail_unfit(decision, task, reason)
+            self._scheduler.run(decision)
+        return decision.finish()
+
+    def _next_sweep_s(self) -> float | None:
+        times = [at for at in (self._peers.due_s(), self._leases.due_s(), self._commands.due_s()) if at is not None]
+        return min(times, default=None)
+
+    def _retry(self, decision: Decision, task: Task) -> None:
+        if task.state is TaskState.DELAYED:
+            self._tasks.due(decision, task)
+
+    def _expire(self, decision: Decision, task: Task) -> None:
+        # What a node holds expires there: only the node knows whether it has begun.
+        if task.state in (TaskState.QUEUED, TaskState.DELAYED):
+            self._tasks.decide(decision, task, TaskTrigger.EXPIRE, "not begun before it expired")
+
+    def _fail_unfit(self, decision: Decision, task: Task, reason: str) -> None:
+        serial = task.device.serial if task.device is not None else ""
+        task.failure = Failure(
+            error_class=ErrorClass.DEVICE,
+            code="not_eligible",
+            message=f"device {serial} can not run {task.run.row.workflow} any more: {reason}",
+        )
+        self._tasks.decide(decision, task, TaskTrigger.FAIL, task.failure.message)

@@ -1,0 +1,114 @@
+"""Devices as their nodes tell of them, and which node holds one that two nodes see (steps 4, 12)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from doai import topics
+from doai.broker.core.decision import Decision
+from doai.broker.core.scheduler import Scheduler
+from doai.broker.core.state import State
+from doai.broker.core.tables import Device, Peer
+from doai.changes.ops import PutDevice
+from doai.changes.rows import DeviceRow
+from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
+from doai.states import DeviceState, PeerState
+
+
+class Devices:
+    """Takes what nodes say of devices."""
+
+    def __init__(self, state: State, scheduler: Scheduler) -> None:
+        self._state = state
+        self._scheduler = scheduler
+
+    def online(self, decision: Decision, peer: Peer, told: DeviceOnline) -> None:
+        """The node says the device works. It stays with another holder while that one is proven."""
+        device = self._state.devices.get(told.serial)
+        if device is None:
+            device = self._state.devices[told.serial] = Device(told.serial)
+        holder = device.node
+        if holder is not None and holder is not peer and _is_proven(device, holder):
+            if peer.name not in device.claims:
+                self._alert_twice(decision, device, holder, peer)
+            device.claims[peer.name] = told
+            return
+        self._take(decision, device, peer, told)
+
+    def offline(self, decision: Decision, peer: Peer, told: DeviceOffline) -> None:
+        """The node says the device can not work."""
+        device = self._state.devices.get(told.serial)
+        if device is None:
+            device = self._state.devices[told.serial] = Device(told.serial)
+        if device.node is not None and device.node is not peer:
+            device.claims.pop(peer.name, None)
+            return
+        if device.row is None:
+            nothing = DeviceOnline(serial=told.serial, node_id=peer.name, driver="", connection="")
+            self._take(decision, device, peer, nothing)
+        assert device.row is not None
+        device.state = told.state
+        device.row = msgspec.structs.replace(
+            device.row, state=told.state, reason=told.reason, changed_at_ms=decision.now.utc_ms
+        )
+        decision.ops.append(PutDevice(device.row))
+        self._hand_over(decision, device)
+
+    def node_went(self, decision: Decision, peer: Peer) -> None:
+        """The node is not proven any more: another that sees one of its devices takes it."""
+        for device in list(peer.devices.values()):
+            self._hand_over(decision, device)
+
+    def _hand_over(self, decision: Decision, device: Device) -> None:
+        for name, told in list(device.claims.items()):
+            node = self._state.nodes.get(name)
+            if node is None or node.liveness.state is not PeerState.ONLINE:
+                continue
+            del device.claims[name]
+            self._take(decision, device, node, told)
+            return
+
+    def _take(self, decision: Decision, device: Device, peer: Peer, told: DeviceOnline) -> None:
+        before, now_ms = device.row, decision.now.utc_ms
+        if device.node is not None:
+            device.node.devices.pop(device.serial, None)
+        device.claims.pop(peer.name, None)
+        device.node = peer
+        device.state = DeviceState.ONLINE
+        device.facts += 1
+        peer.devices[device.serial] = device
+        device.row = DeviceRow(
+            serial=device.serial,
+            node_id=peer.name,
+            state=DeviceState.ONLINE,
+            reason="",
+            driver=told.driver,
+            connection=told.connection,
+            model=told.model,
+            manufacturer=told.manufacturer,
+            sdk=told.sdk,
+            android=told.android,
+            screen_width=told.screen[0],
+            screen_height=told.screen[1],
+            tags=told.tags,
+            first_seen_at_ms=before.first_seen_at_ms if before is not None else now_ms,
+            changed_at_ms=now_ms,
+        )
+        decision.ops.append(PutDevice(device.row))
+        self._scheduler.mark(device)
+
+    def _alert_twice(self, decision: Decision, device: Device, holder: Peer, other: Peer) -> None:
+        message = (
+            f"device {device.serial} is seen by node {holder.name} and by node {other.name}: it stays with "
+            f"{holder.name} while that is proven; disconnect one of the two"
+        )
+        decision.event(
+            topics.SYSTEM_ALERT,
+            topics.device_subject(device.serial),
+            SystemNotice(code="duplicate_device", message=message, subject=topics.device_subject(device.serial)),
+        )
+        decision.log("warning", message, {"device_serial": device.serial, "node_id": other.name})
+
+
+def _is_proven(device: Device, holder: Peer) -> bool:
+    return device.state is not DeviceState.OFFLINE and holder.liveness.state is PeerState.ONLINE

@@ -1,0 +1,55 @@
+"""What the shell is to do after the commit, as data (steps 4, 5, 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from doai.changes.ops import Op
+
+
+class SendFrame(msgspec.Struct, frozen=True):
+    """Send on this connection; if it is gone, drop it: what matters is sent again after the next WELCOME."""
+
+    link: int
+    header: bytes
+    body: bytes
+
+
+class OpenChannel(msgspec.Struct, frozen=True):
+    """Frames of Kind.FORWARD for this handle go to this connection."""
+
+    link: int
+    handle: int
+
+
+class ShutLink(msgspec.Struct, frozen=True):
+    """Cut the connection, after what was sent on it before."""
+
+    link: int
+    reason: str
+
+
+class KeysChanged(msgspec.Struct, frozen=True):
+    """A key was added or revoked: connections of a name that has no key any more are cut."""
+
+    revoked: str | None = None
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """Something for the log; ``ids`` are the fields of doai.log.IDS that apply."""
+
+    level: str
+    message: str
+    ids: Mapping[str, str] = {}
+
+
+Effect = SendFrame | OpenChannel | ShutLink | KeysChanged | LogLine
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What one event of the core comes to: ``ops`` in ONE transaction, then ``effects``, in their order."""
+
+    ops: list[Op]
+    effects: list[Effect]

@@ -1,0 +1,205 @@
+"""What a frame is, and whether it is heard: floods, unknown connections, roles, unreadable bytes (steps 1, 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from doai import topics
+from doai.broker.core.commands import Commands
+from doai.broker.core.decision import Decision
+from doai.broker.core.effects import ShutLink
+from doai.broker.core.leases import Leases
+from doai.broker.core.peers import Peers
+from doai.broker.core.results import Results
+from doai.broker.core.settings import EVENT_BYTES_KEPT, CoreSettings, RateLimit
+from doai.broker.core.state import State
+from doai.broker.core.tables import Peer
+from doai.changes.ops import PutSample
+from doai.changes.rows import SampleRow
+from doai.codec import HEADER_BYTES, WIRE_VERSION, BodyDecoder, Kind
+from doai.envelope import Envelope
+from doai.errors import DecodeError
+from doai.messages.events import SystemNotice
+from doai.messages.link import Bye, Heartbeat, Hello, Records, Role
+from doai.messages.work import Holdings
+
+KEYS_MAX: Final = 10_000
+"""Names whose rates are remembered; more than a mesh has."""
+_NODE: Final = frozenset({Role.NODE})
+_ANYONE: Final = frozenset(Role)
+_hello: Final = BodyDecoder(Hello)
+
+
+class Bucket:
+    """A token bucket."""
+
+    __slots__ = ("_burst", "_level", "_rate_per_s", "_seen_s")
+
+    def __init__(self, limit: RateLimit, now_s: float) -> None:
+        self._rate_per_s = limit.rate_per_s
+        self._burst = self._level = limit.burst
+        self._seen_s = now_s
+
+    def take(self, now_s: float) -> bool:
+        """Take one, if there is one."""
+        self._level = min(self._burst, self._level + (now_s - self._seen_s) * self._rate_per_s)
+        self._seen_s = now_s
+        if self._level < 1.0:
+            return False
+        self._level -= 1.0
+        return True
+
+
+class _Rates:
+    """What one key may do."""
+
+    __slots__ = ("dropped", "frames", "hellos", "notices")
+
+    def __init__(self, settings: CoreSettings, now_s: float) -> None:
+        self.frames = Bucket(settings.frames, now_s)
+        self.hellos = Bucket(settings.hellos, now_s)
+        self.notices = Bucket(settings.notices, now_s)
+        self.dropped = 0
+
+
+class Ingress:
+    """Hears frames."""
+
+    def __init__(self, state: State, peers: Peers, leases: Leases, results: Results, commands: Commands) -> None:
+        self._state = state
+        self._peers = peers
+        self._leases = leases
+        self._results = results
+        self._commands = commands
+        self._rates: dict[str, _Rates] = {}
+        handlers: dict[Kind, tuple[frozenset[Role], type | None, Callable[[Decision, Peer, int, Any], None]]] = {
+            Kind.RECORDS: (_NODE, Records, self._records),
+            Kind.HEARTBEAT: (_ANYONE, Heartbeat, self._heartbeat),
+            Kind.HOLDINGS: (_NODE, Holdings, self._holdings),
+            Kind.COMMAND: (frozenset({Role.ADMIN, Role.BOT}), Envelope, self._command),
+            Kind.BYE: (_ANYONE, Bye, self._bye),
+        }
+        self._handlers = {
+            int(kind): (roles, BodyDecoder(body), handler) for kind, (roles, body, handler) in handlers.items()
+        }
+
+    def frame(self, decision: Decision, link: int, key_name: str, header: bytes, body: bytes) -> None:
+        """Hear one frame of a connection whose key proves ``key_name``."""
+        rates = self._rates_of(key_name, decision)
+        if not rates.frames.take(decision.now.mono_s):
+            self._flooded(decision, link, key_name, rates)
+            return
+        if len(header) != HEADER_BYTES or header[0] != WIRE_VERSION:
+            self._foreign(decision, link, key_name, header)
+            return
+        kind = header[1]
+        peer = self._state.links.get(link)
+        try:
+            if kind == Kind.HELLO:
+                self._greet(decision, link, key_name, rates, body)
+            elif peer is None:
+                self._ask_for_hello(decision, link, rates)
+            else:
+                self._heard(decision, peer, link, kind, body)
+        except DecodeError as error:
+            self._unreadable(decision, link, key_name, rates, f"a frame of kind {kind}", error)
+
+    def malformed(self, decision: Decision, link: int, key_name: str, reason: str, data: bytes) -> None:
+        """Hear of a message that is no frame."""
+        rates = self._rates_of(key_name, decision)
+        if not rates.frames.take(decision.now.mono_s):
+            self._flooded(decision, link, key_name, rates)
+            return
+        self._unreadable(decision, link, key_name, rates, "a message", DecodeError(reason, data))
+
+    # --- before a frame is understood ---------------------------------------------------------------------
+
+    def _rates_of(self, key_name: str, decision: Decision) -> _Rates:
+        rates = self._rates.get(key_name)
+        if rates is None:
+            if len(self._rates) >= KEYS_MAX:
+                self._rates.pop(next(iter(self._rates)))
+            rates = self._rates[key_name] = _Rates(self._state.settings, decision.now.mono_s)
+        return rates
+
+    def _flooded(self, decision: Decision, link: int, key_name: str, rates: _Rates) -> None:
+        rates.dropped += 1
+        if rates.dropped % int(self._state.settings.frames.burst) == 1:
+            reason = f"{key_name} sends more frames than a peer may: its connection is cut"
+            decision.effects.append(ShutLink(link, reason))
+            self._peers.link_gone(link)
+            decision.log("warning", reason)
+
+    def _foreign(self, decision: Decision, link: int, key_name: str, header: bytes) -> None:
+        version = header[0] if header else 0
+        reason = (
+            f"{key_name} speaks wire version {version}, this broker speaks {WIRE_VERSION}: "
+            "use the same version of doai on both sides"
+        )
+        decision.fence(link, reason)
+        decision.log("warning", reason)
+
+    def _greet(self, decision: Decision, link: int, key_name: str, rates: _Rates, body: bytes) -> None:
+        # The address is not known before decoding; the rate is the key's.
+        if rates.hellos.take(decision.now.mono_s):
+            self._peers.hello(decision, link, key_name, _hello(body))
+
+    def _ask_for_hello(self, decision: Decision, link: int, rates: _Rates) -> None:
+        if rates.hellos.take(decision.now.mono_s):
+            decision.send(link, Kind.HELLO_REQUIRED)
+
+    def _unreadable(
+        self, decision: Decision, link: int, key_name: str, rates: _Rates, what: str, error: DecodeError
+    ) -> None:
+        if rates.notices.take(decision.now.mono_s):
+            message = f"{what} of {key_name or 'an unknown peer'} can not be read: {error}"[:EVENT_BYTES_KEPT]
+            subject = f"peer/{key_name}"
+            notice = SystemNotice(
+                code="unreadable_frame", message=message, subject=subject, data=error.data[:EVENT_BYTES_KEPT]
+            )
+            decision.event(topics.SYSTEM_ERROR, subject, notice)
+            decision.log("error", message)
+        if link:
+            self._ask_for_hello(decision, link, rates)
+
+    # --- understood ---------------------------------------------------------------------------------------
+
+    def _heard(self, decision: Decision, peer: Peer, link: int, kind: int, body: bytes) -> None:
+        entry = self._handlers.get(kind)
+        if entry is None:
+            # A newer peer may say what this broker does not know; FORWARD without a channel ends here too.
+            self._peers.prove(decision, peer)
+            return
+        roles, decoder, handler = entry
+        if peer.role not in roles:
+            reason = f"{peer.address} is a {peer.role.value}: it may not send {Kind(kind).name}"
+            decision.fence(link, reason)
+            self._peers.link_gone(link)
+            decision.log("error", reason)
+            return
+        said = decoder(body)
+        if kind != Kind.BYE:
+            self._peers.prove(decision, peer)
+        handler(decision, peer, link, said)
+        if kind == Kind.HEARTBEAT and peer.role is Role.NODE:
+            row = SampleRow(
+                name=peer.name, instance=peer.instance, received_at_ms=decision.now.utc_ms, body=bytes(body)
+            )
+            decision.ops.append(PutSample(row))
+
+    def _records(self, decision: Decision, peer: Peer, link: int, records: Records) -> None:
+        self._results.records(decision, peer, link, records.records)
+
+    def _heartbeat(self, decision: Decision, peer: Peer, link: int, heartbeat: Heartbeat) -> None:
+        self._leases.heartbeat(decision, peer, heartbeat)
+        decision.send_to(peer, Kind.BEAT)
+
+    def _holdings(self, decision: Decision, peer: Peer, link: int, holdings: Holdings) -> None:
+        self._leases.holdings(decision, peer, holdings)
+
+    def _command(self, decision: Decision, peer: Peer, link: int, command: Envelope) -> None:
+        self._commands.command(decision, peer, command)
+
+    def _bye(self, decision: Decision, peer: Peer, link: int, bye: Bye) -> None:
+        self._peers.bye(decision, peer, bye.reason[:500])

@@ -1,0 +1,276 @@
+"""Peers: who speaks over which connection, who is alive, who is refused (steps 1, 11, 12)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from doai import topics
+from doai.broker.core.decision import Decision
+from doai.broker.core.devices import Devices
+from doai.broker.core.scheduler import Scheduler
+from doai.broker.core.state import State
+from doai.broker.core.tables import Peer
+from doai.changes.ops import PutNode
+from doai.changes.rows import NodeRow
+from doai.codec import Kind, encode
+from doai.errors import ProtocolError
+from doai.ids import parse_address
+from doai.limits import LATE_AFTER_S
+from doai.link.incoming import Greeted, Incoming, Refused
+from doai.link.liveness import Change, Liveness
+from doai.messages.events import NodeOnline, NodeStatus, SystemNotice
+from doai.messages.link import Hello, Role, Welcome
+from doai.states import PeerState
+
+_JUST_AFTER_S = 0.001
+"""Liveness changes when an age is exceeded, not when it is reached."""
+
+
+class Peers:
+    """Greets, proves, ages and drops peers."""
+
+    def __init__(self, state: State, scheduler: Scheduler, devices: Devices) -> None:
+        self._state = state
+        self._scheduler = scheduler
+        self._devices = devices
+        self._handles = 0
+
+    # --- greeting -----------------------------------------------------------------------------------------
+
+    def hello(self, decision: Decision, link: int, key_name: str, hello: Hello) -> None:
+        """Decide about a HELLO: WELCOME, or FENCED with the reason."""
+        refusal = self._refusal(key_name, hello)
+        if refusal is not None:
+            decision.fence(link, refusal)
+            decision.log("warning", refusal)
+            return
+        peer = self._peer_of(hello, decision)
+        stream = self._stream_of(peer, hello)
+        greeted = stream.hello(hello, link, self._state.store_id)
+        if isinstance(greeted, Refused):
+            self.refuse(decision, link, peer, greeted)
+            return
+        if stream is not peer.stream:
+            if peer.stream.incarnation:
+                for task in peer.held.values():
+                    task.unsure = True
+            peer.stream.link = None
+            peer.stream = stream
+        self._connect(decision, peer, link)
+        if hello.role is Role.NODE:
+            decision.ops.extend(greeted.ops)
+            self._register(decision, peer, hello)
+        else:
+            peer.liveness.prove(decision.now.mono_s)
+            self._state.sweep_by(decision.now.mono_s + LATE_AFTER_S)
+        self._welcome(decision, peer, hello, greeted)
+
+    def _refusal(self, key_name: str, hello: Hello) -> str | None:
+        try:
+            parse_address(f"{hello.name}/{hello.instance}")
+        except ProtocolError as error:
+            return str(error)
+        if hello.name != key_name:
+            return (
+                f"this key proves the name {key_name}, not {hello.name}: use the key that was made for {hello.name}"
+            )
+        key = self._state.keys.get(key_name)
+        if key is None or key.revoked_at_ms is not None:
+            return f"the key of {key_name} is not accepted any more: ask for a new one"
+        if key.role != hello.role.value:
+            return f"the key of {key_name} is one of role {key.role}, it can not speak as {hello.role.value}"
+        if hello.role is not Role.NODE:
+            return None
+        if not hello.incarnation:
+            return f"node {hello.name} named no life of its outbox: it must keep one"
+        node = self._state.nodes.get(hello.name)
+        other = node is not None and node.instance not in ("", hello.instance)
+        if node is not None and other and node.liveness.state is not PeerState.OFFLINE:
+            return (
+                f"node {hello.name} is connected already as {node.address}: "
+                "give this node a key and a name of its own, or stop the other one"
+            )
+        return None
+
+    def _peer_of(self, hello: Hello, decision: Decision) -> Peer:
+        state, address = self._state, f"{hello.name}/{hello.instance}"
+        peer = state.nodes.get(hello.name) if hello.role is Role.NODE else state.peers.get(address)
+        if peer is None:
+            liveness = Liveness(hello.name, hello.role, proven_s=decision.now.mono_s)
+            peer = Peer(hello.name, hello.instance, hello.role, Incoming(hello.name, hello.instance), liveness)
+            if hello.role is Role.NODE:
+                state.nodes[hello.name] = peer
+        elif peer.instance != hello.instance:
+            state.peers.pop(peer.address, None)
+            peer.instance, peer.address = hello.instance, address
+        state.peers[address] = peer
+        return peer
+
+    def _stream_of(self, peer: Peer, hello: Hello) -> Incoming:
+        if hello.incarnation == peer.stream.incarnation:
+            return peer.stream
+        streams = self._state.streams.setdefault(peer.address, {})
+        stream = streams.get(hello.incarnation)
+        if stream is None:
+            stream = streams[hello.incarnation] = Incoming(peer.name, peer.instance)
+        return stream
+
+    def _connect(self, decision: Decision, peer: Peer, link: int) -> None:
+        links = self._state.links
+        other = links.get(link)
+        if other is not None and other is not peer:
+            self._disconnect(other)
+        if peer.link is not None and peer.link != link:
+            links.pop(peer.link, None)
+            decision.fence(peer.link, f"a newer connection of {peer.address} took over")
+        peer.link = link
+        links[link] = peer
+        peer.ready = False
+        peer.holdings = None
+        peer.intake_closed = ""
+        peer.recipes.clear()
+        peer.wants.clear()
+        if not peer.handle:
+            self._handles += 1
+            peer.handle = self._handles
+        decision.open_channel(link, peer.handle)
+
+    def _register(self, decision: Decision, peer: Peer, hello: Hello) -> None:
+        now, sample, before = decision.now, hello.sample, peer.row
+        change = peer.liveness.prove(now.mono_s)
+        self._state.sweep_by(now.mono_s + LATE_AFTER_S)
+        peer.capacity = max(1, sample.slots) + self._state.settings.queue_ahead
+        peer.row = NodeRow(
+            node_id=peer.name,
+            host=sample.host,
+            version=sample.version,
+            slots=sample.slots,
+            capabilities=hello.capabilities,
+            started_at_ms=sample.started_at_ms,
+            first_seen_at_ms=before.first_seen_at_ms if before is not None else now.utc_ms,
+            connected_at_ms=now.utc_ms,
+            state=peer.liveness.state.value,
+            state_reason="connected",
+            changed_at_ms=now.utc_ms if before is None or change is not None else before.changed_at_ms,
+        )
+        decision.ops.append(PutNode(peer.row))
+        if before is None:
+            self._say_online(decision, peer, topics.NODE_REGISTERED)
+        if change is not None:
+            self._say_online(decision, peer, topics.NODE_ONLINE)
+            decision.log("info", f"node {peer.name} is online", {"node_id": peer.name})
+
+    def _welcome(self, decision: Decision, peer: Peer, hello: Hello, greeted: Greeted) -> None:
+        if greeted.rolled_back is not None:
+            self.alert(decision, peer, "rolled_back", greeted.rolled_back)
+        welcome = Welcome(
+            store_id=self._state.store_id,
+            last_seq=greeted.last_seq,
+            capacity=peer.capacity,
+            heartbeat_s=self._state.settings.heartbeat_s,
+            handle=peer.handle,
+            new_incarnation=greeted.rolled_back is not None and bool(hello.incarnation),
+        )
+        decision.send_to(peer, Kind.WELCOME, encode(welcome))
+
+    def refuse(self, decision: Decision, link: int, peer: Peer, refused: Refused) -> None:
+        """Fence a connection whose stream can not be the one it says; a clone is also an alert."""
+        decision.fence(link, refused.reason)
+        if peer.link == link:
+            self._disconnect(peer)
+        if refused.cloned:
+            self.alert(decision, peer, "cloned_outbox", refused.reason)
+
+    def alert(self, decision: Decision, peer: Peer, code: str, message: str) -> None:
+        """Write a system.alert about a peer."""
+        subject = topics.node_subject(peer.name) if peer.role is Role.NODE else f"{peer.role.value}/{peer.name}"
+        decision.event(topics.SYSTEM_ALERT, subject, SystemNotice(code=code, message=message, subject=subject))
+        decision.log("warning", message, {"node_id": peer.name})
+
+    # --- liveness -----------------------------------------------------------------------------------------
+
+    def prove(self, decision: Decision, peer: Peer) -> None:
+        """A frame of it came."""
+        change = peer.liveness.prove(decision.now.mono_s)
+        if change is not None and peer.row is not None:
+            self._note(decision, peer, change)
+            self._state.sweep_by(decision.now.mono_s + LATE_AFTER_S)
+            self._say_online(decision, peer, topics.NODE_ONLINE)
+            self._scheduler.mark_node(peer)
+
+    def bye(self, decision: Decision, peer: Peer, reason: str) -> None:
+        """It leaves on purpose: offline at once."""
+        change = peer.liveness.bye(reason)
+        self._disconnect(peer)
+        if change is not None:
+            self._went(decision, peer, change)
+
+    def link_gone(self, link: int) -> None:
+        """A connection ended; how its peer fares is a matter of time."""
+        peer = self._state.links.get(link)
+        if peer is not None:
+            self._disconnect(peer)
+
+    def sweep(self, decision: Decision) -> None:
+        """Let peers age."""
+        for peer in list(self._state.peers.values()):
+            change = peer.liveness.age(decision.now.mono_s)
+            if change is not None:
+                self._went(decision, peer, change)
+
+    def due_s(self) -> float | None:
+        """Return when the next peer may age."""
+        due = [at for peer in self._state.peers.values() if (at := peer.liveness.due_s()) is not None]
+        return min(due) + _JUST_AFTER_S if due else None
+
+    def revoke(self, decision: Decision, name: str) -> None:
+        """The key of this name is not accepted any more: fence whoever speaks under it."""
+        for peer in list(self._state.peers.values()):
+            if peer.name == name and peer.link is not None:
+                decision.fence(peer.link, f"the key of {name} was revoked")
+                self.bye(decision, peer, "its key was revoked")
+
+    def _disconnect(self, peer: Peer) -> None:
+        if peer.link is not None:
+            self._state.links.pop(peer.link, None)
+        peer.link = None
+        peer.stream.link = None
+        peer.ready = False
+        peer.holdings = None
+
+    def _went(self, decision: Decision, peer: Peer, change: Change) -> None:
+        if peer.role is not Role.NODE:
+            if change.after is PeerState.OFFLINE:
+                self._disconnect(peer)
+                self._state.peers.pop(peer.address, None)
+                self._state.streams.pop(peer.address, None)
+            return
+        self._note(decision, peer, change)
+        event_type = topics.NODE_OFFLINE if change.after is PeerState.OFFLINE else topics.NODE_LATE
+        status = NodeStatus(node_id=peer.name, reason=change.reason)
+        decision.event(event_type, topics.node_subject(peer.name), status)
+        decision.log(
+            "warning", f"node {peer.name} is {change.after.value}: {change.reason}", {"node_id": peer.name}
+        )
+        self._devices.node_went(decision, peer)
+
+    def _note(self, decision: Decision, peer: Peer, change: Change) -> None:
+        row = peer.row
+        if row is None:
+            return
+        peer.row = msgspec.structs.replace(
+            row, state=change.after.value, state_reason=change.reason, changed_at_ms=decision.now.utc_ms
+        )
+        decision.ops.append(PutNode(peer.row))
+
+    def _say_online(self, decision: Decision, peer: Peer, event_type: str) -> None:
+        row = peer.row
+        assert row is not None
+        online = NodeOnline(
+            node_id=row.node_id,
+            host=row.host,
+            version=row.version,
+            slots=row.slots,
+            incarnation=peer.stream.incarnation,
+        )
+        decision.event(event_type, topics.node_subject(peer.name), online)

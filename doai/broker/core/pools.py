@@ -1,0 +1,101 @@
+"""Tasks for *any device that matches*: one pool a run, bound to a device only at dispatch (step 4)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from doai.broker.core.recipes import Recipe
+from doai.broker.core.tables import Device, Run, SchedulingKey, Task
+from doai.states import TaskState
+from doai.workflow.selection import DeviceFacts, matches, unmet_requirement
+
+
+class Pool:
+    """The waiting tasks of one run that may go to any device that matches, first in first out."""
+
+    __slots__ = ("_fits", "_recipe", "_tasks", "run")
+
+    def __init__(self, run: Run, recipe: Recipe) -> None:
+        self.run = run
+        self._recipe = recipe
+        self._tasks: deque[tuple[int, Task]] = deque()
+        self._fits: dict[str, tuple[int, bool]] = {}
+
+    def add(self, task: Task) -> None:
+        """Let it wait; one that was given back takes its old place."""
+        if self._tasks and task.order < self._tasks[0][0]:
+            self._tasks.appendleft((task.order, task))
+        else:
+            self._tasks.append((task.order, task))
+
+    def head(self) -> Task | None:
+        """Return the task that is next."""
+        tasks = self._tasks
+        while tasks:
+            order, task = tasks[0]
+            if task.state is TaskState.QUEUED and task.order == order and task.device is None:
+                return task
+            tasks.popleft()
+        return None
+
+    def fits(self, device: Device) -> bool:
+        """Whether the device matches the run's selector and what the recipe requires, as it is known now."""
+        known = self._fits.get(device.serial)
+        if known is not None and known[0] == device.facts:
+            return known[1]
+        fits = self._compare(device)
+        self._fits[device.serial] = device.facts, fits
+        return fits
+
+    def _compare(self, device: Device) -> bool:
+        facts = facts_of(device)
+        if facts is None or (self.run.selector is not None and not matches(self.run.selector, facts)):
+            return False
+        requires = self._recipe.requires
+        return requires is None or unmet_requirement(requires, facts) is None
+
+
+class Pools:
+    """All pools with waiting tasks."""
+
+    __slots__ = ("_pools",)
+
+    def __init__(self) -> None:
+        self._pools: dict[str, Pool] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._pools)
+
+    def __iter__(self) -> Iterator[Pool]:
+        return iter(list(self._pools.values()))
+
+    def add(self, task: Task, recipe: Recipe) -> Pool:
+        """Let a task wait in the pool of its run."""
+        pool = self._pools.get(task.run.row.run_id)
+        if pool is None:
+            pool = self._pools[task.run.row.run_id] = Pool(task.run, recipe)
+        pool.add(task)
+        return pool
+
+    def forget(self, run: Run) -> None:
+        """The run has ended."""
+        self._pools.pop(run.row.run_id, None)
+
+    def best(self, device: Device) -> Task | None:
+        """Return the first waiting task that may go to the device."""
+        best: Task | None = None
+        best_key: SchedulingKey | None = None
+        for pool in self._pools.values():
+            task = pool.head()
+            if task is not None and (best_key is None or task.key < best_key) and pool.fits(device):
+                best, best_key = task, task.key
+        return best
+
+
+def facts_of(device: Device) -> DeviceFacts | None:
+    """Return what selectors look at; None while no node has told of the device."""
+    row = device.row
+    if row is None:
+        return None
+    return DeviceFacts(serial=row.serial, node_id=row.node_id, model=row.model, sdk=row.sdk, tags=row.tags)

@@ -1,0 +1,265 @@
+"""Facts of nodes: each enters the event log once, whatever it means, with what it changes (steps 12 and 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from doai import topics
+from doai.broker.core.decision import Decision
+from doai.broker.core.devices import Devices
+from doai.broker.core.leases import Leases
+from doai.broker.core.peers import Peers
+from doai.broker.core.scheduler import Scheduler
+from doai.broker.core.settings import EVENT_BYTES_KEPT
+from doai.broker.core.state import State
+from doai.broker.core.tables import Peer, Task
+from doai.broker.core.tasks import Tasks
+from doai.codec import BodyDecoder, Kind, raw
+from doai.envelope import Envelope
+from doai.errors import DecodeError, ErrorClass, Failure
+from doai.ids import is_serial
+from doai.link.incoming import Gap, Refused
+from doai.messages.events import AttemptEnded, DeviceOffline, DeviceOnline, SystemNotice, TaskStarted
+from doai.messages.link import Record
+from doai.states import Outcome, TaskState, TaskTrigger
+
+_TOLD_BY_NODES: Final = frozenset(
+    {
+        topics.ATTEMPT_ENDED,
+        topics.TASK_STARTED,
+        topics.STEP_STARTED,
+        topics.STEP_COMPLETED,
+        topics.STEP_FAILED,
+        topics.DEVICE_ONLINE,
+        topics.DEVICE_OFFLINE,
+        topics.DEVICE_ERROR,
+        topics.HEALTH_CHECK_COMPLETED,
+        topics.SYSTEM_ERROR,
+        topics.SYSTEM_ALERT,
+    }
+)
+_BROKERS_DOMAINS: Final = ("task", "run", "node", "campaign", "workflow", "artifact", "bot", "attempt")
+"""Of these domains a node may only say what is listed above; a type nobody knows yet is stored as it is."""
+
+_envelope: Final = BodyDecoder(Envelope)
+_started: Final = BodyDecoder(TaskStarted)
+_ended: Final = BodyDecoder(AttemptEnded)
+_device_online: Final = BodyDecoder(DeviceOnline)
+_device_offline: Final = BodyDecoder(DeviceOffline)
+
+
+class _Verdict(msgspec.Struct, frozen=True):
+    """What the end of an attempt comes to."""
+
+    trigger: TaskTrigger
+    event_type: str
+    outcome: Outcome | None
+    """Of the attempt."""
+    failure: Failure | None = None
+    delay_s: float = 0.0
+
+
+class Results:
+    """Applies what nodes tell."""
+
+    def __init__(
+        self, state: State, scheduler: Scheduler, tasks: Tasks, peers: Peers, devices: Devices, leases: Leases
+    ) -> None:
+        self._state = state
+        self._scheduler = scheduler
+        self._tasks = tasks
+        self._peers = peers
+        self._devices = devices
+        self._leases = leases
+        self._facts: dict[str, Callable[[Decision, Peer, Envelope], None]] = {
+            topics.TASK_STARTED: self._started,
+            topics.ATTEMPT_ENDED: self._ended,
+            topics.DEVICE_ONLINE: self._device_online,
+            topics.DEVICE_OFFLINE: self._device_offline,
+        }
+
+    def records(self, decision: Decision, peer: Peer, link: int, records: list[Record]) -> None:
+        """Take one frame of a node's stream."""
+        taken = peer.stream.records(records)
+        if isinstance(taken, Gap):
+            # Not heard any more until it greets: one answer a gap, not one a frame.
+            decision.send(link, Kind.HELLO_REQUIRED)
+            self._peers.link_gone(link)
+            decision.log("warning", f"node {peer.name} sent fact {taken.got} where {taken.expected} is next")
+            return
+        if isinstance(taken, Refused):
+            self._peers.refuse(decision, link, peer, taken)
+            return
+        decision.ops.extend(taken.ops)
+        for record in taken.records:
+            self._fact(decision, peer, record)
+        decision.acknowledge(peer)
+        if peer.holdings is not None:
+            self._leases.reconcile(decision, peer)
+
+    def _fact(self, decision: Decision, peer: Peer, record: Record) -> None:
+        try:
+            envelope: Envelope = _envelope(record.envelope)
+        except DecodeError as error:
+            self._unreadable(decision, peer, f"fact {record.seq}", error)
+            return
+        if envelope.source != peer.address:
+            envelope = msgspec.structs.replace(envelope, source=peer.address)
+        handler = self._facts.get(envelope.type)
+        if handler is None:
+            if envelope.type not in _TOLD_BY_NODES and not _may_tell(envelope.type):
+                self._forged(decision, peer, envelope)
+            else:
+                decision.fact(envelope)
+            return
+        try:
+            handler(decision, peer, envelope)
+        except DecodeError as error:
+            decision.fact(envelope)
+            self._unreadable(decision, peer, f"the payload of {envelope.type} {envelope.event_id}", error)
+
+    def _unreadable(self, decision: Decision, peer: Peer, what: str, error: DecodeError) -> None:
+        message = f"{what} of node {peer.name} can not be read ({error}): compare the versions of node and broker"
+        notice = SystemNotice(
+            code="unreadable_fact",
+            message=message[:EVENT_BYTES_KEPT],
+            subject=topics.node_subject(peer.name),
+            data=error.data[:EVENT_BYTES_KEPT],
+        )
+        decision.event(topics.SYSTEM_ERROR, topics.node_subject(peer.name), notice)
+        decision.log("error", message[:EVENT_BYTES_KEPT], {"node_id": peer.name})
+
+    def _forged(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+        notice = SystemNotice(
+            code="forbidden_type",
+            message=f"node {peer.name} told {envelope.type[:80]}, which is not a node's to tell: nothing changes",
+            subject=envelope.subject,
+            data=bytes(envelope.payload)[:EVENT_BYTES_KEPT],
+        )
+        told = msgspec.structs.replace(envelope, type=topics.SYSTEM_ERROR, payload=raw(notice))
+        decision.fact(told)
+
+    # --- attempts -----------------------------------------------------------------------------------------
+
+    def _started(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+        told: TaskStarted = _started(envelope.payload)
+        decision.fact(envelope)
+        task = _held(peer, told)
+        if task is None or not self._tasks.allows(task, TaskTrigger.START):
+            return
+        task.started_at_ms = envelope.occurred_at_ms
+        if task.lost:
+            task.lost = False
+            task.proven_s = decision.now.mono_s
+            task.reason = ""
+            if task.device is not None:
+                self._scheduler.mark(task.device)
+        self._tasks.move(decision, task, TaskTrigger.START)
+
+    def _ended(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+        told: AttemptEnded = _ended(envelope.payload)
+        task = _held(peer, told)
+        if task is None:
+            decision.fact(_retyped(envelope, topics.TASK_LATE))
+            return
+        verdict = self._judge(decision, task, told)
+        decision.fact(_retyped(envelope, verdict.event_type))
+        self._tasks.close_attempt(decision, task, verdict.outcome, verdict.failure)
+        task.failure = verdict.failure
+        if told.outputs:
+            task.outputs_body = msgspec.json.encode(told.outputs)
+        task.reason = ""
+        self._tasks.move(decision, task, verdict.trigger)
+        if task.state is TaskState.DELAYED:
+            self._tasks.delay(decision, task, verdict.delay_s)
+        elif task.state is TaskState.QUEUED:
+            self._tasks.released(decision, task)
+
+    def _judge(self, decision: Decision, task: Task, told: AttemptEnded) -> _Verdict:
+        cancelling = task.state is TaskState.CANCELLING
+        allows = self._tasks.allows
+        if told.released and allows(task, TaskTrigger.RELEASE):
+            event_type = topics.TASK_CANCELLED if cancelling else topics.TASK_RELEASED
+            return _Verdict(TaskTrigger.RELEASE, event_type, None)
+        outcome, failure = told.outcome, told.failure
+        if told.released:
+            outcome, failure = Outcome.FAILED, _contradiction(task, "given back")
+        if outcome is Outcome.PASSED:
+            return _Verdict(TaskTrigger.PASS, topics.TASK_COMPLETED, outcome)
+        if outcome is Outcome.CANCELLED and allows(task, TaskTrigger.CONFIRM_CANCEL):
+            return _Verdict(TaskTrigger.CONFIRM_CANCEL, topics.TASK_CANCELLED, outcome, failure)
+        if outcome is Outcome.EXPIRED:
+            if allows(task, TaskTrigger.EXPIRE):
+                event_type = topics.TASK_CANCELLED if cancelling else topics.TASK_EXPIRED
+                return _Verdict(TaskTrigger.EXPIRE, event_type, outcome, failure)
+            failure = _contradiction(task, "not begun in time")
+        return self._judge_failure(decision, task, told, failure)
+
+    def _judge_failure(
+        self, decision: Decision, task: Task, told: AttemptEnded, failure: Failure | None
+    ) -> _Verdict:
+        failure = failure or _unexplained(told)
+        unknown = not told.repeatable
+        error_class = ErrorClass.UNKNOWN if unknown else failure.error_class
+        if error_class is ErrorClass.UNKNOWN and not unknown:
+            # A crash in which nothing was under way that must not be repeated.
+            error_class = ErrorClass.INFRASTRUCTURE
+        outcome = Outcome.UNKNOWN if unknown else Outcome.FAILED
+        delay_s = self._tasks.retry_delay_s(decision, task, error_class)
+        if delay_s is not None:
+            return _Verdict(TaskTrigger.RETRY, topics.TASK_RETRIED, outcome, failure, delay_s)
+        if unknown:
+            return _Verdict(TaskTrigger.GIVE_UP, topics.TASK_UNKNOWN, outcome, failure)
+        return _Verdict(TaskTrigger.FAIL, topics.TASK_FAILED, outcome, failure)
+
+    # --- devices ------------------------------------------------------------------------------------------
+
+    def _device_online(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+        told: DeviceOnline = _device_online(envelope.payload)
+        _check_serial(told.serial, envelope)
+        decision.fact(envelope)
+        self._devices.online(decision, peer, told)
+
+    def _device_offline(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+        told: DeviceOffline = _device_offline(envelope.payload)
+        _check_serial(told.serial, envelope)
+        decision.fact(envelope)
+        self._devices.offline(decision, peer, told)
+
+
+def _held(peer: Peer, told: TaskStarted | AttemptEnded) -> Task | None:
+    """Return the task if it is this node's under this token; a stale token is nobody's."""
+    task = peer.held.get((told.token.generation, told.token.n))
+    return task if task is not None and task.task_id == told.task_id else None
+
+
+def _may_tell(event_type: str) -> bool:
+    return event_type.partition(".")[0] not in _BROKERS_DOMAINS and topics.is_type(event_type)
+
+
+def _retyped(envelope: Envelope, event_type: str) -> Envelope:
+    return msgspec.structs.replace(envelope, type=event_type)
+
+
+def _contradiction(task: Task, what: str) -> Failure:
+    return Failure(
+        error_class=ErrorClass.INFRASTRUCTURE,
+        code="contradiction",
+        message=f"node {task.node} says the attempt was {what}, after it had begun: look at the node's log",
+    )
+
+
+def _unexplained(told: AttemptEnded) -> Failure:
+    return Failure(
+        error_class=ErrorClass.INFRASTRUCTURE,
+        code="no_reason",
+        message=f"attempt {told.attempt} ended as {told.outcome.value} without a reason: look at the node's log",
+    )
+
+
+def _check_serial(serial: str, envelope: Envelope) -> None:
+    if not is_serial(serial):
+        raise DecodeError(f"{serial[:130]!r} is no device serial", bytes(envelope.payload))

@@ -1,0 +1,259 @@
+"""Runs: checked wholly, then run, tasks and events are made in one transaction (steps 2 and 3)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from doai import topics
+from doai.broker.core.deadlines import Due
+from doai.broker.core.decision import Decision
+from doai.broker.core.pools import facts_of
+from doai.broker.core.recipes import Recipe
+from doai.broker.core.scheduler import Scheduler
+from doai.broker.core.settings import REPLY_TASK_IDS_MAX
+from doai.broker.core.state import State, load_run
+from doai.broker.core.tables import Device, Run, Task
+from doai.broker.core.tasks import Tasks
+from doai.changes.ops import InsertRun, UpdateRun
+from doai.changes.rows import RunRow
+from doai.envelope import Envelope
+from doai.errors import NotFoundError, UserError
+from doai.limits import TARGETS_PER_RUN_MAX
+from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, TargetKind, Targets
+from doai.messages.events import RunCreatedEvent
+from doai.states import RUN_TABLE, DeviceState, RunTrigger, TaskState, move
+from doai.workflow.mistakes import did_you_mean
+from doai.workflow.resolve import PinnedRun, pin_run
+from doai.workflow.selection import check_selector, matches, unmet_requirement
+
+PRIORITY_MAX = 1_000_000
+EXPIRES_IN_MAX_S = 366 * 24 * 3600.0
+UNKNOWN_NAMED_MAX = 20
+"""Unknown devices named in one refusal; a person mends the first ones and looks again."""
+
+
+class Runs:
+    """Makes and cancels runs."""
+
+    def __init__(self, state: State, scheduler: Scheduler, tasks: Tasks) -> None:
+        self._state = state
+        self._scheduler = scheduler
+        self._tasks = tasks
+
+    def create(self, decision: Decision, command: Envelope, create: CreateRun) -> RunCreated:
+        """Make a run with its tasks, or refuse it with every reason at once."""
+        recipe = self._state.recipes.find(create.workflow)
+        self._check(create)
+        pinned = pin_run(
+            recipe.workflow, create.params, step_timeouts_s=create.step_timeouts_s, attempts=create.attempts
+        )
+        targets: list[Device | None] = list(self._devices(recipe, create.targets))
+        if create.targets.kind is TargetKind.ANY:
+            targets = [None] * create.targets.count
+        run = self._insert(decision, command, create, recipe, pinned, len(targets))
+        task_ids = [self._insert_task(decision, run, create, pinned, device).task_id for device in targets]
+        decision.log("info", f"run of {recipe.title} on {len(task_ids)} target(s)", {"run_id": run.row.run_id})
+        return RunCreated(
+            run_id=run.row.run_id,
+            task_ids=task_ids if len(task_ids) <= REPLY_TASK_IDS_MAX else [],
+            workflow=recipe.title,
+        )
+
+    def _check(self, create: CreateRun) -> None:
+        queues = self._state.settings.queues
+        if create.queue not in queues:
+            raise UserError(
+                f"there is no queue {create.queue[:63]!r}: {did_you_mean(create.queue, queues)}",
+                code="queue_not_found",
+            )
+        if abs(create.priority) > PRIORITY_MAX:
+            raise UserError(f"priority {create.priority} is too large: use -{PRIORITY_MAX} to {PRIORITY_MAX}")
+        expires_in_s = create.expires_in_s
+        if expires_in_s is not None and not 0 < expires_in_s <= EXPIRES_IN_MAX_S:
+            raise UserError(f"expires_in {expires_in_s} s can not be: give seconds above 0, a year at most")
+        targets = create.targets
+        if len(targets.serials) > TARGETS_PER_RUN_MAX or targets.count > TARGETS_PER_RUN_MAX:
+            raise UserError(
+                f"a run has at most {TARGETS_PER_RUN_MAX} targets: make several", code="too_many_targets"
+            )
+
+    # --- targets ------------------------------------------------------------------------------------------
+
+    def _devices(self, recipe: Recipe, targets: Targets) -> list[Device]:
+        if targets.kind is TargetKind.BOT:
+            raise UserError("runs on bots can not be made yet: name devices or a selector", code="bots_not_built")
+        if targets.kind is TargetKind.DEVICES:
+            return self._named(recipe, targets.serials)
+        check_selector(targets.selector)
+        if targets.kind is TargetKind.ANY:
+            if targets.count < 1:
+                raise UserError(f"any {targets.count} devices are none: ask for at least 1", code="no_targets")
+            return []
+        return self._all(recipe, targets)
+
+    def _named(self, recipe: Recipe, serials: list[str]) -> list[Device]:
+        if not serials:
+            raise UserError("no device is named: give serials, or a selector", code="no_targets")
+        devices, mistakes = [], []
+        known = self._state.devices
+        for serial in dict.fromkeys(serials):
+            device = known.get(serial)
+            if device is None or device.row is None:
+                mistakes.append(f"there is no device {serial[:80]!r}: {did_you_mean(serial, known)}")
+                if len(mistakes) >= UNKNOWN_NAMED_MAX:
+                    break
+                continue
+            unmet = self._unmet(recipe, device)
+            if unmet is not None:
+                mistakes.append(f"device {serial} can not run {recipe.title}: {unmet}")
+            devices.append(device)
+        if mistakes:
+            raise TargetError(mistakes)
+        return devices
+
+    def _all(self, recipe: Recipe, targets: Targets) -> list[Device]:
+        matching, fit, reasons = 0, [], []
+        for device in sorted(self._state.devices.values(), key=lambda device: device.serial):
+            facts = facts_of(device)
+            if facts is None or not matches(targets.selector, facts):
+                continue
+            matching += 1
+            unmet = self._unmet(recipe, device)
+            if unmet is not None:
+                reasons.append(f"{device.serial}: {unmet}")
+            elif device.state is not DeviceState.ONLINE:
+                reasons.append(f"{device.serial} is {device.state.value}")
+            else:
+                fit.append(device)
+        if not fit:
+            known = sum(device.row is not None for device in self._state.devices.values())
+            if not known:
+                raise TargetError(["no device was seen yet: start a node, or wait until it lists its devices"])
+            if not matching:
+                raise TargetError([f"none of the {known} known devices matches the selector: look at their tags"])
+            raise TargetError(
+                [f"none of the {matching} matching devices can run it now", *reasons[:UNKNOWN_NAMED_MAX]]
+            )
+        if len(fit) > TARGETS_PER_RUN_MAX:
+            raise UserError(f"{len(fit)} devices match, a run has at most {TARGETS_PER_RUN_MAX} targets")
+        return fit
+
+    def _unmet(self, recipe: Recipe, device: Device) -> str | None:
+        facts = facts_of(device)
+        if recipe.requires is None or facts is None:
+            return None
+        return unmet_requirement(recipe.requires, facts)
+
+    # --- rows ---------------------------------------------------------------------------------------------
+
+    def _insert(
+        self,
+        decision: Decision,
+        command: Envelope,
+        create: CreateRun,
+        recipe: Recipe,
+        pinned: PinnedRun,
+        tasks: int,
+    ) -> Run:
+        actor = command.actor or command.source
+        row = RunRow(
+            run_id=decision.new_id(),
+            workflow=recipe.row.name,
+            version=recipe.row.version,
+            recipe_hash=recipe.row.content_hash,
+            params_body=msgspec.json.encode(pinned.params),
+            targets_body=msgspec.json.encode(create.targets),
+            step_timeouts_body=msgspec.json.encode(pinned.step_timeouts_s),
+            queue=create.queue,
+            priority=create.priority,
+            attempts_max=pinned.retry.attempts,
+            tasks=tasks,
+            created_at_ms=decision.now.utc_ms,
+            actor=actor,
+            interface=command.interface or "",
+            trace_id=command.trace_id,
+        )
+        run = self._state.runs[row.run_id] = load_run(row)
+        decision.ops.append(InsertRun(row))
+        decision.event(
+            topics.RUN_CREATED,
+            topics.run_subject(row.run_id),
+            RunCreatedEvent(run_id=row.run_id, workflow=recipe.title, tasks=tasks, queue=row.queue, actor=actor),
+            trace_id=row.trace_id,
+            causation_id=command.event_id,
+            actor=actor,
+        )
+        return run
+
+    def _insert_task(
+        self, decision: Decision, run: Run, create: CreateRun, pinned: PinnedRun, device: Device | None
+    ) -> Task:
+        now, expires_in_s = decision.now, create.expires_in_s
+        task = Task(
+            decision.new_id(),
+            run,
+            create.targets.kind,
+            queue_priority=self._state.settings.queues[create.queue],
+            timeout_s=pinned.timeout_s,
+            created_at_ms=now.utc_ms,
+            expires_at_ms=now.utc_ms + round(expires_in_s * 1000) if expires_in_s is not None else None,
+            expires_s=now.mono_s + expires_in_s if expires_in_s is not None else None,
+        )
+        task.device = device
+        self._state.tasks[task.task_id] = run.open[task.task_id] = task
+        if task.expires_s is not None:
+            self._state.deadlines.add(task.expires_s, Due.EXPIRE, task)
+        any_device = create.targets.kind is TargetKind.ANY
+        decision.insert(task, msgspec.json.encode(create.targets.selector) if any_device else None)
+        self._tasks.queue(decision, task)
+        return task
+
+    # --- cancelling ---------------------------------------------------------------------------------------
+
+    def cancel_run(self, decision: Decision, command: Envelope, cancel: CancelRun) -> Cancelled:
+        """Make the wish to cancel all open tasks of a run durable."""
+        run = self._state.runs.get(cancel.run_id)
+        if run is None:
+            raise NotFoundError(
+                f"run {cancel.run_id[:40]!r} is not open: it has ended or never was; its story tells",
+                code="not_open",
+            )
+        ended_before = sum(run.counts.values())
+        run.state = move(RUN_TABLE, run.state, RunTrigger.CANCEL, f"run {cancel.run_id}")
+        decision.ops.append(UpdateRun(run.row.run_id, run.state, None, None))
+        tasks = list(run.open.values())
+        for task in tasks:
+            self._tasks.cancel(decision, task, _reason(command, cancel.reason))
+        return _cancelled(tasks, ended_before)
+
+    def cancel_task(self, decision: Decision, command: Envelope, cancel: CancelTask) -> Cancelled:
+        """Make the wish to cancel one task durable."""
+        task = self._state.tasks.get(cancel.task_id)
+        if task is None:
+            raise NotFoundError(
+                f"task {cancel.task_id[:40]!r} is not open: it has ended or never was; its story tells",
+                code="not_open",
+            )
+        self._tasks.cancel(decision, task, _reason(command, cancel.reason))
+        return _cancelled([task], 0)
+
+
+class TargetError(UserError):
+    """The targets of a run can not be; ``details`` has a sentence for each."""
+
+    code = "bad_targets"
+
+    def __init__(self, details: list[str]) -> None:
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        super().__init__(details[0] + more)
+        self.details = details
+
+
+def _reason(command: Envelope, reason: str) -> str:
+    by = f"cancelled by {command.actor or command.source}"
+    return f"{by}: {reason[:500]}" if reason else by
+
+
+def _cancelled(tasks: list[Task], ended_before: int) -> Cancelled:
+    at_once = sum(task.state is TaskState.CANCELLED for task in tasks)
+    return Cancelled(cancelled=at_once, cancelling=len(tasks) - at_once, ended_before=ended_before)

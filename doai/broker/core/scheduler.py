@@ -1,0 +1,278 @@
+"""What goes where: the backlog and its order, tokens, leases begun (steps 4 and 5).
+
+Order: queue priority, run priority, then FIFO (the place in the event log at which a task was queued). A node is
+given work up to its capacity, first to devices that hold none, then one task ahead for those that hold one.
+
+Nothing is searched for: what changes marks its device, and `run`, at the end of every decision, offers marked
+devices to their nodes and fills nodes from the offers. Void entries of heaps are dropped when they are met.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import cast
+
+from doai import topics
+from doai.broker.core.decision import Decision
+from doai.broker.core.pools import Pool, Pools, facts_of
+from doai.broker.core.state import State
+from doai.broker.core.tables import Device, Peer, Run, Task
+from doai.changes.ops import ReserveTokens
+from doai.ids import Token
+from doai.messages.commands import TargetKind
+from doai.messages.events import TaskDispatched
+from doai.messages.work import Dispatch, Recipe
+from doai.states import TASK_TABLE, DeviceState, TaskState, TaskTrigger, move
+from doai.workflow.selection import unmet_requirement
+
+
+class Scheduler:
+    """Gives tasks to nodes."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._pools = Pools()
+        self._marked: dict[Device, None] = {}
+        self._nodes: dict[Peer, None] = {}
+        self._new_pools: dict[Pool, None] = {}
+        self._offers = 0
+        self._unfit: list[tuple[Task, str]] = []
+        for task in state.tasks.values():
+            if task.state is TaskState.QUEUED:
+                self.enqueue(task)
+
+    # --- what changes -------------------------------------------------------------------------------------
+
+    def enqueue(self, task: Task) -> None:
+        """Let a queued task wait in its place."""
+        device = task.device
+        if device is None:
+            pool = self._pools.add(task, self._state.recipes.by_hash(task.run.recipe_hash))
+            self._new_pools[pool] = None
+            return
+        heapq.heappush(device.waiting, (*task.key, task))
+        self._marked[device] = None
+
+    def free(self, task: Task) -> None:
+        """Its holder has the task no more."""
+        token, device = task.token, task.device
+        assert token is not None
+        key = (token.generation, token.n)
+        node = self._state.nodes.get(task.node or "")
+        if node is not None and node.held.pop(key, None) is not None:
+            self._nodes[node] = None
+        if device is not None:
+            device.held.pop(key, None)
+            self._marked[device] = None
+
+    def unbind(self, task: Task) -> None:
+        """A task for any device goes to any device again."""
+        if task.target_kind is TargetKind.ANY:
+            task.device = None
+
+    def mark(self, device: Device) -> None:
+        """What is known of the device, or where it is, changed."""
+        self._marked[device] = None
+
+    def mark_node(self, node: Peer) -> None:
+        """The node may take tasks again, or has another capacity."""
+        node.wants.clear()
+        self._marked.update(dict.fromkeys(node.devices.values()))
+
+    def forget(self, run: Run) -> None:
+        """The run has ended."""
+        self._pools.forget(run)
+
+    def waiting_reason(self, task: Task) -> str:
+        """Return why a task that is queued now does not go at once, for a person; empty when it may."""
+        device = task.device
+        if device is None:
+            return "waits for a device that matches"
+        if device.node is None:
+            return f"device {device.serial} was not seen yet"
+        if device.state is not DeviceState.ONLINE:
+            return f"device {device.serial} is {device.state.value}"
+        if not device.node.takes_tasks:
+            closed = device.node.intake_closed or "it is not connected or has not listed what it holds"
+            return f"node {device.node.name} takes no tasks: {closed}"
+        return ""
+
+    # --- what follows -------------------------------------------------------------------------------------
+
+    def run(self, decision: Decision) -> None:
+        """Give out what can be given out now."""
+        while self._marked or self._nodes or self._new_pools:
+            marked, self._marked = self._marked, {}
+            new_pools, self._new_pools = self._new_pools, {}
+            for pool in new_pools:
+                self._place(decision, pool)
+            for device in marked:
+                self._offer(device)
+            nodes, self._nodes = self._nodes, {}
+            for node in nodes:
+                self._fill(decision, node)
+
+    def take_unfit(self) -> list[tuple[Task, str]]:
+        """Return (and forget) queued tasks whose device no longer fulfils what the recipe requires."""
+        unfit, self._unfit = self._unfit, []
+        return unfit
+
+    def _room(self, device: Device) -> bool:
+        """Whether the device may be given one more task."""
+        node = device.node
+        if node is None or device.state is not DeviceState.ONLINE or not node.takes_tasks:
+            return False
+        if len(device.held) >= self._state.settings.held_per_device_max:
+            return False
+        # No next attempt while one that nobody vouches for, or that another node holds, may still act on it.
+        return all(not task.lost and task.node == node.name for task in device.held.values())
+
+    def _best(self, device: Device) -> Task | None:
+        own = _head(device)
+        if not self._pools:
+            return own
+        pooled = self._pools.best(device)
+        if pooled is None:
+            return own
+        if own is None:
+            # Bound as late as can be: not while the device has something to do.
+            return pooled if not device.held else None
+        return pooled if pooled.key < own.key else own
+
+    def _offer(self, device: Device) -> None:
+        if not self._room(device):
+            return
+        task = self._best(device)
+        if task is None:
+            return
+        node = device.node
+        assert node is not None
+        self._offers += 1
+        device.offer = self._offers
+        heapq.heappush(node.wants, (len(device.held), *task.key, self._offers, device))
+        self._nodes[node] = None
+
+    def _fill(self, decision: Decision, node: Peer) -> None:
+        wants = node.wants
+        while wants and len(node.held) < node.capacity:
+            _, _, _, _, offer, device = heapq.heappop(wants)
+            if device.offer != offer or device.node is not node or not self._room(device):
+                continue
+            task = self._best(device)
+            if task is None:
+                continue
+            if task.device is device:
+                heapq.heappop(device.waiting)
+                reason = self._unmet(task, device)
+                if reason is not None:
+                    self._unfit.append((task, reason))
+                    self._offer(device)
+                    continue
+            self._dispatch(decision, task, device, node)
+            self._offer(device)
+
+    def _unmet(self, task: Task, device: Device) -> str | None:
+        requires = self._state.recipes.by_hash(task.run.recipe_hash).requires
+        facts = facts_of(device)
+        if requires is None or facts is None:
+            return None
+        return unmet_requirement(requires, facts)
+
+    def _place(self, decision: Decision, pool: Pool) -> None:
+        """Spread new tasks of a pool over the idle devices of the least loaded nodes."""
+        idle: dict[Peer, list[Device]] = {}
+        if pool.head() is None:
+            return
+        for device in self._state.devices.values():
+            if not device.held and _head(device) is None and self._room(device) and pool.fits(device):
+                assert device.node is not None
+                idle.setdefault(device.node, []).append(device)
+        loads = [(len(node.held), node.name) for node in idle]
+        heapq.heapify(loads)
+        while loads:
+            held, name = heapq.heappop(loads)
+            node = self._state.nodes[name]
+            task = pool.head()
+            if task is None:
+                return
+            if held >= node.capacity:
+                continue
+            self._dispatch(decision, task, idle[node].pop(), node)
+            if idle[node]:
+                heapq.heappush(loads, (held + 1, name))
+        # What is left goes to whichever fitting device has room or is free next.
+        self._marked.update(dict.fromkeys(device for device in self._state.devices.values() if self._room(device)))
+
+    def _dispatch(self, decision: Decision, task: Task, device: Device, node: Peer) -> None:
+        now, run = decision.now, task.run
+        token = self._next_token(decision)
+        key = (token.generation, token.n)
+        task.state = move(TASK_TABLE, task.state, TaskTrigger.DISPATCH, task.task_id)
+        task.device = device
+        task.node = node.name
+        task.token = token
+        task.dispatched_at_ms = now.utc_ms
+        task.started_at_ms = None
+        task.reason = ""
+        task.lost = task.unsure = False
+        task.proven_s = now.mono_s
+        device.held[key] = node.held[key] = task
+        if node.lease_due_s is None:
+            node.lease_due_s = now.mono_s + self._state.settings.lease_s
+            self._state.sweep_by(node.lease_due_s)
+        decision.touch(task)
+        run_id, serial = run.row.run_id, device.serial
+        decision.event(
+            topics.TASK_DISPATCHED,
+            topics.task_subject(task.task_id),
+            TaskDispatched(
+                task_id=task.task_id,
+                run_id=run_id,
+                token=token,
+                attempt=task.attempt,
+                node_id=node.name,
+                device_serial=serial,
+            ),
+            trace_id=run.trace_id,
+        )
+        if run.recipe_hash not in node.recipes:
+            node.recipes.add(run.recipe_hash)
+            recipe = self._state.recipes.by_hash(run.recipe_hash)
+            decision.recipe(node, Recipe(recipe_hash=run.recipe_hash, body=recipe.row.body))
+        decision.dispatch(
+            node,
+            Dispatch(
+                task_id=task.task_id,
+                run_id=run_id,
+                token=token,
+                attempt=task.attempt,
+                device_serial=serial,
+                workflow=f"{run.row.workflow}@{run.row.version}",
+                recipe_hash=run.recipe_hash,
+                params=cast("dict[str, object]", run.params),
+                trace_id=run.trace_id,
+                timeout_s=task.timeout_s,
+                step_timeouts_s=run.step_timeouts,
+                begin_within_s=max(0.0, task.expires_s - now.mono_s) if task.expires_s is not None else None,
+                created_at_ms=task.created_at_ms,
+            ),
+        )
+
+    def _next_token(self, decision: Decision) -> Token:
+        state = self._state
+        state.token_last += 1
+        if state.token_last > state.token_reserved:
+            state.token_reserved += state.settings.tokens_reserved
+            decision.ops.append(ReserveTokens(state.token_reserved))
+        return Token(state.generation, state.token_last)
+
+
+def _head(device: Device) -> Task | None:
+    """Return the device's own task that is next."""
+    waiting = device.waiting
+    while waiting:
+        _, _, order, task = waiting[0]
+        if task.state is TaskState.QUEUED and task.order == order and task.device is device:
+            return task
+        heapq.heappop(waiting)
+    return None

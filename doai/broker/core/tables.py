@@ -1,0 +1,247 @@
+"""What the core keeps in memory of open work: runs, tasks, devices, peers (steps 2-5, 12).
+
+Plain classes with slots, because a broker has 100,000 of them. They decide nothing; what has ended is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doai.changes.rows import DeviceRow, NodeRow, RunRow, TaskRow, TaskStatusRow
+from doai.errors import Failure
+from doai.ids import Token
+from doai.link.incoming import Incoming
+from doai.link.liveness import Liveness
+from doai.messages.commands import Selector, TargetKind
+from doai.messages.events import DeviceOnline
+from doai.messages.link import Role
+from doai.messages.work import Holdings
+from doai.states import DeviceState, PeerState, RunState, TaskState
+
+TokenKey = tuple[int, int]
+"""(generation, n) of a token."""
+SchedulingKey = tuple[int, int, int]
+"""(-queue priority, -run priority, order): the smallest goes first."""
+
+
+class Run:
+    """An open run."""
+
+    __slots__ = ("counts", "open", "params", "recipe_hash", "row", "selector", "state", "step_timeouts", "trace_id")
+
+    def __init__(
+        self, row: RunRow, params: Any, step_timeouts: dict[str, float], selector: Selector | None
+    ) -> None:
+        self.row = row
+        self.params = params
+        """msgspec.Raw of the parameters, encoded once for all dispatches."""
+        self.step_timeouts = step_timeouts
+        self.selector = selector
+        """Of *any that match*."""
+        self.recipe_hash = row.recipe_hash
+        self.trace_id = row.trace_id
+        self.state = row.state
+        self.open: dict[str, Task] = {}
+        self.counts: dict[str, int] = {}
+        """Ended tasks by outcome."""
+
+
+class Task:
+    """An open task. ``expires_s``, ``proven_s`` are monotonic seconds."""
+
+    __slots__ = (
+        "attempt",
+        "created_at_ms",
+        "device",
+        "dispatched_at_ms",
+        "ended_at_ms",
+        "expires_at_ms",
+        "expires_s",
+        "failure",
+        "key",
+        "lost",
+        "node",
+        "not_before_ms",
+        "order",
+        "outputs_body",
+        "proven_s",
+        "queue_priority",
+        "reason",
+        "run",
+        "started_at_ms",
+        "state",
+        "stored",
+        "target_kind",
+        "task_id",
+        "timeout_s",
+        "token",
+        "unsure",
+    )
+
+    def __init__(
+        self,
+        task_id: str,
+        run: Run,
+        target_kind: TargetKind,
+        *,
+        queue_priority: int,
+        timeout_s: float,
+        created_at_ms: int,
+        expires_at_ms: int | None,
+        expires_s: float | None,
+    ) -> None:
+        self.task_id = task_id
+        self.run = run
+        self.target_kind = target_kind
+        self.queue_priority = queue_priority
+        self.timeout_s = timeout_s
+        self.created_at_ms = created_at_ms
+        self.expires_at_ms = expires_at_ms
+        self.expires_s = expires_s
+        self.state = TaskState.QUEUED
+        self.order = 0
+        self.key: SchedulingKey = (0, 0, 0)
+        self.device: Device | None = None
+        self.attempt = 1
+        self.token: Token | None = None
+        self.node: str | None = None
+        self.not_before_ms: int | None = None
+        self.dispatched_at_ms: int | None = None
+        self.started_at_ms: int | None = None
+        self.ended_at_ms: int | None = None
+        self.failure: Failure | None = None
+        self.outputs_body: bytes | None = None
+        self.reason = ""
+        self.proven_s = 0.0
+        """When its holder last spoke of it, or when it was dispatched."""
+        self.lost = False
+        """Its lease ended; also while it is being cancelled."""
+        self.unsure = False
+        """Its holder's outbox began a new life since it was dispatched: what is not told may still have begun."""
+        self.stored = False
+
+    def queued_at(self, order: int) -> None:
+        """Put it at the end of its FIFO, which is the place ``order`` of the event log."""
+        self.order = order
+        self.key = (-self.queue_priority, -self.run.row.priority, order)
+
+    def status(self) -> TaskStatusRow:
+        """Return all that changes of it, for the store."""
+        device = self.device
+        return TaskStatusRow(
+            state=self.state,
+            order=self.order,
+            device_serial=device.serial if device is not None else None,
+            attempt=self.attempt,
+            token=self.token,
+            node_id=self.node,
+            not_before_ms=self.not_before_ms,
+            dispatched_at_ms=self.dispatched_at_ms,
+            started_at_ms=self.started_at_ms,
+            ended_at_ms=self.ended_at_ms,
+            failure=self.failure,
+            outputs_body=self.outputs_body,
+            reason=self.reason,
+        )
+
+    def row(self, selector_body: bytes | None) -> TaskRow:
+        """Return it as first stored."""
+        return TaskRow(
+            task_id=self.task_id,
+            run_id=self.run.row.run_id,
+            target_kind=self.target_kind,
+            selector_body=selector_body,
+            queue=self.run.row.queue,
+            priority=self.run.row.priority,
+            created_at_ms=self.created_at_ms,
+            expires_at_ms=self.expires_at_ms,
+            timeout_s=self.timeout_s,
+            status=self.status(),
+        )
+
+
+class Device:
+    """A device, and the tasks that wait for it or are held on it."""
+
+    __slots__ = ("claims", "facts", "held", "node", "offer", "row", "serial", "state", "waiting")
+
+    def __init__(self, serial: str) -> None:
+        self.serial = serial
+        self.row: DeviceRow | None = None
+        """None while only tasks know it."""
+        self.state = DeviceState.OFFLINE
+        self.node: Peer | None = None
+        """The node that holds it."""
+        self.held: dict[TokenKey, Task] = {}
+        self.waiting: list[tuple[int, int, int, Task]] = []
+        """Heap by scheduling key; entries of tasks that went elsewhere are dropped when they are met."""
+        self.offer = 0
+        """Number of its newest entry among the node's devices that want work; older entries are void."""
+        self.facts = 0
+        """Counts changes of what selectors look at."""
+        self.claims: dict[str, DeviceOnline] = {}
+        """Other nodes that say they see it."""
+
+
+class Peer:
+    """Whatever holds a DEALER socket, by its address."""
+
+    __slots__ = (
+        "address",
+        "capacity",
+        "devices",
+        "handle",
+        "held",
+        "holdings",
+        "instance",
+        "intake_closed",
+        "lease_due_s",
+        "link",
+        "liveness",
+        "name",
+        "ready",
+        "recipes",
+        "role",
+        "row",
+        "stream",
+        "wants",
+    )
+
+    def __init__(self, name: str, instance: str, role: Role, stream: Incoming, liveness: Liveness) -> None:
+        self.name = name
+        self.instance = instance
+        self.address = f"{name}/{instance}"
+        self.role = role
+        self.stream = stream
+        self.liveness = liveness
+        self.link: int | None = None
+        self.handle = 0
+        self.capacity = 0
+        self.ready = False
+        """What it holds was compared since WELCOME: it may be given tasks."""
+        self.holdings: Holdings | None = None
+        """What it said it holds, until the facts that belong to it are applied."""
+        self.held: dict[TokenKey, Task] = {}
+        self.devices: dict[str, Device] = {}
+        self.recipes: set[str] = set()
+        """Recipes it was sent over this connection."""
+        self.wants: list[tuple[int, int, int, int, int, Device]] = []
+        """Heap of its devices that want a task: (held, scheduling key, offer, device)."""
+        self.lease_due_s: float | None = None
+        """No lease of it ends before; None while it holds nothing that can be lost."""
+        self.row: NodeRow | None = None
+        self.intake_closed = ""
+        """Why it starts no new task now, as its heartbeat said."""
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether a Dispatch may be sent to it now."""
+        return (
+            self.ready
+            and self.link is not None
+            and not self.intake_closed
+            and self.liveness.state is PeerState.ONLINE
+        )
+
+
+OPEN_RUN_STATES = frozenset({RunState.ACTIVE, RunState.CANCELLING})
