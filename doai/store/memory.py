@@ -54,6 +54,7 @@ from doai.changes.rows import (
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
 from doai.states import TERMINAL, RunState
+from doai.store.digests import check_digests, split_digests
 
 _MISSING: Final = object()
 _KeyT = TypeVar("_KeyT")
@@ -236,18 +237,6 @@ class MemoryWriter:
     def _reserve_tokens(self, op: ReserveTokens) -> None:
         meta = self._tables.meta
         self._put(meta, "token_reserved", max(op.n, meta["token_reserved"]))
-
-
-def split_digests(joined: bytes) -> list[bytes]:
-    """Return digests that were joined, oldest first."""
-    return [joined[i : i + DIGEST_BYTES] for i in range(0, len(joined), DIGEST_BYTES)]
-
-
-def check_digests(digests: Sequence[bytes]) -> None:
-    """Raise StoreError unless each has DIGEST_BYTES."""
-    for digest in digests:
-        if len(digest) != DIGEST_BYTES:
-            raise StoreError(f"a digest of {len(digest)} bytes, it must have {DIGEST_BYTES}")
 
 
 def _sorted_rows(table: dict[Any, _RowT]) -> list[_RowT]:

@@ -39,7 +39,7 @@ from doai.errors import StoreError
 from doai.store import columns
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
-from doai.store.memory import check_digests, split_digests
+from doai.store.digests import check_digests, split_digests
 from doai.store.sql_files import load_statements
 
 
