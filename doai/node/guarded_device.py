@@ -11,7 +11,9 @@ from doai.drivers.base import CommandOutput, Device
 from doai.errors import ErrorClass, StepError
 from doai.node.steps.base import step_failed
 
-_CUT: Final = frozenset({"device_offline", "device_unresponsive", "output_incomplete", "adb_server_down"})
+_CUT: Final = frozenset(
+    {"device_offline", "device_unresponsive", "output_incomplete", "output_garbled", "adb_server_down"}
+)
 """Failures after which nobody knows what the command did; any other failure is an answer."""
 
 
