@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,36 @@ def test_the_death_of_the_process_is_an_unknown_outcome(tmp_path: Path) -> None:
         assert again.load().last_position == 2
     finally:
         again.close()
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from doai.changes.ops import ReserveTokens
+from doai.store.process_writer import open_process_writer
+writer = open_process_writer(Path(sys.argv[1]), new_store_id="S", now_ms=1)
+n = 0
+while True:
+    n += 1
+    writer.commit([ReserveTokens(n)])
+    print(n, flush=True)
+"""
+
+
+def test_the_process_ends_with_its_owner_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    with owner.stdout as lines:
+        acknowledged = [int(lines.readline()) for _ in range(50)]
+        owner.kill()
+        acknowledged += [int(line) for line in lines]
+    owner.wait()
+    # The writer of before may still be ending; a start waits for it a moment.
+    writer = open_process_writer(path, new_store_id="other", now_ms=2)
+    try:
+        snapshot = writer.load()
+        assert snapshot.store_id == "S"
+        assert snapshot.token_reserved >= acknowledged[-1]
+    finally:
+        writer.close()
