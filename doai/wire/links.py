@@ -17,12 +17,24 @@ from doai.limits import LINKS_MAX, PEER_QUEUE_BYTES_MAX, PEER_QUEUE_MAX
 from doai.wire.base import PeerGone, PeerStuck
 
 NO_CHANNEL: Final = b""
+_HOPS_MAX: Final = 64
+"""Headers remembered a link: a handful is in use, the rest would be somebody playing with acks."""
 
 
 class Link:
     """One connection of one peer, and the frames held for it while its socket is full."""
 
-    __slots__ = ("channel", "descriptor", "key_name", "number", "queue", "queue_bytes", "routing_id", "socket_id")
+    __slots__ = (
+        "channel",
+        "descriptor",
+        "hops",
+        "key_name",
+        "number",
+        "queue",
+        "queue_bytes",
+        "routing_id",
+        "socket_id",
+    )
 
     def __init__(self, number: int, routing_id: bytes, key_name: str, descriptor: int) -> None:
         self.number = number
@@ -33,6 +45,8 @@ class Link:
         self.socket_id = _identify(descriptor)
         self.channel = NO_CHANNEL
         """As in a header: 4 bytes, network order; empty without one."""
+        self.hops: dict[bytes, tuple[bytes, bytes]] = {}
+        """FORWARD header of this peer -> routing id of the receiver, header it gets; see `Links.clear_hops`."""
         self.queue: deque[tuple[bytes, bytes]] = deque()
         self.queue_bytes = 0
 
@@ -42,6 +56,12 @@ class Link:
             raise PeerStuck(self.number, len(self.queue), self.queue_bytes)
         self.queue.append((header, body))
         self.queue_bytes += len(body)
+
+    def keep_hop(self, header: bytes, to: bytes, rewritten: bytes) -> None:
+        """Remember where a FORWARD header leads: a peer sends the same few headers again and again."""
+        if len(self.hops) >= _HOPS_MAX:
+            self.hops.clear()
+        self.hops[header] = (to, rewritten)
 
     def release(self) -> None:
         """Drop the frame held longest, because it was sent."""
@@ -119,6 +139,12 @@ class Links:
         self.routes.pop(link.channel, None)
         link.channel = key
         self.routes[key] = link
+        self.clear_hops()
+
+    def clear_hops(self) -> None:
+        """Forget where headers lead; to be called when a channel moves or frames are held for a peer."""
+        for link in self._by_number.values():
+            link.hops.clear()
 
     def forget(self, number: int) -> Link | None:
         """Drop a link and what is held for it; return it if it was known."""
@@ -144,6 +170,8 @@ class Links:
         if link.channel:
             self.routes.pop(link.channel, None)
             link.channel = NO_CHANNEL
+            self.clear_hops()
+        link.hops.clear()
         self.lost += len(link.queue)
         link.queue.clear()
         link.queue_bytes = 0

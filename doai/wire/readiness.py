@@ -32,8 +32,10 @@ class Readiness:
         if self._get(_EVENTS) & mask:
             await trio.lowlevel.checkpoint()
             return
-        while not self._get(_EVENTS) & mask:
+        while True:
             await self._pause(mask, math.inf)
+            if self._get(_EVENTS) & mask:
+                return
 
     async def wait_briefly(self, mask: int, timeout_s: float) -> None:
         """Return as soon as one of the events is there, there is other news, or the time is over."""

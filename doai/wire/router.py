@@ -101,6 +101,7 @@ class ZmqRouter:
         if not self._try_send(peer, header, body):
             peer.hold(header, body)
             self._blocked[link] = peer
+            self._links.clear_hops()  # nothing ephemeral gets past what is held
             self._readiness.wake()
         self._readiness.notify()
 
@@ -145,9 +146,10 @@ class ZmqRouter:
 
     def _drain(self) -> list[Incoming | Malformed]:
         """Take up to a batch of messages off the socket; forward what is to be forwarded, return the rest."""
-        recv = self._recv
+        recv, send = self._recv, self._send
         young = self._links.young
         received: list[Incoming | Malformed] = []
+        forwarded = 0
         link: Link | None = None
         try:
             for _ in range(RECEIVE_BATCH):
@@ -159,7 +161,20 @@ class ZmqRouter:
                     continue
                 header = recv(NOBLOCK)
                 frame = recv(NOBLOCK, False)
-                if frame.more or len(header) != HEADER_BYTES or len(frame) > FRAME_BYTES_MAX:
+                if frame.more or len(frame) > FRAME_BYTES_MAX:
+                    self._recover(link, header, frame, received)
+                elif header in link.hops:
+                    # As in `_forward`, but in place: the calls and the new header are half of what a frame costs.
+                    to, rewritten = link.hops[header]
+                    try:
+                        send(to, MORE_NOBLOCK)
+                    except zmq.ZMQError:
+                        self._forward_dropped += 1
+                        continue
+                    send(rewritten, MORE_NOBLOCK)
+                    send(frame.bytes, NOBLOCK)
+                    forwarded += 1
+                elif len(header) != HEADER_BYTES:
                     self._recover(link, header, frame, received)
                 elif header[1] == _FORWARD and link.channel:
                     self._forward(link, header, frame)
@@ -169,6 +184,7 @@ class ZmqRouter:
             if link is not None:  # its only part was taken for a header, and nothing came after it
                 received.append(self._malformed_from(link, "it has 1 part instead of 2", header))
         self._taken += len(received)
+        self._forwarded += forwarded
         return received
 
     def _receive_slowly(self, routing_id: bytes, received: list[Incoming | Malformed]) -> None:
@@ -247,15 +263,16 @@ class ZmqRouter:
         if peer is None or peer.queue:
             self._forward_dropped += 1
             return
-        send = self._send
+        rewritten = header[:4] + sender.channel + header[8:]
         try:
-            send(peer.routing_id, MORE_NOBLOCK)
+            self._send(peer.routing_id, MORE_NOBLOCK)
         except zmq.ZMQError:  # full, or gone: its next durable frame will tell
             self._forward_dropped += 1
             return
-        send(header[:4] + sender.channel + header[8:], MORE_NOBLOCK)
-        send(frame.bytes, NOBLOCK)
+        self._send(rewritten, MORE_NOBLOCK)
+        self._send(frame.bytes, NOBLOCK)
         self._forwarded += 1
+        sender.keep_hop(header, peer.routing_id, rewritten)
 
     def _try_send(self, peer: Link, header: bytes, body: bytes) -> bool:
         """Send, or return False if the peer's pipe is full. Raises PeerGone, the link being forgotten."""

@@ -432,12 +432,37 @@ async def test_a_channel_belongs_to_the_link_that_got_it_last(mesh: Mesh) -> Non
         router.open_channel(second, 5)
         header = pack_header(Kind.FORWARD, channel=5)
         await new.send(header, b"to myself")
+        await new.send(header, b"to myself again")
         await old.send(header, b"has no channel any more")
         assert (await receive_one(router)).body == b"has no channel any more"
-        assert [body for _, body in await new.receive()] == [b"to myself"]
+        bodies: list[bytes] = []
+        while len(bodies) < 2:
+            bodies += [body for _, body in await new.receive()]
+        assert bodies == [b"to myself", b"to myself again"]
         router.forget(second)
         await new.send(header, b"forgotten")
         assert (await receive_one(router)).body == b"forgotten"
+
+
+async def test_a_moved_channel_is_followed_at_once(mesh: Mesh) -> None:
+    async with (
+        mesh.router() as router,
+        mesh.dealer(mesh.key("bot-1")) as bot,
+        mesh.dealer(mesh.key("node-1")) as old,
+        mesh.dealer(mesh.key("node-1")) as new,
+    ):
+        router.open_channel(await meet(router, bot), 1)
+        header = pack_header(Kind.FORWARD, channel=2)
+        for dealer in (old, new):
+            router.open_channel(await meet(router, dealer), 2)
+            for _ in range(3):
+                await bot.send(header, b"line")
+            await bot.send(HEADER, b"after")
+            await receive_one(router)
+            bodies: list[bytes] = []
+            while len(bodies) < 3:
+                bodies += [body for _, body in await dealer.receive()]
+        assert router.statistics().forwarded == 6
 
 
 async def test_ephemeral_frames_are_dropped_for_a_full_peer(mesh: Mesh) -> None:
@@ -449,13 +474,17 @@ async def test_ephemeral_frames_are_dropped_for_a_full_peer(mesh: Mesh) -> None:
         router.open_channel(await meet(router, bot), 1)
         link = await meet(router, node)
         router.open_channel(link, 2)
+        for _ in range(2):
+            await bot.send(pack_header(Kind.FORWARD, channel=2), b"log line")
+        await bot.send(HEADER, b"before")
+        assert (await receive_one(router)).body == b"before"
         fill(partial(router.send_nowait, link), PeerStuck, 8_000)
         queued = router.statistics().queued
         await bot.send(pack_header(Kind.FORWARD, channel=2), b"log line")
         await bot.send(HEADER, b"after")
         assert (await receive_one(router)).body == b"after"
         counters = router.statistics()
-        assert (counters.forwarded, counters.forward_dropped) == (0, 1)
+        assert (counters.forwarded, counters.forward_dropped) == (2, 1)
         assert counters.queued <= queued
 
 
