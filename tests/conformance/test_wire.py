@@ -195,8 +195,8 @@ async def test_a_peer_that_went_away_is_gone_and_what_was_held_is_counted(mesh: 
         async with mesh.dealer(mesh.key("node-1")) as dealer:
             link = await meet(router, dealer)
             fill(partial(router.send_nowait, link), PeerStuck, 8_000)
-            held = router.statistics().queued
-            assert held > 0
+            before = router.statistics()
+            assert before.queued > 0
         gone = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(discard, router)
@@ -208,8 +208,9 @@ async def test_a_peer_that_went_away_is_gone_and_what_was_held_is_counted(mesh: 
                 except PeerStuck:
                     await trio.sleep(0.002)
             nursery.cancel_scope.cancel()
-        assert router.statistics().lost >= held
-        assert router.statistics().queued == 0
+        after = router.statistics()
+        assert after.lost + after.sent - before.sent >= before.queued  # some may still go while the peer closes
+        assert after.queued == 0
         with pytest.raises(PeerGone):
             router.key_name(link)
 
