@@ -39,6 +39,8 @@ ANSWER_TIMEOUT_S: Final = 10.0
 """A server answers `host:version` within a millisecond; one that does not in this time hangs."""
 FAILURE_LASTS_AT_MOST_S: Final = 30.0
 """A server that ran longer before it died is started again as if for the first time."""
+LAST_WORDS_S: Final = 0.5
+"""How long the log of a server that ended is read on."""
 LINES_KEPT: Final = 20
 """Last lines of the server's own log, for the sentence that says why it died."""
 OWNER_VARIABLE: Final = "DOAI_ADB_SERVER_OF"
@@ -222,9 +224,13 @@ class AdbServer:
         self.starts += 1
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read_log, process)
+                log_ended = trio.Event()
+                nursery.start_soon(self._read_log, process, log_ended)
                 nursery.start_soon(self._await_answer, process, on_answer)
                 code = await process.wait()
+                # Its last words may still be in the pipe; a child of its own could hold that open for ever.
+                with trio.move_on_after(LAST_WORDS_S):
+                    await log_ended.wait()
                 nursery.cancel_scope.cancel()
             return code
         finally:
@@ -232,7 +238,7 @@ class AdbServer:
             with trio.CancelScope(shield=True):
                 await _stop(process)
 
-    async def _read_log(self, process: trio.Process) -> None:
+    async def _read_log(self, process: trio.Process, ended: trio.Event) -> None:
         assert process.stderr is not None
         rest = b""
         async for data in process.stderr:
@@ -240,6 +246,7 @@ class AdbServer:
             # One line of garbage must not grow for ever.
             rest = rest[-4096:]
             self._lines.extend(line.decode("utf-8", "replace").strip() for line in lines if line.strip())
+        ended.set()
 
     async def _await_answer(self, process: trio.Process, on_answer: Callable[[], None]) -> None:
         with trio.move_on_after(START_TIMEOUT_S):
