@@ -67,7 +67,7 @@ class Access:
                 created_by=command.actor or command.source,
             ),
         )
-        decision.keys_changed()
+        decision.keys_changed(self._state.live_keys())
         return KeyAdded(name=add.name)
 
     def revoke_key(self, decision: Decision, command: Envelope, revoke: RevokeKey) -> KeyAdded:
@@ -80,7 +80,7 @@ class Access:
             raise UserError(f"{row.name} has the last admin key: add another one first", code="last_key")
         self._put_key(decision, msgspec.structs.replace(row, revoked_at_ms=decision.now.utc_ms))
         self._peers.revoke(decision, row.name)
-        decision.keys_changed(row.name)
+        decision.keys_changed(self._state.live_keys(), row.name)
         return KeyAdded(name=row.name)
 
     def _live_keys(self, role: Role) -> int:
@@ -104,7 +104,7 @@ class Access:
             created_by=self._state.settings.source,
         )
         self._put_key(decision, row)
-        decision.keys_changed()
+        decision.keys_changed(self._state.live_keys())
 
     def add_token(self, decision: Decision, command: Envelope, add: AddToken) -> TokenAdded:
         """Allow a bearer of an API token."""

@@ -96,7 +96,7 @@ class BrokerCore:
 
     def keys(self) -> Mapping[str, str]:
         """Return who may connect: public key -> name."""
-        return {row.public_key: row.name for row in self.state.keys.values() if row.revoked_at_ms is None}
+        return self.state.live_keys()
 
     def _finish(self, decision: Decision) -> Changes:
         self._scheduler.run(decision)

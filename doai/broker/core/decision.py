@@ -21,6 +21,8 @@ from doai.messages.link import Fenced
 from doai.messages.work import Cancels, Dispatch, Dispatches, Recipe, Releases, TaskRef
 
 _EMPTY = b""
+FENCED_GRACE_S = 2.0
+"""Between FENCED and the end of its connection: the sentence is to arrive on a slow network too."""
 
 
 class Log:
@@ -139,7 +141,7 @@ class Decision:
     def fence(self, link: int, reason: str) -> None:
         """Tell a connection that it is not heard again, and cut it."""
         self.send(link, Kind.FENCED, encode(Fenced(reason=reason)))
-        self.effects.append(ShutLink(link, reason))
+        self.effects.append(ShutLink(link, reason, FENCED_GRACE_S))
 
     def open_channel(self, link: int, handle: int) -> None:
         """Let FORWARD frames for this handle go to the connection."""
@@ -165,9 +167,9 @@ class Decision:
         """Tell the peer to drop a task."""
         self._mail_of(peer).releases.append(task)
 
-    def keys_changed(self, revoked: str | None = None) -> None:
+    def keys_changed(self, keys: Mapping[str, str], revoked: str | None = None) -> None:
         """Keys were added or revoked."""
-        self.effects.append(KeysChanged(revoked))
+        self.effects.append(KeysChanged(keys, revoked))
 
     def log(self, level: str, message: str, ids: Mapping[str, str] | None = None) -> None:
         """Write a log line once this decision is on disk."""

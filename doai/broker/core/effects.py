@@ -25,15 +25,19 @@ class OpenChannel(msgspec.Struct, frozen=True):
 
 
 class ShutLink(msgspec.Struct, frozen=True):
-    """Cut the connection, after what was sent on it before."""
+    """Cut the connection."""
 
     link: int
     reason: str
+    after_s: float = 0.0
+    """So that a last frame can still arrive."""
 
 
 class KeysChanged(msgspec.Struct, frozen=True):
-    """A key was added or revoked: connections of a name that has no key any more are cut."""
+    """Keys were added or revoked; connections of a revoked name are cut."""
 
+    keys: Mapping[str, str]
+    """All that may connect now: public key -> name."""
     revoked: str | None = None
 
 

@@ -51,6 +51,10 @@ class State:
         """Nothing of peers, leases or remembered commands is due before; proofs only move it away."""
         _Loader(self, snapshot, now).load()
 
+    def live_keys(self) -> dict[str, str]:
+        """Return who may connect: public key -> name."""
+        return {row.public_key: row.name for row in self.keys.values() if row.revoked_at_ms is None}
+
     def sweep_by(self, due_s: float) -> None:
         """Something new is due then."""
         if self.sweep_s is None or due_s < self.sweep_s:

@@ -1,0 +1,133 @@
+"""Puts a broker together: data folder, keys, store, core, router (steps 1-5, 12).
+
+DATA_DIR/broker.db           the store, locked while the broker runs
+DATA_DIR/keys/broker.key     private key of the broker (.pub beside it is what peers need)
+DATA_DIR/keys/admin.key      private key of the admin on this host, let in under the name `admin`
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import trio
+
+from doai.broker.config import BrokerConfig, queues_of
+from doai.broker.core.core import BrokerCore
+from doai.broker.core.settings import CoreSettings
+from doai.broker.shell import Shell
+from doai.changes.ops import Op, Snapshot
+from doai.clock import Now
+from doai.errors import ConfigError
+from doai.ids import RandomIds
+from doai.readiness import notify
+from doai.store.base import Writer
+from doai.store.committer import WriterMode
+from doai.store.process_writer import open_process_writer
+from doai.store.sqlite_writer import open_writer
+from doai.wire.base import Router
+from doai.wire.keys import KeyPair, load_or_make_keypair
+from doai.wire.router import open_router
+
+ADMIN: Final = "admin"
+"""Name of the admin on the broker's own host."""
+_log: Final = logging.getLogger("doai.broker")
+
+
+class LiveKeys:
+    """The key ring of the router: what the core last said, replaced as a whole."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._keys = keys
+
+    def name_of(self, public_key: str) -> str | None:
+        """Return the name that a public key proves; None lets it not in."""
+        return self._keys.get(public_key)
+
+    def replace(self, keys: Mapping[str, str]) -> None:
+        """Let in these and nobody else."""
+        self._keys = keys
+
+
+def read_clocks() -> Now:
+    """Read trio's monotonic clock and UTC."""
+    return Now(trio.current_time(), time.time_ns() // 1_000_000)
+
+
+async def run_broker(
+    config: BrokerConfig, *, task_status: trio.TaskStatus[Router] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a broker until SIGTERM or SIGINT.
+
+    Raises ConfigError, EndpointError (port in use), StoreUnavailable (another broker has the store), and
+    StoreError when a commit failed; alone or in groups.
+    """
+    queues = queues_of(config)
+    data_dir = _data_dir(config)
+    keypair = load_or_make_keypair(data_dir / "keys" / "broker.key")
+    admin = load_or_make_keypair(Path(config.admin_key) if config.admin_key else data_dir / "keys" / "admin.key")
+    # Seeded from the system: a system call for each of thousands of ids a second would cost more than the id.
+    ids = RandomIds(random.Random(os.urandom(32)).getrandbits)
+    now = read_clocks()
+    mode = WriterMode(config.store_writer)
+    opener: Any = open_process_writer if mode is WriterMode.PROCESS else open_writer
+    writer: Writer[Op, Snapshot] = opener(
+        data_dir / "broker.db", new_store_id=ids.new_id(now.utc_ms), now_ms=now.utc_ms
+    )
+    try:
+        core = BrokerCore(writer.load(), ids, CoreSettings(queues=queues), now)
+        registered = core.register_admin(ADMIN, admin.public, now)
+        if registered.ops:
+            writer.commit(registered.ops)
+        await _serve(config, core, writer, keypair, mode, task_status)
+    finally:
+        writer.close()
+
+
+async def _serve(
+    config: BrokerConfig,
+    core: BrokerCore,
+    writer: Writer[Op, Snapshot],
+    keypair: KeyPair,
+    mode: WriterMode,
+    task_status: trio.TaskStatus[Router],
+) -> None:
+    keys = LiveKeys(core.keys())
+    stop = trio.Event()
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with open_router(config.endpoint, keypair, keys) as router, trio.open_nursery() as nursery:
+            shell = Shell(core=core, router=router, writer=writer, keys=keys, now=read_clocks, mode=mode)
+            nursery.start_soon(_stop_on_signal, signals, stop)
+            _log.info(
+                "ready: peers connect to %s, the broker's public key is %s",
+                router.endpoint,
+                keypair.public,
+                extra={"endpoint": router.endpoint, "public_key": keypair.public},
+            )
+            notify(READY="1", X_DOAI_ENDPOINT=router.endpoint, X_DOAI_PUBLIC_KEY=keypair.public)
+            task_status.started(router)
+            await shell.run(stop)
+            notify(STOPPING="1")
+            nursery.cancel_scope.cancel()
+    _log.info("stopped: everything that was acknowledged is on disk")
+
+
+async def _stop_on_signal(signals: Any, stop: trio.Event) -> None:
+    async for number in signals:
+        _log.info("%s: stopping", signal.Signals(number).name)
+        stop.set()
+
+
+def _data_dir(config: BrokerConfig) -> Path:
+    data_dir = Path(config.data_dir).expanduser()
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"data_dir {data_dir} can not be made: {error.strerror}; name another folder") from error
+    return data_dir

@@ -1,0 +1,56 @@
+"""Settings of the broker: one name, three spellings (TOML key, flag, DOAI_* variable)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from doai.broker.core.settings import QUEUE
+from doai.errors import ConfigError
+from doai.ids import is_name
+
+ENDPOINT: Final = "tcp://127.0.0.1:7701"
+
+
+class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What `bin/broker` is told."""
+
+    data_dir: Annotated[
+        str,
+        Meta(description="folder of the store (broker.db) and of the keys; made when it is missing", min_length=1),
+    ]
+    endpoint: Annotated[
+        str,
+        Meta(
+            description="where peers connect, tcp://ADDRESS:PORT; port 0 = any free one",
+            pattern=r"^tcp://[^\s:/]+:[0-9]{1,5}$|^tcp://\[[0-9a-fA-F:]+\]:[0-9]{1,5}$",
+        ),
+    ] = ENDPOINT
+    store_writer: Annotated[
+        Literal["adaptive", "inline", "thread", "process"],
+        Meta(description="where commits run: adaptive, inline, thread, process"),
+    ] = "adaptive"
+    admin_key: Annotated[
+        str,
+        Meta(description="private key file of the admin, made when missing; empty = keys/admin.key in data_dir"),
+    ] = ""
+    queues: Annotated[
+        list[str], Meta(description="further queues as NAME=PRIORITY; larger goes first, `default` has 0")
+    ] = []
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="log lines from here up")
+    ] = "info"
+    log_form: Annotated[Literal["auto", "json", "terminal"], Meta(description="form of log lines")] = "auto"
+
+
+def queues_of(config: BrokerConfig) -> dict[str, int]:
+    """Return the queues with their priorities; raises ConfigError."""
+    queues = {QUEUE: 0}
+    for text in config.queues:
+        name, sign, priority = text.partition("=")
+        if not is_name(name) or not sign or not priority.lstrip("-").isdecimal() or len(priority) > 9:
+            raise ConfigError(f"queues: {text[:80]!r} is no queue; write NAME=PRIORITY such as urgent=10")
+        queues[name] = int(priority)
+    return queues

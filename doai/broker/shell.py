@@ -1,0 +1,168 @@
+"""Performs what the core decides: frames in, commits, frames out, time (steps 2-5, 12).
+
+One task receives, one waits for what is due next, one commits. Every decision goes through the committer, so that
+no effect leaves ahead of the transaction that justifies it. The shell decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+import trio
+
+from doai.broker.core.core import BrokerCore
+from doai.broker.core.decision import FENCED_GRACE_S
+from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, OpenChannel, SendFrame, ShutLink
+from doai.changes.ops import Op
+from doai.clock import Now
+from doai.store.base import Writer
+from doai.store.committer import Committer, WriterMode
+from doai.store.pipeline import Pipeline
+from doai.wire.base import Incoming, PeerGone, PeerStuck, Router
+
+_log: Final = logging.getLogger("doai.broker")
+_LEVELS: Final = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error")}
+STOP_TIMEOUT_S: Final = 10.0
+"""What is gathered at the end is committed within this time, or the store is stuck."""
+
+
+class Keys(Protocol):
+    """Where the wire looks keys up."""
+
+    def replace(self, keys: Mapping[str, str]) -> None:
+        """Let in these, public key -> name, and nobody else."""
+        ...
+
+
+class Shell:
+    """Runs one core with a router and a store."""
+
+    def __init__(
+        self,
+        *,
+        core: BrokerCore,
+        router: Router,
+        writer: Writer[Op, Any],
+        keys: Keys,
+        now: Callable[[], Now],
+        mode: WriterMode = WriterMode.ADAPTIVE,
+    ) -> None:
+        self._core = core
+        self._router = router
+        self._keys = keys
+        self._now = now
+        self._committer: Committer[Op, Effect] = Committer(Pipeline(), writer, self._perform, mode=mode)
+        self._timer = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._performers: dict[type, Callable[[Any], None]] = {
+            SendFrame: self._send,
+            OpenChannel: self._open_channel,
+            ShutLink: self._shut_link,
+            KeysChanged: self._change_keys,
+            LogLine: _write_log,
+        }
+
+    def submit(self, changes: Changes) -> None:
+        """Take one decision of the core."""
+        if changes.ops or changes.effects:
+            self._committer.submit(changes.ops, changes.effects)
+
+    async def run(self, stop: trio.Event) -> None:
+        """Serve until ``stop``, then commit what is gathered. Raises StoreError when a commit fails."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._committer.run, name="commit")
+            async with trio.open_nursery() as intake:
+                intake.start_soon(self._receive, name="receive")
+                intake.start_soon(self._keep_time, name="time")
+                await stop.wait()
+                intake.cancel_scope.cancel()
+            with trio.move_on_after(STOP_TIMEOUT_S):
+                await self._committer.wait_idle()
+            nursery.cancel_scope.cancel()
+
+    async def wait_idle(self) -> None:
+        """Return when everything submitted is on disk and its effects have left."""
+        await self._committer.wait_idle()
+
+    async def _receive(self) -> None:
+        core, router = self._core, self._router
+        while True:
+            frames = await router.receive()
+            now = self._now()
+            for frame in frames:
+                if isinstance(frame, Incoming):
+                    self.submit(core.frame(frame.link, frame.key_name, frame.header, frame.body, now))
+                else:
+                    self.submit(core.malformed(frame.link, frame.key_name, frame.reason, frame.data, now))
+            self._set_timer()
+            if not self._committer.has_room:
+                await self._committer.wait_idle()
+
+    async def _keep_time(self) -> None:
+        while True:
+            with trio.CancelScope() as self._timer:
+                self._set_timer()
+                await trio.sleep_forever()
+            self.submit(self._core.tick(self._now()))
+
+    def _set_timer(self) -> None:
+        due_s = self._core.next_due_s()
+        self._timer.deadline = math.inf if due_s is None else due_s
+
+    # --- effects ------------------------------------------------------------------------------------------
+
+    def _perform(self, effect: Effect) -> None:
+        self._performers[type(effect)](effect)
+
+    def _send(self, effect: SendFrame) -> None:
+        try:
+            self._router.send_nowait(effect.link, effect.header, effect.body)
+        except PeerGone:
+            self._gone(effect.link)
+        except PeerStuck as error:
+            _log.warning("%s", error)
+            self._router.shut(effect.link)
+            self._gone(effect.link)
+
+    def _open_channel(self, effect: OpenChannel) -> None:
+        try:
+            self._router.open_channel(effect.link, effect.handle)
+        except PeerGone:
+            self._gone(effect.link)
+
+    def _gone(self, link: int) -> None:
+        self.submit(self._core.link_gone(link, self._now()))
+
+    def _shut_link(self, effect: ShutLink) -> None:
+        if effect.after_s and self._nursery is not None:
+            self._nursery.start_soon(self._shut_later, effect)
+        else:
+            self._shut(effect.link)
+
+    async def _shut_later(self, effect: ShutLink) -> None:
+        await trio.sleep(effect.after_s)
+        self._shut(effect.link)
+
+    def _shut(self, link: int) -> None:
+        try:
+            self._router.shut(link)
+        except PeerGone:
+            _log.debug("link %d had ended before it was cut", link)
+
+    def _change_keys(self, effect: KeysChanged) -> None:
+        self._keys.replace(effect.keys)
+        if effect.revoked is not None and self._nursery is not None:
+            self._nursery.start_soon(self._shut_name_later, effect.revoked)
+
+    async def _shut_name_later(self, name: str) -> None:
+        # Who greeted is fenced and cut by its link; this is for connections that have not greeted.
+        await trio.sleep(FENCED_GRACE_S)
+        self._router.shut_name(name)
+
+
+def _write_log(effect: LogLine) -> None:
+    _log.log(_LEVELS[effect.level], "%s", effect.message, extra=dict(effect.ids))
