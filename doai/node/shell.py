@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -96,7 +96,7 @@ class Shell:
             self._nursery = nursery
             nursery.start_soon(self._committer.run)
             await nursery.start(self._runner.run)
-            self._decided(self._core.start(self._clock.now()))
+            self._decided(self._core.start(self._clock.now(), unacknowledged(self._outbox)))
             for driver in self._drivers:
                 nursery.start_soon(self._watch, driver)
             nursery.start_soon(self._tick)
@@ -251,6 +251,14 @@ class Shell:
     def _stop_node(self, effect: StopNode) -> None:
         self._stop = effect
         self._nursery.cancel_scope.cancel()
+
+
+def unacknowledged(outbox: OutboxFile) -> Iterator[bytes]:
+    """Yield the envelopes of the facts that the broker has not confirmed, in order."""
+    after_seq = 0
+    while facts := outbox.read_facts(after_seq, RECORDS_PER_FRAME_MAX, CREDIT_BYTES):
+        yield from (envelope for _, envelope in facts)
+        after_seq = facts[-1][0]
 
 
 _PERFORM: Final[dict[type, Callable[[Shell, Any], None]]] = {

@@ -10,6 +10,7 @@ node says BYE and stops.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from doai.backoff import Backoff
@@ -101,10 +102,16 @@ class NodeCore:
 
     # --- events -----------------------------------------------------------------------------------------------
 
-    def start(self, now: Now) -> Changes:
-        """First event: take over what the file holds."""
+    def start(self, now: Now, unacknowledged: Iterable[bytes] = ()) -> Changes:
+        """First event: take over what the file holds.
+
+        ``unacknowledged``: the envelopes of the facts that the broker has not confirmed. Of an attempt whose end
+        is among them it may still send the Dispatch, which must not be begun again.
+        """
         out = Decision()
         assert self._state is not None
+        for envelope in unacknowledged:
+            self._tasks.note_told(envelope)
         self._tasks.restore(self._state, now, out)
         self._state = None
         return self._decided(out, now)

@@ -6,12 +6,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from doai import topics
 from doai.changes.outbox import HeldRow, OutboxState, PutHeld, PutRecipe
 from doai.clock import Now
 from doai.codec import BodyDecoder, encode
+from doai.envelope import Envelope
 from doai.errors import DecodeError, ErrorClass, Failure, StepError
 from doai.ids import Token
 from doai.limits import RESULTS_KEPT
+from doai.messages.events import AttemptEnded
 from doai.messages.work import Dispatch, Holding, HoldingState
 from doai.node.core.acts import Cause, Finish
 from doai.node.core.attempt import RELEASED, Attempt, end_attempt, ended_by
@@ -30,6 +33,8 @@ DEVICE_SETTLE_S: Final = 20.0
 
 Key = tuple[str, Token]
 _dispatch: Final = BodyDecoder(Dispatch)
+_envelope: Final = BodyDecoder(Envelope)
+_ended: Final = BodyDecoder(AttemptEnded)
 
 
 class _Task:
@@ -123,6 +128,14 @@ class Tasks:
                 self._end(dispatch, _end_of_crash(row), now, out)
                 continue
             self._accept(row, dispatch, now, out)
+
+    def note_told(self, envelope: bytes) -> None:
+        """Remember an attempt whose end is told and not acknowledged: its Dispatch may be repeated."""
+        fact: Envelope = _envelope(envelope)
+        if fact.type != topics.ATTEMPT_ENDED:
+            return
+        ended: AttemptEnded = _ended(fact.payload)
+        self._newest[ended.task_id] = max(ended.token, self._newest.get(ended.task_id, ended.token))
 
     # --- what the broker says ---------------------------------------------------------------------------------
 

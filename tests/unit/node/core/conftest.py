@@ -67,7 +67,7 @@ class NodeWorld:
             node_id="node-1", host="h", pid=1, version="0", started_at_ms=0, slots=self.slots, tags=["lab"]
         )
         self.core = NodeCore(self.outbox.load(), settings, RandomIds(self.random.getrandbits), self.now)
-        self.take(self.core.start(self.now))
+        self.take(self.core.start(self.now, [fact.envelope for fact in self.file.facts.values()]))
 
     @property
     def now(self) -> Now:

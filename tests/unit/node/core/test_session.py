@@ -1,0 +1,118 @@
+"""What the node says to the broker: heartbeats, the bound of the outbox, farewell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from doai.codec import Kind, decode
+from doai.drivers.base import DriverNotice, Proof, ProofKind
+from doai.link.outgoing import OpenSocket
+from doai.messages.link import Bye, Heartbeat
+from doai.node.core import session
+from doai.node.core.effects import HostNumbers, StopNode
+from doai.states import DeviceState
+
+ONE = """
+workflow: one
+steps:
+  - {id: a, use: device.bootstrap}
+always:
+  - {id: z, use: app.stop, with: {package: com.x.y}}
+"""
+
+
+def beats(world: Any) -> list[Heartbeat]:
+    return [decode(body, Heartbeat) for kind, body in world.frames if kind == Kind.HEARTBEAT]
+
+
+def test_a_heartbeat_tells_tokens_proofs_and_the_host(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    token = world.dispatch("T1", recipe)
+    world.core.sampled(HostNumbers(12.5, 50.0, 4096))
+    world.advance(4)
+    world.core.device_proven(Proof("A", ProofKind.ADB), world.now)
+    world.advance(7)
+    [beat] = beats(world)
+    assert beat.tokens == [(token.generation, token.n)]
+    assert beat.as_of_seq == world.file.highest_seq
+    sample = beat.sample
+    assert (sample.running, sample.slots, sample.cpu_percent, sample.rss_bytes) == (1, 2, 12.5, 4096)
+    [proof] = beat.devices
+    assert (proof.serial, proof.adb_age_s, proof.answer_age_s) == ("A", 6.0, 10.0)
+
+
+def test_silence_opens_a_new_socket(world: Any) -> None:
+    world.effects.clear()
+    world.advance(60)
+    assert [effect.epoch for effect in world.effects if isinstance(effect, OpenSocket)][:1] == [2]
+
+
+def test_a_full_outbox_starts_nothing_new_and_says_so(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "OUTBOX_START_MAX", 3)
+    recipe = world.recipe(ONE)
+    world.dispatch("T1", recipe)
+    world.end("T1/a")
+    world.end("T1/z")
+    world.dispatch("T2", recipe)
+    assert world.open == {}
+    world.advance(10)
+    assert "facts wait for the broker" in beats(world)[-1].intake_closed
+    world.acknowledge()
+    assert set(world.open) == {"T2/a"}
+
+
+def test_drain_stops_running_tasks_after_their_always_and_gives_the_rest_back(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T1", recipe)
+    world.dispatch("T2", recipe)
+    world.take(world.core.drain("stopped by a test", world.now))
+    assert [end.released for end in world.ends("T2")] == [True]
+    assert set(world.open) == {"T1/z"}
+    world.dispatch("T3", recipe)
+    assert [end.released for end in world.ends("T3")] == [True]
+    world.end("T1/z")
+    assert [end.released for end in world.ends("T1")] == [True]
+    assert world.stopped is None
+    world.acknowledge()
+    assert world.stopped == StopNode("stopped by a test", 0)
+    assert [decode(body, Bye).reason for kind, body in world.frames if kind == Kind.BYE] == ["stopped by a test"]
+
+
+def test_drain_does_not_wait_for_ever_for_the_broker(world: Any) -> None:
+    world.take(world.core.drain("stopped by a test", world.now))
+    world.advance(5)
+    assert world.stopped is not None
+
+
+def test_a_frame_that_can_not_be_read_ends_the_connection(world: Any) -> None:
+    world.effects.clear()
+    world.frame(Kind.DISPATCH, {"not": "a dispatch"})
+    world.advance(20)
+    assert any(isinstance(effect, OpenSocket) for effect in world.effects)
+
+
+def test_a_device_and_its_driver_are_told_once(world: Any) -> None:
+    world.device("A")
+    world.device("A", DeviceState.UNRESPONSIVE)
+    world.device("A", DeviceState.UNRESPONSIVE)
+    for serial in ("A", None):
+        notice = DriverNotice(code="look", message="Look.", serial=serial)
+        world.take(world.core.driver_noticed(notice, world.now))
+    assert [name for name, _ in world.facts()] == [
+        "device.online",
+        "device.offline",
+        "device.error",
+        "system.alert",
+    ]
+
+
+def test_recipes_nobody_needs_are_forgotten_between_connections(world: Any) -> None:
+    first = world.recipe(ONE)
+    second = world.recipe(ONE.replace("one", "two"))
+    world.dispatch("T1", first)
+    assert set(world.file.recipes) == {first, second}
+    world.take(world.core.socket_lost(world.epoch, world.now, 0.0))
+    world.connect()
+    assert set(world.file.recipes) == {first}

@@ -1,0 +1,182 @@
+"""The runner: performs, bounds and cancels tries; tells each end once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from doai.clock import Now
+from doai.drivers.base import Driver
+from doai.drivers.failures import device_offline, storage_full
+from doai.drivers.fake.driver import FakeDriver
+from doai.errors import ErrorClass
+from doai.ids import Token
+from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
+from doai.node.runner import Runner
+from doai.node.steps.base import StepContext
+from doai.workflow.steps import NoOutputs, Shell, ShellOutputs
+
+
+class TrioClock:
+    """The clock of the test, which may jump."""
+
+    def now(self) -> Now:
+        return Now(trio.current_time(), int(trio.current_time() * 1000))
+
+
+class NoArtifacts:
+    """No step here keeps a file."""
+
+    async def keep(self, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError
+
+    async def spool(self, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError
+
+
+class Bench:
+    """A runner with one step type whose function a test gives."""
+
+    def __init__(self, function: Any, driver: FakeDriver | None = None) -> None:
+        self.driver = driver or FakeDriver(serials=["A"])
+        self.send, self.receive = trio.open_memory_channel[StepEnded](10)
+        self.runner = Runner(
+            node_id="node-1",
+            driver_of=self.driver_of,
+            artifacts=NoArtifacts(),
+            clock=TrioClock(),
+            steps={"device.shell": function},
+            ended=self.send.send_nowait,
+        )
+
+    def driver_of(self, serial: str) -> Driver:
+        return self.driver
+
+    def start(
+        self, *, command: Any = "true", timeout_s: float = 5.0, use: str = "device.shell", until: float = 1e9
+    ) -> TryKey:
+        key = TryKey("T1", Token(1, 1), "a", 1)
+        self.runner.start(
+            StartStep(
+                key=key,
+                use=use,
+                arguments={"command": command},
+                timeout_s=timeout_s,
+                act_until_s=until,
+                on_device=True,
+                device_serial="A",
+                run_id="R1",
+                trace_id="1",
+                content_id="c",
+            )
+        )
+        return key
+
+
+async def on_device(arguments: Shell, context: StepContext) -> ShellOutputs:
+    output = await context.device.shell(arguments.command)
+    return ShellOutputs(stdout=output.text, stderr="", exit_code=output.exit_code)
+
+
+@pytest.fixture
+async def running(nursery: trio.Nursery) -> AsyncIterator[Any]:
+    async def run(bench: Bench) -> Bench:
+        await nursery.start(bench.runner.run)
+        return bench
+
+    yield run
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_step_passes_with_its_tag_before_the_command(running: Any, autojump_clock: Any) -> None:
+    bench = await running(Bench(on_device))
+    bench.start(command="echo hi")
+    ended = await bench.receive.receive()
+    assert (ended.failure, ended.outputs["stdout"], ended.unobserved) == (None, "hi", False)
+    assert bench.driver.journal[-1].tag == "T1/1.1/a/1"
+
+
+async def test_a_step_that_takes_too_long(running: Any, autojump_clock: Any) -> None:
+    async def slow(arguments: Shell, context: StepContext) -> NoOutputs:
+        await trio.sleep(100)
+        return NoOutputs()
+
+    bench = await running(Bench(slow))
+    began_s = trio.current_time()
+    bench.start(timeout_s=5.0)
+    ended = await bench.receive.receive()
+    assert trio.current_time() - began_s == pytest.approx(5.0)
+    assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.TIMEOUT, "step_timeout")
+    assert not ended.unobserved
+
+
+async def test_a_command_amid_which_time_ends_is_not_observed(running: Any, autojump_clock: Any) -> None:
+    bench = await running(Bench(on_device, FakeDriver(serials=["A"], latency_s=50.0)))
+    bench.start(timeout_s=5.0)
+    ended = await bench.receive.receive()
+    assert ended.failure.code == "step_timeout"
+    assert ended.unobserved
+
+
+async def test_a_cancel_before_the_step_ran_is_not_lost(running: Any, autojump_clock: Any) -> None:
+    bench = await running(Bench(on_device))
+    bench.runner.cancel(CancelStep(bench.start()))
+    ended = await bench.receive.receive()
+    assert ended.failure.error_class is ErrorClass.CANCELLED
+    bench.runner.cancel(CancelStep(ended.key))
+
+
+async def test_any_exception_ends_the_try_and_nothing_else(
+    running: Any, autojump_clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(arguments: Shell, context: StepContext) -> NoOutputs:
+        raise KeyError("x")
+
+    bench = await running(Bench(broken))
+    bench.start()
+    ended = await bench.receive.receive()
+    assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.INFRASTRUCTURE, "step_crashed")
+    assert "KeyError" in ended.failure.message
+    assert "Traceback" in caplog.text
+
+
+async def test_arguments_and_names_are_checked(running: Any, autojump_clock: Any) -> None:
+    bench = await running(Bench(on_device))
+    bench.start(command=7)
+    assert (await bench.receive.receive()).failure.code == "bad_arguments"
+    bench.start(use="from.the.future")
+    assert (await bench.receive.receive()).failure.code == "unknown_step"
+    assert not bench.driver.journal
+
+
+async def test_no_command_begins_after_the_attempts_last_moment(running: Any, autojump_clock: Any) -> None:
+    bench = await running(Bench(on_device))
+    bench.start(until=trio.current_time())
+    ended = await bench.receive.receive()
+    assert (ended.failure.code, ended.unobserved) == ("attempt_over", False)
+    assert not bench.driver.journal
+
+
+@pytest.mark.parametrize(("error", "unobserved"), [(device_offline("A"), True), (storage_full("A", "x"), False)])
+async def test_a_cut_is_not_an_answer(
+    running: Any, autojump_clock: Any, error: Exception, unobserved: bool
+) -> None:
+    class Broken:
+        serial = "A"
+
+        async def shell(self, command: str, *, stdin: bytes = b"") -> Any:
+            raise error
+
+    bench = await running(Bench(on_device))
+    bench.driver.device = lambda serial, tag="": Broken()
+    bench.start()
+    assert (await bench.receive.receive()).unobserved is unobserved
+
+
+async def test_steps_start_within_run_only() -> None:
+    with pytest.raises(RuntimeError):
+        Bench(on_device).start()
