@@ -26,12 +26,14 @@ class ShellGarbledError(AdbError):
 
 
 class ShellAnswer:
-    """Collects the packets of one command; sans-IO."""
+    """Collects the packets of one command; sans-IO. Payloads are kept in the pieces they came in, copied once."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._stdout: list[bytes] = []
-        self._stderr: list[bytes] = []
+        self._header = b""
+        self._kind = _STDOUT
+        self._missing = 0
+        """Bytes of the current packet that have not come."""
+        self._parts: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: [], _EXIT: []}
         self.received_bytes = 0
 
     def feed(self, data: bytes) -> CommandOutput | None:
@@ -39,23 +41,35 @@ class ShellAnswer:
         self.received_bytes += len(data)
         if self.received_bytes > OUTPUT_BYTES_MAX:
             raise ShellGarbledError(f"more than {OUTPUT_BYTES_MAX} bytes of output")
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= _HEADER.size:
-            kind, length = _HEADER.unpack_from(buffer)
-            if kind not in (_STDOUT, _STDERR, _EXIT) or length > OUTPUT_BYTES_MAX:
-                raise ShellGarbledError(f"packet of kind {kind} with {length} bytes")
-            end = _HEADER.size + length
-            if len(buffer) < end:
-                return None
-            payload = bytes(memoryview(buffer)[_HEADER.size : end])
-            del buffer[:end]
-            if kind == _EXIT:
-                if length != 1:
-                    raise ShellGarbledError(f"an exit code of {length} bytes")
-                return CommandOutput(b"".join(self._stdout), b"".join(self._stderr), payload[0])
-            (self._stdout if kind == _STDOUT else self._stderr).append(payload)
+        position = 0
+        while position < len(data):
+            if self._missing:
+                # A slice of the whole is the same object: the usual large piece is not copied at all.
+                piece = data[position : position + self._missing]
+                self._parts[self._kind].append(piece)
+                self._missing -= len(piece)
+                position += len(piece)
+                if self._kind == _EXIT:
+                    return self._whole()
+            else:
+                taken = data[position : position + _HEADER.size - len(self._header)]
+                self._header += taken
+                position += len(taken)
+                if len(self._header) == _HEADER.size:
+                    self._begin_packet()
         return None
+
+    def _begin_packet(self) -> None:
+        self._kind, self._missing = _HEADER.unpack(self._header)
+        self._header = b""
+        if self._kind not in self._parts or self._missing > OUTPUT_BYTES_MAX:
+            raise ShellGarbledError(f"packet of kind {self._kind} with {self._missing} bytes")
+        if self._kind == _EXIT and self._missing != 1:
+            raise ShellGarbledError(f"an exit code of {self._missing} bytes")
+
+    def _whole(self) -> CommandOutput:
+        stdout, stderr = b"".join(self._parts[_STDOUT]), b"".join(self._parts[_STDERR])
+        return CommandOutput(stdout, stderr, self._parts[_EXIT][0][0])
 
 
 async def run_shell(client: AdbClient, transport_id: int, command: str, stdin: bytes = b"") -> CommandOutput:
