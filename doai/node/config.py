@@ -21,7 +21,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
             pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$",
         ),
     ]
-    endpoint: Annotated[str, Meta(description="endpoint of the broker")] = "tcp://127.0.0.1:5570"
+    endpoint: Annotated[str, Meta(description="endpoint of the broker")] = "tcp://127.0.0.1:7701"
     broker_public_key: Annotated[
         str, Meta(description="public key of the broker (40 characters), or the path of the file that has it")
     ]
