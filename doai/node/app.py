@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
@@ -52,17 +52,13 @@ async def run_node(config: NodeConfig) -> StopNode:
     data_dir = Path(config.data_dir)
     server_key = _broker_key(config.broker_public_key)
     keys = load_or_make_keypair(data_dir / "keys" / "node.key")
-    _log.info(
-        "node %s has public key %s",
-        config.name,
-        keys.public,
-        extra={"node_id": config.name, "public_key": keys.public},
-    )
+    _log.info("this node has public key %s", keys.public, extra={"node_id": config.name})
 
     def dealer() -> AbstractAsyncContextManager[Dealer]:
         return open_dealer(config.endpoint, keys, server_key)
 
-    ids = RandomIds(random.SystemRandom().getrandbits)
+    # Seeded from the system: a system call for each of thousands of ids a second would cost more than the id.
+    ids = RandomIds(random.Random(os.urandom(32)).getrandbits)
     clock = BootClock()
     now = clock.now()
     outbox = open_outbox(data_dir / "node.db", new_incarnation=ids.new_id(now.utc_ms))
@@ -96,29 +92,34 @@ async def run_node(config: NodeConfig) -> StopNode:
 
 async def _run(shell: Shell, uploader: Uploader | None) -> StopNode:
     stop = StopNode("a second signal", EXIT_AT_ONCE)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_obey_signals, shell, nursery.cancel_scope)
-        if uploader is not None:
-            nursery.start_soon(uploader.run)
-        notify(READY="1")
-        stop = await shell.run()
+
+    async def run_shell(task_status: trio.TaskStatus[None]) -> None:
+        nonlocal stop
+        stop = await shell.run(task_status)
         nursery.cancel_scope.cancel()
+
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            if uploader is not None:
+                nursery.start_soon(uploader.run)
+            await nursery.start(run_shell)
+            nursery.start_soon(_obey, signals, shell, nursery.cancel_scope)
+            notify(READY="1")
     notify(STOPPING="1")
     return stop
 
 
-async def _obey_signals(shell: Shell, scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        first = True
-        async for number in signals:
-            name = signal.Signals(number).name
-            if not first:
-                _log.warning("%s again: the node exits at once", name)
-                scope.cancel()
-                return
-            first = False
-            _log.info("%s: the node gives its tasks back and stops; the same again exits at once", name)
-            shell.drain(f"the node was stopped by {name}")
+async def _obey(signals: AsyncIterator[int], shell: Shell, scope: trio.CancelScope) -> None:
+    first = True
+    async for number in signals:
+        name = signal.Signals(number).name
+        if not first:
+            _log.warning("%s again: the node exits at once", name)
+            scope.cancel()
+            return
+        first = False
+        _log.info("%s: the node gives its tasks back and stops; the same again exits at once", name)
+        shell.drain(f"the node was stopped by {name}")
 
 
 def make_drivers(config: NodeConfig) -> list[Driver]:
