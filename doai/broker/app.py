@@ -98,7 +98,7 @@ async def _serve(
     mode: WriterMode,
     task_status: trio.TaskStatus[Router],
 ) -> None:
-    keys = LiveKeys(core.keys())
+    keys = LiveKeys(core.live_keys())
     stop = trio.Event()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_router(config.endpoint, keypair, keys) as router, trio.open_nursery() as nursery:

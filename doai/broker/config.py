@@ -22,11 +22,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="folder of the store (broker.db) and of the keys; made when it is missing", min_length=1),
     ]
     endpoint: Annotated[
-        str,
-        Meta(
-            description="where peers connect, tcp://ADDRESS:PORT; port 0 = any free one",
-            pattern=r"^tcp://[^\s:/]+:[0-9]{1,5}$|^tcp://\[[0-9a-fA-F:]+\]:[0-9]{1,5}$",
-        ),
+        str, Meta(description="where peers connect, tcp://ADDRESS:PORT; port 0 = any free one")
     ] = ENDPOINT
     store_writer: Annotated[
         Literal["adaptive", "inline", "thread", "process"],

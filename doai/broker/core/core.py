@@ -94,7 +94,7 @@ class BrokerCore:
         self._access.register_own(decision, name, Role.ADMIN, public_key)
         return self._finish(decision)
 
-    def keys(self) -> Mapping[str, str]:
+    def live_keys(self) -> Mapping[str, str]:
         """Return who may connect: public key -> name."""
         return self.state.live_keys()
 
