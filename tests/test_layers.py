@@ -53,7 +53,7 @@ HOMES = {
     "adbutils": ("drivers", "cli"),
     "PIL": ("phone",),
     "rich": ("cli",),
-    "cel": ("workflow",),
+    "cel_expr_python": ("workflow",),
     "yaml": ("workflow",),
 }
 

@@ -8,13 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from doai.limits import PARAMS_BYTES_MAX
-from doai.workflow.conditions import ConditionError, matches
+from doai.workflow.conditions import LOOP_ITEMS_MAX, ConditionError, matches
 from doai.workflow.duration import format_duration, parse_duration
 from doai.workflow.language import Parameter, Workflow
 from doai.workflow.mistakes import MistakeList, ParameterError, Path, did_you_mean, shown
 
-LIST_ITEMS_MAX: Final = 1000
-"""Conditions may loop over a list, twice nested at most."""
+LIST_ITEMS_MAX: Final = LOOP_ITEMS_MAX
+"""So that a condition can read every list parameter."""
 _WANTED: Final = {
     "string": "text",
     "integer": "an integer",
@@ -172,10 +172,10 @@ def _is_kind(value: Any, kind: str) -> bool:
 
 def _is_whole_text(value: str) -> bool:
     try:
-        value.encode()
+        # A null character ends a text in every program that it is handed to.
+        return b"\0" not in value.encode()
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _same(value: Any, choice: Any) -> bool:

@@ -103,7 +103,7 @@ def test_a_made_up_id_leaves_given_ones_alone() -> None:
         ("  - {use: artifact.upload, with: {artifact: '${steps.s.artifact}'}}\n  - {id: s, use: screen.capture}", "may not have ended"),
         ("  - {id: s, use: screen.capture}\n  - {use: artifact.upload, with: {artifact: '${steps.s.artefact}'}}", "did you mean 'artifact'?"),
         ("  - {use: screen.capture, if: 'params.secs > 1'}", "column 31: steps[0].if: there is no 'secs' in params"),
-        ("  - {use: screen.capture, if: 'params.seconds > \"1\"'}", "types that do not go together"),
+        ("  - {use: screen.capture, if: 'params.seconds > \"1\"'}", "> does not go with an integer and text"),
         ("  - {use: screen.capture, if: 'params.seconds'}", "does not say true or false"),
         ("  - {use: screen.capture, if: 'params.seconds >'}", "no CEL expression"),
         ("  - {use: screen.capture, if: 'lenght(params.account) > 1'}", "there is no function 'lenght'"),

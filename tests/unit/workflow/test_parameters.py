@@ -56,6 +56,7 @@ def test_defaults_are_filled_in(workflow: Workflow) -> None:
         ("video_id", None, "null is not allowed; give text"),
         ("video_id", 5, "here must be text, not 5"),
         ("video_id", "\ud800bc", "here must be text"),
+        ("video_id", "abc\0", "here must be text"),
         ("seconds", "20", "here must be an integer, not '20'"),
         ("seconds", True, "here must be an integer, not true"),
         ("seconds", 7.5, "here must be an integer"),
@@ -101,7 +102,7 @@ def test_parameters_are_bounded() -> None:
     ("declaration", "sentence"),
     [
         ("{type: strin}", "'strin' is not allowed here; did you mean 'string'?"),
-        ("{type: string, pattern: '('}", "no regular expression (unclosed group)"),
+        ("{type: string, pattern: '('}", "no regular expression (missing ) in '(')"),
         ("{type: integer, minimum: 3, maximum: 1}", "minimum 3 is above maximum 1"),
         ("{type: integer, pattern: x}", "pattern is for string only"),
         ("{type: string, minimum: 1}", "minimum is for integer and number only"),
