@@ -76,7 +76,7 @@ class Plant:
                 if self.keys[name].public not in {key.public_key for key in writer.load().keys}:
                     writer.commit([PutKey(row)])
             core = BrokerCore(writer.load(), IDS, CoreSettings(), now)
-            keys, stop = LiveKeys(core.keys()), trio.Event()
+            keys, stop = LiveKeys(core.live_keys()), trio.Event()
             async with self.mesh.open_router("b", self.keys["broker"], keys) as router:
                 shell = BrokerShell(core=core, router=router, writer=writer, keys=keys, now=read_clocks)
                 async with trio.open_nursery() as nursery:

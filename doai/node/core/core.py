@@ -197,6 +197,9 @@ class NodeCore:
         out = Decision()
         if not self._stop_reason:
             self._stop_reason = reason
+            # First the broker hears that nothing is taken any more, or it would send what is given back again.
+            self._tasks.draining = True
+            self._note_intake(now, out)
             self._tasks.drain(now, out)
         return self._decided(out, now)
 
@@ -208,16 +211,17 @@ class NodeCore:
             self._deferred.append(out)
             return Changes()
         self._session.number_facts(out)
-        self._note_intake(out)
+        self._note_intake(now, out)
         if self._stop_reason:
             self._finish_drain(now, out)
         return Changes(out.ops, out.effects)
 
-    def _note_intake(self, out: Decision) -> None:
+    def _note_intake(self, now: Now, out: Decision) -> None:
         closed = self._session.intake_closed()
         if bool(closed) != bool(self._closed_because):
             text = f"No new task starts: {closed}." if closed else "Tasks start again."
             out.effects.append(Log(Level.WARNING, text, {"node_id": self._settings.node_id}))
+            self._session.beat(now, out)
         self._closed_because = closed
 
     def _finish_drain(self, now: Now, out: Decision) -> None:

@@ -98,8 +98,8 @@ class Session:
         if self.renewing:
             return
         self._take(self._outgoing.tick(now.mono_s, random01), now, out)
-        if self.live and now.mono_s >= self._beat_at_s:
-            self._beat(now, out)
+        if now.mono_s >= self._beat_at_s:
+            self.beat(now, out)
 
     def due_s(self) -> float | None:
         """Return the time at which `tick` has something to do."""
@@ -218,7 +218,10 @@ class Session:
         self._send(Kind.HOLDINGS, holdings, out)
         out.effects.append(Log(Level.INFO, "The broker took this node in."))
 
-    def _beat(self, now: Now, out: Decision) -> None:
+    def beat(self, now: Now, out: Decision) -> None:
+        """Send a heartbeat, where there is somebody to hear it."""
+        if not self.live:
+            return
         self._beat_at_s = now.mono_s + self._beat_every_s
         beat = Heartbeat(
             sample=self.sample(),

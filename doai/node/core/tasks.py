@@ -237,8 +237,7 @@ class Tasks:
         return self._settled_s if due_s is None else min(due_s, self._settled_s)
 
     def drain(self, now: Now, out: Decision) -> None:
-        """The node stops: give waiting tasks back, stop running ones after their `always`."""
-        self.draining = True
+        """The node stops (`draining` is set): give waiting tasks back, stop running ones after their `always`."""
         for task in list(self._held.values()):
             if task.attempt is None:
                 self._unqueue(task)

@@ -130,6 +130,7 @@ class Host:
         self.mesh = MemoryMesh()
         self.broker_keys, self.node_keys = make_keypair(), make_keypair()
         self.stop: StopNode | None = None
+        self.stopped = trio.Event()
 
     @asynccontextmanager
     async def broker(self) -> AsyncIterator[ScriptedBroker]:
@@ -167,6 +168,7 @@ class Host:
 
     async def _run(self, shell: Shell) -> None:
         self.stop = await shell.run()
+        self.stopped.set()
 
 
 @pytest.fixture
@@ -243,8 +245,8 @@ async def test_fenced_stops_the_process(tmp_path: Path, limit: None) -> None:
     async with host.broker() as broker, host.node():
         await broker.wait(lambda: broker.online() != [])
         broker.send(Kind.FENCED, Fenced(reason="another process uses a copy of its data"))
-        while host.stop is None:
-            await trio.lowlevel.checkpoint()
+        await host.stopped.wait()
+    assert host.stop is not None
     assert host.stop.exit_code == 76
     assert "copy of its data" in host.stop.reason
 

@@ -67,7 +67,10 @@ def test_drain_stops_running_tasks_after_their_always_and_gives_the_rest_back(wo
     recipe = world.recipe(ONE)
     world.dispatch("T1", recipe)
     world.dispatch("T2", recipe)
+    world.frames.clear()
     world.take(world.core.drain("stopped by a test", world.now))
+    assert world.frames[0][0] == Kind.HEARTBEAT, "first of all, or the broker sends it all again"
+    assert beats(world)[0].intake_closed == "the node stops"
     assert [end.released for end in world.ends("T2")] == [True]
     assert set(world.open) == {"T1/z"}
     world.dispatch("T3", recipe)
