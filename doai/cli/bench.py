@@ -12,8 +12,9 @@ from types import ModuleType
 import msgspec
 
 from doai.cli import exits
+from doai.errors import DoaiError
 
-_NOT_BENCHMARKS = frozenset({"report"})
+_NOT_BENCHMARKS = frozenset({"mesh_client", "programs", "report", "store_floor", "store_view"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,8 +40,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.name not in names:
         print(f"bench: no benchmark {options.name!r}: choose one of {', '.join(names)}", file=sys.stderr)
         return exits.USAGE
-    _run(importlib.import_module(f"bench.{options.name}"), as_json=options.json)
-    return exits.PASSED
+    try:
+        _run(importlib.import_module(f"bench.{options.name}"), as_json=options.json)
+    except* DoaiError as group:
+        print(f"bench: {_first(group)}", file=sys.stderr)
+        return_code = exits.UNAVAILABLE
+    except* KeyboardInterrupt:
+        return_code = exits.INTERRUPTED
+    else:
+        return_code = exits.PASSED
+    return return_code
+
+
+def _first(group: BaseExceptionGroup[DoaiError]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _run(benchmark: ModuleType, *, as_json: bool) -> None:

@@ -1,0 +1,146 @@
+"""The real daemons as processes, for one measurement: broker, node, and phones when they are wanted (all steps)."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from bench.mesh_client import MeshClient, open_mesh_client
+from bench.store_view import StoreView, open_store_view
+from doai.cli.child import Child
+from doai.cli.installation import free_port
+from doai.messages.commands import ADD_KEY, STORE_WORKFLOW, AddKey, StoreWorkflow
+from doai.wire.keys import load_or_make_keypair
+
+NODE: Final = "node-1"
+TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+START_TIMEOUT_S: Final = 60.0
+"""Until all devices are online: a hundred phones behind a new adb server take seconds."""
+
+
+class Fleet(msgspec.Struct, frozen=True, kw_only=True):
+    """What the node has: fake devices, or simulated phones behind an adb server of its own."""
+
+    devices: int = 100
+    phones: bool = False
+    slots: int = 20
+
+
+class Programs:
+    """Daemons that run, a client that is welcome, and a view of the store; `open_programs` makes it."""
+
+    def __init__(
+        self, folder: Path, children: Mapping[str, Child], client: MeshClient, store: StoreView, serials: list[str]
+    ) -> None:
+        self.folder = folder
+        self.children = children
+        self.client = client
+        self.store = store
+        self.serials = serials
+        """Of the devices, all of them online."""
+
+    async def store_workflow(self, source: str) -> str:
+        """Store a recipe and return its name."""
+        stored = await self.client.command(STORE_WORKFLOW, StoreWorkflow(source=source))
+        return f"{stored['name']}@{stored['version']}"
+
+    def cpu_s(self) -> dict[str, float]:
+        """Return the CPU seconds that each program used so far, and this process as ``client``."""
+        used = {name: cpu_s(child.pid) for name, child in self.children.items()}
+        return {**used, "client": cpu_s(os.getpid())}
+
+    def rss_mib(self) -> dict[str, float]:
+        """Return the resident memory of each program, in MiB, without its own children."""
+        return {name: rss_bytes(child.pid) / 2**20 for name, child in self.children.items()}
+
+
+@asynccontextmanager
+async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
+    """Start broker and node (and phones) in a folder of their own; everything is gone when the block has ended.
+
+    Raises ChildFailed when a program does not start or ends before its time, alone or in groups.
+    """
+    children: dict[str, Child] = {}
+    with tempfile.TemporaryDirectory(prefix="doai-bench-") as name:
+        folder = Path(name)
+        try:
+            broker = await _start(children, folder, "broker", _broker_settings(folder))
+            endpoint, server_key = broker.ready["X_DOAI_ENDPOINT"], broker.ready["X_DOAI_PUBLIC_KEY"]
+            admin = load_or_make_keypair(folder / "broker" / "keys" / "admin.key")
+            with open_store_view(folder / "broker" / "broker.db") as store:
+                async with open_mesh_client(endpoint, admin, server_key) as client, trio.open_nursery() as nursery:
+                    public = load_or_make_keypair(folder / "node" / "keys" / "node.key").public
+                    await client.command(ADD_KEY, AddKey(name=NODE, role="node", public_key=public))
+                    await _start(
+                        children,
+                        folder,
+                        "node",
+                        _node_settings(folder, fleet)
+                        | await _device_settings(children, folder, fleet)
+                        | {"endpoint": endpoint, "broker_public_key": server_key},
+                    )
+                    for child in children.values():
+                        nursery.start_soon(child.watch)
+                    with trio.fail_after(START_TIMEOUT_S):
+                        serials = await store.wait_devices(fleet.devices)
+                    yield Programs(folder, children, client, store, serials)
+                    nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                for child in reversed(children.values()):
+                    await child.stop()
+
+
+async def _start(children: dict[str, Child], folder: Path, program: str, settings: Mapping[str, object]) -> Child:
+    path = folder / f"{program}.toml"
+    # JSON's strings, numbers, booleans and lists are TOML's too.
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()), encoding="utf-8")
+    child = children[program] = Child(program, f"doai.cli.{program}", ["--config", str(path)], folder)
+    await child.start()
+    return child
+
+
+def _broker_settings(folder: Path) -> dict[str, object]:
+    return {"data_dir": str(folder / "broker"), "endpoint": "tcp://127.0.0.1:0"}
+
+
+def _node_settings(folder: Path, fleet: Fleet) -> dict[str, object]:
+    return {"name": NODE, "data_dir": str(folder / "node"), "slots": fleet.slots}
+
+
+async def _device_settings(children: dict[str, Child], folder: Path, fleet: Fleet) -> dict[str, object]:
+    if not fleet.phones:
+        return {"drivers": ["fake"], "fake_count": fleet.devices}
+    phones = Child(
+        "phones", "doai.cli.phones", ["--count", str(fleet.devices), "--journal", str(folder / "phones")], folder
+    )
+    children["phones"] = phones
+    await phones.start()
+    home = folder / "home"
+    home.mkdir()
+    return {
+        "drivers": ["adb"],
+        "adb_port": free_port(),
+        "adb_usb": False,
+        "adb_home": str(home),
+        "adb_connect": [f"127.0.0.1:{port}" for port in phones.ready["X_DOAI_PHONES"].split(",")],
+    }
+
+
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process with all its threads, and of its children that ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) / TICKS_PER_S
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the resident memory of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,107 @@
+"""The floor under a measurement: the rows that its tasks left in the store, written again by bare executemany.
+
+Read from the store that was measured, so that their number and size are the real ones: each task's row once, its
+status once for every change of state that the log tells of, its attempt, its events with their envelopes, and its
+run. In the order of the log, 256 events and what changes with them a commit; same schema and settings (WAL, FULL).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from bench.store_view import StoreView
+from doai.store.database import BROKER, Database
+from doai.store.sql_files import load_statements
+
+BATCH: Final = 256
+"""Events a commit, each with the rows that change with it."""
+_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
+    "run.created": ("insert_run",),
+    "task.queued": ("insert_task",),
+    "task.dispatched": ("update_task",),
+    "task.started": ("update_task",),
+    "task.completed": ("update_task", "insert_attempt"),
+    "run.completed": ("update_run",),
+}
+"""Event type -> the statements of the store that go with it."""
+_STATUS_FROM: Final = 9
+"""First column of a task that an update writes, in the order of doai/store/sql/broker/columns.sql."""
+
+
+class Floor(msgspec.Struct, frozen=True):
+    """What the bare side came to."""
+
+    tasks: int
+    rows_a_task: float
+    seconds: float
+    cpu_s: float
+
+
+Rows = dict[str, tuple[Any, ...]]
+Statements = list[tuple[str, list[tuple[Any, ...]]]]
+
+
+def measure_floor(store: StoreView, after_position: int, folder: Path, *, rounds: int = 3) -> Floor:
+    """Write the rows of every task whose first event came after a position, ``rounds`` times; fastest counts."""
+    batches, tasks = _batches(store, after_position)
+    rows = sum(len(bindings) for batch in batches for _, bindings in batch)
+    seconds, cpu_s = min(_write(folder / f"floor-{number}.db", batches) for number in range(rounds))
+    return Floor(tasks, rows / tasks, seconds, cpu_s)
+
+
+def _write(path: Path, batches: list[Statements]) -> tuple[float, float]:
+    """Return seconds of wall time and of CPU."""
+    database = Database(path, BROKER)
+    try:
+        began, cpu = time.perf_counter(), time.process_time()
+        for batch in batches:
+
+            def work(connection: apsw.Connection, batch: Statements = batch) -> None:
+                for sql, bindings in batch:
+                    connection.executemany(sql, bindings)
+
+            database.transact(work)
+        return time.perf_counter() - began, time.process_time() - cpu
+    finally:
+        database.close()
+
+
+def _batches(store: StoreView, after_position: int) -> tuple[list[Statements], int]:
+    sql = load_statements("broker", "columns", "statements")
+    tasks, attempts, runs = (
+        {row[0]: row for row in store.rows(f"SELECT {sql[name + '_columns']} FROM {name}s")}
+        for name in ("task", "attempt", "run")
+    )
+    events = store.rows(
+        "SELECT position, subject, type, recorded_at_ms, envelope FROM events WHERE position > ? ORDER BY position",
+        (after_position,),
+    )
+    batches: list[Statements] = []
+    for first in range(0, len(events), BATCH):
+        batch: dict[str, list[tuple[Any, ...]]] = {}
+        for event in events[first : first + BATCH]:
+            batch.setdefault("append_event", []).append(event)
+            key = event[1].partition("/")[2]
+            for statement in _CHANGES.get(event[2], ()):
+                row = _row(statement, key, tasks, attempts, runs)
+                batch.setdefault(statement, []).append(row)
+        batches.append([(sql[statement], bindings) for statement, bindings in batch.items()])
+    return batches, sum(event[2] == "task.queued" for event in events)
+
+
+def _row(statement: str, key: str, tasks: Rows, attempts: Rows, runs: Rows) -> tuple[Any, ...]:
+    if statement == "insert_task":
+        return tasks[key]
+    if statement == "update_task":
+        return (*tasks[key][_STATUS_FROM:], key)
+    if statement == "insert_attempt":
+        return attempts[key]
+    if statement == "insert_run":
+        return runs[key]
+    return (*runs[key][-3:], key)

@@ -1,0 +1,206 @@
+"""task: durable tasks from submit to stored result, over broker, node and client as processes with CURVE and FULL.
+
+The recipe is one step that does nothing, on 100 fake devices and 20 slots; the node's outbox is on. After every
+measurement the store is checked: each task passed once, no place of the log is empty.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from bench.programs import Fleet, Programs, open_programs
+from bench.report import Line
+from bench.store_floor import Floor, measure_floor
+from doai.messages.commands import CREATE_RUN, CreateRun, TargetKind, Targets
+
+RECIPE: Final = "workflow: nothing\nsteps:\n  - {id: nothing, use: wait, with: {for: 0ms}}\n"
+MANY: Final = 4000
+SINGLE_IN_FLIGHT: Final = 2000
+"""Runs of one task without a reply: the broker takes 5,000 frames a second of one key, 10,000 at once."""
+LATENCY_S: Final = 3.0
+RATES: Final = (100, 1000)
+OBSERVE_EVERY_S: Final = 0.001
+DRAIN_MAX_S: Final = 20.0
+"""Results may be stored so long after the last submit; a rate that can not be kept ends here."""
+MS: Final = 1e3
+
+
+class Throughput(msgspec.Struct, frozen=True):
+    """What one burst of tasks came to."""
+
+    tasks: int
+    seconds: float
+    cpu_us: dict[str, float]
+    """CPU of each process, a task."""
+    floor: Floor
+    """The same rows by bare executemany."""
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """What an open loop of single tasks came to."""
+
+    rate: int
+    stored_ms: list[float]
+    """From the time at which a task was due to be sent, to its result on disk as an observer sees it; sorted."""
+    done_in_time: int
+    """Results stored before the last submit."""
+    seconds: float
+    """From the first submit to the last."""
+
+
+def run() -> Iterator[Line]:
+    """Yield tasks/s and CPU with many in flight, then latencies at fixed rates; takes some 40 s."""
+    for per_run in (100, 1):
+        yield from throughput_lines(trio.run(measure_throughput, MANY, per_run), per_run)
+    for rate in RATES:
+        yield from latency_lines(trio.run(measure_latency, rate, LATENCY_S))
+
+
+# --- many in flight -------------------------------------------------------------------------------------------
+
+
+async def measure_throughput(tasks: int, per_run: int, devices: int = 100) -> Throughput:
+    """Submit all tasks as fast as the broker takes them, in runs of ``per_run`` devices, and wait for all."""
+    async with open_programs(Fleet(devices=devices)) as programs:
+        workflow = await programs.store_workflow(RECIPE)
+        await _submit(programs, workflow, len(programs.serials), per_run)  # warm
+        await programs.store.wait_runs_ended()
+        warm = programs.store.last_position()
+        cpu, began = programs.cpu_s(), time.time()
+        runs = await _submit(programs, workflow, tasks, per_run)
+        await programs.store.wait_runs_ended()
+        used = {name: (after - cpu[name]) / tasks * 1e6 for name, after in programs.cpu_s().items()}
+        ended_ms = programs.store.number(
+            "SELECT max(recorded_at_ms) FROM events WHERE position > ? AND type = 'task.completed'", (warm,)
+        )
+        warm_runs = math.ceil(len(programs.serials) / per_run)
+        programs.store.verify(tasks + len(programs.serials), runs + warm_runs)
+        with tempfile.TemporaryDirectory(prefix="doai-bench-") as folder:
+            floor = measure_floor(programs.store, warm, Path(folder))
+    return Throughput(tasks, ended_ms / 1000 - began, used, floor)
+
+
+async def _submit(programs: Programs, workflow: str, tasks: int, per_run: int) -> int:
+    """Submit the tasks, return the number of runs once each is acknowledged."""
+    serials = programs.serials
+    limit = trio.CapacityLimiter(SINGLE_IN_FLIGHT)
+    runs = 0
+    async with trio.open_nursery() as nursery:
+        for first in range(0, tasks, per_run):
+            chosen = [serials[number % len(serials)] for number in range(first, min(first + per_run, tasks))]
+            payload = CreateRun(workflow=workflow, targets=Targets(kind=TargetKind.DEVICES, serials=chosen))
+            runs += 1
+            key = object()
+            await limit.acquire_on_behalf_of(key)
+            answer = await programs.client.submit(CREATE_RUN, payload)
+
+            async def acknowledged(answer: object = answer, key: object = key) -> None:
+                await answer.result()  # type: ignore[attr-defined]
+                limit.release_on_behalf_of(key)
+
+            nursery.start_soon(acknowledged)
+    return runs
+
+
+def throughput_lines(measured: Throughput, per_run: int) -> Iterator[Line]:
+    """Yield the lines of one burst."""
+    name = f"task.burst.runs_of_{per_run}"
+    floor = measured.floor
+    rate, floor_rate = measured.tasks / measured.seconds, floor.tasks / floor.seconds
+    yield Line(
+        name=f"{name}.rate",
+        value=round(rate, 1),
+        unit="tasks/s",
+        ratio=round(rate / floor_rate, 4),
+        against=f"bare executemany of the {floor.rows_a_task:.1f} row writes a task made in the broker's store:"
+        f" {floor_rate:.6g} tasks/s",
+    )
+    for process, cpu_us in measured.cpu_us.items():
+        floor_us = floor.cpu_s / floor.tasks * 1e6
+        yield Line(
+            name=f"{name}.cpu.{process}",
+            value=round(cpu_us, 1),
+            unit="us/task",
+            ratio=round(floor_us / cpu_us, 4) if process == "broker" and cpu_us else None,
+            against=f"the same rows: {floor_us:.4g} us/task" if process == "broker" else "",
+        )
+
+
+# --- at a fixed rate ------------------------------------------------------------------------------------------
+
+
+async def measure_latency(rate: int, seconds: float, devices: int = 100) -> Latency:
+    """Submit single tasks at a fixed rate, whatever comes back, and watch the store for their results."""
+    async with open_programs(Fleet(devices=devices)) as programs:
+        workflow = await programs.store_workflow(RECIPE)
+        await _submit(programs, workflow, len(programs.serials), len(programs.serials))  # warm
+        await programs.store.wait_runs_ended()
+        count = round(rate * seconds)
+        due_s: dict[str, float] = {}
+        seen_s: dict[str, float] = {}
+        began = time.perf_counter()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_observe, programs, seen_s, count)
+            await _submit_at_rate(programs, workflow, rate, count, began, due_s)
+            last_submit = time.perf_counter()
+            nursery.cancel_scope.deadline = trio.current_time() + DRAIN_MAX_S
+        await programs.store.wait_runs_ended()
+        programs.store.verify(count + len(programs.serials), count + 1)
+    # A result that no observer saw in time is as late as can be: the rate was not kept.
+    stored = sorted((seen_s.get(task, math.inf) - due) * MS for task, due in due_s.items())
+    return Latency(rate, stored, sum(seen <= last_submit for seen in seen_s.values()), last_submit - began)
+
+
+async def _submit_at_rate(
+    programs: Programs, workflow: str, rate: int, count: int, began: float, due_s: dict[str, float]
+) -> None:
+    async with trio.open_nursery() as nursery:
+        for number in range(count):
+            due = began + number / rate
+            ahead = due - time.perf_counter()
+            if ahead > 0:
+                await trio.sleep(ahead)
+            targets = Targets(kind=TargetKind.DEVICES, serials=[programs.serials[number % len(programs.serials)]])
+            answer = await programs.client.submit(CREATE_RUN, CreateRun(workflow=workflow, targets=targets))
+
+            async def acknowledged(answer: object = answer, due: float = due) -> None:
+                [task_id] = (await answer.result())["taskIds"]  # type: ignore[attr-defined]
+                due_s[task_id] = due
+
+            nursery.start_soon(acknowledged)
+
+
+async def _observe(programs: Programs, seen_s: dict[str, float], count: int) -> None:
+    """Note when each task's result is in the store for others to see."""
+    position = programs.store.last_position()
+    while len(seen_s) < count:
+        position, ended = programs.store.ended_after(position)
+        now = time.perf_counter()
+        for task_id in ended:
+            seen_s[task_id] = now
+        await trio.sleep(OBSERVE_EVERY_S)
+
+
+def latency_lines(measured: Latency) -> Iterator[Line]:
+    """Yield the lines of one rate."""
+    name = f"task.at_{measured.rate}_s"
+    kept = measured.done_in_time / measured.seconds
+    yield Line(
+        name=f"{name}.kept",
+        value=round(kept, 1),
+        unit="tasks/s",
+        ratio=round(kept / measured.rate, 4),
+        against=f"submitted: {measured.rate} tasks/s",
+    )
+    cuts = statistics.quantiles(measured.stored_ms, n=100, method="inclusive")
+    for label, value in (("p50", cuts[49]), ("p99", cuts[98])):
+        yield Line(name=f"{name}.stored.{label}", value=round(value, 2), unit="ms")
