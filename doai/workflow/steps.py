@@ -38,7 +38,7 @@ class Target(Arguments, frozen=True, kw_only=True):
     text: Text | None = None
     """The whole visible text."""
     text_matches: Text | None = None
-    """A regular expression found in the visible text."""
+    """A regular expression (RE2) found in the visible text."""
     id: Text | None = None
     """Resource id, whole (``com.app:id/ok``) or only its last part (``ok``)."""
     desc: Text | None = None

@@ -6,13 +6,13 @@ All conditions that are given hold at once; `index` then picks among what is lef
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from doai.errors import ErrorClass
 from doai.node.steps.base import excerpt, step_failed
 from doai.node.steps.hierarchy import Element
+from doai.workflow.conditions import ConditionError, matches
 from doai.workflow.steps import Target
 
 TEXTS_SHOWN_MAX: Final = 15
@@ -36,13 +36,13 @@ def find_elements(elements: Sequence[Element], target: Target) -> list[Element]:
             "no_target",
             "The step names no element: give text, id, desc, class or another selector.",
         )
-    pattern = _compiled(target.text_matches)
+    pattern = _checked(target.text_matches)
     found = [
         element
         for element in elements
         if element.has_area
         and (target.text is None or element.text == target.text)
-        and (pattern is None or pattern.search(element.text) is not None)
+        and (pattern is None or _text_matches(pattern, element.text))
         and (target.id is None or _last_matches(element.resource_id, target.id, "/"))
         and (target.desc is None or element.desc == target.desc)
         and (target.class_name is None or _last_matches(element.class_name, target.class_name, "."))
@@ -91,16 +91,21 @@ def _conditions(target: Target) -> Iterator[tuple[str, str | None]]:
     yield "child_of", target.child_of
 
 
-def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    if pattern is None:
-        return None
+def _checked(pattern: str | None) -> str | None:
+    if pattern is not None:
+        _text_matches(pattern, "")  # a wrong pattern is said also when the screen is empty
+    return pattern
+
+
+def _text_matches(pattern: str, text: str) -> bool:
+    # RE2 through CEL: linear time whatever the pattern, so that a recipe can not hang the node.
     try:
-        return re.compile(pattern)
-    except re.error as error:
+        return matches(pattern, text.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+    except ConditionError as error:
         raise step_failed(
             ErrorClass.USER,
             "bad_pattern",
-            f"text_matches {excerpt(pattern, 80)!r} is no regular expression: {error}.",
+            f"text_matches {excerpt(pattern, 80)!r} is no regular expression (RE2): {error}.",
         ) from None
 
 

@@ -79,3 +79,9 @@ def test_the_screen_in_words_is_bounded_and_one_line(texts: list[str]) -> None:
     shown = describe_screen([element(text, 10 * position) for position, text in enumerate(texts)])
     assert len(shown) < 450
     assert shown.isprintable()
+
+
+def test_no_pattern_can_hang_the_node() -> None:
+    """Exponential for a backtracking matcher: it would not end within a lifetime."""
+    slow = msgspec.structs.replace(SCREEN[3], text="a" * 4000 + "!")
+    assert find_elements([slow], msgspec.convert({"text_matches": "^(a+)+$"}, Target)) == []
