@@ -1,0 +1,138 @@
+"""The ASGI application: which operations there are, who may use them, how errors look (steps 1, 10, 14)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Final
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from doai import __version__
+from doai.admin.access import require_token
+from doai.admin.problems import answer_doai_error, answer_http_error, answer_unforeseen
+from doai.admin.routes import artifacts, events, fleet, health, keys, runs, workflows
+from doai.admin.routes.parameters import provide_caller
+from doai.admin.services import Services
+from doai.errors import DoaiError
+
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+"""Of any body but a file's: more than a command may have, so that our own sentence says what is too large."""
+_QUIET: Final = frozenset({"/healthz", "/readyz"})
+
+_log: Final = logging.getLogger("doai.admin.access")
+
+
+def make_app(services: Services) -> ASGIApp:
+    """Return the application; all below /api/v1 needs a token, but for uploads, which need a node's secret."""
+    api = Router(
+        path="/api/v1",
+        guards=[require_token],
+        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        route_handlers=[
+            runs.create_run,
+            runs.list_runs,
+            runs.show_run,
+            runs.cancel_run,
+            runs.list_tasks,
+            runs.show_task,
+            runs.cancel_task,
+            fleet.list_devices,
+            fleet.show_device,
+            fleet.list_nodes,
+            fleet.show_node,
+            workflows.list_workflows,
+            workflows.show_workflow,
+            workflows.store_workflow,
+            artifacts.list_artifacts,
+            artifacts.fetch_artifact,
+            events.list_events,
+            events.stream_events,
+            events.story,
+            keys.list_keys,
+            keys.add_key,
+            keys.revoke_key,
+            keys.list_tokens,
+            keys.add_token,
+            keys.revoke_token,
+        ],
+    )
+    app = Litestar(
+        route_handlers=[api, artifacts.store_artifact, health.healthz, health.readyz],
+        dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
+        exception_handlers={
+            DoaiError: answer_doai_error,
+            HTTPException: answer_http_error,
+            Exception: answer_unforeseen,
+        },
+        state=State({"services": services}, deep_copy=False),
+        request_max_body_size=REQUEST_BYTES_MAX,
+        openapi_config=_openapi(),
+        logging_config=None,
+        debug=False,
+    )
+    return log_requests(app)
+
+
+def _openapi() -> OpenAPIConfig:
+    schemes: dict[str, Any] = {
+        "token": SecurityScheme(type="http", scheme="bearer", description="made by `doai up`, or POST /tokens"),
+        "node": SecurityScheme(type="apiKey", name="X-Node-Id", security_scheme_in="header"),
+        "nodeSecret": SecurityScheme(type="apiKey", name="X-Node-Auth", security_scheme_in="header"),
+    }
+    return OpenAPIConfig(
+        title="doai",
+        version=__version__,
+        description="Runs versioned workflows on fleets of Android devices. Errors are application/problem+json.",
+        path="/schema",
+        # The description only: a page that draws it would load its parts from elsewhere.
+        render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        components=Components(security_schemes=schemes),
+        security=[{"token": []}],
+    )
+
+
+def log_requests(app: ASGIApp) -> ASGIApp:
+    """Wrap an application so that every request is one log line, without its query and its headers."""
+
+    async def logged(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
+        begun_s = time.monotonic()
+        status = 0
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await app(scope, receive, note)
+        finally:
+            level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
+            client = scope.get("client")
+            caller = scope.get("auth")
+            _log.log(
+                level,
+                "%s %s %d",
+                scope.get("method", ""),
+                scope["path"][:300],
+                status,
+                extra={
+                    "client": client[0] if client else "",
+                    "caller": getattr(caller, "name", ""),
+                    "ms": round((time.monotonic() - begun_s) * 1000),
+                },
+            )
+
+    return logged

@@ -1,0 +1,235 @@
+"""One example for every answer, made of the answers' own types so that it can not disagree with them (step 14)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+
+from doai.admin import views as v
+from doai.admin.problems import MEDIA_TYPE, ProblemDocument
+
+RUN_ID: Final = "01KAJD8B00R0N0000000000001"
+TASK_ID: Final = "01KAJD8B00TASK000000000001"
+SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+AT_MS: Final = 1_763_712_000_000
+PUBLIC_KEY: Final = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
+
+FAILURE: Final = v.FailureJson(
+    error_class="app", code="not_visible", message="no element with the text 'Log in' was shown", step="login"
+)
+RUN: Final = v.RunJson(
+    run_id=RUN_ID,
+    workflow="playback-check",
+    version=3,
+    state="active",
+    outcome=None,
+    counts={"passed": 18, "running": 2},
+    tasks=20,
+    created_at_ms=AT_MS,
+    ended_at_ms=None,
+    queue="default",
+    priority=0,
+    attempts_max=3,
+    params={"video_id": "dQw4w9WgXcQ"},
+    targets={"kind": "all", "selector": {"tags": ["shelf-1"]}},
+    step_timeouts_s={"play": 120.0},
+    actor="user/first",
+    interface="cli",
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+    recipe_hash=SHA256,
+)
+_TASK_FIELDS: Final[dict[str, Any]] = {
+    "task_id": TASK_ID,
+    "run_id": RUN_ID,
+    "device_serial": "R58M12ABCDE",
+    "node_id": "node-1",
+    "state": "failed",
+    "attempt": 1,
+    "queue": "default",
+    "priority": 0,
+    "target_kind": "all",
+    "created_at_ms": AT_MS,
+    "expires_at_ms": None,
+    "not_before_ms": None,
+    "dispatched_at_ms": AT_MS + 20,
+    "started_at_ms": AT_MS + 35,
+    "ended_at_ms": AT_MS + 9_000,
+    "timeout_s": 600.0,
+    "failure": FAILURE,
+    "reason": "",
+}
+TASK: Final = v.TaskJson(**_TASK_FIELDS)
+ARTIFACT_PATH: Final = f"dQw4w9WgXcQ/node-1/R58M12ABCDE/{RUN_ID}/20251121T080000.123Z-shot-1.png"
+ARTIFACT: Final = v.ArtifactJson(
+    path=ARTIFACT_PATH,
+    url=f"/api/v1/artifacts/{ARTIFACT_PATH}",
+    sha256=SHA256,
+    size_bytes=48_213,
+    media_type="image/png",
+    node_id="node-1",
+    device_serial="R58M12ABCDE",
+    run_id=RUN_ID,
+    task_id=TASK_ID,
+    step_id="shot",
+    stored_at_ms=AT_MS + 9_100,
+)
+TASK_DETAIL: Final = v.TaskDetailJson(
+    **_TASK_FIELDS,
+    attempts=[
+        v.AttemptJson(
+            attempt=1,
+            token="1.42",  # noqa: S106 - a fencing token, no secret
+            node_id="node-1",
+            device_serial="R58M12ABCDE",
+            dispatched_at_ms=AT_MS + 20,
+            started_at_ms=AT_MS + 35,
+            ended_at_ms=AT_MS + 9_000,
+            outcome="failed",
+            failure=FAILURE,
+        )
+    ],
+    outputs={"title": "a video"},
+    artifacts=[ARTIFACT],
+)
+EVENT: Final = v.EventJson(
+    position=1042,
+    event_id="01KAJD8B00EVENT00000000001",
+    type="task.started",
+    subject=f"task/{TASK_ID}",
+    source="node-1/main",
+    trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
+    occurred_at=datetime(2025, 11, 21, 8, 0, 0, 35_000, tzinfo=UTC),
+    recorded_at_ms=AT_MS + 41,
+    text="Task started on device R58M12ABCDE (attempt 1)",
+    payload={
+        "taskId": TASK_ID,
+        "runId": RUN_ID,
+        "token": [1, 42],
+        "attempt": 1,
+        "deviceSerial": "R58M12ABCDE",
+    },
+    causation_id=None,
+    schema_version=1,
+    idempotency_key=None,
+    actor=None,
+    interface=None,
+)
+DEVICE: Final = v.DeviceJson(
+    serial="R58M12ABCDE",
+    node_id="node-1",
+    state="online",
+    reason="",
+    driver="adb",
+    connection="R58M12ABCDE",
+    model="SM-G991B",
+    manufacturer="samsung",
+    sdk=34,
+    android="14",
+    screen=(1080, 2400),
+    tags=["shelf-1"],
+    first_seen_at_ms=AT_MS,
+    changed_at_ms=AT_MS,
+    proofs=v.ProofsJson(
+        link=v.ProofJson(at_ms=AT_MS + 10_000),
+        adb=v.ProofJson(at_ms=AT_MS + 9_200),
+        answer=v.ProofJson(at_ms=AT_MS + 4_800),
+    ),
+)
+NODE: Final = v.NodeJson(
+    node_id="node-1",
+    host="rack-1",
+    version="0.1.0",
+    state="online",
+    state_reason="connected",
+    slots=20,
+    capabilities=["driver:adb", "step:app.launch"],
+    started_at_ms=AT_MS,
+    first_seen_at_ms=AT_MS,
+    connected_at_ms=AT_MS,
+    changed_at_ms=AT_MS,
+    sample=v.SampleJson(
+        received_at_ms=AT_MS + 10_000,
+        pid=4711,
+        running=20,
+        passed=310,
+        failed=4,
+        cpu_percent=37.5,
+        memory_percent=41.0,
+        rss_bytes=81_000_000,
+        intake_closed="",
+    ),
+)
+_WORKFLOW_FIELDS: Final[dict[str, Any]] = {
+    "name": "playback-check",
+    "version": 3,
+    "title": "A video plays",
+    "active": True,
+    "content_hash": SHA256,
+    "created_at_ms": AT_MS,
+    "created_by": "user/first",
+}
+WORKFLOW: Final = v.WorkflowJson(**_WORKFLOW_FIELDS)
+WORKFLOW_DETAIL: Final = v.WorkflowDetailJson(
+    **_WORKFLOW_FIELDS,
+    recipe={"workflow": "playback-check", "steps": [{"id": "boot", "use": "device.bootstrap"}]},
+    versions=[1, 2, 3],
+)
+WORKFLOW_SOURCE: Final = (
+    "workflow: look\nsteps:\n  - {id: boot, use: device.bootstrap}\n  - {id: shot, use: screen.capture}\n"
+)
+KEY: Final = v.KeyJson(
+    name="node-1",
+    role="node",
+    public_key=PUBLIC_KEY,
+    may_upload=True,
+    created_at_ms=AT_MS,
+    created_by="user/first",
+    revoked_at_ms=None,
+)
+TOKEN: Final = v.TokenJson(
+    name="first", role="admin", created_at_ms=AT_MS, created_by="admin/k3v1", revoked_at_ms=None
+)
+PROBLEM: Final = ProblemDocument(
+    type="urn:doai:problem:not_found",
+    title="Not Found",
+    status=404,
+    detail="there is no run 'x': GET /api/v1/runs lists them",
+    code="not_found",
+    fault="user",
+)
+
+_PROBLEM_SPECS: Final = {
+    400: "The request can not be understood.",
+    401: "No token, or one that is not accepted.",
+    403: "The token's role does not allow this.",
+    404: "There is no such thing.",
+    409: "It contradicts what is stored.",
+    422: "It was understood and is refused; `details` has a sentence for each mistake.",
+    503: "The broker or its store does not answer now; the same request may be sent again.",
+}
+
+
+def answer(
+    status: int, kind: type[Any], value: object, description: str, *, problems: tuple[int, ...] = ()
+) -> dict[int, ResponseSpec]:
+    """Return the ``responses`` of an operation: its answer with an example, and its errors."""
+    specs = {status: _spec(kind, msgspec.to_builtins(value), description)}
+    for number in (400, 401, 403, *problems, 503):
+        example = msgspec.structs.replace(PROBLEM, status=number)
+        spec = _spec(ProblemDocument, msgspec.to_builtins(example), _PROBLEM_SPECS[number])
+        spec.media_type = MEDIA_TYPE
+        specs[number] = spec
+    return specs
+
+
+def _spec(kind: type[Any], value: object, description: str) -> ResponseSpec:
+    return ResponseSpec(
+        data_container=kind,
+        generate_examples=False,
+        description=description,
+        examples=[Example(summary="example", value=value)],
+    )

@@ -1,0 +1,271 @@
+"""Artifacts: nodes put them, people get them (steps 10 and 14).
+
+201 means that the file and the broker's record of it are both on disk. A PUT may be sent again at any time: the
+same path with the same bytes ends as 200, with other bytes as 409, and after a 503 nothing is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import unquote
+
+from litestar import Response, get, put
+from litestar.exceptions import HTTPException
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from doai.admin import examples
+from doai.admin.access import VIEWER, Forbidden, check_node
+from doai.admin.artifact_folder import Announced, DamagedUpload
+from doai.admin.routes.bodies import FileBytes
+from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, not_found
+from doai.admin.services import Services
+from doai.admin.views import ArtifactPage, View, artifact_json
+from doai.artifact_path import ArtifactPath, parse_artifact_path
+from doai.changes.rows import ArtifactRow
+from doai.errors import ConflictError, UserError
+from doai.limits import ARTIFACT_BYTES_MAX
+from doai.messages.commands import RecordArtifact
+
+DRAINED_BYTES_MAX: Final = 1024 * 1024
+"""Of a refused upload this much is read, so that its sender sees the answer and not a broken connection."""
+_MEDIA_TYPES: Final[Mapping[str, str]] = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+    "json": "application/json",
+    "txt": "text/plain; charset=utf-8",
+    "log": "text/plain; charset=utf-8",
+    "csv": "text/csv; charset=utf-8",
+    "xml": "text/xml; charset=utf-8",
+    "zip": "application/zip",
+}
+"""By the path's extension, which was checked; what a node calls its bytes decides nothing in a browser."""
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_TEXT_MAX: Final = 200
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Stored(View, frozen=True, kw_only=True):
+    """Where an upload is now."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+_STORED = Stored(path=examples.ARTIFACT_PATH, sha256=examples.SHA256, size_bytes=48_213)
+
+
+@get(
+    "/artifacts",
+    opt={"needs": VIEWER},
+    tags=["artifacts"],
+    summary="List the files of a run or of a task",
+    responses=examples.answer(
+        200, ArtifactPage, ArtifactPage(items=[examples.ARTIFACT], next=None), "A page of files, by path."
+    ),
+)
+async def list_artifacts(
+    request: AnyRequest,
+    services: Given,
+    run_id: Annotated[str | None, Parameter(max_length=64)] = None,
+    task_id: Annotated[str | None, Parameter(max_length=64)] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> ArtifactPage:
+    """One of run_id and task_id is needed."""
+    if run_id is None and task_id is not None:
+        task = await services.reader.task(task_id)
+        if task is None:
+            raise not_found("task", task_id, "tasks")
+        run_id = task.row.run_id
+    if run_id is None:
+        raise UserError("say of what: give run_id or task_id", code="bad_request")
+    page = await services.reader.artifacts(run_id=run_id, task_id=task_id, cursor=cursor, limit=limit)
+    base = str(request.base_url).rstrip("/") + "/api/v1/artifacts"
+    return ArtifactPage(items=[artifact_json(row, base) for row in page.items], next=page.next_cursor)
+
+
+@get(
+    "/artifacts/{path:path}",
+    opt={"needs": VIEWER},
+    tags=["artifacts"],
+    summary="Fetch a file",
+    media_type="application/octet-stream",
+    responses=examples.answer(200, bytes, "(the bytes)", "The file; its ETag is its SHA-256.", problems=(404,)),
+)
+async def fetch_artifact(
+    path: Path,
+    services: Given,
+    if_none_match: Annotated[str | None, Parameter(header="If-None-Match")] = None,
+) -> Stream | Response[None]:
+    """A stored file never changes, so it may be kept for ever."""
+    where = parse_artifact_path(str(path).lstrip("/"))
+    row = await services.reader.artifact(str(where))
+    if row is None:
+        raise not_found("artifact", str(where), "artifacts")
+    etag = f'"{row.sha256}"'
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+        # A file of a node is shown, never executed: no script, no frame of ours.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Disposition": f'inline; filename="{where.file_name}"',
+    }
+    if if_none_match is not None and etag in (word.strip() for word in if_none_match.split(",")):
+        return Response(None, status_code=304, headers=headers)
+    headers["Content-Length"] = str(await services.artifacts.size_of(where))
+    media_type = _MEDIA_TYPES.get(where.extension, "application/octet-stream")
+    return Stream(services.artifacts.read(where), media_type=media_type, headers=headers)
+
+
+@put(
+    "/api/v1/artifacts/{path:path}",
+    tags=["artifacts"],
+    summary="Store a file (nodes only)",
+    operation_class=FileBytes,
+    security=[{"node": [], "nodeSecret": []}],
+    request_max_body_size=None,
+    status_code=201,
+    responses=examples.answer(201, Stored, _STORED, "File and record are on disk.", problems=(409, 422))
+    | {200: examples.answer(200, Stored, _STORED, "It was stored already.")[200]},
+)
+async def store_artifact(
+    path: Path,
+    request: AnyRequest,
+    services: Given,
+    node_id: Annotated[str, Parameter(header="X-Node-Id", max_length=63)] = "",
+    secret: Annotated[str, Parameter(header="X-Node-Auth", max_length=500)] = "",
+    sha256: Annotated[str, Parameter(header="X-Content-Sha256", max_length=200)] = "",
+    run_id: Annotated[str, Parameter(header="X-Run-Id", max_length=64)] = "",
+    task_id: Annotated[str, Parameter(header="X-Task-Id", max_length=64)] = "",
+    step_id: Annotated[str, Parameter(header="X-Step-Id", max_length=600)] = "",
+    device_serial: Annotated[str, Parameter(header="X-Device-Serial", max_length=127)] = "",
+) -> Response[Stored]:
+    """The path is that of `doai.artifact_path`; a node writes only under its own name."""
+    try:
+        await check_node(services.reader, node_id, secret)
+        where = parse_artifact_path(str(path).lstrip("/"))
+        _check_path(where, node_id=node_id, run_id=run_id, device_serial=device_serial)
+        announced = _announced(request, sha256)
+        record = _record(where, announced, request, task_id, step_id)
+        known = await services.reader.artifact(str(where))
+        if known is not None and known.sha256 != announced.sha256:
+            raise ConflictError(
+                f"{where} is stored with other bytes, and a stored artifact never changes: use another name"
+            )
+    except UserError:
+        await _drain(request)
+        raise
+    return await _store(services, request, where, announced, record, known)
+
+
+async def _store(
+    services: Services,
+    request: AnyRequest,
+    where: ArtifactPath,
+    announced: Announced,
+    record: RecordArtifact,
+    known: ArtifactRow | None,
+) -> Response[Stored]:
+    await services.artifacts.store(where, announced, _received(request))
+    stored = Stored(path=str(where), sha256=announced.sha256, size_bytes=announced.size_bytes)
+    if known is not None:
+        return Response(stored, status_code=200)
+    # The key is the content's: a repeated upload whose first answer was lost is one event.
+    key = hashlib.sha256(f"{where}\0{announced.sha256}".encode()).hexdigest()
+    done = await services.command(
+        record,
+        f"task/{record.task_id}",
+        actor=f"node/{where.node_id}",
+        interface="http",
+        idempotency_key=f"artifact-{key}",
+    )
+    ids = {
+        "run_id": record.run_id,
+        "node_id": record.node_id,
+        "device_serial": record.device_serial,
+        "task_id": record.task_id,
+    }
+    _log.info("artifact stored: %s (%d bytes)", where, announced.size_bytes, extra=ids)
+    return Response(stored, status_code=201, headers=done.headers)
+
+
+def _check_path(where: ArtifactPath, *, node_id: str, run_id: str, device_serial: str) -> None:
+    if where.node_id != node_id:
+        raise Forbidden(f"node {node_id} writes only below its own name, not below {where.node_id}")
+    for header, told, found in (
+        ("X-Run-Id", run_id, where.run_id),
+        ("X-Device-Serial", device_serial, where.device_serial),
+    ):
+        if told != found:
+            raise UserError(
+                f"{header} is {told[:130]!r} and the path says {found!r}: they must agree", code="bad_request"
+            )
+
+
+def _announced(request: AnyRequest, sha256: str) -> Announced:
+    if _SHA256.fullmatch(sha256) is None:
+        raise UserError(
+            "X-Content-Sha256 must be the SHA-256 of the file, 64 hexadecimal digits", code="bad_request"
+        )
+    length = request.headers.get("Content-Length", "")
+    if not length.isdecimal():
+        raise UserError("Content-Length is needed: how many bytes the file has", code="length_required")
+    size_bytes = int(length[:19])
+    if size_bytes > ARTIFACT_BYTES_MAX:
+        raise UserError(
+            f"the file has {size_bytes} bytes, {ARTIFACT_BYTES_MAX // 2**20} MiB are allowed: make it smaller",
+            code="too_large",
+        )
+    return Announced(sha256=sha256, size_bytes=size_bytes)
+
+
+def _record(
+    where: ArtifactPath, announced: Announced, request: AnyRequest, task_id: str, step_id: str
+) -> RecordArtifact:
+    if _TASK_ID.fullmatch(task_id) is None:
+        raise UserError(f"X-Task-Id can not be {task_id[:64]!r}: it must be the id of a task", code="bad_request")
+    step = unquote(step_id)
+    if not step or len(step) > _TEXT_MAX or not step.isprintable():
+        raise UserError("X-Step-Id must be the id of a step, percent-encoded", code="bad_request")
+    return RecordArtifact(
+        path=str(where),
+        sha256=announced.sha256,
+        size_bytes=announced.size_bytes,
+        node_id=where.node_id,
+        device_serial=where.device_serial,
+        run_id=where.run_id,
+        task_id=task_id,
+        step_id=step,
+        media_type=request.headers.get("Content-Type", "application/octet-stream")[:_TEXT_MAX],
+    )
+
+
+async def _received(request: AnyRequest) -> AsyncIterator[bytes]:
+    try:
+        async for part in request.stream():
+            yield part
+    except HTTPException as error:
+        raise DamagedUpload("the connection ended before the whole file had arrived: send it again") from error
+
+
+async def _drain(request: AnyRequest) -> None:
+    length = request.headers.get("Content-Length", "")
+    if not length.isdecimal() or int(length[:19]) > DRAINED_BYTES_MAX:
+        return
+    async for _ in _received(request):
+        continue

@@ -1,0 +1,191 @@
+"""The event log: pages, a stream, and stories as a person reads them (step 14)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Final
+
+import msgspec
+from litestar import get
+from litestar.params import Parameter
+from litestar.response import Stream
+
+from doai.admin import examples
+from doai.admin.access import VIEWER
+from doai.admin.feed import Feed
+from doai.admin.routes.parameters import (
+    POSITION_MAX,
+    Cursor,
+    Given,
+    Limit,
+    Position,
+    not_found,
+)
+from doai.admin.views import EventJson, EventPage, event_json
+from doai.errors import StoreUnavailable, UserError
+from doai.store import views
+from doai.store.reader import StoreReader
+from doai.topics import device_subject, matches, task_subject
+
+KEEP_ALIVE_S: Final = 15.0
+"""A comment after this long without an event, so that proxies and clients see a living stream."""
+RETRY_MS: Final = 2000
+"""How long a browser waits before it connects again."""
+
+_PATTERN: Final = re.compile(r"(\*|[a-z][a-z0-9_]*)(\.(\*|[a-z][a-z0-9_]*)){0,2}(\.\*\*)?|\*\*")
+_POSITION: Final = re.compile(r"[0-9]{1,16}")
+Pattern = Annotated[
+    str | None,
+    Parameter(query="type", max_length=100, description="a type, or a pattern: `task.*`, `*.failed`, `task.**`"),
+]
+Subject = Annotated[str | None, Parameter(max_length=200, description="`task/ID`, `run/ID`, `device/SERIAL` ...")]
+
+_PAGE = EventPage(items=[examples.EVENT], next=None, after=1042, last_position=1042)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@get(
+    "/events",
+    opt={"needs": VIEWER},
+    tags=["events"],
+    summary="List events, oldest first",
+    responses=examples.answer(200, EventPage, _PAGE, "A page of the log."),
+)
+async def list_events(
+    services: Given,
+    after: Position = 0,
+    pattern: Pattern = None,
+    subject: Subject = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> EventPage:
+    """A page may be short, even empty, although more follow: `next` tells."""
+    position = _position(cursor, after)
+    page = await services.reader.events(after=position, pattern=_checked(pattern), subject=subject, limit=limit)
+    return _page(page, page.events, ended=page.next_after >= page.last_position)
+
+
+@get(
+    "/story/{subject_id:str}",
+    opt={"needs": VIEWER},
+    tags=["events"],
+    summary="Tell what happened to a task, a run, or a device",
+    responses=examples.answer(200, EventPage, _PAGE, "A page of the story.", problems=(404,)),
+)
+async def story(
+    subject_id: str,
+    services: Given,
+    pattern: Pattern = None,
+    cursor: Cursor = None,
+    limit: Limit = 500,
+) -> EventPage:
+    """In order; that of a run has the events of all its tasks."""
+    wanted, after = _checked(pattern), _position(cursor, 0)
+    page = await _story_page(services.reader, subject_id, after, limit)
+    if page is None:
+        raise not_found("task, run or device", subject_id, "tasks, /runs and /devices")
+    events = [event for event in page.events if wanted is None or matches(wanted, event.envelope.type)]
+    return _page(page, events, ended=len(page.events) < limit)
+
+
+async def _story_page(reader: StoreReader, subject_id: str, after: int, limit: int) -> views.EventPage | None:
+    if await reader.task(subject_id) is not None:
+        return await reader.events(subject=task_subject(subject_id), after=after, limit=limit)
+    if await reader.device(subject_id) is not None:
+        return await reader.events(subject=device_subject(subject_id), after=after, limit=limit)
+    page = await reader.story_of_run(subject_id, after=after, limit=limit)
+    if page.events or after:
+        return page
+    # A run always has the event of its own creation.
+    device_page = await reader.events(subject=device_subject(subject_id), after=after, limit=limit)
+    return device_page if device_page.events else None
+
+
+@get(
+    "/events/stream",
+    opt={"needs": VIEWER},
+    tags=["events"],
+    summary="Follow events as they are stored (server-sent events)",
+    media_type="text/event-stream",
+    responses=examples.answer(200, EventJson, examples.EVENT, "`data` of each event; its `id` is the position."),
+)
+async def stream_events(
+    services: Given,
+    after: Annotated[
+        int | None,
+        Parameter(ge=0, le=POSITION_MAX, description="begin behind this position; not given = with what comes now"),
+    ] = None,
+    pattern: Pattern = None,
+    subject: Subject = None,
+    last_event_id: Annotated[
+        str | None, Parameter(header="Last-Event-ID", description="sent by browsers: go on behind this position")
+    ] = None,
+) -> Stream:
+    """Nothing is missed or sent twice over any number of connections, if each begins at the last `id`."""
+    wanted = _checked(pattern)
+    if last_event_id:
+        begin = _position(last_event_id, 0)
+    else:
+        begin = after if after is not None else await services.reader.last_position()
+    return Stream(
+        follow(services.feed, begin, wanted, subject),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def follow(
+    feed: Feed, after: int, pattern: str | None, subject: str | None, *, keep_alive_s: float = KEEP_ALIVE_S
+) -> AsyncIterator[bytes]:
+    """Yield a stream's bytes until the feed is closed or the store can not be read."""
+    with feed.watching():
+        yield b"retry: %d\n\n" % RETRY_MS
+        sent_s = time.monotonic()
+        while not feed.is_closed:
+            try:
+                page = await feed.page(after, pattern=pattern, subject=subject, wait_s=keep_alive_s)
+            except StoreUnavailable:
+                # The client connects again and gets a 503 with the reason.
+                yield b": the store can not be read now\n\n"
+                return
+            after = page.next_after
+            if page.events:
+                yield b"".join(_frame(event_json(event)) for event in page.events)
+            elif time.monotonic() - sent_s >= keep_alive_s:
+                # An id without data moves the client on over what it did not ask for.
+                yield b": still here\nid: %d\n\n" % after
+            else:
+                continue
+            sent_s = time.monotonic()
+
+
+def _frame(event: EventJson) -> bytes:
+    return b"id: %d\ndata: %b\n\n" % (event.position, _encode(event))
+
+
+def _page(page: views.EventPage, events: list[views.EventView], *, ended: bool) -> EventPage:
+    return EventPage(
+        items=[event_json(event) for event in events],
+        next=None if ended else str(page.next_after),
+        after=page.next_after,
+        last_position=page.last_position,
+    )
+
+
+def _checked(pattern: str | None) -> str | None:
+    if pattern is not None and _PATTERN.fullmatch(pattern) is None:
+        raise UserError(
+            f"type {pattern[:100]!r} is no pattern of event types: write task.started, task.* or task.**",
+            code="bad_request",
+        )
+    return pattern
+
+
+def _position(text: str | None, otherwise: int) -> int:
+    if not text:
+        return otherwise
+    if _POSITION.fullmatch(text) is None or int(text) > POSITION_MAX:
+        raise UserError(f"{text[:40]!r} is no position of the event log: give a number", code="bad_request")
+    return int(text)

@@ -1,0 +1,174 @@
+"""Keys of the mesh and tokens of the API; secrets are made here, told once, and stored only hashed (step 2)."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Literal
+
+from litestar import Response, delete, get, post
+from litestar.openapi.spec import Example
+from litestar.params import Body
+
+from doai.admin import examples
+from doai.admin.access import ADMIN, TOKEN_PREFIX, sha256_hex
+from doai.admin.routes.parameters import Cursor, Given, Limit, Who, part
+from doai.admin.views import KeyPage, TokenPage, View, key_json, token_json
+from doai.messages.commands import AddKey, AddToken, KeyAdded, RevokeKey, RevokeToken, TokenAdded
+from doai.messages.link import Role
+from doai.wire.keys import load_public_key
+
+
+class NewKey(View, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key to accept."""
+
+    name: str
+    role: Literal["node", "bot", "admin"] = "node"
+    public_key: str
+    """Z85, 40 characters: the one line of the .pub file."""
+
+
+class AddedKey(View, frozen=True, kw_only=True):
+    """What the peer's configuration needs."""
+
+    name: str
+    secret: str
+    """Of the node's uploads, told only now; empty for other roles."""
+    broker_public_key: str
+    broker_endpoint: str
+
+
+class NewToken(View, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token to make."""
+
+    name: str
+    role: Literal["viewer", "operator", "admin"]
+
+
+class AddedToken(View, frozen=True, kw_only=True):
+    """A token, told only now."""
+
+    name: str
+    role: str
+    token: str
+
+
+_ADDED_KEY = AddedKey(
+    name="node-1",
+    secret="kZ2...(43 characters)",  # noqa: S106 - an example
+    broker_public_key=examples.PUBLIC_KEY,
+    broker_endpoint="tcp://10.0.0.5:7701",
+)
+_ADDED_TOKEN = AddedToken(name="ci", role="operator", token="doai_...(43 characters)")  # noqa: S106
+
+
+@get(
+    "/keys",
+    opt={"needs": ADMIN},
+    tags=["access"],
+    summary="List the keys of the mesh",
+    responses=examples.answer(200, KeyPage, KeyPage(items=[examples.KEY], next=None), "A page of keys."),
+)
+async def list_keys(services: Given, cursor: Cursor = None, limit: Limit = 500) -> KeyPage:
+    """Revoked ones too."""
+    items, following = part(await services.reader.keys(), lambda row: row.name, cursor, limit)
+    return KeyPage(items=[key_json(row) for row in items], next=following)
+
+
+@post(
+    "/keys",
+    opt={"needs": ADMIN},
+    tags=["access"],
+    summary="Accept a key under a name",
+    responses=examples.answer(201, AddedKey, _ADDED_KEY, "It may connect now.", problems=(409, 422)),
+)
+async def add_key(
+    data: Annotated[
+        NewKey,
+        Body(examples=[Example(value={"name": "node-1", "role": "node", "publicKey": examples.PUBLIC_KEY})]),
+    ],
+    services: Given,
+    caller: Who,
+) -> Response[AddedKey]:
+    """The same name with the same key again gives a new secret; the one before stops."""
+    broker_public_key = load_public_key(services.broker_key_path)
+    secret = secrets.token_urlsafe(32) if data.role == Role.NODE.value else ""
+    command = AddKey(
+        name=data.name,
+        role=data.role,
+        public_key=data.public_key,
+        secret_sha256=sha256_hex(secret) if secret else "",
+    )
+    done = await services.command_of(caller, command, f"key/{data.name[:63]}")
+    answer = AddedKey(
+        name=data.name,
+        secret=secret,
+        broker_public_key=broker_public_key,
+        broker_endpoint=services.broker_endpoint,
+    )
+    return Response(answer, status_code=201, headers=done.headers)
+
+
+@delete(
+    "/keys/{name:str}",
+    status_code=200,
+    opt={"needs": ADMIN},
+    tags=["access"],
+    summary="Accept a key no more",
+    responses=examples.answer(200, KeyAdded, KeyAdded(name="node-1"), "It is revoked.", problems=(404, 409)),
+)
+async def revoke_key(name: str, services: Given, caller: Who) -> Response[KeyAdded]:
+    """A peer that is connected with it is cut off."""
+    done = await services.command_of(caller, RevokeKey(name=name), f"key/{name[:63]}")
+    return Response(done.result, headers=done.headers)
+
+
+@get(
+    "/tokens",
+    opt={"needs": ADMIN},
+    tags=["access"],
+    summary="List the tokens of the API",
+    responses=examples.answer(200, TokenPage, TokenPage(items=[examples.TOKEN], next=None), "A page of tokens."),
+)
+async def list_tokens(services: Given, cursor: Cursor = None, limit: Limit = 500) -> TokenPage:
+    """Revoked ones too; what they are is not known here."""
+    items, following = part(await services.reader.tokens(), lambda row: row.name, cursor, limit)
+    return TokenPage(items=[token_json(row) for row in items], next=following)
+
+
+@post(
+    "/tokens",
+    opt={"needs": ADMIN},
+    tags=["access"],
+    summary="Make a token",
+    responses=examples.answer(201, AddedToken, _ADDED_TOKEN, "It opens the API now.", problems=(409, 422)),
+)
+async def add_token(
+    data: Annotated[NewToken, Body(examples=[Example(value={"name": "ci", "role": "operator"})])],
+    services: Given,
+    caller: Who,
+) -> Response[AddedToken]:
+    """Viewers read, operators also run and cancel, admins also decide who may."""
+    token = make_token()
+    command = AddToken(name=data.name, role=data.role, token_sha256=sha256_hex(token))
+    done = await services.command_of(caller, command, f"token/{data.name[:63]}")
+    answer = AddedToken(name=data.name, role=data.role, token=token)
+    return Response(answer, status_code=201, headers=done.headers)
+
+
+@delete(
+    "/tokens/{name:str}",
+    status_code=200,
+    opt={"needs": ADMIN},
+    tags=["access"],
+    summary="Accept a token no more",
+    responses=examples.answer(200, TokenAdded, TokenAdded(name="ci"), "It is revoked.", problems=(404, 409)),
+)
+async def revoke_token(name: str, services: Given, caller: Who) -> Response[TokenAdded]:
+    """It stops within two seconds."""
+    done = await services.command_of(caller, RevokeToken(name=name), f"token/{name[:63]}")
+    return Response(done.result, headers=done.headers)
+
+
+def make_token() -> str:
+    """Return a new token: a prefix by which leaked ones are recognised, and 256 random bits."""
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)

@@ -1,0 +1,56 @@
+"""What the operations have in common: who asks, what they work with, the bounds of a list (steps 1 and 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+from litestar import Request
+from litestar.datastructures import State
+from litestar.params import Dependency, Parameter
+
+from doai.admin.access import Caller
+from doai.admin.services import Services
+from doai.errors import NotFoundError
+from doai.limits import EVENTS_PAGE_MAX
+
+AnyRequest = Request[Any, Any, State]
+Given = Annotated[Services, Dependency(skip_validation=True)]
+Who = Annotated[Caller, Dependency(skip_validation=True)]
+
+Limit = Annotated[int, Parameter(ge=1, le=EVENTS_PAGE_MAX, description="items at most")]
+Cursor = Annotated[
+    str | None, Parameter(max_length=600, description="`next` of the page before; opaque, empty at the start")
+]
+POSITION_MAX: Final = 2**53
+"""Positions stay whole numbers in every JSON reader."""
+Position = Annotated[int, Parameter(ge=0, le=POSITION_MAX, description="a position of the event log")]
+IdempotencyKey = Annotated[
+    str | None,
+    Parameter(
+        header="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="the same key with the same body does it once and answers the same; kept for a day",
+    ),
+]
+ItemT = TypeVar("ItemT")
+
+
+def provide_caller(request: AnyRequest) -> Caller:
+    """Return who the guard found."""
+    caller: Caller = request.auth
+    return caller
+
+
+def part(
+    items: Sequence[ItemT], key: Callable[[ItemT], str], cursor: str | None, limit: int
+) -> tuple[Sequence[ItemT], str | None]:
+    """Return the page of a short list, sorted by its key, that follows a cursor, and the next cursor."""
+    rest = [item for item in items if cursor is None or key(item) > cursor]
+    return rest[:limit], key(rest[limit - 1]) if len(rest) > limit else None
+
+
+def not_found(kind: str, name: str, where: str) -> NotFoundError:
+    """Return the error for something that does not exist, with where to look."""
+    return NotFoundError(f"there is no {kind} {name[:130]!r}: GET /api/v1/{where} lists what there is")

@@ -1,0 +1,236 @@
+"""Runs and tasks: ask for them, look at them, cancel them (steps 1 and 14)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, get, post
+from litestar.openapi.spec import Example
+from litestar.params import Body, Parameter
+
+from doai.admin import examples
+from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.problems import CommandRefused
+from doai.admin.routes.parameters import (
+    AnyRequest,
+    Cursor,
+    Given,
+    IdempotencyKey,
+    Limit,
+    Who,
+    not_found,
+)
+from doai.admin.views import (
+    RunJson,
+    RunPage,
+    TaskDetailJson,
+    TaskPage,
+    View,
+    run_json,
+    task_detail_json,
+    task_json,
+)
+from doai.errors import ConflictError
+from doai.limits import EVENTS_PAGE_MAX
+from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated
+from doai.states import TERMINAL, RunState, TaskState
+
+_CREATE_EXAMPLE = {
+    "workflow": "playback-check",
+    "targets": {"kind": "all", "selector": {"tags": ["shelf-1"]}},
+    "params": {"video_id": "dQw4w9WgXcQ"},
+}
+
+
+class NewRun(CreateRun, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run to make; a name that is not known here is an error, not ignored."""
+
+
+class CreatedRun(View, frozen=True, kw_only=True):
+    """A run that was made."""
+
+    run_id: str
+    task_ids: list[str]
+    workflow: str
+    """``name@version`` as resolved."""
+    url: str
+
+
+class Reason(View, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why something is cancelled, for its story."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+_CREATED = CreatedRun(
+    run_id=examples.RUN_ID,
+    task_ids=[examples.TASK_ID],
+    workflow="playback-check@3",
+    url=f"/api/v1/runs/{examples.RUN_ID}",
+)
+_CANCELLED = Cancelled(cancelled=12, cancelling=8, ended_before=0)
+
+
+@post(
+    "/runs",
+    opt={"needs": OPERATOR},
+    tags=["runs"],
+    summary="Run a workflow on targets",
+    responses=examples.answer(201, CreatedRun, _CREATED, "It is stored.", problems=(404, 409, 422)),
+)
+async def create_run(
+    data: Annotated[NewRun, Body(examples=[Example(summary="all of a shelf", value=_CREATE_EXAMPLE)])],
+    request: AnyRequest,
+    services: Given,
+    caller: Who,
+    idempotency_key: IdempotencyKey = None,
+) -> Response[CreatedRun]:
+    """Answer once the run and all its tasks are on disk."""
+    command = msgspec.convert(msgspec.to_builtins(data), CreateRun)
+    done = await services.command_of(
+        caller, command, f"workflow/{command.workflow[:100]}", idempotency_key=idempotency_key
+    )
+    created: RunCreated = done.result
+    url = f"{_base(request)}/runs/{created.run_id}"
+    answer = CreatedRun(run_id=created.run_id, task_ids=created.task_ids, workflow=created.workflow, url=url)
+    return Response(answer, status_code=201, headers={**done.headers, "Location": url})
+
+
+@get(
+    "/runs",
+    opt={"needs": VIEWER},
+    tags=["runs"],
+    summary="List runs, newest first",
+    responses=examples.answer(200, RunPage, RunPage(items=[examples.RUN], next=None), "A page of runs."),
+)
+async def list_runs(
+    services: Given,
+    wanted: Annotated[RunState | None, Parameter(query="state")] = None,
+    workflow: Annotated[str | None, Parameter(max_length=63, description="name of a workflow")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> RunPage:
+    """Each with its tasks counted by state."""
+    page = await services.reader.runs(state=wanted, workflow=workflow, cursor=cursor, limit=limit)
+    return RunPage(items=[run_json(view) for view in page.items], next=page.next_cursor)
+
+
+@get(
+    "/runs/{run_id:str}",
+    opt={"needs": VIEWER},
+    tags=["runs"],
+    summary="Show a run",
+    responses=examples.answer(200, RunJson, examples.RUN, "The run.", problems=(404,)),
+)
+async def show_run(run_id: str, services: Given) -> RunJson:
+    """With its tasks counted by state."""
+    view = await services.reader.run(run_id)
+    if view is None:
+        raise not_found("run", run_id, "runs")
+    return run_json(view)
+
+
+@post(
+    "/runs/{run_id:str}/cancel",
+    status_code=200,
+    opt={"needs": OPERATOR},
+    tags=["runs"],
+    summary="Cancel every open task of a run",
+    responses=examples.answer(200, Cancelled, _CANCELLED, "The wish is durable.", problems=(404, 409)),
+)
+async def cancel_run(
+    run_id: str,
+    data: Annotated[Reason | None, Body(examples=[Example(value={"reason": "wrong parameters"})])],
+    services: Given,
+    caller: Who,
+) -> Response[Cancelled]:
+    """What waits is cancelled at once, what runs ends with its `always` steps; 409 when the run has ended."""
+    view = await services.reader.run(run_id)
+    if view is None:
+        raise not_found("run", run_id, "runs")
+    command = CancelRun(run_id=run_id, reason=data.reason if data else "")
+    try:
+        done = await services.command_of(caller, command, f"run/{run_id}")
+    except CommandRefused as refused:
+        view = await services.reader.run(run_id)
+        if refused.code == "not_open" and view is not None and view.row.state is RunState.COMPLETED:
+            outcome = view.row.outcome.value if view.row.outcome else "completed"
+            raise _too_late("run", run_id, outcome) from None
+        raise
+    return Response(done.result, headers=done.headers)
+
+
+@get(
+    "/tasks",
+    opt={"needs": VIEWER},
+    tags=["tasks"],
+    summary="List tasks: of a run in their order, else newest first",
+    responses=examples.answer(200, TaskPage, TaskPage(items=[examples.TASK], next=None), "A page of tasks."),
+)
+async def list_tasks(
+    services: Given,
+    run_id: Annotated[str | None, Parameter(max_length=64)] = None,
+    wanted: Annotated[TaskState | None, Parameter(query="state")] = None,
+    device: Annotated[str | None, Parameter(max_length=127, description="serial of a device")] = None,
+    node: Annotated[str | None, Parameter(max_length=63, description="name of a node")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> TaskPage:
+    """All given filters hold."""
+    page = await services.reader.tasks(
+        run_id=run_id, state=wanted, device=device, node=node, cursor=cursor, limit=limit
+    )
+    return TaskPage(items=[task_json(row) for row in page.items], next=page.next_cursor)
+
+
+@get(
+    "/tasks/{task_id:str}",
+    opt={"needs": VIEWER},
+    tags=["tasks"],
+    summary="Show a task with its attempts, outputs and files",
+    responses=examples.answer(200, TaskDetailJson, examples.TASK_DETAIL, "The task.", problems=(404,)),
+)
+async def show_task(task_id: str, request: AnyRequest, services: Given) -> TaskDetailJson:
+    """The failure is that of the last attempt."""
+    view = await services.reader.task(task_id)
+    if view is None:
+        raise not_found("task", task_id, "tasks")
+    files = await services.reader.artifacts(run_id=view.row.run_id, task_id=task_id, limit=EVENTS_PAGE_MAX)
+    return task_detail_json(view.row, view.attempts, files.items, f"{_base(request)}/artifacts")
+
+
+@post(
+    "/tasks/{task_id:str}/cancel",
+    status_code=200,
+    opt={"needs": OPERATOR},
+    tags=["tasks"],
+    summary="Cancel one task",
+    responses=examples.answer(200, Cancelled, _CANCELLED, "The wish is durable.", problems=(404, 409)),
+)
+async def cancel_task(
+    task_id: str,
+    data: Annotated[Reason | None, Body(examples=[Example(value={"reason": "the phone is needed"})])],
+    services: Given,
+    caller: Who,
+) -> Response[Cancelled]:
+    """409 when it has ended."""
+    if await services.reader.task(task_id) is None:
+        raise not_found("task", task_id, "tasks")
+    command = CancelTask(task_id=task_id, reason=data.reason if data else "")
+    try:
+        done = await services.command_of(caller, command, f"task/{task_id}")
+    except CommandRefused as refused:
+        view = await services.reader.task(task_id)
+        if refused.code == "not_open" and view is not None and view.row.status.state in TERMINAL:
+            raise _too_late("task", task_id, view.row.status.state.value) from None
+        raise
+    return Response(done.result, headers=done.headers)
+
+
+def _too_late(kind: str, name: str, outcome: str) -> ConflictError:
+    return ConflictError(f"{kind} {name} had ended before ({outcome}): nothing was cancelled", code="too_late")
+
+
+def _base(request: AnyRequest) -> str:
+    return str(request.base_url).rstrip("/") + "/api/v1"

@@ -1,0 +1,195 @@
+"""Runs the admin: port, broker, application, and an end within seconds (all steps)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Final
+
+import uvicorn
+
+from doai import __version__
+from doai.admin.access import Tokens
+from doai.admin.app import make_app
+from doai.admin.artifact_folder import ArtifactFolder
+from doai.admin.feed import Feed
+from doai.admin.first_token import make_first_token
+from doai.admin.mesh import BrokerUnavailable, Mesh
+from doai.admin.services import Services
+from doai.admin.settings import Settings
+from doai.errors import ConfigError, DoaiError, StoreUnavailable
+from doai.messages.link import HostSample
+from doai.readiness import notify
+from doai.store.reader import StoreReader
+from doai.wire.keys import KeyPair, load_or_make_keypair, load_public_key, public_key_file
+
+GRACE_S: Final = 3
+"""Requests that are being answered get this long at a stop; streams are ended at once."""
+RETRY_S: Final = 1.0
+"""Between two tries to make the first token while the broker is not ready."""
+
+_log: Final = logging.getLogger("doai.admin")
+
+
+class PortError(DoaiError):
+    """The port can not be listened on."""
+
+    code = "port_unavailable"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket; raises PortError with what to do."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise PortError(f"host {host} can not be listened on: {error.strerror}; name another one") from error
+    try:
+        # An admin that was just stopped must not keep its successor from the port.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise PortError(
+            f"port {port} of {host} can not be listened on ({error.strerror}): stop what uses it, or choose "
+            "another one with --port (0 = any free one)"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the address of a bound socket as this host reaches it."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - told apart, not bound
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signals: it would raise them again at the end, and end us by a signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises ConfigError (folder, keys, token file) and FencedError (the broker refuses this admin).
+    ``tell`` prints what a person must see: the first token.
+    """
+    services = _services(settings)
+    services.artifacts.open()
+    server = _Server(_uvicorn_config(make_app(services), settings))
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    parts: list[Coroutine[Any, Any, object]] = [
+        services.mesh.run(),
+        services.feed.run(),
+        _announce(services, settings, url_of(listener), tell),
+        stop.wait(),
+    ]
+    serving = asyncio.create_task(server.serve([listener]), name="http")
+    working = [asyncio.create_task(part) for part in parts]
+    announcing = working[2]
+    try:
+        waiting = {serving, *working}
+        while True:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if done != {announcing} or announcing.exception() is not None:
+                break
+    finally:
+        notify(STOPPING="1")
+        await services.feed.close()
+        server.should_exit = True
+        for task in working:
+            task.cancel()
+        results = await asyncio.gather(serving, *working, return_exceptions=True)
+        await services.reader.close()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    _log.info("stopped")
+
+
+async def _announce(services: Services, settings: Settings, url: str, tell: Callable[[str], None]) -> None:
+    """Say that we serve, once the broker has welcomed us and somebody can open the API."""
+    notify(STATUS="waiting for the broker")
+    while True:
+        await services.mesh.wait_live()
+        try:
+            made = await make_first_token(services, settings.first_token_file, tell)
+            break
+        except (BrokerUnavailable, StoreUnavailable) as error:
+            _log.warning("the first token waits: %s", error)
+            await asyncio.sleep(RETRY_S)
+    if made and settings.first_token_file is not None:
+        _log.info("the first token is in %s", settings.first_token_file)
+    _log.info("ready: %s", url, extra={"url": url})
+    notify(READY="1", X_DOAI_URL=url)
+
+
+def _services(settings: Settings) -> Services:
+    reader = StoreReader(settings.store_path)
+    keys = settings.data_dir / "keys"
+    broker_key_path = public_key_file(keys / "broker.key")
+    started_at_ms = time.time_ns() // 1_000_000
+
+    def load_keys() -> tuple[KeyPair, str]:
+        if not broker_key_path.exists():
+            raise ConfigError(f"there is no {broker_key_path} yet: start the broker on this data folder first")
+        return load_or_make_keypair(keys / "admin.key"), load_public_key(broker_key_path)
+
+    def sample() -> HostSample:
+        return HostSample(
+            host=socket.gethostname(), pid=os.getpid(), version=__version__, started_at_ms=started_at_ms
+        )
+
+    return Services(
+        reader=reader,
+        mesh=Mesh(settings.endpoint, load_keys, instance=secrets.token_hex(6), sample=sample),
+        tokens=Tokens(reader),
+        artifacts=ArtifactFolder(settings.artifacts_path),
+        feed=Feed(reader),
+        broker_endpoint=settings.public_endpoint or settings.endpoint,
+        broker_key_path=broker_key_path,
+    )
+
+
+def _uvicorn_config(app: Any, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        loop="asyncio",
+        server_header=False,
+        # Only a proxy that was said to be there may say who the client is.
+        proxy_headers=settings.behind_proxy,
+        forwarded_allow_ips="*" if settings.behind_proxy else None,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=30,
+    )
+
+
+def print_line(line: str) -> None:
+    """Print what a person must see, and nothing of it into the log."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,89 @@
+"""What handlers work with, and the one way in which they change something: a command (steps 1 and 14)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from doai.admin.access import Caller, Tokens
+from doai.admin.artifact_folder import ArtifactFolder
+from doai.admin.feed import Feed
+from doai.admin.mesh import Mesh
+from doai.admin.problems import CommandRefused
+from doai.codec import raw
+from doai.envelope import Envelope, Message
+from doai.ids import RandomIds
+from doai.messages.catalogue import COMMANDS
+from doai.store.reader import StoreReader
+
+AnswerT = TypeVar("AnswerT", bound=Message)
+_TYPE_OF: Final = {payload: name for name, (payload, _) in COMMANDS.items()}
+_IDS: Final = RandomIds(secrets.randbits)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A command that was executed: its answer, and the place of the event log behind which reads see it."""
+
+    result: Any
+    position: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"X-Doai-Position": str(self.position)}
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """One of each, made by server.py and handed to every handler."""
+
+    reader: StoreReader
+    mesh: Mesh
+    tokens: Tokens
+    artifacts: ArtifactFolder
+    feed: Feed
+    broker_endpoint: str
+    """As nodes reach it."""
+    broker_key_path: Path
+    """File of the broker's public key."""
+
+    async def command(
+        self,
+        payload: Message,
+        subject: str,
+        *,
+        actor: str,
+        interface: str,
+        idempotency_key: str | None = None,
+        trace_id: str | None = None,
+    ) -> Done:
+        """Have a command executed; raises CommandRefused with the broker's words, or BrokerUnavailable."""
+        now_ms = time.time_ns() // 1_000_000
+        command_type = _TYPE_OF[type(payload)]
+        envelope = Envelope(
+            event_id=_IDS.new_id(now_ms),
+            type=command_type,
+            subject=subject,
+            source=self.mesh.source,
+            trace_id=trace_id or _IDS.new_trace_id(),
+            occurred_at_ms=now_ms,
+            payload=raw(payload),
+            idempotency_key=idempotency_key or f"auto-{_IDS.new_id(now_ms)}",
+            actor=actor,
+            interface=interface,
+        )
+        reply = await self.mesh.command(envelope)
+        if reply.problem is not None:
+            raise CommandRefused(reply.problem)
+        self.feed.wake()
+        return Done(msgspec.convert(reply.result, COMMANDS[command_type][1]), reply.position)
+
+    async def command_of(
+        self, caller: Caller, payload: Message, subject: str, *, idempotency_key: str | None = None
+    ) -> Done:
+        """`command` in the name of whoever sent the request."""
+        return await self.command(
+            payload, subject, actor=caller.actor, interface=caller.interface, idempotency_key=idempotency_key
+        )
