@@ -42,7 +42,9 @@ LOOP_ITEMS_MAX: Final = 1000
 """Items of a list or map that a condition reads. `map` and `filter` copy what they have at every round: 20 ms and
 20 MiB for 1,000 items, 3.5 s and 1.3 GiB for 9,000."""
 
-_TYPES: Final = frozenset({"int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"})
+_TYPES: Final = frozenset(
+    {"int", "uint", "double", "bool", "string", "bytes", "list", "map", "dyn", "null_type", "type"}
+)
 _INTEGER_END: Final = 2**63
 _ENVIRONMENTS_MAX: Final = 32
 """One for each set of names that expressions use together, 0.1 MiB each."""
@@ -190,9 +192,8 @@ def _syntax_error(text: str, source: str) -> ConditionError:
         return ConditionError("it is nested more than 32 deep; write it simpler")
     found = _PLACE.search(text)
     if found is None:
-        return ConditionError(
-            "it is no CEL expression: it is no text that can be read; see cel.dev for the language"
-        )
+        # Half a character in the text, or a name that the library keeps for itself.
+        return ConditionError("it is no CEL expression: it has a character or name that CEL has not; see cel.dev")
     message = found[3]
     place = _place(int(found[1]), int(found[2]), source)
     if message.startswith("reserved identifier: "):
