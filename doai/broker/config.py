@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from doai.broker.core.settings import QUEUE
+from doai.configuration import check_endpoint
 from doai.errors import ConfigError
 from doai.ids import is_name
 
@@ -21,9 +22,9 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="folder of the store (broker.db) and of the keys; made when it is missing", min_length=1),
     ]
-    endpoint: Annotated[
-        str, Meta(description="where peers connect, tcp://ADDRESS:PORT; port 0 = any free one")
-    ] = ENDPOINT
+    endpoint: Annotated[str, Meta(description="where peers connect, tcp://ADDRESS:PORT; port 0 = any free one")] = (
+        ENDPOINT
+    )
     store_writer: Annotated[
         Literal["adaptive", "inline", "thread", "process"],
         Meta(description="where commits run: adaptive, inline, thread, process"),
@@ -39,6 +40,12 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="log lines from here up")
     ] = "info"
     log_form: Annotated[Literal["auto", "json", "terminal"], Meta(description="form of log lines")] = "auto"
+
+
+def check_config(config: BrokerConfig) -> None:
+    """Raise ConfigError for what only a look at the values shows."""
+    check_endpoint("endpoint", config.endpoint, listens=True)
+    queues_of(config)
 
 
 def queues_of(config: BrokerConfig) -> dict[str, int]:
