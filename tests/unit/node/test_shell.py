@@ -13,6 +13,7 @@ import trio
 from doai.codec import Kind, decode, encode, pack_header, unpack_header
 from doai.drivers.fake.driver import FakeDriver
 from doai.envelope import Envelope
+from doai.errors import StoreError
 from doai.ids import RandomIds, Token
 from doai.messages.catalogue import EVENTS
 from doai.messages.link import Bye, Fenced, Hello, Records, Welcome
@@ -233,6 +234,7 @@ async def test_drain_gives_everything_back_and_says_bye(tmp_path: Path, limit: N
         await broker.wait(lambda: any(name == "step.started" for name, _ in broker.facts))
         shell.drain("the node was stopped by a test")
         await broker.wait(lambda: any(kind == Kind.BYE for kind, _ in broker.bodies))
+        await host.stopped.wait()
     assert host.stop == StopNode("the node was stopped by a test", 0)
     assert {(end.task_id, end.released) for end in broker.ends()} == {("T1", True), ("T2", True)}
     [bye] = [decode(body, Bye) for kind, body in broker.bodies if kind == Kind.BYE]
@@ -256,3 +258,21 @@ async def test_a_node_finds_a_broker_that_starts_later(tmp_path: Path, limit: No
     async with host.node(), host.broker() as broker:
         await broker.wait(lambda: len(broker.online()) == 3)
     assert broker.last_seq >= 3
+
+
+async def test_a_commit_that_fails_ends_the_process_before_anything_is_shown(tmp_path: Path, limit: None) -> None:
+    def fail(ops: object) -> None:
+        raise StoreError("the disk said no")
+
+    async def serve(host: Host) -> None:
+        async with host.broker() as broker, host.node() as shell:
+            await broker.wait(lambda: broker.online() != [])
+            shell._outbox.commit = fail  # type: ignore[method-assign]
+            broker.run_on(SLEEP, "T1", "FAKE0001", 1)
+            await trio.sleep_forever()
+
+    host = Host(tmp_path, 1)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await serve(host)
+    assert caught.value.subgroup(StoreError) is not None
+    assert not host.driver.journal
