@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -193,43 +194,56 @@ KEY: Final = v.KeyJson(
 TOKEN: Final = v.TokenJson(
     name="first", role="admin", created_at_ms=AT_MS, created_by="admin/k3v1", revoked_at_ms=None
 )
-PROBLEM: Final = ProblemDocument(
-    type="urn:doai:problem:not_found",
-    title="Not Found",
-    status=404,
-    detail="there is no run 'x': GET /api/v1/runs lists them",
-    code="not_found",
-    fault="user",
-)
 
-_PROBLEM_SPECS: Final = {
-    400: "The request can not be understood.",
-    401: "No token, or one that is not accepted.",
-    403: "The token's role does not allow this.",
-    404: "There is no such thing.",
-    409: "It contradicts what is stored.",
-    422: "It was understood and is refused; `details` has a sentence for each mistake.",
-    503: "The broker or its store does not answer now; the same request may be sent again.",
+_PROBLEMS: Final = {
+    400: ("bad_request", "the request can not be understood: limit: Expected `int` >= 1"),
+    401: ("unauthorized", "this token is not accepted: it is unknown or was revoked, ask for another one"),
+    403: ("forbidden", "token dash has the role viewer, and this needs operator"),
+    404: ("not_found", "there is no run 'x': GET /api/v1/runs lists what there is"),
+    409: ("conflict", "the idempotency key 'k' was used for another command: take a new key"),
+    411: ("length_required", "Content-Length is needed: how many bytes the file has"),
+    413: ("too_large", "the file has 70000000 bytes, 64 MiB are allowed: make it smaller"),
+    422: ("bad_targets", "there is no device 'R58M12ABCDF': did you mean 'R58M12ABCDE'?"),
+    503: (
+        "broker_unavailable",
+        "nobody listens at tcp://10.0.0.5:7701: start the broker; nothing was changed, try again",
+    ),
+    507: ("disk_full", "the disk of /srv/doai/artifacts is full: make space, the node will send the file again"),
 }
+"""Status -> code and sentence of the example."""
 
 
 def answer(
-    status: int, kind: type[Any], value: object, description: str, *, problems: tuple[int, ...] = ()
+    status: int,
+    kind: type[Any],
+    value: object,
+    description: str,
+    *,
+    problems: tuple[int, ...] = (),
+    usual: tuple[int, ...] = (400, 401, 403, 503),
+    media_type: str = "application/json",
 ) -> dict[int, ResponseSpec]:
     """Return the ``responses`` of an operation: its answer with an example, and its errors."""
-    specs = {status: _spec(kind, msgspec.to_builtins(value), description)}
-    for number in (400, 401, 403, *problems, 503):
-        example = msgspec.structs.replace(PROBLEM, status=number)
-        spec = _spec(ProblemDocument, msgspec.to_builtins(example), _PROBLEM_SPECS[number])
-        spec.media_type = MEDIA_TYPE
-        specs[number] = spec
+    specs = {status: _spec(kind, msgspec.to_builtins(value), description, media_type)}
+    for number in sorted({*usual, *problems}):
+        code, detail = _PROBLEMS[number]
+        example = ProblemDocument(
+            type=f"urn:doai:problem:{code}",
+            title=HTTPStatus(number).phrase,
+            status=number,
+            detail=detail,
+            code=code,
+            fault="user" if number < 500 else "ours",
+        )
+        specs[number] = _spec(ProblemDocument, msgspec.to_builtins(example), HTTPStatus(number).phrase, MEDIA_TYPE)
     return specs
 
 
-def _spec(kind: type[Any], value: object, description: str) -> ResponseSpec:
+def _spec(kind: type[Any], value: object, description: str, media_type: str) -> ResponseSpec:
     return ResponseSpec(
         data_container=kind,
         generate_examples=False,
         description=description,
+        media_type=media_type,
         examples=[Example(summary="example", value=value)],
     )

@@ -22,10 +22,11 @@ from litestar.response import Stream
 from doai.admin import examples
 from doai.admin.access import VIEWER, Forbidden, check_node
 from doai.admin.artifact_folder import Announced, DamagedUpload
+from doai.admin.pages import ArtifactPage
 from doai.admin.routes.bodies import FileBytes
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, not_found
 from doai.admin.services import Services
-from doai.admin.views import ArtifactPage, View, artifact_json
+from doai.admin.views import View, artifact_json
 from doai.artifact_path import ArtifactPath, parse_artifact_path
 from doai.changes.rows import ArtifactRow
 from doai.errors import ConflictError, UserError
@@ -103,8 +104,14 @@ async def list_artifacts(
     opt={"needs": VIEWER},
     tags=["artifacts"],
     summary="Fetch a file",
-    media_type="application/octet-stream",
-    responses=examples.answer(200, bytes, "(the bytes)", "The file; its ETag is its SHA-256.", problems=(404,)),
+    responses=examples.answer(
+        200,
+        bytes,
+        "(the bytes)",
+        "The file; its ETag is its SHA-256.",
+        problems=(404,),
+        media_type="application/octet-stream",
+    ),
 )
 async def fetch_artifact(
     path: Path,
@@ -140,7 +147,9 @@ async def fetch_artifact(
     security=[{"node": [], "nodeSecret": []}],
     request_max_body_size=None,
     status_code=201,
-    responses=examples.answer(201, Stored, _STORED, "File and record are on disk.", problems=(409, 422))
+    responses=examples.answer(
+        201, Stored, _STORED, "File and record are on disk.", problems=(409, 411, 413, 422, 507)
+    )
     | {200: examples.answer(200, Stored, _STORED, "It was stored already.")[200]},
 )
 async def store_artifact(

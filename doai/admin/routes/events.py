@@ -15,6 +15,7 @@ from litestar.response import Stream
 from doai.admin import examples
 from doai.admin.access import VIEWER
 from doai.admin.feed import Feed
+from doai.admin.pages import EventPage
 from doai.admin.routes.parameters import (
     POSITION_MAX,
     Cursor,
@@ -23,7 +24,7 @@ from doai.admin.routes.parameters import (
     Position,
     not_found,
 )
-from doai.admin.views import EventJson, EventPage, event_json
+from doai.admin.views import EventJson, event_json
 from doai.errors import StoreUnavailable, UserError
 from doai.store import views
 from doai.store.reader import StoreReader
@@ -109,7 +110,13 @@ async def _story_page(reader: StoreReader, subject_id: str, after: int, limit: i
     tags=["events"],
     summary="Follow events as they are stored (server-sent events)",
     media_type="text/event-stream",
-    responses=examples.answer(200, EventJson, examples.EVENT, "`data` of each event; its `id` is the position."),
+    responses=examples.answer(
+        200,
+        EventJson,
+        examples.EVENT,
+        "`data` of each event; its `id` is the position.",
+        media_type="text/event-stream",
+    ),
 )
 async def stream_events(
     services: Given,

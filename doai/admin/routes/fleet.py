@@ -9,8 +9,9 @@ from litestar.params import Parameter
 
 from doai.admin import examples
 from doai.admin.access import VIEWER
+from doai.admin.pages import DevicePage, NodePage
 from doai.admin.routes.parameters import Cursor, Given, Limit, not_found, part
-from doai.admin.views import DeviceJson, DevicePage, NodeJson, NodePage, device_json, node_json
+from doai.admin.views import DeviceJson, NodeJson, device_json, node_json
 from doai.states import DeviceState
 
 

@@ -32,7 +32,7 @@ class Ready(View, frozen=True, kw_only=True):
     tags=["health"],
     summary="Whether the process answers",
     security=[{}],
-    responses=examples.answer(200, Health, Health(status="alive", version="0.1.0"), "It does."),
+    responses=examples.answer(200, Health, Health(status="alive", version="0.1.0"), "It does.", usual=()),
 )
 async def healthz() -> Health:
     """Says nothing of the broker: a supervisor must not restart the admin because the broker is away."""
@@ -44,7 +44,7 @@ async def healthz() -> Health:
     tags=["health"],
     summary="Whether requests can be served",
     security=[{}],
-    responses=examples.answer(200, Ready, Ready(status="ready", position=1042), "They can."),
+    responses=examples.answer(200, Ready, Ready(status="ready", position=1042), "They can.", usual=(503,)),
 )
 async def readyz(services: Given) -> Response[Ready] | Response[ProblemDocument]:
     """503 with every reason."""

@@ -11,8 +11,9 @@ from litestar.params import Body
 
 from doai.admin import examples
 from doai.admin.access import ADMIN, TOKEN_PREFIX, sha256_hex
+from doai.admin.pages import KeyPage, TokenPage
 from doai.admin.routes.parameters import Cursor, Given, Limit, Who, part
-from doai.admin.views import KeyPage, TokenPage, View, key_json, token_json
+from doai.admin.views import View, key_json, token_json
 from doai.messages.commands import AddKey, AddToken, KeyAdded, RevokeKey, RevokeToken, TokenAdded
 from doai.messages.link import Role
 from doai.wire.keys import load_public_key

@@ -11,6 +11,7 @@ from litestar.params import Body, Parameter
 
 from doai.admin import examples
 from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.pages import RunPage, TaskPage
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.parameters import (
     AnyRequest,
@@ -21,19 +22,10 @@ from doai.admin.routes.parameters import (
     Who,
     not_found,
 )
-from doai.admin.views import (
-    RunJson,
-    RunPage,
-    TaskDetailJson,
-    TaskPage,
-    View,
-    run_json,
-    task_detail_json,
-    task_json,
-)
+from doai.admin.views import RunJson, TaskDetailJson, View, run_json, task_detail_json, task_json
 from doai.errors import ConflictError
 from doai.limits import EVENTS_PAGE_MAX
-from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated
+from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, Selector, Targets
 from doai.states import TERMINAL, RunState, TaskState
 
 _CREATE_EXAMPLE = {
@@ -43,8 +35,20 @@ _CREATE_EXAMPLE = {
 }
 
 
+class NewSelector(Selector, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which devices: all given conditions hold. A condition that is not known must not be ignored."""
+
+
+class NewTargets(Targets, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """On what a run runs."""
+
+    selector: NewSelector | None = None  # type: ignore[assignment]
+
+
 class NewRun(CreateRun, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run to make; a name that is not known here is an error, not ignored."""
+    """A run to make."""
+
+    targets: NewTargets
 
 
 class CreatedRun(View, frozen=True, kw_only=True):
@@ -141,9 +145,9 @@ async def show_run(run_id: str, services: Given) -> RunJson:
 )
 async def cancel_run(
     run_id: str,
-    data: Annotated[Reason | None, Body(examples=[Example(value={"reason": "wrong parameters"})])],
     services: Given,
     caller: Who,
+    data: Annotated[Reason | None, Body(examples=[Example(value={"reason": "wrong parameters"})])] = None,
 ) -> Response[Cancelled]:
     """What waits is cancelled at once, what runs ends with its `always` steps; 409 when the run has ended."""
     view = await services.reader.run(run_id)
@@ -210,9 +214,9 @@ async def show_task(task_id: str, request: AnyRequest, services: Given) -> TaskD
 )
 async def cancel_task(
     task_id: str,
-    data: Annotated[Reason | None, Body(examples=[Example(value={"reason": "the phone is needed"})])],
     services: Given,
     caller: Who,
+    data: Annotated[Reason | None, Body(examples=[Example(value={"reason": "the phone is needed"})])] = None,
 ) -> Response[Cancelled]:
     """409 when it has ended."""
     if await services.reader.task(task_id) is None:
