@@ -15,7 +15,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -80,11 +80,13 @@ def load(
     *,
     description: str = "",
     add_arguments: Callable[[argparse.ArgumentParser], None] | None = None,
+    check: Callable[[_SettingsT], object] | None = None,
 ) -> tuple[_SettingsT, argparse.Namespace]:
     """Read the settings of a program from flags, variables and file.
 
-    Returns the settings and the parsed flags (with those that ``add_arguments`` added). ``--check-config``
-    prints the settings and exits with 0. Raises ConfigError with one sentence: what is wrong, where, what to do.
+    Returns the settings and the parsed flags (with those that ``add_arguments`` added). ``check`` raises
+    ConfigError for values that are right alone and wrong together. ``--check-config`` prints the settings and
+    exits with 0. Raises ConfigError with one sentence: what is wrong, where, what to do.
     """
     fields = _fields(settings_type)
     parser = make_parser(settings_type, program, description=description)
@@ -100,14 +102,27 @@ def load(
     missing = [field for field in fields if field.required and field.name not in values]
     if missing:
         field = missing[0]
+        flag = f"{field.flag}-file" if field.is_secret else field.flag
         raise ConfigError(
-            f"{program} needs {field.name}: give {field.flag}, {field.variables[0]}, or {field.name} in its file"
+            f"{field.name} is needed: give {flag}, {field.variables[0]}, or {field.name} in the file of --config"
         )
     settings = settings_type(**values)
+    if check is not None:
+        check(settings)
     if options.check_config:
         print(show(settings))  # noqa: T201 - this is the answer to a question on the command line
         raise SystemExit(0)
     return settings, options
+
+
+def check_endpoint(name: str, value: str, *, listens: bool = False) -> None:
+    """Raise ConfigError unless the setting ``name`` is tcp://HOST:PORT; port 0 (any) only where one listens."""
+    host, _, port = value.removeprefix("tcp://").rpartition(":")
+    first = 0 if listens else 1
+    if not value.startswith("tcp://") or not host or not port.isdecimal() or not first <= int(port) <= 65535:
+        raise ConfigError(
+            f"{name} can not be {json.dumps(value[:200])}: write tcp://HOST:PORT with a port from {first} to 65535"
+        )
 
 
 def make_parser(settings_type: type[msgspec.Struct], program: str, *, description: str) -> argparse.ArgumentParser:
@@ -173,19 +188,52 @@ def _fields(settings_type: type[msgspec.Struct]) -> list[_Field]:
     return found
 
 
-def _convert(value: Any, field: _Field, place: str) -> Any:
+def _convert(value: Any, field: _Field, place: str, *, given_as_text: bool) -> Any:
     if field.is_secret:
         if not isinstance(value, str):
             raise ConfigError(f"{place}: {field.name} must be text in quotes")
         return Secret(value)
-    if field.is_list and isinstance(value, str):
+    # A variable or flag is text whatever its type; in a file a number has no quotes. A list in a file has brackets.
+    if field.is_list and given_as_text and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    if field.type is Path and isinstance(value, str):
+    if (field.type is Path or Path in get_args(field.type)) and isinstance(value, str):
         return Path(value).expanduser()
     try:
-        return msgspec.convert(value, field.annotation, strict=not isinstance(value, str))
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{place}: {field.name} can not be {value!r}: {error}") from None
+        return msgspec.convert(value, field.annotation, strict=not given_as_text)
+    except msgspec.ValidationError:
+        shown = json.dumps(value, ensure_ascii=False, default=str)
+        raise ConfigError(f"{place}: {field.name} can not be {shown[:200]}: {_wanted(field.annotation)}") from None
+
+
+def _wanted(annotation: Any) -> str:
+    """Say what a value must be, from its declared type and bounds."""
+    kind, metas = annotation, []
+    if get_origin(annotation) is Annotated:
+        kind, *metas = get_args(annotation)
+    if get_origin(kind) is Literal:
+        return f"choose one of {', '.join(map(str, get_args(kind)))}"
+    if get_origin(kind) is list:
+        needed = "one or more" if any(meta.min_length for meta in metas) else "a list"
+        return f"it must be {needed}; of each value: {_wanted(get_args(kind)[0])}"
+    for meta in metas:
+        if meta.pattern:
+            return f"it must be text that matches {meta.pattern}"
+        if meta.min_length:
+            return "it must be text and not empty"
+    return f"it must be {_KINDS.get(kind, 'text in quotes')}{_range(metas)}"
+
+
+_KINDS: Final[Mapping[Any, str]] = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _range(metas: Sequence[msgspec.Meta]) -> str:
+    low = next((meta.ge for meta in metas if meta.ge is not None), None)
+    high = next((meta.le for meta in metas if meta.le is not None), None)
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    if low is not None:
+        return f", {low} or more"
+    return "" if high is None else f", {high} or less"
 
 
 def _from_file(path: Path, fields: list[_Field]) -> dict[str, Any]:
@@ -206,7 +254,7 @@ def _from_file(path: Path, fields: list[_Field]) -> dict[str, Any]:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
             raise ConfigError(f"{place}: there is no setting {key}: {hint}")
-        values[key] = _convert(value, known[key], place)
+        values[key] = _convert(value, known[key], place, given_as_text=False)
     return values
 
 
@@ -224,7 +272,7 @@ def _from_environ(environ: Mapping[str, str], fields: list[_Field]) -> dict[str,
     for field in fields:
         for variable in field.variables:
             if variable in environ:
-                values[field.name] = _convert(environ[variable], field, f"variable {variable}")
+                values[field.name] = _convert(environ[variable], field, f"variable {variable}", given_as_text=True)
                 break
     return values
 
@@ -240,5 +288,5 @@ def _from_flags(options: argparse.Namespace, fields: list[_Field]) -> dict[str, 
                 given = Path(given).read_text(encoding="utf-8").strip()
             except OSError as error:
                 raise ConfigError(f"{field.flag}-file: cannot read {given}: {error.strerror}") from None
-        values[field.name] = _convert(given, field, field.flag)
+        values[field.name] = _convert(given, field, field.flag, given_as_text=True)
     return values

@@ -10,7 +10,7 @@ import trio
 
 from doai import log
 from doai.broker.app import run_broker
-from doai.broker.config import BrokerConfig, queues_of
+from doai.broker.config import BrokerConfig, check_config
 from doai.cli import exits
 from doai.configuration import load
 from doai.errors import ConfigError, DoaiError, StoreError, StoreUnavailable
@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.argv[1:] if argv is None else argv,
             os.environ,
             description="Keeps the store, schedules tasks, and is where nodes, bots and admin connect.",
+            check=check_config,
         )
-        queues_of(config)
     except ConfigError as error:
         return _fail([error], exits.CONFIG)
     log.set_up("broker", level=config.log_level, form=config.log_form)

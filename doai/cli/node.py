@@ -13,7 +13,7 @@ from doai.cli import exits
 from doai.configuration import load
 from doai.errors import DoaiError, StoreError, StoreUnavailable, UserError
 from doai.node.app import run_node
-from doai.node.config import NodeConfig
+from doai.node.config import NodeConfig, check_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.argv[1:] if argv is None else argv,
             os.environ,
             description="Executes tasks on the Android devices of this host.",
+            check=check_config,
         )
     except UserError as error:
         return _fail(error, exits.CONFIG)
@@ -40,6 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         failures, code = _leaves(group), exits.CONFIG
     except* (StoreError, StoreUnavailable) as group:
         failures, code = _leaves(group), exits.IO_ERROR
+    except* DoaiError as group:
+        # After a failed commit whoever still decides something is refused: the commit is what counts.
+        if not failures:
+            failures, code = _leaves(group), exits.INTERNAL
     return _fail(failures[0], code)
 
 

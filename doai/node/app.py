@@ -26,7 +26,7 @@ from doai.drivers.fake.driver import FakeDriver
 from doai.errors import ConfigError
 from doai.ids import RandomIds
 from doai.node.boot_clock import BootClock
-from doai.node.config import NodeConfig
+from doai.node.config import NodeConfig, broker_key, check_config
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.shell import Shell
@@ -37,7 +37,7 @@ from doai.readiness import notify
 from doai.store.outbox import open_outbox
 from doai.wire.base import Dealer
 from doai.wire.dealer import open_dealer
-from doai.wire.keys import is_public_key, load_or_make_keypair, load_public_key
+from doai.wire.keys import load_or_make_keypair
 
 EXIT_AT_ONCE: Final = 130
 _log: Final = logging.getLogger(__name__)
@@ -50,7 +50,8 @@ async def run_node(config: NodeConfig) -> StopNode:
     EndpointError, alone or in groups.
     """
     data_dir = Path(config.data_dir)
-    server_key = _broker_key(config.broker_public_key)
+    check_config(config)
+    server_key = broker_key(config)
     keys = load_or_make_keypair(data_dir / "keys" / "node.key")
     _log.info("this node has public key %s", keys.public, extra={"node_id": config.name})
 
@@ -74,7 +75,7 @@ async def run_node(config: NodeConfig) -> StopNode:
             tags=config.tags,
             capabilities=[f"step:{name}" for name in STEPS] + [f"driver:{driver.name}" for driver in drivers],
         )
-        spool = Spool(data_dir, config.name)
+        spool = _open_spool(data_dir, config.name)
         shell = Shell(
             node_id=config.name,
             core=NodeCore(outbox.load(), settings, ids, now),
@@ -155,18 +156,17 @@ def _fake_serials(prefix: str, count: int) -> Sequence[str]:
     return [f"{prefix}{number:04d}" for number in range(1, count + 1)]
 
 
-def _broker_key(text: str) -> str:
-    return text if is_public_key(text) else load_public_key(Path(text))
+def _open_spool(data_dir: Path, node_id: str) -> Spool:
+    try:
+        return Spool(data_dir, node_id)
+    except OSError as error:
+        raise ConfigError(f"the spool in {data_dir} can not be used: {error.strerror}; check its owner") from error
 
 
 def _uploader(config: NodeConfig, spool: Spool, shell: Shell) -> Uploader | None:
     if not config.admin_url:
         _log.warning("no admin_url is set: artifacts wait in the spool of this node")
         return None
-    if not config.secret:
-        raise ConfigError(
-            "admin_url needs the node's secret: give --secret-file, or DOAI_SECRET (or NODE_AGENT_SHARED_SECRET)"
-        )
 
     async def refused(entry: SpoolEntry) -> None:
         reason = entry.refusal.reason if entry.refusal else "no reason"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from doai.configuration import Secret
+from doai.configuration import Secret, check_endpoint
+from doai.errors import ConfigError
 from doai.limits import DEVICES_PER_NODE_MAX, SLOTS
+from doai.wire.keys import is_public_key, load_public_key
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,3 +69,19 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="log lines from here up")
     ] = "info"
     log_form: Annotated[Literal["auto", "json", "terminal"], Meta(description="form of log lines")] = "auto"
+
+
+def check_config(config: NodeConfig) -> None:
+    """Raise ConfigError for what only a look at the values, and at the files they name, shows."""
+    check_endpoint("endpoint", config.endpoint)
+    broker_key(config)
+    if config.admin_url and not config.secret:
+        raise ConfigError(
+            "admin_url needs the node's secret: give --secret-file, or DOAI_SECRET (or NODE_AGENT_SHARED_SECRET)"
+        )
+
+
+def broker_key(config: NodeConfig) -> str:
+    """Return the broker's public key (40 characters of Z85); raises ConfigError when its file has none."""
+    text = config.broker_public_key
+    return text if is_public_key(text) else load_public_key(Path(text).expanduser())

@@ -249,7 +249,7 @@ def explain(connection: Connection, endpoint: str, public_key: str) -> str | Non
             " compare the configured key with the broker's public key file"
         )
     if connection is Connection.REFUSED:
-        return f"the broker at {endpoint} does not know this key: add public key {public_key} to the broker's keys"
+        return f"the broker at {endpoint} does not know this key; let it in with: doai keys add NAME '{public_key}'"
     if connection is Connection.LOST:
         return f"the connection to the broker at {endpoint} ended and is tried again"
     return f"no answer from {endpoint} yet"

@@ -67,6 +67,8 @@ class KeyTable:
 def make_keypair() -> KeyPair:
     """Return a new random key pair that is in no file."""
     public, secret = zmq.curve_keypair()
+    while public.startswith(b"-"):  # it is an argument of `doai keys add`, and must not look like a flag
+        public, secret = zmq.curve_keypair()
     return KeyPair(public.decode("ascii"), SecretKey(secret.decode("ascii")))
 
 
