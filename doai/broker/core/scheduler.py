@@ -125,7 +125,7 @@ class Scheduler:
         if len(device.held) >= self._state.settings.held_per_device_max:
             return False
         # No next attempt while one that nobody vouches for, or that another node holds, may still act on it.
-        return all(not task.lost and task.node == node.name for task in device.held.values())
+        return not any(task.lost or task.node != node.name for task in device.held.values())
 
     def _best(self, device: Device) -> Task | None:
         own = _head(device)
