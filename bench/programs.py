@@ -18,6 +18,7 @@ from bench.store_view import StoreView, open_store_view
 from doai.cli.child import Child
 from doai.cli.installation import free_port
 from doai.messages.commands import ADD_KEY, STORE_WORKFLOW, AddKey, StoreWorkflow
+from doai.phone.journal import FILE_NAME as JOURNAL_NAME
 from doai.wire.keys import load_or_make_keypair
 
 NODE: Final = "node-1"
@@ -38,9 +39,17 @@ class Programs:
     """Daemons that run, a client that is welcome, and a view of the store; `open_programs` makes it."""
 
     def __init__(
-        self, folder: Path, children: Mapping[str, Child], client: MeshClient, store: StoreView, serials: list[str]
+        self,
+        folder: Path,
+        children: Mapping[str, Child],
+        client: MeshClient,
+        store: StoreView,
+        serials: list[str],
+        adb_port: int,
     ) -> None:
         self.folder = folder
+        self.adb_port = adb_port
+        """Of the node's adb server; there is none without phones."""
         self.children = children
         self.client = client
         self.store = store
@@ -51,6 +60,11 @@ class Programs:
         """Store a recipe and return its name."""
         stored = await self.client.command(STORE_WORKFLOW, StoreWorkflow(source=source))
         return f"{stored['name']}@{stored['version']}"
+
+    @property
+    def journal(self) -> Path:
+        """Where the phones write what they were told."""
+        return self.folder / "phones" / JOURNAL_NAME
 
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds that each program used so far, and this process as ``client``."""
@@ -78,20 +92,21 @@ async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
             with open_store_view(folder / "broker" / "broker.db") as store:
                 async with open_mesh_client(endpoint, admin, server_key) as client, trio.open_nursery() as nursery:
                     public = load_or_make_keypair(folder / "node" / "keys" / "node.key").public
+                    adb_port = free_port()
                     await client.command(ADD_KEY, AddKey(name=NODE, role="node", public_key=public))
                     await _start(
                         children,
                         folder,
                         "node",
                         _node_settings(folder, fleet)
-                        | await _device_settings(children, folder, fleet)
+                        | await _device_settings(children, folder, fleet, adb_port)
                         | {"endpoint": endpoint, "broker_public_key": server_key},
                     )
                     for child in children.values():
                         nursery.start_soon(child.watch)
                     with trio.fail_after(START_TIMEOUT_S):
                         serials = await store.wait_devices(fleet.devices)
-                    yield Programs(folder, children, client, store, serials)
+                    yield Programs(folder, children, client, store, serials, adb_port)
                     nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
@@ -116,7 +131,9 @@ def _node_settings(folder: Path, fleet: Fleet) -> dict[str, object]:
     return {"name": NODE, "data_dir": str(folder / "node"), "slots": fleet.slots}
 
 
-async def _device_settings(children: dict[str, Child], folder: Path, fleet: Fleet) -> dict[str, object]:
+async def _device_settings(
+    children: dict[str, Child], folder: Path, fleet: Fleet, adb_port: int
+) -> dict[str, object]:
     if not fleet.phones:
         return {"drivers": ["fake"], "fake_count": fleet.devices}
     phones = Child(
@@ -128,7 +145,7 @@ async def _device_settings(children: dict[str, Child], folder: Path, fleet: Flee
     home.mkdir()
     return {
         "drivers": ["adb"],
-        "adb_port": free_port(),
+        "adb_port": adb_port,
         "adb_usb": False,
         "adb_home": str(home),
         "adb_connect": [f"127.0.0.1:{port}" for port in phones.ready["X_DOAI_PHONES"].split(",")],

@@ -6,9 +6,11 @@ import math
 
 import pytest
 
+from bench import adb, memory
 from bench.programs import Fleet, open_programs
 from bench.store_view import CountsWrong
-from bench.task import latency_lines, measure_latency, measure_throughput, throughput_lines
+from bench.task import RECIPE, latency_lines, measure_latency, measure_throughput, throughput_lines
+from doai.phone.journal import JournalEntry, StepTag
 
 pytestmark = pytest.mark.slow
 
@@ -39,3 +41,40 @@ async def test_a_store_without_what_was_asked_for_is_told() -> None:
     async with open_programs(Fleet(devices=1)) as programs:
         with pytest.raises(CountsWrong, match="tasks 0 instead of 1"):
             programs.store.verify(1, 1)
+
+
+async def test_phones_are_driven_by_a_run_and_by_the_same_calls_alone() -> None:
+    [measured] = await adb.measure(phones=3, rounds=1, slots=2)
+    assert measured.calls >= 3 * adb.STEPS
+    assert 0 < measured.occupied <= 1
+    assert set(measured.cpu_ms) == {"broker", "node", "phones", "bare"}
+    occupied, against_bare, *_ = adb.lines([measured], 3)
+    assert occupied.unit == "share"
+    assert against_bare.ratio is not None
+
+
+def test_slots_that_are_empty_while_phones_wait_are_seen() -> None:
+    # Two slots, four phones: the second slot stands still for 10 of 30 ms; what comes after 30 ms does not count.
+    spans = [adb.Span(0, 20), adb.Span(0, 10), adb.Span(20, 30), adb.Span(20, 50)]
+    assert adb.occupied_share(spans, 2) == pytest.approx(50 / 60)
+
+
+def test_only_what_tasks_sent_is_sent_again() -> None:
+    step = StepTag("task", "1.1", "tap", "1")
+    entries = [
+        JournalEntry("SIM1", number, 0.0, 0, 1, "shell,v2", command, "", tag)
+        for number, (command, tag) in enumerate(
+            [("input tap 1 2", step), ("getprop", None), ("screencap -p", step)]
+        )
+    ]
+    assert adb.recorded_calls(entries) == {"SIM1": ["input tap 1 2", "screencap -p"]}
+    with pytest.raises(adb.CallsDiffer, match="sync on SIM1"):
+        adb.recorded_calls([JournalEntry("SIM1", 1, 0.0, 0, 1, "sync", "", "", step)])
+
+
+async def test_memory_is_taken_after_all_tasks() -> None:
+    measured = await memory.measure(40, Fleet(devices=20), RECIPE)
+    assert set(measured.after) == {"broker", "node"}
+    broker, node = memory.lines("fake", measured, 40)
+    assert broker.value > 0
+    assert node.ratio is not None
