@@ -123,7 +123,6 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     tags: list[str] = []
     capabilities: list[str] = []
-    drivers: list[str] = []
 
 
 class Decision:
