@@ -21,7 +21,7 @@ PHONES_MAX: Final = 500
 DEVICES_TIMEOUT_S: Final = 120.0
 """For all phones to be connected; adb takes up to some 50 ms each."""
 DEFAULT_WORKFLOW: Final = "playback-check"
-DEFAULT_PARAMS: Final = {"video_id": "dQw4w9WgXcQ", "seconds": "5"}
+DEFAULT_PARAMS: Final = {"video_id": "doai-test-1", "seconds": "5"}
 
 
 def _parser() -> argparse.ArgumentParser:

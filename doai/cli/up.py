@@ -58,7 +58,7 @@ def up(options: argparse.Namespace) -> int:
         print(f"token, shown once; it is kept for this user in {plan.data_dir}: {place.token.reveal()}")
         print(f"workflows: {', '.join(names)}")
         print(
-            "try: doai devices; doai run playback-check --on all --param video_id=dQw4w9WgXcQ --wait; Ctrl-C stops"
+            "try: doai devices; doai run playback-check --on all --param video_id=doai-test-1 --wait; Ctrl-C stops"
         )
         await installation.watch()
         return exits.PASSED

@@ -73,7 +73,7 @@ async def test_a_login_with_a_screenshot(context: Context, autojump_clock: trio.
 
 async def test_a_video_that_plays(context: Context, autojump_clock: trio.testing.MockClock) -> None:
     await context.do("device.bootstrap")
-    await context.do("app.open_url", url="https://www.youtube.com/watch?v=dQw4w9WgXcQ")
+    await context.do("app.open_url", url="https://www.youtube.com/watch?v=doai-test-1")
     played = await context.do("media.wait_playing", seconds=20)
     assert played.played_ms >= 20_000
     assert played.stalls == 0

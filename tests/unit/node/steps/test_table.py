@@ -42,7 +42,7 @@ async def test_log_in_on_the_simulated_phone(phone: Any, autojump_clock: MockClo
 
 
 async def test_a_video_on_the_simulated_phone(phone: Any, autojump_clock: MockClock) -> None:
-    opened = await phone.do("app.open_url", url="https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=1's")
+    opened = await phone.do("app.open_url", url="https://www.youtube.com/watch?v=doai-test-1&t=1's")
     assert opened.package == "com.google.android.youtube"
     played = await phone.do("media.wait_playing", seconds=5)
     assert played.stalls == 0
@@ -51,7 +51,7 @@ async def test_a_video_on_the_simulated_phone(phone: Any, autojump_clock: MockCl
 
 async def test_a_stall_on_the_simulated_phone_is_counted(phone: Any, autojump_clock: MockClock) -> None:
     await phone.do(
-        "app.open_url", url="https://www.youtube.com/watch?v=dQw4w9WgXcQ", package="com.google.android.youtube"
+        "app.open_url", url="https://www.youtube.com/watch?v=doai-test-1", package="com.google.android.youtube"
     )
     await phone.do("media.wait_playing", seconds=1)
     player = phone.device.phone.window.player_app.player
