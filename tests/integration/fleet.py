@@ -1,0 +1,309 @@
+"""The real daemons as processes of their own, each of which can be killed, frozen and started again.
+
+Broker, admin and node with simulated phones behind a real adb server, all on loopback. Commands go over the mesh
+under the admin's key, so that a test of a dead admin can still ask for a run; what came of it is read in the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import trio
+
+from doai.cli.child import Child
+from doai.codec import Kind, decode, encode, pack_header, raw, unpack_header
+from doai.drivers.adb.server import free_port
+from doai.envelope import Envelope, Message
+from doai.ids import RandomIds
+from doai.messages import commands as c
+from doai.messages.link import Hello, HostSample, Role
+from doai.wire.dealer import open_dealer
+from doai.wire.keys import load_or_make_keypair
+from tests.integration.reconcile import Store, reconcile
+
+NODE: Final = "node-1"
+WITHIN_S: Final = 60.0
+"""For one thing to happen; a loaded machine is no failure."""
+LOOK_S: Final = 0.02
+_ids: Final = RandomIds(random.Random(os.urandom(16)).getrandbits)
+
+
+class Fleet:
+    """One installation; `kills_ms` has the times at which its node was killed."""
+
+    def __init__(self, data_dir: Path, *, phones: int, slots: int, writer: str = "adaptive") -> None:
+        self.data_dir = data_dir
+        self.store = Store(data_dir)
+        self.kills_ms: list[int] = []
+        self.children: dict[str, Child] = {}
+        self._phones = phones
+        self._slots = slots
+        self._writer = writer
+        self._secret = os.urandom(16).hex()
+        self._adb_port = free_port()
+        self._words: dict[str, list[str]] = {}
+        self._frozen: set[str] = set()
+        for name in ("broker", "log", NODE):
+            (data_dir / name).mkdir(parents=True)
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    async def start_all(self) -> None:
+        """Start everything; return when all phones are online."""
+        folder = str(self.data_dir / "broker")
+        endpoint = "tcp://127.0.0.1:0"
+        await self._first("broker", "--data-dir", folder, "--endpoint", endpoint, "--store-writer", self._writer)
+        endpoint = self.children["broker"].ready["X_DOAI_ENDPOINT"]
+        self._words["broker"][3] = endpoint
+        await self._first(
+            "admin", "--data-dir", folder, "--endpoint", endpoint, "--port", "0",
+            "--first-token-file", str(self.data_dir / "token"),
+        )  # fmt: skip
+        self._words["admin"][5] = self.children["admin"].ready["X_DOAI_URL"].rpartition(":")[2]
+        await self._first("phones", "--count", str(self._phones), "--journal", str(self.data_dir / "phones"))
+        await self._add_node_key()
+        await self._first("node", "--config", str(self._write_node_config()))
+        await self.wait_online()
+
+    async def _first(self, name: str, *words: str) -> None:
+        self._words[name] = list(words)
+        await self.start(name)
+
+    async def start(self, name: str) -> None:
+        """Start a program again, with what it was told the first time and the ports it got."""
+        self.children[name] = child = self.make_child(name)
+        await child.start()
+
+    def make_child(self, name: str, *, log: str = "") -> Child:
+        """Return a program that is not started yet; it may have a log of its own."""
+        return Child(log or name, f"doai.cli.{name}", self._words[name], self.data_dir / "log")
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL, and wait until it is gone."""
+        os.kill(self.children[name].pid, signal.SIGKILL)
+        with trio.fail_after(WITHIN_S):
+            await self.children[name].wait()
+        if name == "node":
+            self.kills_ms.append(time.time_ns() // 1_000_000)
+        self._frozen.discard(name)
+
+    async def kill_and_start(self, name: str) -> None:
+        """SIGKILL and start it again at once."""
+        await self.kill(name)
+        await self.start(name)
+
+    @asynccontextmanager
+    async def frozen(self, name: str) -> AsyncIterator[None]:
+        """SIGSTOP it for the length of the block."""
+        pid = self.children[name].pid
+        os.kill(pid, signal.SIGSTOP)
+        self._frozen.add(name)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            self._frozen.discard(name)
+
+    async def stop_all(self) -> None:
+        """End everything, as it was started, backwards."""
+        for name in self._frozen:
+            os.kill(self.children[name].pid, signal.SIGCONT)
+        for name in reversed(self.children):
+            await self.children[name].stop()
+
+    def adb_server_pid(self) -> int:
+        """Return the pid of the adb server that the node started."""
+        [pid] = [pid for pid in children_of(self.children["node"].pid) if f"-P {self._adb_port}" in command_of(pid)]
+        return pid
+
+    def _write_node_config(self) -> Path:
+        settings = {
+            "name": NODE,
+            "endpoint": self.children["broker"].ready["X_DOAI_ENDPOINT"],
+            "broker_public_key": self.children["broker"].ready["X_DOAI_PUBLIC_KEY"],
+            "admin_url": self.children["admin"].ready["X_DOAI_URL"],
+            "data_dir": str(self.data_dir / NODE),
+            "slots": self._slots,
+            "adb_port": self._adb_port,
+            "adb_usb": False,
+            "adb_home": str(self.data_dir / NODE),
+            "adb_connect": [f"127.0.0.1:{p}" for p in self.children["phones"].ready["X_DOAI_PHONES"].split(",")],
+            "secret": self._secret,
+        }
+        path = self.data_dir / NODE / "node.toml"
+        path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+        path.chmod(0o600)
+        return path
+
+    # --- commands -------------------------------------------------------------------------------------------
+
+    async def command(self, name: str, payload: Message) -> dict[str, Any]:
+        """Ask the broker for something and return its answer; a refusal is a failed test."""
+        ready = self.children["broker"].ready
+        keys = load_or_make_keypair(self.data_dir / "broker" / "keys" / "admin.key")
+        hello = Hello(
+            name="admin",
+            instance=_ids.new_id(1)[-8:].lower(),
+            role=Role.ADMIN,
+            sample=HostSample(host="test", pid=os.getpid(), version="0", started_at_ms=0),
+        )
+        command_id = _ids.new_id(time.time_ns() // 1_000_000)
+        envelope = Envelope(
+            event_id=command_id,
+            type=name,
+            subject="test/fleet",
+            source=f"{hello.name}/{hello.instance}",
+            trace_id=_ids.new_trace_id(),
+            occurred_at_ms=time.time_ns() // 1_000_000,
+            payload=raw(payload),
+            idempotency_key=command_id,
+            actor="user/test",
+            interface="cli",
+        )
+        with trio.fail_after(WITHIN_S):
+            async with open_dealer(ready["X_DOAI_ENDPOINT"], keys, ready["X_DOAI_PUBLIC_KEY"]) as dealer:
+                await dealer.send(pack_header(Kind.HELLO), encode(hello))
+                await dealer.send(pack_header(Kind.COMMAND), encode(envelope))
+                while True:
+                    for header, body in await dealer.receive():
+                        if unpack_header(header).kind == Kind.REPLY:
+                            reply = decode(body, c.Reply)
+                            assert reply.command_id == command_id
+                            assert reply.problem is None, reply.problem
+                            result: dict[str, Any] = reply.result
+                            return result
+
+    async def _add_node_key(self) -> None:
+        pair = load_or_make_keypair(self.data_dir / NODE / "keys" / "node.key")
+        sha256 = hashlib.sha256(self._secret.encode()).hexdigest()
+        await self.command(
+            c.ADD_KEY, c.AddKey(name=NODE, role="node", public_key=pair.public, secret_sha256=sha256)
+        )
+
+    async def run_on_all(self, source: str) -> str:
+        """Store a workflow and run it on every phone; returns the run's id."""
+        stored = await self.command(c.STORE_WORKFLOW, c.StoreWorkflow(source=source))
+        workflow = f"{stored['name']}@{stored['version']}"
+        targets = c.Targets(kind=c.TargetKind.ALL)
+        created = await self.command(c.CREATE_RUN, c.CreateRun(workflow=workflow, targets=targets))
+        assert len(created["taskIds"]) == self._phones
+        return str(created["runId"])
+
+    # --- waiting --------------------------------------------------------------------------------------------
+
+    async def wait(self, what: str, condition: Callable[[], bool]) -> None:
+        """Return when it holds; a failure says what was waited for, and the programs' last words."""
+        with trio.move_on_after(WITHIN_S):
+            while not condition():  # noqa: ASYNC110 - other processes
+                await trio.sleep(LOOK_S)
+            return
+        raise AssertionError(f"not within {WITHIN_S:.0f} s: {what}\n{self.last_words()}")
+
+    async def wait_online(self) -> None:
+        """Return when every phone is online."""
+        sql = "SELECT count(*) FROM devices WHERE state = 'online'"
+        await self.wait("all phones online", lambda: self.store.ask(sql) == [(self._phones,)])
+
+    async def wait_more(self, kind: str, count: int) -> None:
+        """Return when the log has so many more events of a type than now."""
+        sql = "SELECT count(*) FROM events WHERE type = ?"
+        wanted = self.store.ask(sql, kind)[0][0] + count
+        await self.wait(f"{count} more {kind}", lambda: bool(self.store.ask(sql, kind)[0][0] >= wanted))
+
+    async def wait_outbox(self, count: int) -> None:
+        """Return when the node has so many facts that nobody has acknowledged."""
+        await self.wait(f"{count} facts in the outbox", lambda: self.unacknowledged() >= count)
+
+    async def wait_ended(self, run_id: str) -> None:
+        """Return when the run is complete."""
+        await self.wait(f"the end of run {run_id}", lambda: self.store.ended(run_id))
+
+    async def wait_artifacts(self) -> None:
+        """Return when everything that was promised is stored."""
+        await self.wait("all artifacts", lambda: self.store.promised().items() <= self.store.stored().items())
+
+    def unacknowledged(self) -> int:
+        """Count the facts that wait in the node's file."""
+        connection = apsw.Connection(str(self.data_dir / NODE / "node.db"), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            sql = "SELECT count(*) FROM facts, meta WHERE seq > trimmed_seq"
+            return int(next(iter(connection.execute(sql)))[0])
+        finally:
+            connection.close()
+
+    def wrong(self) -> list[str]:
+        """Return everything that is wrong in the store."""
+        return reconcile(self.data_dir, kills_ms=self.kills_ms)
+
+    def last_words(self) -> str:
+        """The end of each program's log."""
+        logs = sorted((self.data_dir / "log").glob("*.log"))
+        return "\n".join(f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-15:]) for log in logs)
+
+
+@asynccontextmanager
+async def open_fleet(
+    data_dir: Path, *, phones: int = 6, slots: int = 4, writer: str = "adaptive"
+) -> AsyncIterator[Fleet]:
+    """Start everything, and leave nothing behind."""
+    fleet = Fleet(data_dir, phones=phones, slots=slots, writer=writer)
+    try:
+        await fleet.start_all()
+        yield fleet
+    finally:
+        with trio.CancelScope(shield=True):
+            await fleet.stop_all()
+    await gone(str(data_dir))
+
+
+async def gone(word: str) -> None:
+    """Return when no process has this word in its command line."""
+    with trio.move_on_after(WITHIN_S):
+        while processes_with(word):  # noqa: ASYNC110 - other processes' lives
+            await trio.sleep(LOOK_S)
+    assert not processes_with(word)
+
+
+def processes_with(word: str) -> dict[int, str]:
+    """Return the command lines, by pid, of other processes that have a word in them."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        command = command_of(int(folder.name))
+        if word in command and int(folder.name) != os.getpid():
+            found[int(folder.name)] = command
+    return found
+
+
+def command_of(pid: int) -> str:
+    """Return a process's command line; empty once it is gone (or a zombie)."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the pids of all descendants of a process."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        parents.setdefault(parent, []).append(int(folder.name))
+    found, todo = [], [pid]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found += children
+        todo += children
+    return found

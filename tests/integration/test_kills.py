@@ -1,0 +1,179 @@
+"""Kills of real processes in the middle of a run: every task ends once, no result and no screenshot is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from doai.cli import exits
+from doai.cli.child import ChildFailed
+from doai.states import TaskState
+from tests.integration.fleet import Fleet, open_fleet
+
+pytestmark = pytest.mark.slow
+PHONES = 6
+
+REPEATABLE = """
+workflow: kill-check
+retry: {attempts: 6, backoff: 100ms, factor: 1, on: [device, infrastructure]}
+steps:
+  - {id: ready, use: device.bootstrap}
+  - {id: look, use: device.shell, with: {command: echo one}, idempotent: true}
+  - {id: shot1, use: screen.capture, with: {name: one}}
+  - {id: keep1, use: artifact.upload, with: {artifact: "${steps.shot1.artifact}"}, needs: [shot1]}
+  - {id: nap1, use: wait, with: {for: 300ms}, needs: [shot1]}
+  - {id: look2, use: device.shell, with: {command: sleep 0.2}, idempotent: true}
+  - {id: shot2, use: screen.capture, with: {name: two}}
+  - {id: keep2, use: artifact.upload, with: {artifact: "${steps.shot2.artifact}"}, needs: [shot2]}
+  - {id: nap2, use: wait, with: {for: 300ms}, needs: [shot2]}
+  - {id: shot3, use: screen.capture, with: {name: three}}
+  - {id: keep3, use: artifact.upload, with: {artifact: "${steps.shot3.artifact}"}, needs: [shot3]}
+always:
+  - {id: bye, use: app.stop, with: {package: com.example.app}}
+outputs: {screenshot: "${steps.keep3.path}"}
+"""
+
+ONCE = """
+workflow: kill-once
+retry: {attempts: 6, backoff: 100ms, on: [device, infrastructure]}
+steps:
+  - {id: tap, use: device.shell, with: {command: sleep 1.5}}
+  - {id: shot, use: screen.capture}
+  - {id: keep, use: artifact.upload, with: {artifact: "${steps.shot.artifact}"}}
+"""
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    with trio.fail_after(110):
+        async with open_fleet(tmp_path / "fleet", phones=PHONES) as fleet:
+            yield fleet
+
+
+async def test_nothing_is_killed(fleet: Fleet) -> None:
+    run_id = await fleet.run_on_all(REPEATABLE)
+    await fleet.wait_ended(run_id)
+    await fleet.wait_artifacts()
+    assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+    assert len(fleet.store.stored()) == 3 * PHONES
+    assert fleet.wrong() == []
+
+
+async def end(fleet: Fleet, run_id: str) -> None:
+    """The run ends, every screenshot is there, and nothing in the store contradicts what is promised."""
+    await fleet.wait_ended(run_id)
+    await fleet.wait_artifacts()
+    assert fleet.wrong() == []
+
+
+async def test_the_node_dies_with_facts_in_its_outbox(fleet: Fleet) -> None:
+    run_id = await fleet.run_on_all(REPEATABLE)
+    await fleet.wait_more("step.started", PHONES)
+    async with fleet.frozen("broker"):
+        await fleet.wait_outbox(8)
+        await fleet.kill("node")
+        assert fleet.unacknowledged() >= 8
+    await fleet.start("node")
+    await end(fleet, run_id)
+    assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+    assert fleet.unacknowledged() == 0
+
+
+async def test_the_node_dies_again_and_again(fleet: Fleet) -> None:
+    run_id = await fleet.run_on_all(REPEATABLE)
+    for _ in range(3):
+        await fleet.wait_more("step.started", 9)
+        await fleet.kill_and_start("node")
+    await end(fleet, run_id)
+    assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+
+
+async def test_the_node_dies_in_a_step_that_must_not_be_repeated(fleet: Fleet) -> None:
+    """Nobody can know whether it took effect: unknown, and not tried again."""
+    run_id = await fleet.run_on_all(ONCE)
+    await fleet.wait_more("step.started", 2)
+    await fleet.kill_and_start("node")
+    await end(fleet, run_id)
+    states = fleet.store.states(run_id)
+    assert states[TaskState.UNKNOWN] >= 1
+    assert states[TaskState.UNKNOWN] + states[TaskState.PASSED] == PHONES
+    sql = "SELECT DISTINCT json_extract(failure, '$.code'), attempt FROM tasks WHERE state = 'unknown'"
+    assert fleet.store.ask(sql) == [("node_restarted", 1)]
+
+
+@pytest.mark.parametrize("writer", ["adaptive", "process"])
+async def test_the_broker_dies(tmp_path: Path, writer: str) -> None:
+    with trio.fail_after(110):
+        async with open_fleet(tmp_path / "fleet", phones=PHONES, writer=writer) as fleet:
+            run_id = await fleet.run_on_all(REPEATABLE)
+            for _ in range(2):
+                await fleet.wait_more("step.started", 9)
+                await fleet.kill_and_start("broker")
+            await end(fleet, run_id)
+            # The attempts went on meanwhile: a broker that comes back burns none.
+            assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+            assert fleet.store.ask("SELECT DISTINCT attempt FROM tasks") == [(1,)]
+
+
+async def test_the_broker_is_stopped_and_started(fleet: Fleet) -> None:
+    run_id = await fleet.run_on_all(REPEATABLE)
+    await fleet.wait_more("step.started", 9)
+    second = fleet.make_child("broker", log="second")
+    with pytest.raises(ChildFailed) as refused:
+        await second.start()
+    words = second.log_path.read_text().splitlines()
+    assert refused.value.exit_code == exits.UNAVAILABLE
+    assert len(words) == 1
+    assert "broker.db" in words[0]
+    await fleet.children["broker"].stop()
+    assert await fleet.children["broker"].wait() == 0
+    await fleet.start("broker")
+    await end(fleet, run_id)
+    assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+
+
+async def test_the_adb_server_dies(fleet: Fleet) -> None:
+    run_id = await fleet.run_on_all(REPEATABLE)
+    await fleet.wait_more("step.started", 9)
+    os.kill(fleet.adb_server_pid(), signal.SIGKILL)
+    await end(fleet, run_id)
+    assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+    retried = fleet.store.events(pattern="task.retried")
+    assert {event.payload["failure"]["class"] for event in retried} <= {"device", "infrastructure"}
+    await fleet.wait_online()
+
+
+async def test_the_admin_dies_while_artifacts_arrive(fleet: Fleet) -> None:
+    run_id = await fleet.run_on_all(REPEATABLE)
+    for _ in range(2):
+        await fleet.wait_more("artifact.stored", 2)
+        await fleet.kill_and_start("admin")
+    await end(fleet, run_id)
+    assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+    assert len(fleet.store.stored()) == 3 * PHONES
+
+
+async def test_everything_dies_at_once(fleet: Fleet) -> None:
+    run_id = await fleet.run_on_all(REPEATABLE)
+    await fleet.wait_more("artifact.stored", 2)
+    for name in ("broker", "admin", "node"):
+        await fleet.kill(name)
+    for name in ("node", "broker", "admin"):
+        await fleet.start(name)
+    await end(fleet, run_id)
+    assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+
+
+async def test_the_node_is_frozen_for_a_while(fleet: Fleet) -> None:
+    run_id = await fleet.run_on_all(REPEATABLE)
+    await fleet.wait_more("step.started", 9)
+    async with fleet.frozen("node"):
+        await trio.sleep(3)  # time itself is what passes here
+    await end(fleet, run_id)
+    assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
+    assert fleet.store.ask("SELECT DISTINCT attempt FROM tasks") == [(1,)]
