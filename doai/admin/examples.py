@@ -35,7 +35,7 @@ RUN: Final = v.RunJson(
     queue="default",
     priority=0,
     attempts_max=3,
-    params={"video_id": "dQw4w9WgXcQ"},
+    params={"video_id": "doai-test-1"},
     targets={"kind": "all", "selector": {"tags": ["shelf-1"]}},
     step_timeouts_s={"play": 120.0},
     actor="user/first",
@@ -64,7 +64,7 @@ _TASK_FIELDS: Final[dict[str, Any]] = {
     "reason": "",
 }
 TASK: Final = v.TaskJson(**_TASK_FIELDS)
-ARTIFACT_PATH: Final = f"dQw4w9WgXcQ/node-1/R58M12ABCDE/{RUN_ID}/20251121T080000.123Z-shot-1.png"
+ARTIFACT_PATH: Final = f"doai-test-1/node-1/R58M12ABCDE/{RUN_ID}/20251121T080000.123Z-shot-1.png"
 ARTIFACT: Final = v.ArtifactJson(
     path=ARTIFACT_PATH,
     url=f"/api/v1/artifacts/{ARTIFACT_PATH}",

@@ -26,7 +26,8 @@ from doai.admin.pages import ArtifactPage
 from doai.admin.routes.bodies import FileBytes
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, not_found
 from doai.admin.services import Services
-from doai.admin.views import View, artifact_json
+from doai.admin.translation import artifact_json
+from doai.admin.views import View
 from doai.artifact_path import ArtifactPath, parse_artifact_path
 from doai.changes.rows import ArtifactRow
 from doai.errors import ConflictError, UserError

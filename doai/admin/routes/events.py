@@ -24,7 +24,8 @@ from doai.admin.routes.parameters import (
     Position,
     not_found,
 )
-from doai.admin.views import EventJson, event_json
+from doai.admin.translation import event_json
+from doai.admin.views import EventJson
 from doai.errors import StoreUnavailable, UserError
 from doai.store import views
 from doai.store.reader import StoreReader

@@ -11,7 +11,8 @@ from doai.admin import examples
 from doai.admin.access import VIEWER
 from doai.admin.pages import DevicePage, NodePage
 from doai.admin.routes.parameters import Cursor, Given, Limit, not_found, part
-from doai.admin.views import DeviceJson, NodeJson, device_json, node_json
+from doai.admin.translation import device_json, node_json
+from doai.admin.views import DeviceJson, NodeJson
 from doai.states import DeviceState
 
 

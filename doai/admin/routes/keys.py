@@ -13,7 +13,8 @@ from doai.admin import examples
 from doai.admin.access import ADMIN, TOKEN_PREFIX, sha256_hex
 from doai.admin.pages import KeyPage, TokenPage
 from doai.admin.routes.parameters import Cursor, Given, Limit, Who, part
-from doai.admin.views import View, key_json, token_json
+from doai.admin.translation import key_json, token_json
+from doai.admin.views import View
 from doai.messages.commands import AddKey, AddToken, KeyAdded, RevokeKey, RevokeToken, TokenAdded
 from doai.messages.link import Role
 from doai.wire.keys import load_public_key

@@ -22,7 +22,8 @@ from doai.admin.routes.parameters import (
     Who,
     not_found,
 )
-from doai.admin.views import RunJson, TaskDetailJson, View, run_json, task_detail_json, task_json
+from doai.admin.translation import run_json, task_detail_json, task_json
+from doai.admin.views import RunJson, TaskDetailJson, View
 from doai.errors import ConflictError
 from doai.limits import EVENTS_PAGE_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, Selector, Targets
@@ -31,7 +32,7 @@ from doai.states import TERMINAL, RunState, TaskState
 _CREATE_EXAMPLE = {
     "workflow": "playback-check",
     "targets": {"kind": "all", "selector": {"tags": ["shelf-1"]}},
-    "params": {"video_id": "dQw4w9WgXcQ"},
+    "params": {"video_id": "doai-test-1"},
 }
 
 

@@ -13,7 +13,8 @@ from doai.admin.pages import WorkflowPage
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.bodies import WorkflowText
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, Who, not_found, part
-from doai.admin.views import WorkflowDetailJson, workflow_detail_json, workflow_json
+from doai.admin.translation import workflow_detail_json, workflow_json
+from doai.admin.views import WorkflowDetailJson
 from doai.changes.rows import WorkflowRow
 from doai.errors import NotFoundError, UserError
 from doai.limits import WORKFLOW_BYTES_MAX

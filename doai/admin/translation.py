@@ -1,0 +1,199 @@
+"""From the store's rows to the API's answers: enums as words, stored JSON as objects, secrets left out (step 14)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from doai.admin.views import (
+    ArtifactJson,
+    AttemptJson,
+    DeviceJson,
+    EventJson,
+    FailureJson,
+    KeyJson,
+    NodeJson,
+    ProofJson,
+    ProofsJson,
+    RunJson,
+    SampleJson,
+    TaskDetailJson,
+    TaskJson,
+    TokenJson,
+    WorkflowDetailJson,
+    WorkflowJson,
+)
+from doai.changes.rows import ArtifactRow, AttemptRow, KeyRow, TaskRow, TokenRow, WorkflowRow
+from doai.codec import BodyDecoder
+from doai.envelope import to_json
+from doai.errors import Failure
+from doai.messages.link import Heartbeat
+from doai.store.views import DeviceView, EventView, NodeView, RunView
+from doai.story import sentence
+
+_heartbeat = BodyDecoder(Heartbeat)
+
+
+def failure_json(failure: Failure | None) -> FailureJson | None:
+    """Return a failure as the API shows it."""
+    if failure is None:
+        return None
+    return FailureJson(
+        error_class=failure.error_class.value, code=failure.code, message=failure.message, step=failure.step
+    )
+
+
+def run_json(view: RunView) -> RunJson:
+    """Return a run as the API shows it."""
+    row = view.row
+    return RunJson(
+        run_id=row.run_id,
+        workflow=row.workflow,
+        version=row.version,
+        state=row.state.value,
+        outcome=row.outcome.value if row.outcome else None,
+        counts=view.counts,
+        tasks=row.tasks,
+        created_at_ms=row.created_at_ms,
+        ended_at_ms=row.ended_at_ms,
+        queue=row.queue,
+        priority=row.priority,
+        attempts_max=row.attempts_max,
+        params=_object(row.params_body),
+        targets=_object(row.targets_body),
+        step_timeouts_s=_object(row.step_timeouts_body),
+        actor=row.actor,
+        interface=row.interface,
+        trace_id=row.trace_id,
+        recipe_hash=row.recipe_hash,
+    )
+
+
+def task_json(row: TaskRow) -> TaskJson:
+    """Return a task as lists show it."""
+    return TaskJson(**_task_fields(row))
+
+
+def task_detail_json(
+    row: TaskRow, attempts: list[AttemptRow], artifacts: list[ArtifactRow], artifacts_url: str
+) -> TaskDetailJson:
+    """Return a task whole."""
+    return TaskDetailJson(
+        **_task_fields(row),
+        attempts=[_attempt_json(attempt) for attempt in attempts],
+        outputs=_object(row.status.outputs_body),
+        artifacts=[artifact_json(artifact, artifacts_url) for artifact in artifacts],
+    )
+
+
+def artifact_json(row: ArtifactRow, artifacts_url: str) -> ArtifactJson:
+    """Return a stored file as the API shows it; ``artifacts_url`` is the address of the list."""
+    return ArtifactJson(url=f"{artifacts_url}/{row.path}", **msgspec.structs.asdict(row))
+
+
+def event_json(view: EventView) -> EventJson:
+    """Return an event as the API shows it."""
+    told = to_json(view.envelope, view.position)
+    payload = told.payload if isinstance(told.payload, dict) else {}
+    fields = msgspec.structs.asdict(told) | {"payload": payload, "position": view.position}
+    return EventJson(recorded_at_ms=view.recorded_at_ms, text=sentence(told.type, payload), **fields)
+
+
+def device_json(view: DeviceView) -> DeviceJson:
+    """Return a device as the API shows it."""
+    fields = msgspec.structs.asdict(view.row)
+    return DeviceJson(
+        state=fields.pop("state").value,
+        screen=(fields.pop("screen_width"), fields.pop("screen_height")),
+        proofs=ProofsJson(
+            link=ProofJson(at_ms=view.proof_at_ms),
+            adb=ProofJson(at_ms=_before(view.proof_at_ms, view.adb_age_s)),
+            answer=ProofJson(at_ms=_before(view.proof_at_ms, view.answer_age_s)),
+        ),
+        **fields,
+    )
+
+
+def node_json(view: NodeView) -> NodeJson:
+    """Return a node as the API shows it."""
+    sample = None
+    if view.sample is not None:
+        heartbeat: Heartbeat = _heartbeat(view.sample.body)
+        sample = SampleJson(
+            received_at_ms=view.sample.received_at_ms,
+            intake_closed=heartbeat.intake_closed,
+            **{name: getattr(heartbeat.sample, name) for name in _SAMPLE_FIELDS},
+        )
+    return NodeJson(sample=sample, **msgspec.structs.asdict(view.row))
+
+
+def workflow_json(row: WorkflowRow) -> WorkflowJson:
+    """Return a version of a workflow as lists show it."""
+    return WorkflowJson(**_workflow_fields(row))
+
+
+def workflow_detail_json(row: WorkflowRow, versions: list[int]) -> WorkflowDetailJson:
+    """Return a version of a workflow whole."""
+    return WorkflowDetailJson(recipe=_object(row.body), versions=versions, **_workflow_fields(row))
+
+
+def key_json(row: KeyRow) -> KeyJson:
+    """Return a key as the API shows it."""
+    fields = msgspec.structs.asdict(row)
+    return KeyJson(may_upload=bool(fields.pop("secret_sha256")), **fields)
+
+
+def token_json(row: TokenRow) -> TokenJson:
+    """Return a token as the API shows it."""
+    fields = msgspec.structs.asdict(row)
+    del fields["token_sha256"]
+    return TokenJson(**fields)
+
+
+_SAMPLE_FIELDS = ("pid", "running", "passed", "failed", "cpu_percent", "memory_percent", "rss_bytes")
+_STATUS_FIELDS = (
+    "device_serial",
+    "node_id",
+    "attempt",
+    "not_before_ms",
+    "dispatched_at_ms",
+    "started_at_ms",
+    "ended_at_ms",
+    "reason",
+)
+
+
+def _task_fields(row: TaskRow) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(row)
+    status = fields.pop("status")
+    del fields["selector_body"]
+    fields["target_kind"] = row.target_kind.value
+    fields |= {name: getattr(status, name) for name in _STATUS_FIELDS}
+    return fields | {"state": status.state.value, "failure": failure_json(status.failure)}
+
+
+def _attempt_json(row: AttemptRow) -> AttemptJson:
+    fields = msgspec.structs.asdict(row)
+    del fields["task_id"]
+    outcome = row.outcome.value if row.outcome else None
+    return AttemptJson(
+        **fields | {"token": str(row.token), "outcome": outcome, "failure": failure_json(row.failure)}
+    )
+
+
+def _workflow_fields(row: WorkflowRow) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(row)
+    title = _object(fields.pop("body")).get("title")
+    if isinstance(title, dict):  # translations: lists show one
+        title = title.get("en") or next(iter(title.values()), None)
+    return fields | {"title": title}
+
+
+def _object(body: bytes | None) -> dict[str, Any]:
+    """A stored JSON object; nothing stored is an empty one."""
+    return msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+
+
+def _before(at_ms: int | None, age_s: float | None) -> int | None:
+    return None if at_ms is None or age_s is None else at_ms - round(age_s * 1000)
