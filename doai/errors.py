@@ -40,7 +40,7 @@ class ErrorClass(enum.Enum):
     """A step that must not be repeated began and its end was not observed."""
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Failure(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Why a step, an attempt or a task did not pass, as data that travels in events."""
 
     error_class: ErrorClass

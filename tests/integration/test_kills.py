@@ -144,7 +144,7 @@ async def test_the_adb_server_dies(fleet: Fleet) -> None:
     await end(fleet, run_id)
     assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
     retried = fleet.store.events(pattern="task.retried")
-    assert {event.payload["failure"]["class"] for event in retried} <= {"device", "infrastructure"}
+    assert {event.payload["failure"]["errorClass"] for event in retried} <= {"device", "infrastructure"}
     await fleet.wait_online()
 
 
