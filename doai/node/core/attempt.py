@@ -16,6 +16,7 @@ from doai.errors import ErrorClass, Failure
 from doai.limits import OUTPUTS_BYTES_MAX
 from doai.messages.events import AttemptEnded, StepCompleted, StepFailed, StepStarted, TaskStarted
 from doai.messages.work import Dispatch, HoldingState
+from doai.node.core import log_lines
 from doai.node.core.acts import Act, Begin, CancelTry, Cause, Finish, FreeDevice, Passed, Skipped, TryFailed
 from doai.node.core.effects import CancelStep, Decision, DropTaskFiles, StartStep, StepEnded, TryKey
 from doai.node.core.facts import Facts, fit_outputs, fitting
@@ -65,6 +66,7 @@ class Attempt:
                 device_serial=d.device_serial,
             ),
         )
+        out.effects.append(log_lines.started(d))
         self._perform(self._sequence.begin(now.mono_s), now, out)
 
     def step_ended(self, ended: StepEnded, now: Now, random01: float, out: Decision) -> None:
@@ -177,6 +179,7 @@ class Attempt:
             optional=act.step.optional,
         )
         self._tell(out, now, topics.STEP_FAILED, failed)
+        out.effects.append(log_lines.step_failed(d, failed))
 
     def _cancel_step(self, act: CancelTry, now: Now, out: Decision) -> None:
         d = self.dispatch
@@ -266,6 +269,7 @@ def end_attempt(
         causation_id=causation_id,
         is_result=True,
     )
+    out.effects.append(log_lines.ended(d, finish, duration_ms))
     out.ops.append(DropHeld(d.task_id, d.token))
     out.effects.append(DropTaskFiles(d.task_id, d.token))
 
