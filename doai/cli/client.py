@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlencode
 
 from doai.cli import exits
 from doai.cli.place import Place
@@ -13,6 +15,8 @@ from doai.errors import DoaiError
 if TYPE_CHECKING:
     import httpx
 
+PAGE: Final = 500
+"""Items asked for at once."""
 TIMEOUT_S: Final = 30.0
 """For one request; the admin itself answers 503 when the broker does not."""
 _EXITS: Final = {401: exits.NO_PERMISSION, 403: exits.NO_PERMISSION, 502: exits.UNAVAILABLE, 503: exits.UNAVAILABLE}
@@ -67,6 +71,10 @@ class Client:
             if not cursor:
                 return
 
+    def first(self, count: int, path: str, **query: object) -> list[dict[str, Any]]:
+        """Return the first ``count`` items of a list."""
+        return list(itertools.islice(self.items(path, **query, limit=min(count, PAGE)), count))
+
     def post(self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """Send JSON and return the answer's JSON."""
         return self.request("POST", path, json_body=body, headers=headers).json()
@@ -97,9 +105,10 @@ class Client:
             return response
         raise _problem(response)
 
-    def url(self, path: str) -> str:
-        """Return the address at which a person or program sees a result."""
-        return f"{self.place.url}/api/v1{path}"
+    def url(self, path: str, **query: object) -> str:
+        """Return the address at which a person or program sees a result; what is None is left out."""
+        given = urlencode({key: value for key, value in query.items() if value is not None})
+        return f"{self.place.url}/api/v1{path}{'?' if given else ''}{given}"
 
 
 def _problem(response: httpx.Response) -> ApiError:

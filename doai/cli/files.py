@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import sys
 from pathlib import Path
 
 from doai.cli import exits, show
@@ -20,7 +21,7 @@ def artifact_list(client: Client, options: argparse.Namespace) -> int:
         (item["path"], item["sizeBytes"], item["deviceSerial"], show.when(item["storedAtMs"])) for item in found
     )
     show.print_table(("artifact", "bytes", "device", "stored"), rows, empty="No artifacts.")
-    print(client.url("/artifacts"))
+    print(client.url("/artifacts", run_id=options.run, task_id=options.task))
     return exits.PASSED
 
 
@@ -31,6 +32,7 @@ def artifact_get(client: Client, options: argparse.Namespace) -> int:
         [options.what] if is_path else [item["path"] for item in client.items("/artifacts", run_id=options.what)]
     )
     if not paths:
+        client.get(f"/runs/{options.what}")  # says so when there is no such run
         raise ApiError(f"run {options.what} has no artifacts", exit_code=exits.NOT_PASSED)
     written = []
     for path in paths:
@@ -39,11 +41,27 @@ def artifact_get(client: Client, options: argparse.Namespace) -> int:
         if response.headers.get("etag", "").strip('"') != digest:
             raise ApiError(f"{path} arrived damaged: try again", exit_code=exits.UNAVAILABLE)
         target = Path(options.out, Path(path).name if is_path else path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(response.content)
-        written.append(str(target))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _write_whole(target, response.content)
+        except OSError as error:
+            raise ApiError(
+                f"cannot write {target}: {error.strerror}; name another folder with --out", exit_code=exits.IO_ERROR
+            ) from None
+        written.append({"file": str(target), "url": client.url(f"/artifacts/{path}")})
     if options.json:
         show.print_json(written)
     else:
-        print("\n".join(written))
+        print("\n".join(found["file"] for found in written))
+        print(f"{show.many(len(written), 'file')} of {options.what}", file=sys.stderr)
     return exits.PASSED
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    # A name never stands for half a file, also when the disk is full.
+    draft = target.with_name(target.name + ".part")
+    try:
+        draft.write_bytes(content)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -7,12 +7,13 @@ from typing import Any
 
 from doai.cli import exits, show
 from doai.cli.client import Client
+from doai.cli.runs import show_one
 
 
 def devices(client: Client, options: argparse.Namespace) -> int:
     """`doai devices`."""
     if options.serial:
-        return _one(client, options, f"/devices/{options.serial}")
+        return show_one(client, options, f"/devices/{options.serial}")
     found = list(client.items("/devices", state=options.state, node=options.node, limit=500))
     rows = (
         (
@@ -27,13 +28,15 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         for item in found
     )
     headings = ("device", "state", "node", "model", "sdk", "tags", "why")
-    return _list(client, options, "/devices", found, headings, rows, "No devices yet: start a node with phones.")
+    return _list(
+        client, options, "/devices", "serial", found, headings, rows, "No devices yet: start a node with phones."
+    )
 
 
 def nodes(client: Client, options: argparse.Namespace) -> int:
     """`doai nodes`."""
     if options.name:
-        return _one(client, options, f"/nodes/{options.name}")
+        return show_one(client, options, f"/nodes/{options.name}")
     found = list(client.items("/nodes", limit=500))
     rows = (
         (
@@ -47,30 +50,23 @@ def nodes(client: Client, options: argparse.Namespace) -> int:
         for item in found
     )
     headings = ("node", "state", "host", "slots in use", "version", "why")
-    return _list(client, options, "/nodes", found, headings, rows, "No nodes yet: start one with bin/node.")
-
-
-def _one(client: Client, options: argparse.Namespace, path: str) -> int:
-    found = client.get(path)
-    if options.json:
-        show.print_json(found)
-    else:
-        show.print_fields(found)
-        print(client.url(path))
-    return exits.PASSED
+    return _list(
+        client, options, "/nodes", "nodeId", found, headings, rows, "No nodes yet: start one with bin/node."
+    )
 
 
 def _list(
     client: Client,
     options: argparse.Namespace,
     path: str,
+    key: str,
     found: list[dict[str, Any]],
     headings: tuple[str, ...],
     rows: Any,
     empty: str,
 ) -> int:
     if options.json:
-        show.print_json(found)
+        show.print_json([{**item, "url": client.url(f"{path}/{item[key]}")} for item in found])
     else:
         show.print_table(headings, rows, empty=empty)
         print(client.url(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from doai import __version__
 from doai.cli import exits
 from doai.cli.place import add_place_flags, find_place
-from doai.errors import ConfigError, DoaiError
+from doai.errors import ConfigError, DoaiError, UserError
+from doai.states import TaskState
 
 if TYPE_CHECKING:
     from doai.cli.client import Client
@@ -24,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Run versioned workflows on fleets of Android devices.",
         epilog=(
             "Exit codes: 0 passed, 1 not passed or refused, 2 usage, 69 unavailable, 77 no permission, "
-            "78 configuration."
+            "78 configuration, 130 interrupted."
         ),
     )
     parser.add_argument("--version", action="version", version=f"doai {__version__}")
@@ -35,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_workflows(commands)
     _add_artifacts(commands)
     _add_keys(commands)
-    completion = commands.add_parser("completion", help="print the completion script of a shell")
+    completion = commands.add_parser("completion", help="Print the completion script of a shell.")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return parser
 
@@ -47,10 +49,16 @@ def _add(commands: Any, name: str, summary: str, module: str, function: str) -> 
     return parser
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
+
+
 def _add_up(commands: Any) -> None:
     from doai.cli.up import add_up_flags
 
-    add_up_flags(commands.add_parser("up", help="start everything on this machine, until Ctrl-C"))
+    add_up_flags(commands.add_parser("up", help="Start everything on this machine, until Ctrl-C."))
 
 
 def _add_runs(commands: Any) -> None:
@@ -60,14 +68,14 @@ def _add_runs(commands: Any) -> None:
     runs = _add(commands, "runs", "List runs, newest first, or show one.", "runs", "runs")
     runs.add_argument("id", nargs="?", help="run id")
     runs.add_argument("--state", choices=("active", "cancelling", "completed"))
-    runs.add_argument("--limit", type=int, default=20, metavar="N")
+    runs.add_argument("--limit", type=_count, default=20, metavar="N", help="how many (20)")
     tasks = _add(commands, "tasks", "List tasks, or show one.", "runs", "tasks")
     tasks.add_argument("id", nargs="?", help="task id")
     tasks.add_argument("--run", metavar="ID")
-    tasks.add_argument("--state")
+    tasks.add_argument("--state", choices=[state.value for state in TaskState])
     tasks.add_argument("--device", metavar="SERIAL")
     tasks.add_argument("--node", metavar="NAME")
-    tasks.add_argument("--limit", type=int, default=50, metavar="N")
+    tasks.add_argument("--limit", type=_count, default=50, metavar="N", help="how many (50)")
     story = _add(commands, "story", "Tell what happened to a task, run or device, in order.", "runs", "story")
     story.add_argument("id", help="task id, run id or device serial")
     cancel = _add(commands, "cancel", "Cancel a run or a task.", "runs", "cancel")
@@ -85,7 +93,7 @@ def _add_fleet(commands: Any) -> None:
 
 
 def _add_workflows(commands: Any) -> None:
-    group = commands.add_parser("workflows", help="store, list and show workflows")
+    group = commands.add_parser("workflows", help="Store, list and show workflows.")
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
     add = _add(actions, "add", "Store workflow files as new versions.", "recipes", "add")
     add.add_argument("files", nargs="+", metavar="FILE")
@@ -95,23 +103,24 @@ def _add_workflows(commands: Any) -> None:
 
 
 def _add_artifacts(commands: Any) -> None:
-    group = commands.add_parser("artifacts", help="list and fetch what tasks left")
+    group = commands.add_parser("artifacts", help="List and fetch what tasks left.")
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = _add(actions, "list", "List artifacts.", "files", "artifact_list")
-    listing.add_argument("--run", metavar="ID")
-    listing.add_argument("--task", metavar="ID")
+    of = listing.add_mutually_exclusive_group(required=True)
+    of.add_argument("--run", metavar="ID", help="of this run")
+    of.add_argument("--task", metavar="ID", help="of this task")
     get = _add(actions, "get", "Fetch one artifact, or all of a run.", "files", "artifact_get")
     get.add_argument("what", help="path of an artifact, or a run id")
     get.add_argument("--out", default=".", metavar="DIR", help="folder to write to (default: here)")
 
 
 def _add_keys(commands: Any) -> None:
-    group = commands.add_parser("keys", help="who may speak on the mesh")
+    group = commands.add_parser("keys", help="Say who may speak on the mesh.")
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add(actions, "list", "List keys.", "keys", "key_list")
     add = _add(actions, "add", "Accept a node's or bot's public key.", "keys", "key_add")
     add.add_argument("name")
-    add.add_argument("public_key", help="40 characters, as the program prints it")
+    add.add_argument("public_key", help="40 characters in single quotes, or its .pub file")
     add.add_argument("--role", choices=("node", "bot"), default="node")
     add.add_argument("--secret-file", metavar="FILE", help="write the secret there instead of showing it")
     revoke = _add(actions, "revoke", "Stop accepting a key.", "keys", "key_revoke")
@@ -135,7 +144,15 @@ def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> in
     module, function = options.handler
     handler: Command = getattr(importlib.import_module(f"doai.cli.{module}"), function)
     with Client(find_place(options)) as client:
-        return handler(client, options)
+        code = handler(client, options)
+    sys.stdout.flush()  # here, where a closed pipe or a full disk still has a name
+    return code
+
+
+def _exit_code(error: DoaiError) -> int:
+    if isinstance(error, ConfigError):
+        return exits.CONFIG
+    return int(getattr(error, "exit_code", exits.USAGE if isinstance(error, UserError) else exits.NOT_PASSED))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,17 +164,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`).
-        sys.stderr.close()
+        # Whoever read our output has seen enough (`| head`); what is left in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.PASSED
-    except ConfigError as error:
-        print(f"doai: {error}", file=sys.stderr)
-        return exits.CONFIG
+    except OSError as error:
+        print(f"doai: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return exits.IO_ERROR
     except DoaiError as error:
         print(f"doai: {error}", file=sys.stderr)
-        for detail in getattr(error, "details", []):
+        details: list[str] = getattr(error, "details", [])
+        for detail in details if details != [detail for detail in details if detail in str(error)] else []:
             print(f"  {detail}", file=sys.stderr)
-        return int(getattr(error, "exit_code", exits.NOT_PASSED))
+        return _exit_code(error)
 
 
 if __name__ == "__main__":

@@ -47,15 +47,16 @@ def find_place(options: argparse.Namespace, environ: Mapping[str, str] = os.envi
             token = Path(options.token_file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ConfigError(f"cannot read the token file {options.token_file}: {error.strerror}") from None
+    folder = Path(options.data_dir) if options.data_dir else default_data_dir(environ)
     if not (url and token):
-        folder = Path(options.data_dir) if options.data_dir else default_data_dir(environ)
         kept = read_place(folder)
         if kept is not None:
             url = url or kept.url
             token = token or kept.token.reveal()
     if not url:
         raise ConfigError(
-            "no API is known here: start one with `doai up`, or give --url and the variable DOAI_TOKEN"
+            f"no API is known here: no `doai up` has left its address in {folder}; start one, name its --data-dir, "
+            "or give --url and the variable DOAI_TOKEN"
         )
     if not token:
         raise ConfigError(f"no token for {url}: put it in the variable DOAI_TOKEN or in a file for --token-file")

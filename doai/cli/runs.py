@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from doai.messages.commands import CreateRun
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Flags of `doai run`."""
     parser.add_argument("workflow", help="name, name@version, or a YAML file (stored first)")
-    parser.add_argument("--on", action="append", default=[], metavar="TARGETS", help=TARGETS_HELP)
+    parser.add_argument("--on", action="append", required=True, metavar="TARGETS", help=TARGETS_HELP)
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="value of a parameter")
     parser.add_argument("--queue", default="default", help="queue (default: default)")
     parser.add_argument("--priority", type=int, default=0, help="larger goes first within the queue")
@@ -39,8 +40,7 @@ def create_run(client: Client, options: argparse.Namespace) -> dict[str, Any]:
     if name.endswith((".yaml", ".yml", ".json")):
         stored = store_workflow(client, Path(name))
         name = f"{stored['name']}@{stored['version']}"
-    bare, _, version = name.partition("@")
-    recipe = client.get(f"/workflows/{bare}", version=version or None)["recipe"]
+    recipe = get_workflow(client, name)["recipe"]
     command = CreateRun(
         workflow=name,
         targets=parse_targets(options.on),
@@ -54,6 +54,17 @@ def create_run(client: Client, options: argparse.Namespace) -> dict[str, Any]:
     headers = {"Idempotency-Key": options.idempotency_key} if options.idempotency_key else {}
     created: dict[str, Any] = client.post("/runs", msgspec.to_builtins(command), headers=headers)
     return created
+
+
+def get_workflow(client: Client, name: str) -> dict[str, Any]:
+    """Return a workflow by ``name`` (the active version) or ``name@version``."""
+    bare, at, version = name.partition("@")
+    if not bare or "/" in bare or (at and not version.isdecimal()):
+        raise UserError(
+            f"{name!r} names no workflow: write NAME, NAME@VERSION such as {bare or 'hello'}@2, or a file"
+        )
+    found: dict[str, Any] = client.get(f"/workflows/{bare}", version=version or None)
+    return found
 
 
 def _step_timeout(word: str) -> tuple[str, float]:
@@ -92,10 +103,20 @@ def run(client: Client, options: argparse.Namespace) -> int:
         if options.json:
             show.print_json({**created, "url": url})
         else:
-            print(f"run {run_id} of {created['workflow']}: {len(created['taskIds'])} tasks; {url}")
+            # A large run's answer has no list of its tasks.
+            count = len(created["taskIds"]) or client.get(f"/runs/{run_id}")["tasks"]
+            print(f"run {run_id} of {created['workflow']}: {show.many(count, 'task')}; {url}")
         return exits.PASSED
-    with RunDisplay(quiet=options.json) as display:
-        result = wait_for_run(client, run_id, display.show)
+    try:
+        with RunDisplay(quiet=options.json) as display:
+            result = wait_for_run(client, run_id, display.show)
+    except KeyboardInterrupt:
+        print(
+            f"doai: no longer waiting, and run {run_id} goes on: `doai runs {run_id}` shows it, "
+            f"`doai cancel {run_id}` ends it",
+            file=sys.stderr,
+        )
+        return exits.INTERRUPTED
     if options.json:
         show.print_json({"run": result.run, "tasks": result.tasks, "artifacts": result.artifacts, "url": url})
     else:
@@ -104,18 +125,24 @@ def run(client: Client, options: argparse.Namespace) -> int:
     return exits.PASSED if result.run["outcome"] == "passed" and not result.missing else exits.NOT_PASSED
 
 
+def show_one(client: Client, options: argparse.Namespace, path: str) -> int:
+    """Print one thing whole, and where it is."""
+    found = client.get(path)
+    if options.json:
+        show.print_json({**found, "url": client.url(path)})
+    else:
+        show.print_fields(found)
+        print(client.url(path))
+    return exits.PASSED
+
+
 def runs(client: Client, options: argparse.Namespace) -> int:
     """`doai runs`: the newest first, or one with its tasks' states."""
     if options.id:
-        found = client.get(f"/runs/{options.id}")
-        if options.json:
-            show.print_json(found)
-        else:
-            show.print_fields(found)
-        return exits.PASSED
-    page = client.get("/runs", limit=options.limit, state=options.state)
+        return show_one(client, options, f"/runs/{options.id}")
+    found = client.first(options.limit, "/runs", state=options.state)
     if options.json:
-        show.print_json(page["items"])
+        show.print_json([{**item, "url": client.url(f"/runs/{item['runId']}")} for item in found])
         return exits.PASSED
     rows = (
         (
@@ -126,34 +153,23 @@ def runs(client: Client, options: argparse.Namespace) -> int:
             show.when(item["createdAtMs"]),
             show.duration(show.between(item["createdAtMs"], item.get("endedAtMs"))),
         )
-        for item in page["items"]
+        for item in found
     )
     show.print_table(
         ("run", "workflow", "outcome", "tasks", "made", "took"), rows, empty="No runs yet: doai run ..."
     )
-    print(client.url("/runs"))
+    print(client.url("/runs", state=options.state))
     return exits.PASSED
 
 
 def tasks(client: Client, options: argparse.Namespace) -> int:
     """`doai tasks`: a list with filters, or one task whole."""
     if options.id:
-        found = client.get(f"/tasks/{options.id}")
-        if options.json:
-            show.print_json(found)
-        else:
-            show.print_fields(found)
-        return exits.PASSED
-    page = client.get(
-        "/tasks",
-        run_id=options.run,
-        state=options.state,
-        device=options.device,
-        node=options.node,
-        limit=options.limit,
-    )
+        return show_one(client, options, f"/tasks/{options.id}")
+    wanted = {"run_id": options.run, "state": options.state, "device": options.device, "node": options.node}
+    found = client.first(options.limit, "/tasks", **wanted)
     if options.json:
-        show.print_json(page["items"])
+        show.print_json([{**item, "url": client.url(f"/tasks/{item['taskId']}")} for item in found])
         return exits.PASSED
     rows = (
         (
@@ -165,11 +181,11 @@ def tasks(client: Client, options: argparse.Namespace) -> int:
             show.duration(show.between(item.get("startedAtMs"), item.get("endedAtMs"))),
             (item.get("failure") or {}).get("message") or item.get("reason"),
         )
-        for item in page["items"]
+        for item in found
     )
     headings = ("task", "device", "state", "node", "attempt", "took", "why")
     show.print_table(headings, rows, empty="No such tasks.")
-    print(client.url("/tasks"))
+    print(client.url("/tasks", **wanted))
     return exits.PASSED
 
 
@@ -181,24 +197,35 @@ def story(client: Client, options: argparse.Namespace) -> int:
         return exits.PASSED
     out = show.console()
     for event in events:
-        out.print(f"{event['occurredAt'][:23].replace('T', ' ')}  {event['text']}", markup=False)
-    out.print(client.url(f"/story/{options.id}"), markup=False)
+        out.print(f"{show.moment(event['occurredAt'])}  {event['text']}", markup=False)
+    print(client.url(f"/story/{options.id}"))
     return exits.PASSED
 
 
 def cancel(client: Client, options: argparse.Namespace) -> int:
     """`doai cancel ID`: a run, or one task."""
+    path = f"/runs/{options.id}"
     try:
-        answer = client.post(f"/runs/{options.id}/cancel", {"reason": options.reason})
+        answer = client.post(f"{path}/cancel", {"reason": options.reason})
     except ApiError as error:
         if error.status != 404:
             raise
-        answer = client.post(f"/tasks/{options.id}/cancel", {"reason": options.reason})
+        path = f"/tasks/{options.id}"
+        try:
+            answer = client.post(f"{path}/cancel", {"reason": options.reason})
+        except ApiError as second:
+            if second.status != 404:
+                raise
+            raise ApiError(
+                f"there is no run or task {options.id!r}: `doai runs` and `doai tasks` list them",
+                exit_code=exits.NOT_PASSED,
+                status=404,
+            ) from None
     if options.json:
-        show.print_json(answer)
+        show.print_json({**answer, "url": client.url(path)})
     else:
         print(
-            f"cancelled {answer.get('cancelled', 0)}, waiting for the holder of {answer.get('cancelling', 0)}, "
-            f"ended before {answer.get('endedBefore', 0)}"
+            f"{show.many(answer['cancelled'], 'task')} cancelled, {answer['cancelling']} still running until the "
+            f"device is tidied up, {answer['endedBefore']} ended before: {client.url(path)}"
         )
     return exits.PASSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _COLOURS: Final = {
     "passed": "green",
@@ -28,12 +30,16 @@ _COLOURS: Final = {
 }
 
 
+PIPE_WIDTH: Final = 10_000
+"""Columns where there is no terminal: more than any line has."""
+
+
 def console(*, to_stderr: bool = False) -> Console:
-    """Return a rich console; wide when the output is no terminal, so that nothing is cut off in a pipe."""
+    """Return a rich console; without end when the output is no terminal, so that a pipe gets whole lines."""
     from rich.console import Console  # here, because `doai --help` must not wait for it
 
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else 200)
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
 
 
 def print_json(value: object) -> None:
@@ -42,29 +48,86 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print rows under headings, states in colour; ``empty`` is the sentence when there are none."""
+    """Print rows under headings, states in colour; ``empty`` is the sentence when there are none.
+
+    A column in which nothing is said is left out, but for the first. A last column *why* that has no room beside
+    the others is printed below, one line a row.
+    """
+    found = [[text(cell) for cell in row] for row in rows]
+    out = console()
+    if not found:
+        out.print(empty, markup=False)
+        return
+    kept = [n for n in range(len(columns)) if n == 0 or any(row[n] != text(None) for row in found)]
+    columns, found = [columns[n] for n in kept], [[row[n] for n in kept] for row in found]
+    widths = [max(len(column), *(len(row[n]) for row in found)) for n, column in enumerate(columns)]
+    below = columns[-1] == WHY and sum(widths) + 2 * len(widths) > out.width
+    shown = len(columns) - below
+    out.print(_table(columns[:shown], [row[:shown] for row in found]))
+    for row in found if below else []:
+        if row[-1] != text(None):
+            out.print(f"{row[0]}: {row[-1]}", markup=False)
+
+
+WHY: Final = "why"
+"""Heading of a column of sentences."""
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    found = list(rows)
-    out = console()
-    if not found:
-        out.print(empty)
-        return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in found:
+    for n, column in enumerate(columns):
+        # What the first column names is copied into the next command: in one piece.
+        table.add_column(column, overflow="fold", no_wrap=n == 0)
+    for row in rows:
         # Text, not markup: what a device or a person wrote is shown as it is.
-        table.add_row(*(Text(words := text(cell), style=_COLOURS.get(words, "")) for cell in row))
-    out.print(table)
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+    return table
 
 
-def print_fields(fields: Mapping[str, object]) -> None:
-    """Print names and values, one a line."""
-    width = max(map(len, fields), default=0)
+def print_fields(fields: Mapping[str, object], indent: str = "") -> None:
+    """Print names and values as a person reads them, one a line; what is in a value, indented below its name."""
+    names = {name: _words(name) for name in fields}
+    width = max(map(len, names.values()), default=0)
     for name, value in fields.items():
-        print(f"{name:<{width}}  {text(value)}")
+        if isinstance(value, dict) and value:
+            print(f"{indent}{names[name]}")
+            print_fields(value, indent + "  ")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for number, item in enumerate(value, 1):
+                print(f"{indent}{names[name]} {number}")
+                print_fields(item, indent + "  ")
+        else:
+            print(f"{indent}{names[name]:<{width}}  {_field(name, value)}")
+
+
+_UNIT: Final = re.compile(r"(AtMs|Ms|S)$")
+_WORD_END: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def _words(name: str) -> str:
+    return _WORD_END.sub(" ", _UNIT.sub("", name)).lower() or name
+
+
+def _field(name: str, value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if name.lower().endswith("atms"):
+            return when(int(value))
+        if name.endswith("S"):
+            return duration(float(value))
+    return text(value)
+
+
+def moment(utc: str) -> str:
+    """Return a time of an event (ISO 8601, UTC) as local date and time, to the millisecond."""
+    return datetime.fromisoformat(utc).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def many(count: int, noun: str) -> str:
+    """Return ``1 task``, ``3 tasks``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def text(value: object) -> str:
@@ -74,7 +137,7 @@ def text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(text, value)) or "-"
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False) if value else "-"
     return str(value)
 
 

@@ -26,10 +26,12 @@ def parse_targets(words: Sequence[str]) -> Targets:
     nodes: list[str] = []
     comparisons: list[str] = []
     count: int | None = None
+    everything = False
     lists = {"tag": tags, "model": models, "node": nodes, "sdk": comparisons}
     for word in words:
         kind, colon, value = word.partition(":")
         if word == "all":
+            everything = True
             continue
         if kind == "any" and colon:
             count = _count(value)
@@ -42,6 +44,8 @@ def parse_targets(words: Sequence[str]) -> Targets:
     selector = Selector(tags=tags, models=models, nodes=nodes, sdk=",".join(comparisons) or None)
     if serials and (count is not None or selector != Selector()):
         raise UserError("--on takes serials or conditions, not both: leave one out")
+    if everything and (serials or count is not None):
+        raise UserError("--on all is every device: leave out either it or the serials or number")
     if serials:
         return Targets(kind=TargetKind.DEVICES, serials=list(dict.fromkeys(serials)))
     if count is not None:

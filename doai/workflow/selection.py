@@ -12,7 +12,7 @@ import msgspec
 from doai.errors import UserError
 from doai.messages.commands import Selector
 from doai.workflow.language import Requires
-from doai.workflow.mistakes import shown
+from doai.workflow.mistakes import did_you_mean, shown
 
 _COMPARISON: Final = re.compile(r"(>=|<=|!=|==|>|<|=)?\s*([0-9]{1,3})")
 _OPERATORS: Final[Mapping[str, Callable[[int, int], bool]]] = {
@@ -78,6 +78,28 @@ def matches(selector: Selector, facts: DeviceFacts) -> bool:
     if selector.nodes and facts.node_id not in selector.nodes:
         return False
     return _unmet(selector.sdk, selector.tags, selector.models, facts) is None
+
+
+def why_none_matches(selector: Selector, devices: Sequence[DeviceFacts]) -> str:
+    """Return one sentence on why no device matches: the first condition that none fulfils, and what there is."""
+    none = f"none of the {len(devices)} known devices has"
+    for what, wanted, found in (
+        ("tag", selector.tags, {tag for facts in devices for tag in facts.tags}),
+        ("node", selector.nodes, {facts.node_id for facts in devices}),
+        ("model", selector.models, {facts.model for facts in devices}),
+    ):
+        # Every tag must be there; of nodes and models one is enough.
+        missing = [name for name in wanted if name not in found]
+        if missing and (what == "tag" or len(missing) == len(wanted)):
+            return f"{none} the {what} {missing[0]!r}: {_those(missing[0], found)}"
+    if selector.sdk is not None and not any(matches(Selector(sdk=selector.sdk), facts) for facts in devices):
+        levels = ", ".join(sorted({str(facts.sdk or "unknown") for facts in devices}))
+        return f"{none} an sdk {selector.sdk}: theirs are {levels}"
+    return f"each condition matches some of the {len(devices)} known devices and none matches all: leave one out"
+
+
+def _those(name: str, found: set[str]) -> str:
+    return did_you_mean(name, found - {""}) if found - {""} else "they have none at all"
 
 
 def unmet_requirement(requires: Requires, facts: DeviceFacts) -> str | None:

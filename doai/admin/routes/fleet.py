@@ -49,7 +49,7 @@ async def show_device(serial: str, services: Given) -> DeviceJson:
     """Link, ADB and the device's own answer are three proofs, each with its time."""
     view = await services.reader.device(serial)
     if view is None:
-        raise not_found("device", serial, "devices")
+        raise not_found("device", serial, "devices", (each.row.serial for each in await services.reader.devices()))
     return device_json(view)
 
 
@@ -78,5 +78,5 @@ async def show_node(node_id: str, services: Given) -> NodeJson:
     """With its newest heartbeat."""
     view = await services.reader.node(node_id)
     if view is None:
-        raise not_found("node", node_id, "nodes")
+        raise not_found("node", node_id, "nodes", (each.row.node_id for each in await services.reader.nodes()))
     return node_json(view)

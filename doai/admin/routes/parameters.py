@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
 from litestar import Request
@@ -13,6 +13,7 @@ from doai.admin.access import Caller
 from doai.admin.services import Services
 from doai.errors import NotFoundError
 from doai.limits import EVENTS_PAGE_MAX
+from doai.workflow.mistakes import did_you_mean
 
 AnyRequest = Request[Any, Any, State]
 Given = Annotated[Services, Dependency(skip_validation=True)]
@@ -51,6 +52,8 @@ def part(
     return rest[:limit], key(rest[limit - 1]) if len(rest) > limit else None
 
 
-def not_found(kind: str, name: str, where: str) -> NotFoundError:
-    """Return the error for something that does not exist, with where to look."""
-    return NotFoundError(f"there is no {kind} {name[:130]!r}: GET /api/v1/{where} lists what there is")
+def not_found(kind: str, name: str, where: str, known: Iterable[str] = ()) -> NotFoundError:
+    """Return the error for something that does not exist: the nearest ``known`` name, or where to look."""
+    names = set(known)
+    there = did_you_mean(name, names) if names else f"GET /api/v1/{where} lists what there is"
+    return NotFoundError(f"there is no {kind} {name[:130]!r}: {there}")

@@ -60,7 +60,7 @@ async def show_workflow(
     """The recipe is the stored JSON, its defaults written in."""
     rows = await services.reader.workflows(name)
     if not rows:
-        raise not_found("workflow", name, "workflows")
+        raise not_found("workflow", name, "workflows", (row.name for row in await services.reader.workflows()))
     wanted = [row for row in rows if (row.active if version is None else row.version == version)]
     if not wanted:
         known = ", ".join(str(row.version) for row in rows[-20:])

@@ -24,7 +24,7 @@ from doai.messages.events import RunCreatedEvent
 from doai.states import RUN_TABLE, DeviceState, RunTrigger, TaskState, move
 from doai.workflow.mistakes import did_you_mean
 from doai.workflow.resolve import PinnedRun, pin_run
-from doai.workflow.selection import check_selector, matches, unmet_requirement
+from doai.workflow.selection import check_selector, matches, unmet_requirement, why_none_matches
 
 PRIORITY_MAX = 1_000_000
 EXPIRES_IN_MAX_S = 366 * 24 * 3600.0
@@ -126,11 +126,11 @@ class Runs:
             else:
                 fit.append(device)
         if not fit:
-            known = sum(device.row is not None for device in self._state.devices.values())
+            known = [facts for device in self._state.devices.values() if (facts := facts_of(device)) is not None]
             if not known:
                 raise TargetError(["no device was seen yet: start a node, or wait until it lists its devices"])
             if not matching:
-                raise TargetError([f"none of the {known} known devices matches the selector: look at their tags"])
+                raise TargetError([why_none_matches(targets.selector, known)])
             raise TargetError(
                 [f"none of the {matching} matching devices can run it now", *reasons[:UNKNOWN_NAMED_MAX]]
             )

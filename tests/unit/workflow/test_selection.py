@@ -11,6 +11,7 @@ from doai.workflow.selection import (
     matches,
     parse_sdk,
     unmet_requirement,
+    why_none_matches,
 )
 
 PHONE = DeviceFacts(serial="S1", node_id="lab-1", model="Pixel 7", sdk=33, tags=["lab", "fast"])
@@ -55,3 +56,25 @@ def test_a_bad_comparison_is_said(text: str) -> None:
         parse_sdk(text)
     with pytest.raises(SelectorError):
         check_selector(Selector(sdk=text))
+
+
+@pytest.mark.parametrize(
+    ("selector", "sentence"),
+    [
+        (Selector(tags=["lap"]), "none of the 2 known devices has the tag 'lap': did you mean 'lab'?"),
+        (Selector(nodes=["x"]), "none of the 2 known devices has the node 'x': known: lab-1, shelf"),
+        (Selector(models=["x", "y"]), "none of the 2 known devices has the model 'x': they have none at all"),
+        (Selector(sdk=">=40"), "none of the 2 known devices has an sdk >=40: theirs are 27, 33"),
+        (
+            Selector(nodes=["shelf"], tags=["lab"]),
+            "each condition matches some of the 2 known devices and none matches all: leave one out",
+        ),
+    ],
+)
+def test_it_is_said_why_no_device_matches(selector: Selector, sentence: str) -> None:
+    devices = [
+        DeviceFacts(serial="S1", node_id="lab-1", sdk=33, tags=["lab"]),
+        DeviceFacts(serial="S2", node_id="shelf", sdk=27),
+    ]
+    assert not any(matches(selector, facts) for facts in devices)
+    assert why_none_matches(selector, devices) == sentence
