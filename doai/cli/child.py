@@ -45,6 +45,8 @@ class Child:
         self.log_path = folder / f"{name}.log"
         self._command = [sys.executable, "-m", module, *arguments]
         self._socket_path = folder / f"{name}.notify"
+        self._log_start = 0
+        """Where the log of this process begins: the file goes on over restarts."""
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -77,6 +79,7 @@ class Child:
         environ |= {"NOTIFY_SOCKET": str(self._socket_path), "PYTHONUNBUFFERED": "1"}
         parent = os.getpid()
         with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -131,7 +134,13 @@ class Child:
             await self.wait()
 
     def _tail(self) -> str:
-        lines = self.log_path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode("utf-8", "replace").strip().splitlines()
+        prefix = f"{self.name}: "
+        if lines and lines[-1].startswith(prefix):
+            # A program that gives up says why in one sentence, after its log lines.
+            return f"{lines[-1].removeprefix(prefix)} (log: {self.log_path})"
         last = " / ".join(lines[-_LOG_TAIL_LINES:])
         return f"{last or 'it said nothing'} (log: {self.log_path})"
 

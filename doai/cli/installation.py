@@ -46,6 +46,8 @@ class Installation:
     def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
         self.plan = plan
         self.place = Place("", Secret(""))
+        self.is_new = not (plan.data_dir / TOKEN_FILE).exists()
+        """Whether this start makes the first token."""
         self._tell = tell
         self._children: list[Child] = []
 

@@ -55,7 +55,8 @@ def up(options: argparse.Namespace) -> int:
         names = await trio.to_thread.run_sync(installation.store_shipped_workflows)
         place = installation.place
         print(f"doai is up: {place.url}  (data: {plan.data_dir})")
-        print(f"token, shown once; it is kept for this user in {plan.data_dir}: {place.token.reveal()}")
+        if installation.is_new:
+            print(f"token, shown once; it is kept for this user in {plan.data_dir}: {place.token.reveal()}")
         print(f"workflows: {', '.join(names)}")
         print(
             "try: doai devices; doai run playback-check --on all --param video_id=doai-test-1 --wait; Ctrl-C stops"
