@@ -204,11 +204,16 @@ class _Draft:
 async def _to_its_end(work: Callable[[], _ResultT]) -> _ResultT:
     """Run in a thread; cancelled, it still waits, because the descriptor that is in use is closed next."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait([working])
+        except asyncio.CancelledError as error:  # may come again and again, from the framework's scopes
+            cancelled = error
+    if cancelled is not None:
+        working.exception()
+        raise cancelled
+    return working.result()
 
 
 def _remove_unless_locked(path: Path) -> bool:

@@ -23,12 +23,16 @@ from doai.errors import ConfigError, DecodeError, DoaiError, Fault, UserError
 from doai.messages.commands import Reply
 from doai.messages.link import Bye, Fenced, Heartbeat, Hello, HostSample, Role, Welcome
 from doai.wire.aio import AsyncioDealer, open_dealer
-from doai.wire.base import WouldBlock
+from doai.wire.base import Connection, WouldBlock
 from doai.wire.keys import KeyPair
 
 NAME: Final = "admin"
 COMMAND_TIMEOUT_S: Final = 10.0
 """For a reply; a command line waits 30 s for us, a node's upload 60 s."""
+UNREACHABLE_S: Final = 3.0
+"""A command that no connection took after this long is given up: a broker that starts again is back by then."""
+LOOK_S: Final = 0.5
+"""Between two looks at whether the connection is still there."""
 PENDING_MAX: Final = 1000
 """Commands that wait for a reply at once: more means that the broker does not keep up."""
 RECONNECT: Final = Backoff(first_s=0.2, longest_s=2.0)
@@ -110,12 +114,15 @@ class Mesh:
         pending = _Pending(envelope, asyncio.get_running_loop().create_future())
         self._pending[envelope.event_id] = pending
         try:
-            async with asyncio.timeout(timeout_s):
-                if self._live.is_set() and self._dealer is not None:
-                    self._send(self._dealer, pending)
-                return await pending.reply
-        except TimeoutError:
-            raise BrokerUnavailable(self._no_reply(pending, timeout_s)) from None
+            if self._live.is_set() and self._dealer is not None:
+                self._send(self._dealer, pending)
+            soon_s = min(UNREACHABLE_S, timeout_s)
+            await asyncio.wait({pending.reply}, timeout=soon_s)
+            if pending.sent and not pending.reply.done():
+                await asyncio.wait({pending.reply}, timeout=timeout_s - soon_s)
+            if not pending.reply.done():
+                raise BrokerUnavailable(self._no_reply(pending, timeout_s))
+            return pending.reply.result()
         finally:
             del self._pending[envelope.event_id]
 
@@ -131,7 +138,7 @@ class Mesh:
         try:
             dealer.send_nowait(pack_header(Kind.COMMAND), encode(pending.envelope))
         except WouldBlock:
-            return  # it stays pending: the next heartbeat or WELCOME tries again
+            return  # it stays pending: the next WELCOME tries again
         pending.sent, pending.sent_on = True, dealer
 
     async def run(self) -> None:
@@ -226,19 +233,21 @@ class _Session:
         self._heard_s = self._beat_s = time.monotonic()
 
     async def receive(self) -> list[tuple[bytes, bytes]] | None:
-        """Wait for frames, beating meanwhile; empty after a beat, None after too long a silence."""
+        """Wait for frames, beating meanwhile; empty after a while, None when the connection is of no more use."""
         now_s = time.monotonic()
         silence_s = limits.SILENCE_S if self.welcomed else limits.WELCOME_TIMEOUT_S
         due_s = self._heard_s + silence_s
         if self.welcomed:
-            due_s = min(due_s, self._beat_s + self.heartbeat_s)
+            due_s = min(due_s, self._beat_s + self.heartbeat_s, now_s + LOOK_S)
         try:
             async with asyncio.timeout(max(0.0, due_s - now_s)):
                 frames = await self.dealer.receive()
         except TimeoutError:
             now_s = time.monotonic()
-            if now_s >= self._heard_s + silence_s:
+            if now_s >= self._heard_s + silence_s or self.dealer.connection() is not Connection.UP:
                 return None
+            if now_s < self._beat_s + self.heartbeat_s:
+                return []
             self._beat_s = now_s
             try:
                 self.dealer.send_nowait(pack_header(Kind.HEARTBEAT), encode(self._beat()))

@@ -24,7 +24,7 @@ class RunPage(View, frozen=True, kw_only=True):
 
 
 class TaskPage(View, frozen=True, kw_only=True):
-    """Part of the tasks: of one run in their order, else newest first."""
+    """Part of the tasks: of one run by id, else newest first."""
 
     items: list[TaskJson]
     next: str | None

@@ -1,4 +1,4 @@
-"""From the store's rows to the API's answers: enums as words, stored JSON as objects, secrets left out (step 14)."""
+"""From rows of the store to answers of the API: stored JSON as objects, secrets left out (step 14)."""
 
 from __future__ import annotations
 

@@ -50,29 +50,40 @@ class ReadConnections:
         self._read_max_s = read_max_s
         self._version = len(load_migrations("broker"))
         self._free: list[_Connection] = []
+        self._asking: set[asyncio.Task[list[Answer]]] = set()
         self._turn = asyncio.Semaphore(_CONNECTIONS)
 
     async def ask(self, *questions: Question) -> list[Answer]:
         """Return all rows of each question, all from one moment of the store."""
         async with self._turn:
-            connection = await self._take()
-            asking = asyncio.ensure_future(self._transact(connection, questions))
-            try:
-                # Shielded: who no longer wants the answer must not leave a transaction open.
-                return await asyncio.shield(asking)
-            except asyncio.CancelledError:
-                await asyncio.wait([asking])
-                raise
-            finally:
-                if asking.done() and not asking.cancelled() and asking.exception() is None:
-                    self._free.append(connection)
-                else:
-                    await connection.database.close()
+            # A task of its own: who no longer wants the answer, however often it is cancelled, leaves no
+            # transaction open and no connection half-opened, whose thread would keep the process alive.
+            asking = asyncio.ensure_future(self._answer(questions))
+            self._asking.add(asking)
+            asking.add_done_callback(self._answered)
+            return await asyncio.shield(asking)
 
     async def close(self) -> None:
-        """Close what is open; may be called twice."""
+        """Close what is open, once what is being asked has its answer; may be called twice."""
+        if self._asking:
+            await asyncio.wait(self._asking)
         while self._free:
             await self._free.pop().database.close()
+
+    async def _answer(self, questions: Sequence[Question]) -> list[Answer]:
+        connection = await self._take()
+        try:
+            answers = await self._transact(connection, questions)
+        except BaseException:
+            await connection.database.close()
+            raise
+        self._free.append(connection)
+        return answers
+
+    def _answered(self, asking: asyncio.Task[list[Answer]]) -> None:
+        self._asking.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # looked at, so that nobody's interest in it is no warning
 
     async def _take(self) -> _Connection:
         file_id = self._file_id()

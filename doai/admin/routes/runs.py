@@ -170,7 +170,7 @@ async def cancel_run(
     "/tasks",
     opt={"needs": VIEWER},
     tags=["tasks"],
-    summary="List tasks: of a run in their order, else newest first",
+    summary="List tasks: of a run by id, else newest first",
     responses=examples.answer(200, TaskPage, TaskPage(items=[examples.TASK], next=None), "A page of tasks."),
 )
 async def list_tasks(
