@@ -57,6 +57,10 @@ def open_writer(path: Path, *, new_store_id: str, now_ms: int, vfs: str | None =
         raise
 
 
+_StreamKey = tuple[str, str, str]
+"""Name, instance and incarnation."""
+
+
 class SqliteWriter:
     """`Writer[Op, Snapshot]` over an SQLite file; see doai.store.base for the promises."""
 
@@ -168,16 +172,12 @@ class SqliteWriter:
         connection.executemany(self._sql["put_stream"], rows)
 
     def _advance_streams(self, connection: apsw.Connection, ops: list[AdvanceStream]) -> None:
-        for op in ops:
-            key = (op.name, op.instance, op.incarnation)
-            check_digests(op.digests)
-            last_seq = op.first_seq + len(op.digests) - 1
-            _execute(connection, self._sql["advance_stream"], (last_seq, *key, op.first_seq - 1))
-            if connection.changes() != 1 or not op.digests:
-                raise StoreError(
-                    f"stream {'/'.join(key)} can not go on at {op.first_seq}: unknown, or not its next"
-                )
-            _execute(connection, self._sql["insert_digests"], (*key, last_seq, b"".join(op.digests)))
+        for key, first_seq, digests in _joined(ops):
+            last_seq = first_seq + len(digests) - 1
+            _execute(connection, self._sql["advance_stream"], (last_seq, *key, first_seq - 1))
+            if connection.changes() != 1 or not digests:
+                raise StoreError(f"stream {'/'.join(key)} can not go on at {first_seq}: unknown, or not its next")
+            _execute(connection, self._sql["insert_digests"], (*key, last_seq, b"".join(digests)))
             if last_seq > limits.HASHES_KEPT:
                 _execute(connection, self._sql["trim_digests"], (*key, last_seq - limits.HASHES_KEPT))
 
@@ -188,6 +188,26 @@ class SqliteWriter:
         if missing:
             known = ", ".join(str(row[-1]) for row in rows[:3])
             raise StoreError(f"{what} to be changed is not stored ({missing} of {len(rows)}, e.g. of {known})")
+
+
+def _joined(ops: list[AdvanceStream]) -> list[tuple[_StreamKey, int, list[bytes]]]:
+    """Return key, first seq and digests of each step, those that follow each other in one stream as one step.
+
+    Three statements a commit and stream instead of three a frame of facts: a node with much to tell sends a
+    frame a task. A step without digests stays alone, for its mistake to be found.
+    """
+    joined: list[tuple[_StreamKey, int, list[bytes]]] = []
+    newest: dict[_StreamKey, tuple[int, list[bytes]]] = {}
+    for op in ops:
+        check_digests(op.digests)
+        key = (op.name, op.instance, op.incarnation)
+        first_seq, digests = newest.get(key, (0, []))
+        if digests and op.digests and op.first_seq == first_seq + len(digests):
+            digests += op.digests
+        else:
+            newest[key] = op.first_seq, list(op.digests)
+            joined.append((key, *newest[key]))
+    return joined
 
 
 def _execute(connection: apsw.Connection, sql: str, bindings: Columns) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,4 +64,36 @@ def test_digests_are_kept_up_to_the_bound(tmp_path: Path) -> None:
     assert len(state.digests) == limits.HASHES_KEPT
     assert state.digests[-1] == state.row.last_seq.to_bytes(8, "big")
     assert disk.load() == memory.load()
+    disk.close()
+
+
+def test_steps_of_two_streams_in_one_commit_are_as_if_alone(tmp_path: Path) -> None:
+    disk = open_writer(tmp_path / "broker.db", new_store_id="S", now_ms=1)
+    memory = MemoryWriter(MemoryTables("S"))
+    names = ("n", "m")
+    for writer in (disk, memory):
+        rows = [StreamRow(name=name, instance="1", incarnation="i", epoch=1, last_seq=0) for name in names]
+        writer.commit([ops.PutStream(row) for row in rows])
+        writer.commit(
+            [
+                ops.AdvanceStream(name, "1", "i", seq, [n.to_bytes(8, "big") for n in range(seq, seq + 3)])
+                for seq in range(1, 31, 3)
+                for name in names
+            ]
+        )
+    assert [state.row.last_seq for state in disk.load().streams] == [30, 30]
+    assert disk.load() == memory.load()
+    disk.close()
+
+
+@pytest.mark.parametrize(
+    "second",
+    [ops.AdvanceStream("n", "1", "i", 3, [b"12345678"]), ops.AdvanceStream("n", "1", "i", 2, [])],
+    ids=["a gap", "no digests"],
+)
+def test_a_wrong_step_behind_a_right_one_is_found(tmp_path: Path, second: ops.AdvanceStream) -> None:
+    disk = open_writer(tmp_path / "broker.db", new_store_id="S", now_ms=1)
+    disk.commit([ops.PutStream(StreamRow(name="n", instance="1", incarnation="i", epoch=1, last_seq=0))])
+    with pytest.raises(StoreError):
+        disk.commit([ops.AdvanceStream("n", "1", "i", 1, [b"12345678"]), second])
     disk.close()
