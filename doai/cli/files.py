@@ -18,7 +18,7 @@ def artifact_list(client: Client, options: argparse.Namespace) -> int:
         show.print_json(found)
         return exits.PASSED
     rows = (
-        (item["path"], item["sizeBytes"], item["deviceSerial"], show.when(item["storedAtMs"])) for item in found
+        (item["path"], item["sizeBytes"], item["deviceSerial"], show.recently(item["storedAtMs"])) for item in found
     )
     show.print_table(("artifact", "bytes", "device", "stored"), rows, empty="No artifacts.")
     print(client.url("/artifacts", run_id=options.run, task_id=options.task))

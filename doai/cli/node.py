@@ -11,7 +11,7 @@ import trio
 from doai import log
 from doai.cli import exits
 from doai.configuration import load
-from doai.errors import DoaiError, StoreError, StoreUnavailable, UserError
+from doai.errors import DoaiError, StepError, StoreError, StoreUnavailable, UserError
 from doai.node.app import run_node
 from doai.node.config import NodeConfig, check_config
 
@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         failures, code = _leaves(group), exits.CONFIG
     except* (StoreError, StoreUnavailable) as group:
         failures, code = _leaves(group), exits.IO_ERROR
+    except* StepError as group:
+        failures, code = _leaves(group), exits.UNAVAILABLE
     except* DoaiError as group:
         # After a failed commit whoever still decides something is refused: the commit is what counts.
         if not failures:

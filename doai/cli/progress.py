@@ -72,7 +72,7 @@ class RunDisplay:
         ordered = sorted(seen.tasks, key=lambda task: (_rank(task["state"]), device(task)))
         for task in ordered[:room]:
             since = task.get("endedAtMs") or task.get("startedAtMs") or task.get("dispatchedAtMs")
-            rows.add_row(device(task), Text(task["state"], style=show.colour(task["state"])), show.when(since))
+            rows.add_row(device(task), Text(task["state"], style=show.colour(task["state"])), show.recently(since))
         picture.add_row(rows)
         if len(ordered) > room:
             picture.add_row(f"... and {len(ordered) - room} more")

@@ -35,7 +35,9 @@ def show_list(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         show.print_json([{**item, "url": client.url(f"/workflows/{item['name']}")} for item in found])
         return exits.PASSED
-    rows = ((item["name"], item["version"], item.get("title"), show.when(item["createdAtMs"])) for item in found)
+    rows = (
+        (item["name"], item["version"], item.get("title"), show.recently(item["createdAtMs"])) for item in found
+    )
     show.print_table(
         ("workflow", "version", "title", "stored"), rows, empty="No workflows yet: doai workflows add FILE"
     )

@@ -150,7 +150,7 @@ def runs(client: Client, options: argparse.Namespace) -> int:
             f"{item['workflow']}@{item['version']}",
             item.get("outcome") or item["state"],
             show.counts(item.get("counts", {})),
-            show.when(item["createdAtMs"]),
+            show.recently(item["createdAtMs"]),
             show.duration(show.between(item["createdAtMs"], item.get("endedAtMs"))),
         )
         for item in found

@@ -148,6 +148,12 @@ def when(utc_ms: int | None) -> str:
     return datetime.fromtimestamp(utc_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def recently(utc_ms: int | None) -> str:
+    """Return a time of today as the local time, any other as `when` does: for tables, where room is short."""
+    shown = when(utc_ms)
+    return shown.removeprefix(datetime.now().astimezone().strftime("%Y-%m-%d "))
+
+
 def duration(seconds: float | None) -> str:
     """Return a duration as a person says it: ``0.8 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if seconds is None:

@@ -85,6 +85,15 @@ def output_garbled(serial: str, what: str, why: str) -> StepError:
     )
 
 
+def adb_port_taken(port: int) -> StepError:
+    """Another program listens where the adb server should."""
+    return failed(
+        ErrorClass.INFRASTRUCTURE,
+        "adb_port_in_use",
+        f"port {port} of this host is in use by a program that is no adb server: stop it, or choose another adb_port",
+    )
+
+
 def adb_server_down(port: int, why: str) -> StepError:
     """Nothing answers at the adb server's port."""
     return failed(

@@ -24,7 +24,7 @@ import trio
 from doai.backoff import Backoff
 from doai.drivers.adb.client import AdbClient, AdbError
 from doai.drivers.adb.config import AdbConfig
-from doai.drivers.failures import adb_server_down
+from doai.drivers.failures import adb_port_taken, adb_server_down
 from doai.errors import ConfigError
 
 START_TIMEOUT_S: Final = 15.0
@@ -46,6 +46,8 @@ LINES_KEPT: Final = 20
 OWNER_VARIABLE: Final = "DOAI_ADB_SERVER_OF"
 """In the server's environment: pid of the process that started it, so that an orphan can be told."""
 
+_TAKEN: Final = "Address already in use"
+"""In the last words of a server whose port somebody else has."""
 _BACKOFF: Final = Backoff(first_s=0.2, factor=2.0, longest_s=15.0)
 
 Report = Callable[[str, str], None]
@@ -196,6 +198,8 @@ class AdbServer:
             code = await self._run_child(note_answer)
             port, words = self._config.server_port, self._last_words()
             if not answered and not may_fail:
+                if any(_TAKEN in line for line in self._lines):
+                    raise adb_port_taken(port)
                 raise adb_server_down(port, f"it ended with code {code} when it was started{words}")
             may_fail, on_answer = True, _nothing
             lasted = trio.current_time() - began_s > FAILURE_LASTS_AT_MOST_S
