@@ -150,6 +150,8 @@ _LIBC: Final = ctypes.CDLL(None)
 
 
 def _die_with_parent(parent: int) -> None:
+    # Our own handler is inherited until exec, and would swallow the signal: nobody here looks at what it notes.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # the parent died between fork and prctl
         os.kill(os.getpid(), signal.SIGTERM)

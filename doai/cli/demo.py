@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from doai.cli import exits, show
-from doai.errors import DoaiError, UserError
+from doai.errors import ConfigError, DoaiError, UserError
 
 if TYPE_CHECKING:
     from doai.cli.installation import Installation
@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"demo: {error}", file=sys.stderr)
         for detail in getattr(error, "details", []):
             print(f"  {detail}", file=sys.stderr)
+        if isinstance(error, ConfigError):
+            return exits.CONFIG
         return exits.USAGE if isinstance(error, UserError) else int(getattr(error, "exit_code", exits.NOT_PASSED))
 
 
@@ -102,7 +104,7 @@ def _run_on_all(installation: Installation, options: argparse.Namespace, begun: 
     parser = argparse.ArgumentParser()
     add_run(parser)
     with Client(installation.place) as client:
-        _wait_for_devices(client, options.phones)
+        wait_for_devices(client, options.phones)
         created = create_run(client, parser.parse_args(words))
         with RunDisplay(quiet=options.json) as display:
             result = wait_for_run(client, created["runId"], display.show)
@@ -115,7 +117,8 @@ def _run_on_all(installation: Installation, options: argparse.Namespace, begun: 
     return exits.PASSED if passed else exits.NOT_PASSED
 
 
-def _wait_for_devices(client: Any, count: int) -> None:
+def wait_for_devices(client: Any, count: int) -> None:
+    """Return when so many phones are online; raises DoaiError when they are not in time."""
     deadline = time.monotonic() + DEVICES_TIMEOUT_S
     while True:
         online = sum(device["state"] == "online" for device in client.items("/devices", limit=500))

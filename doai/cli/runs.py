@@ -86,8 +86,11 @@ def store_workflow(client: Client, path: Path) -> dict[str, Any]:
             "POST", "/workflows", content=source, headers={"Content-Type": "application/yaml"}
         ).json()
     except ApiError as error:
-        error.details = [f"{path}:{detail}" for detail in error.details]
-        raise
+        if not error.details:
+            raise
+        mistakes = [f"{path}: {detail}" for detail in error.details]
+        sentence = f"{path} is not stored, for what is wrong in it:"
+        raise ApiError(sentence, exit_code=error.exit_code, details=mistakes, status=error.status) from error
     return stored
 
 

@@ -79,8 +79,8 @@ def run_installation(plan: Plan, work: Callable[[Installation], Awaitable[int]],
 
     async def main() -> int:
         code = exits.INTERRUPTED
-        async with trio.open_nursery() as nursery:
-            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_on_signal, signals, nursery.cancel_scope)
                 async with open_installation(plan, tell) as installation:
                     code = await work(installation)
