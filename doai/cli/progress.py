@@ -9,6 +9,7 @@ from doai.cli import show
 from doai.cli.waiting import OPEN_STATES, Progress, Result
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 _ROWS_SPARED: Final = 6
@@ -41,7 +42,7 @@ class RunDisplay:
     def show(self, seen: Progress) -> None:
         """Show how the run stands."""
         if self._is_live:
-            self._live.update(self._picture(seen), refresh=True)
+            self._live.update(picture(seen, self._console.height), refresh=True)
         elif not self._quiet:
             self._print_changes(seen)
 
@@ -51,32 +52,32 @@ class RunDisplay:
                 self._console.print(f"{seen.ended}/{len(seen.tasks)} {device(task)} {task['state']}", markup=False)
             self._states[task["taskId"]] = task["state"]
 
-    def _picture(self, seen: Progress) -> Table:
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
 
-        picture = Table.grid(padding=(0, 1))
-        total = len(seen.tasks)
-        bar = Table.grid(padding=(0, 1))
-        states = show.counts(seen.run.get("counts", {}))
-        bar.add_row(
-            ProgressBar(total=max(total, 1), completed=seen.ended, width=40), f"{seen.ended}/{total}", states
-        )
-        picture.add_row(bar)
-        rows = Table(box=None, pad_edge=False)
-        for heading in ("device", "state", "since"):
-            rows.add_column(heading)
-        # Running ones first: with more phones than lines, those are what a person looks for.
-        room = max(self._console.height - _ROWS_SPARED, 3)
-        ordered = sorted(seen.tasks, key=lambda task: (_rank(task["state"]), device(task)))
-        for task in ordered[:room]:
-            since = task.get("endedAtMs") or task.get("startedAtMs") or task.get("dispatchedAtMs")
-            rows.add_row(device(task), Text(task["state"], style=show.colour(task["state"])), show.recently(since))
-        picture.add_row(rows)
-        if len(ordered) > room:
-            picture.add_row(f"... and {len(ordered) - room} more")
-        return picture
+def picture(seen: Progress, height: int) -> Table:
+    """Return a bar and a row a phone, as many as a terminal of so many lines has room for."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    whole = Table.grid(padding=(0, 1))
+    total = len(seen.tasks)
+    bar = Table.grid(padding=(0, 1))
+    states = show.counts(seen.run.get("counts", {}))
+    bar.add_row(ProgressBar(total=max(total, 1), completed=seen.ended, width=40), f"{seen.ended}/{total}", states)
+    whole.add_row(bar)
+    rows = Table(box=None, pad_edge=False)
+    for heading in ("device", "state", "since"):
+        rows.add_column(heading)
+    # Running ones first: with more phones than lines, those are what a person looks for.
+    room = max(height - _ROWS_SPARED, 3)
+    ordered = sorted(seen.tasks, key=lambda task: (_rank(task["state"]), device(task)))
+    for task in ordered[:room]:
+        since = task.get("endedAtMs") or task.get("startedAtMs") or task.get("dispatchedAtMs")
+        rows.add_row(device(task), Text(task["state"], style=show.colour(task["state"])), show.recently(since))
+    whole.add_row(rows)
+    if len(ordered) > room:
+        whole.add_row(f"... and {len(ordered) - room} more")
+    return whole
 
 
 def _rank(state: str) -> int:
@@ -88,7 +89,7 @@ def device(task: dict[str, Any]) -> str:
     return task.get("deviceSerial") or "(any that matches)"
 
 
-def print_result(result: Result) -> None:
+def print_result(result: Result, *, out: Console | None = None) -> None:
     """Print the table at the end of a run: device, outcome, duration, where its screenshot is."""
     rows = []
     for task in sorted(result.tasks, key=device):
@@ -97,6 +98,7 @@ def print_result(result: Result) -> None:
         failure = task.get("failure") or {}
         why = failure.get("message") if task["state"] != "passed" else ""
         rows.append((device(task), task["state"], show.duration(took), files[0] if files else "", why))
-    show.print_table(("device", "outcome", "duration", "screenshot", "why"), rows, empty="The run has no tasks.")
+    headings = ("device", "outcome", "duration", "screenshot", "why")
+    show.print_table(headings, rows, empty="The run has no tasks.", out=out)
     for path in result.missing:
         show.console(to_stderr=True).print(f"not stored in time: {path}", markup=False, style="yellow")

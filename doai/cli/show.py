@@ -47,14 +47,16 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, out: Console | None = None
+) -> None:
     """Print rows under headings, states in colour; ``empty`` is the sentence when there are none.
 
     A column in which nothing is said is left out, but for the first. A last column *why* that has no room beside
     the others is printed below, one line a row.
     """
     found = [[text(cell) for cell in row] for row in rows]
-    out = console()
+    out = out or console()
     if not found:
         out.print(empty, markup=False)
         return

@@ -90,7 +90,7 @@ def adb_port_taken(port: int) -> StepError:
     return failed(
         ErrorClass.INFRASTRUCTURE,
         "adb_port_in_use",
-        f"port {port} of this host is in use by a program that is no adb server: stop it, or choose another adb_port",
+        f"port {port} is in use by a program that is no adb server: stop it, or choose another adb_port",
     )
 
 
