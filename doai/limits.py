@@ -36,8 +36,13 @@ ZMTP_HEARTBEAT_MS: Final = 10_000
 HANDSHAKE_MS: Final = 10_000
 RECONNECT_MS: Final = 100
 """First pause before ZeroMQ itself connects again; it doubles up to the longest."""
-RECONNECT_MAX_MS: Final = 5_000
-"""A broker that comes back is found within this: well before its peers count as offline."""
+RECONNECT_MAX_MS: Final = 500
+"""A broker that comes back is found within this; peers are spread by the backoff before they connect,
+and a try that nobody accepts costs one packet each way."""
+CONNECT_MS: Final = 3_000
+"""For one try on the network: where packets vanish the system alone would wait two minutes."""
+CONNECT_AGAIN_S: Final = 60.0
+"""A socket that met nobody for this long is opened anew, should it have got stuck; it has tried all the time."""
 GOODBYE_MS: Final = 250
 """How long closing waits for a goodbye to leave: a stop is never held up for longer."""
 
@@ -109,6 +114,7 @@ ARTIFACT_BYTES_MAX: Final = 64 * 1024 * 1024
 assert RECORD_BYTES_MAX * 2 <= FRAME_BYTES_MAX, "one record always fits a frame"
 assert HASHES_KEPT >= CREDIT_RECORDS, "every unacknowledged record can be checked against its hash"
 assert CREDIT_BYTES >= RECORD_BYTES_MAX, "one record always fits the credit"
+assert WELCOME_TIMEOUT_S < CONNECT_AGAIN_S
 assert RECONNECT_MAX_MS < LATE_AFTER_S * 1000, "a short absence of the broker is no absence of its peers"
 assert HEARTBEAT_S < LATE_AFTER_S < OFFLINE_AFTER_S < BOT_OFFLINE_AFTER_S
 assert HEARTBEAT_S * 2 < SILENCE_S < OFFLINE_AFTER_S

@@ -16,7 +16,14 @@ from doai.backoff import Backoff
 from doai.changes.outbox import OutboxOp, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
 from doai.codec import Header, Kind, encode, pack_header
 from doai.errors import LocalProtocolError
-from doai.limits import CREDIT_BYTES, FRAME_BYTES_MAX, RECORDS_PER_FRAME_MAX, SILENCE_S, WELCOME_TIMEOUT_S
+from doai.limits import (
+    CONNECT_AGAIN_S,
+    CREDIT_BYTES,
+    FRAME_BYTES_MAX,
+    RECORDS_PER_FRAME_MAX,
+    SILENCE_S,
+    WELCOME_TIMEOUT_S,
+)
 from doai.messages.link import Hello, HostSample, Record, Records, Role, Welcome
 
 
@@ -26,6 +33,7 @@ class OutgoingState(enum.Enum):
     CLOSED = "closed"
     """Waits for the time of the next connection."""
     OPENING = "opening"
+    """The socket looks for the broker, again and again by itself."""
     GREETING = "greeting"
     LIVE = "live"
     FENCED = "fenced"
@@ -33,7 +41,7 @@ class OutgoingState(enum.Enum):
 
 
 class OpenSocket(msgspec.Struct, frozen=True):
-    """Close the socket of an earlier epoch, open a new one, then call `opened(epoch)`."""
+    """Close the socket of an earlier epoch, open a new one, and call `opened(epoch)` when it is connected."""
 
     epoch: int
 
@@ -131,16 +139,17 @@ class Outgoing:
         """Let time pass: connect when it is time, give a silent connection up."""
         if self.state is OutgoingState.FENCED or mono_s < self._due_s:
             return Actions()
-        if self.state is not OutgoingState.CLOSED:
+        if self.state in (OutgoingState.GREETING, OutgoingState.LIVE):
             return self.lost(mono_s, random01)
         self.epoch += 1
         self.state = OutgoingState.OPENING
-        self._due_s = mono_s + WELCOME_TIMEOUT_S
+        # While nobody is there, nobody is burdened: no failure is counted, or the broker would be found late.
+        self._due_s = mono_s + CONNECT_AGAIN_S
         return Actions([PutEpoch(self.epoch)], [OpenSocket(self.epoch)])
 
     def lost(self, mono_s: float, random01: float) -> Actions:
         """The connection is of no use: wait (full jitter), then a new socket with the next epoch."""
-        if self.state is OutgoingState.FENCED:
+        if self.state in (OutgoingState.FENCED, OutgoingState.CLOSED):
             return Actions()
         self._failures += 1
         self.state = OutgoingState.CLOSED
@@ -148,7 +157,7 @@ class Outgoing:
         return Actions()
 
     def opened(self, epoch: int, sample: HostSample, mono_s: float) -> Actions:
-        """The socket of this epoch is open: greet."""
+        """The socket of this epoch is connected: greet."""
         if epoch != self.epoch or self.state is not OutgoingState.OPENING:
             return Actions()
         self.state = OutgoingState.GREETING

@@ -42,6 +42,10 @@ from doai.wire.base import Dealer
 
 SAMPLE_EVERY_S: Final = 5.0
 """Twice a heartbeat: each tells numbers that are at most this old."""
+LAST_WORDS_S: Final = 0.05
+"""Between the end of a connection and the next: what had arrived is taken within this, should the host be busy."""
+EXPLAIN_EVERY_S: Final = 5.0
+"""While nobody answers, it is looked this often whether there is a new reason to tell."""
 _log: Final = logging.getLogger(__name__)
 
 OpenDealer = Callable[[], AbstractAsyncContextManager[Dealer]]
@@ -171,12 +175,27 @@ class Shell:
                 try:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(connection.run_sending)
-                        self._decided(self._core.socket_opened(epoch, self._clock.now()))
-                        await self._receive(epoch, dealer)
+                        nursery.start_soon(self._receive, epoch, dealer)
+                        nursery.start_soon(self._greet, epoch, dealer)
+                        await dealer.wait_ended()
+                        # What arrived before the end is taken first: FENCED may be among it.
+                        await trio.sleep(LAST_WORDS_S)
+                        nursery.cancel_scope.cancel()
+                    self._decided(self._core.socket_lost(epoch, self._clock.now(), self._random01()))
                 finally:
                     if self._connection is connection:
                         self._connection = None
                     self._explain(dealer)
+
+    async def _greet(self, epoch: int, dealer: Dealer) -> None:
+        met = False
+        while not met:
+            with trio.move_on_after(EXPLAIN_EVERY_S):
+                await dealer.wait_up()
+                met = True
+            if not met:
+                self._explain(dealer)
+        self._decided(self._core.socket_opened(epoch, self._clock.now()))
 
     async def _receive(self, epoch: int, dealer: Dealer) -> None:
         while True:

@@ -209,6 +209,17 @@ class Dealer(Protocol):
         """Return what is known of the connection now."""
         ...
 
+    async def wait_up(self) -> None:
+        """Return once there was a first connection; it may have ended meanwhile."""
+        ...
+
+    async def wait_ended(self) -> None:
+        """Return once a connection that was up has ended, though another may have come since, or was refused.
+
+        Frames that arrived before the end may still be there to receive.
+        """
+        ...
+
     def explain(self) -> str | None:
         """Return one sentence for a person on why there is no connection; None when there is one."""
         ...

@@ -1,6 +1,6 @@
 """What becomes of a dealer's connection, from the socket's monitor: why nobody answers (step 1).
 
-The events are read when somebody asks, so they cost nothing while all is well.
+The events are read when somebody asks or waits, so they cost nothing while all is well.
 """
 
 from __future__ import annotations
@@ -32,12 +32,21 @@ class ConnectionWatch:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes]) -> None:
         self._state = Connection.CONNECTING
         self._socket = socket
+        self.was_up = False
+        """There was a connection, as of the last look."""
+        self.ended = False
+        """One that was up has ended, or none will be: the key was refused."""
         socket.monitor(_ENDPOINT, sum(_MEANING))
         self._events = context.socket(zmq.PAIR)
         # Unbounded: a full monitor would hold up the thread that moves the frames. Events come a few times a
-        # minute at most, and whoever waits for a connection asks.
+        # second at most, and whoever waits for a connection asks.
         self._events.set(zmq.RCVHWM, 0)
         self._events.connect(_ENDPOINT)
+
+    @property
+    def events(self) -> zmq.Socket[bytes]:
+        """Readable when there is something new; to wait for, not to read from."""
+        return self._events
 
     def state(self) -> Connection:
         """Read the events since the last call and return what they amount to."""
@@ -47,6 +56,8 @@ class ConnectionWatch:
             except zmq.Again:
                 return self._state
             meaning = _MEANING[_EVENT.unpack(event)[0]]
+            self.ended |= meaning is Connection.REFUSED or (self.was_up and meaning is not Connection.UP)
+            self.was_up |= meaning is Connection.UP
             # A failed handshake is followed by a disconnection, which says less.
             if meaning is not Connection.LOST or self._state is Connection.UP:
                 self._state = meaning

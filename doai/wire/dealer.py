@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
+import trio
 import zmq
 
 from doai.limits import GOODBYE_MS, RECEIVE_BATCH
@@ -42,7 +44,7 @@ class DealerSocket:
 
     def __init__(self, socket: zmq.Socket[bytes], watch: ConnectionWatch, endpoint: str, public_key: str) -> None:
         self.socket = socket
-        self._watch = watch
+        self.watch = watch
         self._endpoint = endpoint
         self._public_key = public_key
         # Any: with copy=False the same call returns a Frame.
@@ -103,7 +105,7 @@ class DealerSocket:
         return taken
 
     def connection(self) -> Connection:
-        return self._watch.state()
+        return self.watch.state()
 
     def explain(self) -> str | None:
         return explain(self.connection(), self._endpoint, self._public_key)
@@ -149,10 +151,36 @@ class ZmqDealer:
     def __init__(self, core: DealerSocket) -> None:
         self._core = core
         self._readiness = Readiness(core.socket)
+        self._watch_readiness = Readiness(core.watch.events)
         self.take_malformed = core.take_malformed
-        self.connection = core.connection
-        self.explain = core.explain
         self.statistics = core.statistics
+
+    def connection(self) -> Connection:
+        connection = self._core.connection()
+        # The look has taken in what others wait for.
+        self._watch_readiness.wake()
+        return connection
+
+    def explain(self) -> str | None:
+        sentence = self._core.explain()
+        self._watch_readiness.wake()
+        return sentence
+
+    async def wait_up(self) -> None:
+        await trio.lowlevel.checkpoint()
+        watch = self._core.watch
+        while not watch.was_up:
+            await self._look()
+
+    async def wait_ended(self) -> None:
+        await trio.lowlevel.checkpoint()
+        watch = self._core.watch
+        while not watch.ended:
+            await self._look()
+
+    async def _look(self) -> None:
+        await self._watch_readiness.wait_briefly(POLLIN, math.inf)
+        self._core.watch.state()
 
     async def receive(self) -> list[tuple[bytes, bytes]]:
         while True:
@@ -184,3 +212,4 @@ class ZmqDealer:
     def close(self) -> None:
         """Whoever still waits gets trio.ClosedResourceError; the socket is its opener's to close."""
         self._readiness.close()
+        self._watch_readiness.close()

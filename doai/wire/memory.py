@@ -250,6 +250,8 @@ class MemoryDealer:
         self._router: MemoryRouter | None = None
         self._pipe: _Pipe | None = None
         self._connection = Connection.ABSENT
+        self._up = trio.Event()
+        self._ended = trio.Event()
         self._received = self._sent = 0
         self._arrived: deque[tuple[bytes, bytes]] = deque()
         self.receivers = trio.lowlevel.ParkingLot()
@@ -262,9 +264,12 @@ class MemoryDealer:
         pipe = router.admit(self, self._public_key, self._server_key)
         if isinstance(pipe, Connection):
             self._connection = pipe
+            if pipe is Connection.REFUSED:
+                self._ended.set()
             return
         self._connection = Connection.UP
         self._router, self._pipe = router, pipe
+        self._up.set()
         self.senders.unpark_all()
 
     def lose(self) -> None:
@@ -273,6 +278,7 @@ class MemoryDealer:
             self._arrived.extend(self._pipe.to_dealer)
         self._router = self._pipe = None
         self._connection = Connection.LOST
+        self._ended.set()
 
     def close(self) -> None:
         """Leave the router."""
@@ -318,6 +324,12 @@ class MemoryDealer:
 
     def connection(self) -> Connection:
         return self._connection
+
+    async def wait_up(self) -> None:
+        await self._up.wait()
+
+    async def wait_ended(self) -> None:
+        await self._ended.wait()
 
     def explain(self) -> str | None:
         return explain(self._connection, self._endpoint, self._public_key)

@@ -11,6 +11,7 @@ import zmq
 from zmq.backend import Socket as BackendSocket
 
 from doai.limits import (
+    CONNECT_MS,
     FRAME_BYTES_MAX,
     HANDSHAKE_MS,
     RECONNECT_MAX_MS,
@@ -82,6 +83,7 @@ def connect_dealer(
     socket.set(zmq.IMMEDIATE, 1)
     socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+    socket.set(zmq.CONNECT_TIMEOUT, CONNECT_MS)
     socket.set(zmq.CURVE_SERVERKEY, server_key.encode("ascii"))
     socket.set(zmq.CURVE_PUBLICKEY, keypair.public.encode("ascii"))
     socket.set(zmq.CURVE_SECRETKEY, keypair.secret.reveal().encode("ascii"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from doai import limits
 from doai.codec import Kind, pack_header, unpack_header
@@ -310,6 +311,40 @@ async def test_nothing_is_kept_while_there_is_no_broker_and_it_is_found_when_it_
         await until(lambda: dealer.connection() in (Connection.LOST, Connection.ABSENT))
         async with mesh.router() as router:
             await meet(router, dealer)
+
+
+async def test_the_end_of_a_connection_is_told_though_another_came(mesh: Mesh) -> None:
+    key = mesh.key("node-1")
+    async with mesh.router():
+        pass  # an endpoint at which nobody listens now
+    async with mesh.dealer(key) as dealer, trio.open_nursery() as nursery:
+        told: list[str] = []
+
+        async def tell(name: str, wait: Callable[[], Awaitable[None]]) -> None:
+            await wait()
+            told.append(name)
+
+        nursery.start_soon(tell, "up", dealer.wait_up)
+        nursery.start_soon(tell, "ended", dealer.wait_ended)
+        for _ in range(3):
+            dealer.connection()  # a look takes nothing away from those who wait
+            await trio.testing.wait_all_tasks_blocked()
+        assert told == []
+        async with mesh.router() as router:
+            link = await meet(router, dealer)
+            await dealer.wait_up()
+            await until(lambda: told == ["up"])
+            router.shut(link)
+            await dealer.wait_ended()
+            await until(lambda: told == ["up", "ended"])
+            await until(lambda: dealer.connection() is Connection.UP)
+            await dealer.wait_ended()
+
+
+async def test_a_refusal_is_an_end(mesh: Mesh) -> None:
+    async with mesh.router(), mesh.dealer(make_keypair()) as dealer:
+        await dealer.wait_ended()
+        assert dealer.connection() is Connection.REFUSED
 
 
 async def test_cancelled_receives_lose_nothing(mesh: Mesh) -> None:

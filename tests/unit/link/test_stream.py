@@ -6,12 +6,14 @@ import random
 from collections import deque
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from doai.backoff import Backoff
 from doai.changes.outbox import AppendFact, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
 from doai.codec import Kind, decode, pack_header, unpack_header
+from doai.limits import WELCOME_TIMEOUT_S
 from doai.link.incoming import Gap, Greeted, Incoming, Refused, Taken, digest
 from doai.link.outgoing import Actions, Established, OpenSocket, Outgoing, OutgoingState, ReadFacts, SendFrame, Stop
 from doai.messages.link import Hello, HostSample, Record, Records, Role, Welcome
@@ -310,6 +312,46 @@ def test_a_fenced_peer_stops_for_good() -> None:
     assert world.stopped == "another process uses a copy of its data"
     assert world.node.due_s() is None
     assert world.node.tick(1e9, 0.0) == Actions()
+
+
+def opening(random01: float) -> Outgoing:
+    """A link whose connection has just ended and that looks for the broker again."""
+    node = live_world(1).node
+    node.lost(100.0, random01)
+    return node
+
+
+def test_the_first_connection_after_an_end_comes_soon_and_spread() -> None:
+    assert opening(0.0).due_s() == 100.0
+    assert opening(0.5).due_s() == 100.05
+    assert opening(0.999).due_s() == pytest.approx(100.1, abs=0.001)
+
+
+def test_while_nobody_is_there_the_socket_stays_and_no_failure_counts() -> None:
+    node = opening(0.0)
+    [epoch] = [effect.epoch for effect in node.tick(100.0, 0.9).effects if isinstance(effect, OpenSocket)]
+    assert node.tick(159.9, 0.9) == Actions()
+    assert node.opened(epoch, SAMPLE, 159.9).effects, "it greets when it is connected, however late"
+    stuck = opening(0.0)
+    stuck.tick(100.0, 0.9)
+    again = stuck.tick(160.0, 0.9)
+    assert again.effects == [OpenSocket(epoch + 1)]
+    stuck.lost(161.0, 0.999)
+    assert stuck.due_s() == pytest.approx(161.2, abs=0.001), "the second failure since WELCOME"
+
+
+def test_a_broker_that_accepts_and_says_nothing_is_asked_ever_more_seldom() -> None:
+    node, now_s, waits = opening(0.999), 100.0, []
+    for _ in range(7):
+        due_s = node.due_s()
+        assert due_s is not None
+        waits.append(due_s - now_s)
+        node.tick(due_s, 0.999)
+        node.opened(node.epoch, SAMPLE, due_s)
+        now_s = due_s + WELCOME_TIMEOUT_S
+        node.tick(now_s, 0.999)
+        assert node.state is OutgoingState.CLOSED
+    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1, 1], rel=0.01)
 
 
 def test_silence_gives_the_connection_up() -> None:

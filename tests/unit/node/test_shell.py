@@ -78,7 +78,7 @@ class ScriptedBroker:
             self.link = incoming.link
             welcome = Welcome(store_id="S", last_seq=self.last_seq, capacity=9, heartbeat_s=10.0, handle=1)
             self.send(Kind.WELCOME, welcome)
-        elif kind == Kind.RECORDS:
+        elif kind == Kind.RECORDS and incoming.link == self.link:
             for record in decode(incoming.body, Records).records:
                 if record.seq <= self.last_seq:
                     continue
@@ -193,6 +193,20 @@ async def test_tasks_pass_on_all_phones(tmp_path: Path, limit: None) -> None:
         assert tags[-1] == f"{end.task_id}/{end.token}/bye/1"
     assert len(list((tmp_path / "spool").glob("*.json"))) == 6
     assert not any((tmp_path / "tasks").rglob("*.png"))
+
+
+async def test_a_broker_that_comes_back_is_greeted_again_without_waiting_for_silence(
+    tmp_path: Path, limit: None
+) -> None:
+    host = Host(tmp_path, 1)
+    epochs: list[int] = []
+    async with host.node():
+        for _ in range(3):
+            async with host.broker() as broker:
+                await broker.wait(lambda: any(kind == Kind.HOLDINGS for kind, _ in broker.bodies))
+                [hello] = [decode(body, Hello) for kind, body in broker.bodies if kind == Kind.HELLO]
+                epochs.append(hello.epoch)
+    assert epochs == sorted(set(epochs)), "each connection has an epoch of its own"
 
 
 async def test_a_killed_node_says_what_became_of_its_task(tmp_path: Path, limit: None) -> None:
