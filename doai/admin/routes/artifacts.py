@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from litestar import Response, get, put
 from litestar.exceptions import HTTPException
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
@@ -82,8 +82,8 @@ _STORED = Stored(path=examples.ARTIFACT_PATH, sha256=examples.SHA256, size_bytes
 async def list_artifacts(
     request: AnyRequest,
     services: Given,
-    run_id: Annotated[str | None, Parameter(max_length=64)] = None,
-    task_id: Annotated[str | None, Parameter(max_length=64)] = None,
+    run_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
+    task_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> ArtifactPage:
@@ -115,9 +115,9 @@ async def list_artifacts(
     ),
 )
 async def fetch_artifact(
-    path: Path,
+    path: FromPath[Path],
     services: Given,
-    if_none_match: Annotated[str | None, Parameter(header="If-None-Match")] = None,
+    if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match")] = None,
 ) -> Stream | Response[None]:
     """A stored file never changes, so it may be kept for ever."""
     where = parse_artifact_path(str(path).lstrip("/"))
@@ -154,16 +154,16 @@ async def fetch_artifact(
     | {200: examples.answer(200, Stored, _STORED, "It was stored already.")[200]},
 )
 async def store_artifact(
-    path: Path,
+    path: FromPath[Path],
     request: AnyRequest,
     services: Given,
-    node_id: Annotated[str, Parameter(header="X-Node-Id", max_length=63)] = "",
-    secret: Annotated[str, Parameter(header="X-Node-Auth", max_length=500)] = "",
-    sha256: Annotated[str, Parameter(header="X-Content-Sha256", max_length=200)] = "",
-    run_id: Annotated[str, Parameter(header="X-Run-Id", max_length=64)] = "",
-    task_id: Annotated[str, Parameter(header="X-Task-Id", max_length=64)] = "",
-    step_id: Annotated[str, Parameter(header="X-Step-Id", max_length=600)] = "",
-    device_serial: Annotated[str, Parameter(header="X-Device-Serial", max_length=127)] = "",
+    node_id: Annotated[str, HeaderParameter(name="X-Node-Id", max_length=63)] = "",
+    secret: Annotated[str, HeaderParameter(name="X-Node-Auth", max_length=500)] = "",
+    sha256: Annotated[str, HeaderParameter(name="X-Content-Sha256", max_length=200)] = "",
+    run_id: Annotated[str, HeaderParameter(name="X-Run-Id", max_length=64)] = "",
+    task_id: Annotated[str, HeaderParameter(name="X-Task-Id", max_length=64)] = "",
+    step_id: Annotated[str, HeaderParameter(name="X-Step-Id", max_length=600)] = "",
+    device_serial: Annotated[str, HeaderParameter(name="X-Device-Serial", max_length=127)] = "",
 ) -> Response[Stored]:
     """The path is that of `doai.artifact_path`; a node writes only under its own name."""
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Final
 
 import msgspec
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
@@ -40,9 +40,13 @@ _PATTERN: Final = re.compile(r"(\*|[a-z][a-z0-9_]*)(\.(\*|[a-z][a-z0-9_]*)){0,2}
 _POSITION: Final = re.compile(r"[0-9]{1,16}")
 Pattern = Annotated[
     str | None,
-    Parameter(query="type", max_length=100, description="a type, or a pattern: `task.*`, `*.failed`, `task.**`"),
+    QueryParameter(
+        name="type", max_length=100, description="a type, or a pattern: `task.*`, `*.failed`, `task.**`"
+    ),
 ]
-Subject = Annotated[str | None, Parameter(max_length=200, description="`task/ID`, `run/ID`, `device/SERIAL` ...")]
+Subject = Annotated[
+    str | None, QueryParameter(max_length=200, description="`task/ID`, `run/ID`, `device/SERIAL` ...")
+]
 
 _PAGE = EventPage(items=[examples.EVENT], next=None, after=1042, last_position=1042)
 _encode: Final = msgspec.json.Encoder().encode
@@ -77,7 +81,7 @@ async def list_events(
     responses=examples.answer(200, EventPage, _PAGE, "A page of the story.", problems=(404,)),
 )
 async def story(
-    subject_id: str,
+    subject_id: FromPath[str],
     services: Given,
     pattern: Pattern = None,
     cursor: Cursor = None,
@@ -123,12 +127,15 @@ async def stream_events(
     services: Given,
     after: Annotated[
         int | None,
-        Parameter(ge=0, le=POSITION_MAX, description="begin behind this position; not given = with what comes now"),
+        QueryParameter(
+            ge=0, le=POSITION_MAX, description="begin behind this position; not given = with what comes now"
+        ),
     ] = None,
     pattern: Pattern = None,
     subject: Subject = None,
     last_event_id: Annotated[
-        str | None, Parameter(header="Last-Event-ID", description="sent by browsers: go on behind this position")
+        str | None,
+        HeaderParameter(name="Last-Event-ID", description="sent by browsers: go on behind this position"),
     ] = None,
 ) -> Stream:
     """Nothing is missed or sent twice over any number of connections, if each begins at the last `id`."""
@@ -146,7 +153,7 @@ async def stream_events(
 
 async def follow(
     feed: Feed, after: int, pattern: str | None, subject: str | None, *, keep_alive_s: float = KEEP_ALIVE_S
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield a stream's bytes until the feed is closed or the store can not be read."""
     with feed.watching():
         yield b"retry: %d\n\n" % RETRY_MS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import VIEWER
@@ -27,8 +27,8 @@ from doai.states import DeviceState
 )
 async def list_devices(
     services: Given,
-    wanted: Annotated[DeviceState | None, Parameter(query="state")] = None,
-    node: Annotated[str | None, Parameter(max_length=63, description="name of a node")] = None,
+    wanted: Annotated[DeviceState | None, QueryParameter(name="state")] = None,
+    node: Annotated[str | None, QueryParameter(max_length=63, description="name of a node")] = None,
     cursor: Cursor = None,
     limit: Limit = 500,
 ) -> DevicePage:
@@ -45,7 +45,7 @@ async def list_devices(
     summary="Show a device",
     responses=examples.answer(200, DeviceJson, examples.DEVICE, "The device.", problems=(404,)),
 )
-async def show_device(serial: str, services: Given) -> DeviceJson:
+async def show_device(serial: FromPath[str], services: Given) -> DeviceJson:
     """Link, ADB and the device's own answer are three proofs, each with its time."""
     view = await services.reader.device(serial)
     if view is None:
@@ -74,7 +74,7 @@ async def list_nodes(services: Given, cursor: Cursor = None, limit: Limit = 500)
     summary="Show a node",
     responses=examples.answer(200, NodeJson, examples.NODE, "The node.", problems=(404,)),
 )
-async def show_node(node_id: str, services: Given) -> NodeJson:
+async def show_node(node_id: FromPath[str], services: Given) -> NodeJson:
     """With its newest heartbeat."""
     view = await services.reader.node(node_id)
     if view is None:

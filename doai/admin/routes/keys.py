@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from litestar import Response, delete, get, post
 from litestar.openapi.spec import Example
-from litestar.params import Body
+from litestar.params import Body, FromPath
 
 from doai.admin import examples
 from doai.admin.access import ADMIN, TOKEN_PREFIX, sha256_hex
@@ -118,7 +118,7 @@ async def add_key(
     summary="Accept a key no more",
     responses=examples.answer(200, KeyAdded, KeyAdded(name="node-1"), "It is revoked.", problems=(404, 409)),
 )
-async def revoke_key(name: str, services: Given, caller: Who) -> Response[KeyAdded]:
+async def revoke_key(name: FromPath[str], services: Given, caller: Who) -> Response[KeyAdded]:
     """A peer that is connected with it is cut off."""
     done = await services.command_of(caller, RevokeKey(name=name), f"key/{name[:63]}")
     return Response(done.result, headers=done.headers)
@@ -165,7 +165,7 @@ async def add_token(
     summary="Accept a token no more",
     responses=examples.answer(200, TokenAdded, TokenAdded(name="ci"), "It is revoked.", problems=(404, 409)),
 )
-async def revoke_token(name: str, services: Given, caller: Who) -> Response[TokenAdded]:
+async def revoke_token(name: FromPath[str], services: Given, caller: Who) -> Response[TokenAdded]:
     """It stops within two seconds."""
     done = await services.command_of(caller, RevokeToken(name=name), f"token/{name[:63]}")
     return Response(done.result, headers=done.headers)

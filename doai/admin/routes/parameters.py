@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 from litestar import Request
 from litestar.datastructures import State
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 
 from doai.admin.access import Caller
 from doai.admin.services import Services
@@ -16,20 +17,20 @@ from doai.limits import EVENTS_PAGE_MAX
 from doai.workflow.mistakes import did_you_mean
 
 AnyRequest = Request[Any, Any, State]
-Given = Annotated[Services, Dependency(skip_validation=True)]
-Who = Annotated[Caller, Dependency(skip_validation=True)]
+Given = NamedDependency[SkipValidation[Services]]
+Who = NamedDependency[SkipValidation[Caller]]
 
-Limit = Annotated[int, Parameter(ge=1, le=EVENTS_PAGE_MAX, description="items at most")]
+Limit = Annotated[int, QueryParameter(ge=1, le=EVENTS_PAGE_MAX, description="items at most")]
 Cursor = Annotated[
-    str | None, Parameter(max_length=600, description="`next` of the page before; opaque, empty at the start")
+    str | None, QueryParameter(max_length=600, description="`next` of the page before; opaque, empty at the start")
 ]
 POSITION_MAX: Final = 2**53
 """Positions stay whole numbers in every JSON reader."""
-Position = Annotated[int, Parameter(ge=0, le=POSITION_MAX, description="a position of the event log")]
+Position = Annotated[int, QueryParameter(ge=0, le=POSITION_MAX, description="a position of the event log")]
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         min_length=1,
         max_length=200,
         description="the same key with the same body does it once and answers the same; kept for a day",

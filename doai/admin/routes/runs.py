@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from litestar import Response, get, post
 from litestar.openapi.spec import Example
-from litestar.params import Body, Parameter
+from litestar.params import Body, FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import OPERATOR, VIEWER
@@ -111,8 +111,8 @@ async def create_run(
 )
 async def list_runs(
     services: Given,
-    wanted: Annotated[RunState | None, Parameter(query="state")] = None,
-    workflow: Annotated[str | None, Parameter(max_length=63, description="name of a workflow")] = None,
+    wanted: Annotated[RunState | None, QueryParameter(name="state")] = None,
+    workflow: Annotated[str | None, QueryParameter(max_length=63, description="name of a workflow")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> RunPage:
@@ -128,7 +128,7 @@ async def list_runs(
     summary="Show a run",
     responses=examples.answer(200, RunJson, examples.RUN, "The run.", problems=(404,)),
 )
-async def show_run(run_id: str, services: Given) -> RunJson:
+async def show_run(run_id: FromPath[str], services: Given) -> RunJson:
     """With its tasks counted by state."""
     view = await services.reader.run(run_id)
     if view is None:
@@ -145,7 +145,7 @@ async def show_run(run_id: str, services: Given) -> RunJson:
     responses=examples.answer(200, Cancelled, _CANCELLED, "The wish is durable.", problems=(404, 409)),
 )
 async def cancel_run(
-    run_id: str,
+    run_id: FromPath[str],
     services: Given,
     caller: Who,
     data: Annotated[Reason | None, Body(examples=[Example(value={"reason": "wrong parameters"})])] = None,
@@ -175,10 +175,10 @@ async def cancel_run(
 )
 async def list_tasks(
     services: Given,
-    run_id: Annotated[str | None, Parameter(max_length=64)] = None,
-    wanted: Annotated[TaskState | None, Parameter(query="state")] = None,
-    device: Annotated[str | None, Parameter(max_length=127, description="serial of a device")] = None,
-    node: Annotated[str | None, Parameter(max_length=63, description="name of a node")] = None,
+    run_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
+    wanted: Annotated[TaskState | None, QueryParameter(name="state")] = None,
+    device: Annotated[str | None, QueryParameter(max_length=127, description="serial of a device")] = None,
+    node: Annotated[str | None, QueryParameter(max_length=63, description="name of a node")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> TaskPage:
@@ -196,7 +196,7 @@ async def list_tasks(
     summary="Show a task with its attempts, outputs and files",
     responses=examples.answer(200, TaskDetailJson, examples.TASK_DETAIL, "The task.", problems=(404,)),
 )
-async def show_task(task_id: str, request: AnyRequest, services: Given) -> TaskDetailJson:
+async def show_task(task_id: FromPath[str], request: AnyRequest, services: Given) -> TaskDetailJson:
     """The failure is that of the last attempt."""
     view = await services.reader.task(task_id)
     if view is None:
@@ -214,7 +214,7 @@ async def show_task(task_id: str, request: AnyRequest, services: Given) -> TaskD
     responses=examples.answer(200, Cancelled, _CANCELLED, "The wish is durable.", problems=(404, 409)),
 )
 async def cancel_task(
-    task_id: str,
+    task_id: FromPath[str],
     services: Given,
     caller: Who,
     data: Annotated[Reason | None, Body(examples=[Example(value={"reason": "the phone is needed"})])] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import Response, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import OPERATOR, VIEWER
@@ -53,9 +53,9 @@ async def list_workflows(services: Given, cursor: Cursor = None, limit: Limit = 
     responses=examples.answer(200, WorkflowDetailJson, examples.WORKFLOW_DETAIL, "The workflow.", problems=(404,)),
 )
 async def show_workflow(
-    name: str,
+    name: FromPath[str],
     services: Given,
-    version: Annotated[int | None, Parameter(ge=1, le=2**31, description="not given = the active one")] = None,
+    version: Annotated[int | None, QueryParameter(ge=1, le=2**31, description="not given = the active one")] = None,
 ) -> WorkflowDetailJson:
     """The recipe is the stored JSON, its defaults written in."""
     rows = await services.reader.workflows(name)
@@ -82,7 +82,7 @@ async def store_workflow(
     request: AnyRequest,
     services: Given,
     caller: Who,
-    activate: Annotated[bool, Parameter(description="make it the version that a bare name means")] = True,
+    activate: Annotated[bool, QueryParameter(description="make it the version that a bare name means")] = True,
 ) -> Response[WorkflowStored]:
     """201 for a new version, 200 when this content is stored already, 422 with every mistake's line and column."""
     source = _text(await request.body())

@@ -1,0 +1,97 @@
+"""The application as the framework builds it: nothing deprecated, nothing open that should not be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doai.admin.access import Tokens
+from doai.admin.app import make_app
+from doai.admin.artifact_folder import ArtifactFolder
+from doai.admin.feed import Feed
+from doai.admin.mesh import Mesh
+from doai.admin.services import Services
+from doai.messages.link import HostSample
+from doai.store.reader import StoreReader
+
+
+def services(folder: Path) -> Services:
+    def no_keys() -> Any:
+        raise AssertionError("nothing connects here")
+
+    reader = StoreReader(folder / "broker.db")
+    sample = HostSample(host="h", pid=1, version="1", started_at_ms=0)
+    return Services(
+        reader=reader,
+        mesh=Mesh("tcp://127.0.0.1:1", no_keys, instance="i", sample=lambda: sample),
+        tokens=Tokens(reader),
+        artifacts=ArtifactFolder(folder / "artifacts"),
+        feed=Feed(reader),
+        broker_endpoint="tcp://127.0.0.1:1",
+        broker_key_path=folder / "broker.key.pub",
+    )
+
+
+def ask(folder: Path, method: str, path: str, *headers: tuple[str, str]) -> tuple[int, dict[str, Any]]:
+    """Send one request to the application itself; return status and JSON."""
+
+    async def scenario() -> tuple[int, dict[str, Any]]:
+        app: Any = make_app(services(folder))
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        given = [(name.lower().encode(), value.encode()) for name, value in headers]
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
+        scope |= {"method": method, "path": path, "raw_path": path.encode(), "root_path": "", "query_string": b""}
+        await app({**scope, "headers": given, "server": ("x", 80), "client": ("y", 1), "state": {}}, receive, send)
+        body = b"".join(message.get("body", b"") for message in sent)
+        return sent[0]["status"], json.loads(body)
+
+    return asyncio.run(scenario())
+
+
+def test_it_is_built_without_a_warning_and_describes_itself(tmp_path: Path) -> None:
+    status, schema = ask(tmp_path, "GET", "/schema")
+    assert status == 200
+    assert schema["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    open_ones = {
+        path
+        for path, operations in schema["paths"].items()
+        for o in operations.values()
+        if o.get("security") == [{}]
+    }
+    assert open_ones == {"/healthz", "/readyz"}
+
+
+def test_a_missing_store_is_a_503_with_what_to_do(tmp_path: Path) -> None:
+    status, problem = ask(tmp_path, "GET", "/api/v1/runs", ("Authorization", "Bearer x"))
+    assert (status, problem["code"]) == (503, "store_missing")
+    assert "start the broker" in problem["detail"]
+
+
+def test_it_is_not_ready_without_store_and_broker_and_says_both(tmp_path: Path) -> None:
+    status, problem = ask(tmp_path, "GET", "/readyz")
+    assert (status, len(problem["details"])) == (503, 2)
+    assert ask(tmp_path, "GET", "/healthz")[0] == 200
+
+
+def test_a_fault_of_ours_is_logged_and_shows_nothing_of_the_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(Tokens, "find", fail)
+    status, problem = ask(tmp_path, "GET", "/api/v1/runs", ("Authorization", "Bearer x"))
+    assert (status, problem["code"], problem["fault"]) == (500, "internal_error", "ours")
+    assert "secret detail" not in json.dumps(problem)
+    assert "secret detail" in caplog.text
