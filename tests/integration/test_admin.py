@@ -57,6 +57,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     try:
         found.secret = found.add_node()
         yield found
+        assert found.admin.stop() == 0
+        assert '"level":"error"' not in found.admin.log, "nothing that was asked of it was a fault of ours"
     finally:
         found.close()
 
