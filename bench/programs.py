@@ -67,8 +67,10 @@ class Programs:
         return self.folder / "phones" / JOURNAL_NAME
 
     def cpu_s(self) -> dict[str, float]:
-        """Return the CPU seconds that each program used so far, and this process as ``client``."""
+        """Return the CPU seconds of each program so far; ``adb`` is the node's server, ``client`` this process."""
         used = {name: cpu_s(child.pid) for name, child in self.children.items()}
+        if "phones" in used:
+            used["adb"] = sum(cpu_s(pid) for pid in child_pids(self.children["node"].pid))
         return {**used, "client": cpu_s(os.getpid())}
 
     def rss_mib(self) -> dict[str, float]:
@@ -156,6 +158,15 @@ def cpu_s(pid: int) -> float:
     """Return the CPU seconds of a process with all its threads, and of its children that ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / TICKS_PER_S
+
+
+def child_pids(pid: int) -> list[int]:
+    """Return the processes that a process started and that run now."""
+    return [
+        int(child)
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+        for child in (thread / "children").read_text().split()
+    ]
 
 
 def rss_bytes(pid: int) -> int:

@@ -47,7 +47,7 @@ async def test_phones_are_driven_by_a_run_and_by_the_same_calls_alone() -> None:
     [measured] = await adb.measure(phones=3, rounds=1, slots=2)
     assert measured.calls >= 3 * adb.STEPS
     assert 0 < measured.occupied <= 1
-    assert set(measured.cpu_ms) == {"broker", "node", "phones", "bare"}
+    assert set(measured.cpu_ms) == {"broker", "node", "phones", "adb", "bare"}
     occupied, against_bare, *_ = adb.lines([measured], 3)
     assert occupied.unit == "share"
     assert against_bare.ratio is not None
