@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import apsw
 import pytest
 import trio
 
 from doai.cli import exits
 from doai.cli.child import ChildFailed
+from doai.phone.journal import read_journal
 from doai.states import TaskState
 from tests.integration.fleet import Fleet, open_fleet
+from tests.integration.reconcile import reconcile
 
 pytestmark = pytest.mark.slow
 PHONES = 6
@@ -23,11 +27,11 @@ workflow: kill-check
 retry: {attempts: 6, backoff: 100ms, factor: 1, on: [device, infrastructure]}
 steps:
   - {id: ready, use: device.bootstrap}
-  - {id: look, use: device.shell, with: {command: echo one}, idempotent: true}
+  - {id: open, use: app.open_url, with: {url: "https://www.youtube.com/watch?v=dQw4w9WgXcQ"}}
   - {id: shot1, use: screen.capture, with: {name: one}}
   - {id: keep1, use: artifact.upload, with: {artifact: "${steps.shot1.artifact}"}, needs: [shot1]}
   - {id: nap1, use: wait, with: {for: 300ms}, needs: [shot1]}
-  - {id: look2, use: device.shell, with: {command: sleep 0.2}, idempotent: true}
+  - {id: look, use: device.shell, with: {command: sleep 0.2}, idempotent: true}
   - {id: shot2, use: screen.capture, with: {name: two}}
   - {id: keep2, use: artifact.upload, with: {artifact: "${steps.shot2.artifact}"}, needs: [shot2]}
   - {id: nap2, use: wait, with: {for: 300ms}, needs: [shot2]}
@@ -46,6 +50,22 @@ steps:
   - {id: shot, use: screen.capture}
   - {id: keep, use: artifact.upload, with: {artifact: "${steps.shot.artifact}"}}
 """
+
+DAMAGES = {
+    "DELETE FROM events WHERE position = 2": "positions are not",
+    "UPDATE tasks SET state = 'running'": "is running",
+    "UPDATE tasks SET state = 'failed'": "its ends in the log",
+    "UPDATE events SET type = 'task.queued' WHERE type = 'task.dispatched'": "while it was queued",
+    "UPDATE events SET type = 'task.completed' WHERE type = 'task.started'": "its ends in the log",
+    "DELETE FROM attempts": "attempts in the store",
+    "UPDATE attempts SET attempt = 2": "where 1 is next",
+    "UPDATE runs SET outcome = 'failed'": "told",
+    "DELETE FROM artifacts": "was promised",
+    "UPDATE artifacts SET sha256 = 'no'": "was promised",
+    "UPDATE events SET type = 'step.started' WHERE type = 'step.completed'": "began 2 times",
+    "UPDATE events SET type = 'step.completed' WHERE type = 'step.started'": "before its start",
+}
+"""SQL that breaks a store whose run ended, and words of the sentence that must name it."""
 
 
 @pytest.fixture
@@ -177,3 +197,27 @@ async def test_the_node_is_frozen_for_a_while(fleet: Fleet) -> None:
     await end(fleet, run_id)
     assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
     assert fleet.store.ask("SELECT DISTINCT attempt FROM tasks") == [(1,)]
+
+
+async def test_what_the_check_finds(tmp_path: Path) -> None:
+    """A check that finds nothing proves nothing: each damage to a sound store is named."""
+    with trio.fail_after(110):
+        async with open_fleet(tmp_path / "fleet", phones=2) as fleet:
+            await end(fleet, await fleet.run_on_all(REPEATABLE))
+    steps = [entry for entry in read_journal(tmp_path / "fleet/phones/journal.jsonl") if entry.step is not None]
+    assert len(steps) > 2 * 5
+    path = next(iter(fleet.store.stored()))
+    for number, (damage, named) in enumerate(DAMAGES.items()):
+        copy = tmp_path / f"copy{number}"
+        shutil.copytree(tmp_path / "fleet", copy, ignore=shutil.ignore_patterns("*.notify"))
+        connection = apsw.Connection(str(copy / "broker" / "broker.db"))
+        connection.execute(damage)
+        connection.close()
+        assert any(named in text for text in reconcile(copy)), damage
+    (tmp_path / "fleet/broker/artifacts" / path).write_bytes(b"other")
+    assert any("other bytes" in text for text in reconcile(tmp_path / "fleet"))
+    (tmp_path / "fleet/broker/artifacts" / path).unlink()
+    assert any("no file" in text for text in reconcile(tmp_path / "fleet"))
+    begun_ms = {entry.step: entry.wall_ms for entry in reversed(steps)}
+    kills_ms = [next(begun_ms[entry.step] for entry in steps if entry.wall_ms > begun_ms[entry.step])]
+    assert any("before and after a kill" in text for text in reconcile(tmp_path / "fleet", kills_ms=kills_ms))
