@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from doai.messages.events import StepFailed
 from doai.messages.work import Dispatch
-from doai.node.core.effects import Level, Log
 from doai.node.core.acts import Finish
+from doai.node.core.effects import Level, Log
 from doai.states import Outcome
 
 

@@ -5,9 +5,9 @@ from doai.ids import Token
 from doai.messages.events import StepFailed
 from doai.messages.work import Dispatch
 from doai.node.core import log_lines
+from doai.node.core.acts import Finish
 from doai.node.core.attempt import RELEASED, ended_by
 from doai.node.core.effects import Level
-from doai.node.core.acts import Finish
 from doai.states import Outcome
 
 DISPATCH = Dispatch(
