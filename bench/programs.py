@@ -88,7 +88,7 @@ async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
     with tempfile.TemporaryDirectory(prefix="doai-bench-") as name:
         folder = Path(name)
         try:
-            broker = await _start(children, folder, "broker", _broker_settings(folder))
+            broker = await start_program(children, folder, "broker", broker_settings(folder))
             endpoint, server_key = broker.ready["X_DOAI_ENDPOINT"], broker.ready["X_DOAI_PUBLIC_KEY"]
             admin = load_or_make_keypair(folder / "broker" / "keys" / "admin.key")
             with open_store_view(folder / "broker" / "broker.db") as store:
@@ -96,12 +96,12 @@ async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
                     public = load_or_make_keypair(folder / "node" / "keys" / "node.key").public
                     adb_port = free_port()
                     await client.command(ADD_KEY, AddKey(name=NODE, role="node", public_key=public))
-                    await _start(
+                    await start_program(
                         children,
                         folder,
                         "node",
-                        _node_settings(folder, fleet)
-                        | await _device_settings(children, folder, fleet, adb_port)
+                        node_settings(folder, fleet)
+                        | await device_settings(children, folder, fleet, adb_port)
                         | {"endpoint": endpoint, "broker_public_key": server_key},
                     )
                     for child in children.values():
@@ -116,7 +116,9 @@ async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
                     await child.stop()
 
 
-async def _start(children: dict[str, Child], folder: Path, program: str, settings: Mapping[str, object]) -> Child:
+async def start_program(
+    children: dict[str, Child], folder: Path, program: str, settings: Mapping[str, object]
+) -> Child:
     path = folder / f"{program}.toml"
     # JSON's strings, numbers, booleans and lists are TOML's too.
     path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()), encoding="utf-8")
@@ -125,15 +127,15 @@ async def _start(children: dict[str, Child], folder: Path, program: str, setting
     return child
 
 
-def _broker_settings(folder: Path) -> dict[str, object]:
+def broker_settings(folder: Path) -> dict[str, object]:
     return {"data_dir": str(folder / "broker"), "endpoint": "tcp://127.0.0.1:0"}
 
 
-def _node_settings(folder: Path, fleet: Fleet) -> dict[str, object]:
+def node_settings(folder: Path, fleet: Fleet) -> dict[str, object]:
     return {"name": NODE, "data_dir": str(folder / "node"), "slots": fleet.slots}
 
 
-async def _device_settings(
+async def device_settings(
     children: dict[str, Child], folder: Path, fleet: Fleet, adb_port: int
 ) -> dict[str, object]:
     if not fleet.phones:

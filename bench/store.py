@@ -142,11 +142,11 @@ def bare_statements(batch: list[ops.Op]) -> Statements:
     return [(sql[name], bindings) for name, bindings in by_name.items()]
 
 
-def lives(count: int) -> Iterator[list[list[Unit]]]:
+def lives(count: int, *, after_position: int = 0) -> Iterator[list[list[Unit]]]:
     """Yield, for 128 tasks at a time, the decisions of their three phases."""
     ids = RandomIds(random.Random(1).getrandbits)
     run_id = ids.new_id(NOW_MS)
-    position = 0
+    position = after_position
     for first in range(0, count, BATCH):
         tasks = [ids.new_id(NOW_MS + first) for _ in range(BATCH)]
         phases: list[list[Unit]] = []
