@@ -1,0 +1,241 @@
+"""What must hold between memory, disk and wire, looked at along the way and at the end (all steps)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from doai import topics
+from doai.broker.core.core import BrokerCore
+from doai.broker.core.effects import SendFrame
+from doai.changes.outbox import AppendFact, OutboxOp, RenewIncarnation
+from doai.codec import BodyDecoder, Kind, decode, unpack_header
+from doai.envelope import Envelope
+from doai.link.outgoing import OutgoingState
+from doai.link.outgoing import SendFrame as NodeSendFrame
+from doai.messages.commands import Reply
+from doai.messages.link import Hello, Records
+from doai.messages.work import Dispatches
+from doai.node.core.effects import StartStep
+from doai.states import HELD, TERMINAL, RunState, TaskState
+from doai.store.memory import MemoryTables
+from tests.sim.broker import BrokerProcess
+from tests.sim.ledger import Ledger, read_payload
+from tests.sim.node import NodeProcess
+from tests.sim.world import Violation
+
+_envelope = BodyDecoder(Envelope)
+_dispatches = BodyDecoder(Dispatches)
+_records = BodyDecoder(Records)
+
+
+class Checks:
+    """Watches what leaves, and what lands on nodes' disks."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._begun: set[Any] = set()
+        self._durable: set[Any] = set()
+        self._places: dict[str, int] = {}
+        self.dispatched_largest = 0
+        self.begun_again = 0
+        """Tries that a node with an old disk began again."""
+
+    @property
+    def tries(self) -> int:
+        """Tries of steps that were begun."""
+        return len(self._begun)
+
+    # --- nodes --------------------------------------------------------------------------------------------
+
+    def node_landed(self, node: NodeProcess, ops: Sequence[OutboxOp]) -> None:
+        """A batch is on a node's disk."""
+        ledger = self._ledger
+        for op in ops:
+            if type(op) is AppendFact:
+                envelope: Envelope = _envelope(op.envelope)
+                place = self._places[node.name] = self._places.get(node.name, 0) + 1
+                ledger.recorded[envelope.event_id] = (node.name, place)
+                if envelope.type == topics.STEP_STARTED:
+                    told = read_payload(envelope.payload)
+                    self._durable.add((told.task_id, told.token, told.step_id, told.try_number))
+            elif type(op) is RenewIncarnation:
+                ledger.loose.add(node.name)
+
+    def node_effect(self, node: NodeProcess, effect: Any) -> None:
+        """Something leaves a node's core."""
+        kind = type(effect)
+        if kind is StartStep:
+            self._step_begins(node, effect)
+        elif kind is NodeSendFrame:
+            self._node_sends(node, effect)
+
+    def _step_begins(self, node: NodeProcess, effect: StartStep) -> None:
+        key = effect.key
+        name = (key.task_id, key.token, key.step_id, key.try_number)
+        if name not in self._durable:
+            raise Violation(
+                "start_not_durable", f"{key} begins on {node.name}, its start is not on disk", key.task_id
+            )
+        if name in self._begun:
+            if (key.task_id, key.token) not in node.forgotten:
+                raise Violation("begun_twice", f"{key} begins again on {node.name}", key.task_id)
+            self.begun_again += 1
+        self._begun.add(name)
+
+    def _node_sends(self, node: NodeProcess, effect: NodeSendFrame) -> None:
+        kind = effect.header[1]
+        if kind == Kind.RECORDS:
+            last = _records(effect.body).records[-1].seq
+            if last > node.disk.file.highest_seq:
+                raise Violation(
+                    "ahead_of_disk", f"{node.name} sends fact {last} before it is on its disk", node.name
+                )
+            assert node.core is not None
+            link = node.core._session._outgoing
+            if link.state is OutgoingState.LIVE and link._sent_seq > max(link._credit_seq, link.trimmed_seq):
+                message = f"{node.name} sent fact {link._sent_seq}, its credit ends at {link._credit_seq}"
+                raise Violation("credit", message, node.name)
+        elif kind == Kind.HELLO:
+            hello = decode(effect.body, Hello)
+            if hello.epoch > node.disk.file.epoch and hello.incarnation == node.disk.file.incarnation:
+                raise Violation("ahead_of_disk", f"{node.name} says epoch {hello.epoch} before it is on its disk")
+
+    # --- the broker ---------------------------------------------------------------------------------------
+
+    def broker_sends(self, broker: BrokerProcess, effect: SendFrame) -> None:
+        """A frame leaves the broker: what it says must be on disk."""
+        tables, header = broker.disk.tables, unpack_header(effect.header)
+        assert broker.core is not None
+        if header.ack:
+            peer = broker.core.state.links.get(effect.link)
+            if peer is not None:
+                known = [row.last_seq for key, row in tables.streams.items() if key[0] == peer.name]
+                if header.ack > max(known, default=0):
+                    message = f"the broker acknowledges fact {header.ack} of {peer.name} before it is on disk"
+                    raise Violation("ack_before_commit", message, peer.name)
+            if header.credit_seq < header.ack:
+                raise Violation("credit", f"credit {header.credit_seq} is below the ack {header.ack}")
+        if header.kind == Kind.DISPATCH:
+            dispatches = _dispatches(effect.body).dispatches
+            self.dispatched_largest = max(self.dispatched_largest, len(dispatches))
+            for dispatch in dispatches:
+                if dispatch.token not in self._ledger.tokens_ever:
+                    message = f"token {dispatch.token} leaves before it is on disk"
+                    raise Violation("ack_before_commit", message, dispatch.task_id)
+        elif header.kind == Kind.REPLY:
+            reply = decode(effect.body, Reply)
+            if reply.position > len(tables.events):
+                raise Violation(
+                    "ack_before_commit", f"an answer names position {reply.position} before it is on disk"
+                )
+
+
+# --- memory and disk --------------------------------------------------------------------------------------
+
+
+def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
+    """The core's memory is what the disk holds, while nothing is on its way."""
+    state = core.state
+    stored = {task_id: row for task_id, row in tables.tasks.items() if row.status.state not in TERMINAL}
+    if stored.keys() != state.tasks.keys():
+        other = next(iter(stored.keys() ^ state.tasks.keys()))
+        raise Violation("memory_differs", f"task {other} is open on one side only", other)
+    for task_id, task in state.tasks.items():
+        if task.status() != stored[task_id].status:
+            message = f"task {task_id}: memory has {task.status()}, the disk {stored[task_id].status}"
+            raise Violation("memory_differs", message, task_id)
+    _compare_runs(core, tables)
+    pairs = (
+        ("position", state.log.position, len(tables.events)),
+        ("keys", state.keys, tables.keys),
+        ("commands", state.commands, tables.commands),
+        ("nodes", {name: peer.row for name, peer in state.nodes.items() if peer.row}, tables.nodes),
+        ("devices", {serial: d.row for serial, d in state.devices.items() if d.row}, tables.devices),
+        ("reserved tokens", state.token_reserved, tables.meta["token_reserved"]),
+    )
+    for what, memory, disk in pairs:
+        if memory != disk:
+            raise Violation("memory_differs", f"{what}: memory has {memory}, the disk {disk}")
+    for (name, _, incarnation), row in tables.streams.items():
+        stream = state.streams.get(f"{name}/{row.instance}", {}).get(incarnation)
+        if stream is None or (stream.last_seq, stream.epoch) != (row.last_seq, row.epoch):
+            raise Violation("memory_differs", f"the stream of {name} in memory is not that on disk")
+    _check_held(core)
+
+
+def _compare_runs(core: BrokerCore, tables: MemoryTables) -> None:
+    state = core.state
+    open_runs = {run_id for run_id, row in tables.runs.items() if row.state is not RunState.COMPLETED}
+    if open_runs != state.runs.keys():
+        raise Violation("memory_differs", f"open runs differ: {open_runs ^ state.runs.keys()}")
+    ended: dict[str, dict[str, int]] = {}
+    for row in tables.tasks.values():
+        if row.run_id in open_runs and row.status.state in TERMINAL:
+            counts = ended.setdefault(row.run_id, {})
+            counts[row.status.state.value] = counts.get(row.status.state.value, 0) + 1
+    for run_id, run in state.runs.items():
+        if run.counts != ended.get(run_id, {}):
+            raise Violation(
+                "run_counts", f"run {run_id} counts {run.counts}, its rows {ended.get(run_id, {})}", run_id
+            )
+
+
+def _check_held(core: BrokerCore) -> None:
+    state = core.state
+    held = {(t.token.generation, t.token.n): t for t in state.tasks.values() if t.state in HELD and t.token}
+    by_device = {key: task for device in state.devices.values() for key, task in device.held.items()}
+    by_node = {key: task for node in state.nodes.values() for key, task in node.held.items()}
+    if held != by_device or not by_node.items() <= held.items():
+        raise Violation("memory_differs", "held tasks are not those of devices and nodes")
+    for device in state.devices.values():
+        if len(device.held) > state.settings.held_per_device_max:
+            raise Violation("bounds", f"device {device.serial} holds {len(device.held)} tasks")
+    for node in state.nodes.values():
+        if node.capacity and len(node.held) > node.capacity:
+            raise Violation(
+                "bounds", f"node {node.name} holds {len(node.held)} tasks, its capacity is {node.capacity}"
+            )
+
+
+# --- the end ----------------------------------------------------------------------------------------------
+
+
+def check_open_tasks(core: BrokerCore, patient: bool) -> list[str]:
+    """Return why each open task is held; raises Violation for one without a reason."""
+    reasons: list[str] = []
+    for task in core.state.tasks.values():
+        reason = core._scheduler.waiting_reason(task) if task.state is TaskState.QUEUED else ""
+        if task.state is TaskState.QUEUED and not reason and task.device is not None:
+            other = next(iter(task.device.held.values()), None)
+            reason = f"device holds {other.task_id}" if other is not None and other is not task else ""
+        if task.state is not TaskState.QUEUED and not patient:
+            reason = f"it is {task.state.value}"
+        if not reason:
+            message = f"task {task.task_id} is {task.state.value} on {task.device and task.device.serial} for ever"
+            raise Violation("never_ends", message, task.task_id)
+        reasons.append(reason)
+    return reasons
+
+
+def check_nodes_at_end(nodes: Sequence[NodeProcess], ledger: Ledger) -> None:
+    """Every fact on a disk that came back is in the log, and nothing is left in memory."""
+    for node in nodes:
+        if node.core is None:
+            continue
+        file = node.disk.file
+        if file.facts:
+            message = f"{len(file.facts)} facts of {node.name} were never taken"
+            raise Violation("stream_stuck", message, node.name)
+        if node.name in ledger.loose:
+            continue
+        lost = [event_id for event_id, (name, _) in ledger.recorded.items() if name == node.name]
+        lost = [event_id for event_id in lost if event_id not in ledger.event_ids]
+        if lost:
+            raise Violation("fact_lost", f"{len(lost)} facts of {node.name} are not in the log", node.name)
+    for node in nodes:
+        tasks = node.core._tasks if node.core is not None else None
+        if tasks is not None and (tasks.held or tasks.running or len(tasks._waiting)):
+            raise Violation(
+                "never_ends", f"{node.name} still holds {tasks.held} tasks, {tasks.running} run", node.name
+            )

@@ -1,0 +1,285 @@
+"""What the event log says, followed event by event: legal paths, order, attempts, counts (steps 3, 12, 13).
+
+It knows only ops as they land on the broker's disk, and the tables of doai.states. `copy` and `become` follow a
+backup and its restore.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from doai import topics
+from doai.changes.ops import AppendEvent, InsertAttempt, InsertRun, Op, UpdateRun
+from doai.ids import Token
+from doai.states import RUN_TABLE, TASK_TABLE, TERMINAL, RunState, TaskState
+from doai.store.memory import MemoryTables
+from tests.sim.world import Violation
+
+_T = TaskState
+TARGETS: Final[dict[str, frozenset[TaskState]]] = {
+    topics.TASK_QUEUED: frozenset({_T.QUEUED}),
+    topics.TASK_DISPATCHED: frozenset({_T.DISPATCHED}),
+    topics.TASK_STARTED: frozenset({_T.RUNNING, _T.CANCELLING}),
+    topics.TASK_UNPROVEN: frozenset({_T.UNPROVEN}),
+    topics.TASK_PROVEN: frozenset({_T.RUNNING, _T.DISPATCHED, _T.CANCELLING}),
+    topics.TASK_RELEASED: frozenset({_T.QUEUED}),
+    topics.TASK_RETRIED: frozenset({_T.DELAYED}),
+    topics.TASK_CANCELLING: frozenset({_T.CANCELLING}),
+    topics.TASK_CANCELLED: frozenset({_T.CANCELLED}),
+    topics.TASK_COMPLETED: frozenset({_T.PASSED}),
+    topics.TASK_FAILED: frozenset({_T.FAILED}),
+    topics.TASK_EXPIRED: frozenset({_T.EXPIRED}),
+    topics.TASK_UNKNOWN: frozenset({_T.UNKNOWN}),
+}
+"""The states that an event may lead to; which of them, the table says."""
+
+
+class Payload(msgspec.Struct, rename="camel"):
+    """What the ledger looks at of any payload."""
+
+    task_id: str = ""
+    run_id: str = ""
+    token: Token | None = None
+    attempt: int = 0
+    device_serial: str | None = None
+    node_id: str = ""
+    released: bool | None = None
+    reason: str = ""
+    counts: dict[str, int] = {}
+    step_id: str = ""
+    try_number: int = 0
+    state: Any = None
+    code: str = ""
+
+
+read_payload = msgspec.msgpack.Decoder(Payload).decode
+
+
+class Track:
+    """One task as the events tell it."""
+
+    __slots__ = ("burned", "device", "key", "pooled", "run_id", "state", "token")
+
+    def __init__(self, run_id: str, device: str | None) -> None:
+        self.run_id = run_id
+        self.device = device
+        self.pooled = device is None
+        self.state = _T.DELAYED
+        """Whence QUEUED is legal; a new task is queued by its first event."""
+        self.token: Token | None = None
+        self.key = (0, 0, 0)
+        self.burned = 0
+
+
+class Ledger:
+    """Follows the log of one store."""
+
+    def __init__(self, tables: Callable[[], MemoryTables], queues: dict[str, int], node_names: set[str]) -> None:
+        self._tables = tables
+        self._queues = queues
+        self._nodes = node_names
+        self.tasks: dict[str, Track] = {}
+        self.runs: dict[str, tuple[int, int, int]] = {}
+        """(queue priority, run priority, attempts at most)."""
+        self.run_states: dict[str, RunState] = {}
+        self.waiting: dict[str, dict[str, tuple[int, int, int]]] = {}
+        self.event_ids: set[str] = set()
+        self.fact_order: dict[str, int] = {}
+        self.last_token = Token(0, 0)
+        self.position = 0
+        self.ended = 0
+        self.busy_s = 0.0
+        self.tokens_ever: set[Token] = set()
+        """Of every life of the store."""
+        self.recorded: dict[str, tuple[str, int]] = {}
+        """Facts on nodes' disks: event id -> (node, place)."""
+        self.loose: set[str] = set()
+        """Nodes whose streams began anew, so that facts may come again or be missing."""
+        self._started: dict[Token, int] = {}
+        self._touched: set[str] = set()
+        self._skipped: set[str] = set()
+
+    def copy(self) -> dict[str, Any]:
+        """Return what a backup of the store knows."""
+        names = ("tasks", "runs", "run_states", "waiting", "event_ids", "fact_order", "position", "ended")
+        return {name: copy.deepcopy(getattr(self, name)) for name in names}
+
+    def become(self, backup: dict[str, Any]) -> None:
+        """The store was restored."""
+        for name, value in backup.items():
+            setattr(self, name, value)
+
+    # --- ops ----------------------------------------------------------------------------------------------
+
+    def observe(self, ops: Sequence[Op]) -> None:
+        """Follow a batch that has landed."""
+        self._touched.clear()
+        self._skipped.clear()
+        for op in ops:
+            kind = type(op)
+            if kind is AppendEvent:
+                self._event(op)  # type: ignore[arg-type]
+            elif kind is InsertRun:
+                row = op.row  # type: ignore[union-attr]
+                self.runs[row.run_id] = (self._queues[row.queue], row.priority, row.attempts_max)
+                self.run_states[row.run_id] = row.state
+            elif kind is InsertAttempt:
+                self._attempt(op)  # type: ignore[arg-type]
+            elif kind is UpdateRun:
+                self._run(op)  # type: ignore[arg-type]
+        self._compare()
+
+    def _compare(self) -> None:
+        rows = self._tables().tasks
+        for task_id in self._touched:
+            track, row = self.tasks[task_id], rows.get(task_id)
+            if row is None:
+                raise Violation("task_lost", f"events tell of task {task_id}, no table has it", task_id)
+            if row.status.state is not track.state:
+                message = f"task {task_id} is {row.status.state.value}, its events end at {track.state.value}"
+                raise Violation("log_differs", message, task_id)
+        for task_id in self._skipped:
+            if self.tasks[task_id].state not in TERMINAL:
+                raise Violation("fifo", f"task {task_id} was overtaken on {self.tasks[task_id].device}", task_id)
+
+    def _run(self, op: UpdateRun) -> None:
+        before = self.run_states[op.run_id]
+        if op.state not in RUN_TABLE[before].values():
+            raise Violation("run_path", f"run {op.run_id} went from {before.value} to {op.state.value}", op.run_id)
+        self.run_states[op.run_id] = op.state
+
+    def _attempt(self, op: InsertAttempt) -> None:
+        row = op.row
+        track = self.tasks[row.task_id]
+        if row.outcome is None:
+            return
+        track.burned += 1
+        if row.attempt != track.burned or track.burned > self.runs[track.run_id][2]:
+            message = f"attempt {row.attempt} of {row.task_id} ended as number {track.burned}"
+            raise Violation("attempt_not_burned", message, row.task_id)
+
+    # --- events -------------------------------------------------------------------------------------------
+
+    def _event(self, op: AppendEvent) -> None:
+        envelope = op.envelope
+        if op.position != self.position + 1:
+            raise Violation("position", f"event {op.position} follows {self.position}")
+        self.position = op.position
+        node = envelope.source.partition("/")[0]
+        if node in self._nodes:
+            self._fact(node, envelope.event_id, envelope.type, envelope.subject)
+        elif envelope.event_id in self.event_ids:
+            raise Violation("event_twice", f"event {envelope.event_id} {envelope.type} is in the log twice")
+        self.event_ids.add(envelope.event_id)
+        if envelope.type.startswith("task."):
+            self._task_event(op, read_payload(envelope.payload))
+        elif envelope.type == topics.RUN_COMPLETED:
+            self._run_completed(read_payload(envelope.payload))
+
+    def _fact(self, node: str, event_id: str, event_type: str, subject: str) -> None:
+        if node in self.loose:
+            return
+        if event_id in self.event_ids:
+            raise Violation("event_twice", f"fact {event_id} {event_type} of {node} is in the log twice", subject)
+        known = self.recorded.get(event_id)
+        if known is None:
+            raise Violation(
+                "ahead_of_disk", f"{event_type} of {node} is in the log, not on the node's disk", subject
+            )
+        place = known[1]
+        if place != self.fact_order.get(node, 0) + 1:
+            message = f"{event_type} is fact {place} of {node}, it came after {self.fact_order.get(node, 0)}"
+            raise Violation("fact_order", message, subject)
+        self.fact_order[node] = place
+
+    def _task_event(self, op: AppendEvent, told: Payload) -> None:
+        event_type = op.envelope.type
+        targets = TARGETS.get(event_type)
+        if targets is None:
+            return
+        task_id = told.task_id
+        track = self.tasks.get(task_id)
+        if track is None:
+            if event_type != topics.TASK_QUEUED:
+                if event_type == topics.TASK_STARTED:
+                    return  # of a task that a restored store does not know
+                raise Violation("log_path", f"{event_type} of task {task_id}, which was never queued", task_id)
+            track = self.tasks[task_id] = Track(told.run_id, told.device_serial)
+        stale = told.token != track.token
+        if event_type == topics.TASK_STARTED and stale:
+            return
+        if stale and event_type != topics.TASK_DISPATCHED and told.token is not None:
+            message = f"{event_type} with token {told.token} of task {task_id}, which has {track.token}"
+            raise Violation("stale_token", message, task_id)
+        self._move(track, task_id, op, told, targets)
+
+    def _move(
+        self, track: Track, task_id: str, op: AppendEvent, told: Payload, targets: frozenset[TaskState]
+    ) -> None:
+        event_type, before = op.envelope.type, track.state
+        reachable = targets & frozenset(TASK_TABLE[before].values())
+        if event_type == topics.TASK_STARTED and not reachable:
+            return
+        if not reachable:
+            raise Violation("log_path", f"task {task_id} was {before.value}, then came {event_type}", task_id)
+        if event_type == topics.TASK_STARTED:
+            after = _T.CANCELLING if before is _T.CANCELLING else _T.RUNNING
+        else:
+            after = _T(told.state) if event_type == topics.TASK_PROVEN else next(iter(reachable))
+        if after not in reachable:
+            raise Violation(
+                "log_path", f"task {task_id} was {before.value}, {event_type} says {told.state}", task_id
+            )
+        track.state = after
+        self._touched.add(task_id)
+        if before is _T.QUEUED and not track.pooled:
+            self.waiting.get(track.device or "", {}).pop(task_id, None)
+        if event_type == topics.TASK_DISPATCHED:
+            self._dispatched(track, task_id, told)
+        elif after is _T.QUEUED:
+            self._queued(track, task_id, op, event_type)
+        if event_type == topics.TASK_STARTED and told.token is not None:
+            self._started[told.token] = op.recorded_at_ms
+        elif track.token is not None and after not in (_T.RUNNING, _T.DISPATCHED, _T.UNPROVEN, _T.CANCELLING):
+            began_ms = self._started.pop(track.token, None)
+            if began_ms is not None:
+                self.busy_s += max(0.0, (op.recorded_at_ms - began_ms) / 1000)
+            track.token = None
+        if after in TERMINAL:
+            self.ended += 1
+
+    def _queued(self, track: Track, task_id: str, op: AppendEvent, event_type: str) -> None:
+        if event_type == topics.TASK_QUEUED:
+            queue_priority, priority, _ = self.runs[track.run_id]
+            track.key = (-queue_priority, -priority, op.position)
+        if track.pooled:
+            track.device = None
+        else:
+            self.waiting.setdefault(track.device or "", {})[task_id] = track.key
+
+    def _dispatched(self, track: Track, task_id: str, told: Payload) -> None:
+        token = told.token
+        assert token is not None
+        if token in self.tokens_ever or token <= self.last_token:
+            message = f"task {task_id} got token {token} after {self.last_token}"
+            raise Violation("token_reused", message, task_id)
+        self.tokens_ever.add(token)
+        self.last_token = token
+        track.token = token
+        track.device = told.device_serial
+        for other, key in self.waiting.get(told.device_serial or "", {}).items():
+            if key < track.key:
+                self._skipped.add(other)
+
+    def _run_completed(self, told: Payload) -> None:
+        counts: dict[str, int] = {}
+        for track in self.tasks.values():
+            if track.run_id == told.run_id:
+                counts[track.state.value] = counts.get(track.state.value, 0) + 1
+        if counts != told.counts:
+            message = f"run {told.run_id} counts {told.counts}, its tasks are {counts}"
+            raise Violation("run_counts", message, told.run_id)

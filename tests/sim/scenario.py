@@ -1,0 +1,142 @@
+"""What a seed draws before time begins: the fleet, the work, which faults and how often (steps 2-11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any, Final
+from unittest import mock
+
+import msgspec
+
+from doai.broker.core.settings import CoreSettings, RateLimit
+
+FAULT_WEIGHTS: Final = {
+    "cut": 3.0,
+    "partition": 2.0,
+    "partition_all": 0.7,
+    "one_way_in": 1.5,
+    "one_way_out": 1.5,
+    "slow_peer": 1.0,
+    "socket_lost": 1.0,
+    "broker_kill": 1.5,
+    "broker_freeze": 0.8,
+    "broker_commit_fails": 0.8,
+    "broker_restore": 0.3,
+    "node_kill": 3.0,
+    "node_freeze": 1.5,
+    "node_drain": 1.0,
+    "node_reboot": 0.7,
+    "node_commit_fails": 1.0,
+    "node_old_disk": 0.5,
+    "node_clone": 0.4,
+    "slow_disk": 1.0,
+    "utc_jump_forward": 0.8,
+    "utc_jump_back": 0.8,
+    "phone_offline": 2.0,
+    "phone_hangs": 1.5,
+    "phone_moves": 1.0,
+    "phone_on_two_nodes": 1.0,
+    "phone_dies": 0.4,
+    "phone_changes": 0.4,
+    "admin_restart": 0.8,
+    "strange_frame": 2.0,
+    "key_revoked": 0.3,
+    "driver_notice": 0.7,
+}
+"""Faults at random times, and how often one is chosen when a seed has it."""
+ALWAYS_ON: Final = ["drop", "duplicate", "late_on_old_link", "lost_in_flight", "crash_after_landing", "crash_loses_commit", "commit_failed_landed", "commit_failed_lost", "step_failed", "step_slow", "flood"]
+"""Faults that are counted where they happen."""
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One world, before it begins."""
+
+    nodes: int
+    phones: int
+    """Of each node."""
+    slots: int
+    runs: int
+    tasks: int
+    """Wanted in all; the runs share them."""
+    work_s: float
+    """Faults and new work come in this time."""
+    fault_every_s: float
+    faults: dict[str, float]
+    drop_share: float
+    repeat_share: float
+    latency_s: float
+    fail_share: float
+    """Of commands of phones."""
+    slow_share: float
+    real_files: bool
+    tight: bool
+    """Small credit, frames and outboxes, so that their bounds are met."""
+    settings: CoreSettings
+
+
+def draw_scenario(random: Random, *, scale: float = 1.0, only: set[str] | None = None) -> Scenario:
+    """Draw a world; ``only`` names the faults it may have."""
+    calm = random.random() < 0.1
+    faults = {
+        kind: weight
+        for kind, weight in FAULT_WEIGHTS.items()
+        if (only is None and random.random() < 0.55) or (only is not None and kind in only)
+    }
+    nodes = random.choice((1, 2, 2, 3, 4))
+    phones = random.choice((3, 6, 10, 16))
+    tight = random.random() < 0.25
+    work_s = random.choice((90.0, 150.0, 240.0))
+    return Scenario(
+        nodes=nodes,
+        phones=phones,
+        slots=random.choice((2, 20, 20, 20)),
+        runs=random.choice((3, 8, 15)),
+        tasks=int(nodes * phones * work_s / 20.0 * random.choice((0.5, 1.0, 1.5)) * scale) + 4,
+        work_s=work_s,
+        fault_every_s=1e9 if calm else random.choice((2.0, 4.0, 8.0, 15.0)),
+        faults=faults,
+        drop_share=0.0 if calm else random.choice((0.0, 0.0, 0.002, 0.02)),
+        repeat_share=0.0 if calm else random.choice((0.0, 0.0, 0.01, 0.05)),
+        latency_s=random.choice((0.0005, 0.005, 0.05)),
+        fail_share=0.0 if calm else random.choice((0.0, 0.02, 0.1)),
+        slow_share=0.0 if calm else random.choice((0.0, 0.01, 0.03)),
+        real_files=random.random() < 0.04,
+        tight=tight,
+        settings=CoreSettings(
+            queues={"default": 0, "urgent": 10},
+            tokens_reserved=random.choice((5, 100, 10_000)),
+            queue_ahead=random.choice((2, 100)),
+            held_per_device_max=random.choice((1, 2, 2, 2)),
+            notices=RateLimit(rate_per_s=1.0, burst=20.0),
+            hellos=RateLimit(rate_per_s=2.0, burst=20.0),
+            frames=RateLimit(rate_per_s=200.0, burst=600.0) if tight else RateLimit(rate_per_s=5e3, burst=1e4),
+        ),
+    )
+
+
+@contextmanager
+def bounds_of(scenario: Scenario) -> Iterator[None]:
+    """Within it the bounds are those of the scenario."""
+    if not scenario.tight:
+        yield
+        return
+    small: dict[str, Any] = {
+        "doai.link.incoming.CREDIT_RECORDS": 12,
+        "doai.link.incoming.CREDIT_BYTES": 6_000,
+        "doai.link.outgoing.CREDIT_BYTES": 3_000,
+        "doai.link.outgoing.RECORDS_PER_FRAME_MAX": 5,
+        "doai.node.core.session.OUTBOX_START_MAX": 60,
+        "doai.node.core.tasks.RESULTS_KEPT": 40,
+        "doai.broker.core.decision.FRAME_BYTES_MAX": 3_000,
+        "doai.broker.core.runs.REPLY_TASK_IDS_MAX": 10,
+    }
+    patches = [mock.patch(name, value) for name, value in small.items()]
+    for patch in patches:
+        patch.start()
+    try:
+        yield
+    finally:
+        for patch in patches:
+            patch.stop()

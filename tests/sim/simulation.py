@@ -1,0 +1,332 @@
+"""One world from its first second to its verdict (steps 1-14)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from doai.changes.ops import PutKey
+from doai.changes.rows import KeyRow
+from doai.errors import DoaiError
+from doai.ids import RandomIds
+from doai.messages.link import Role
+from doai.states import DeviceState
+from doai.store.memory import MemoryTables
+from doai.store.memory_outbox import MemoryOutboxFile
+from tests.sim.admin import AdminProcess
+from tests.sim.broker import ADMIN, ADMIN_KEY, BrokerProcess
+from tests.sim.checks import Checks, check_nodes_at_end, check_open_tasks, compare_memory
+from tests.sim.disks import BrokerDisk, NodeDisk
+from tests.sim.faults import Nemesis
+from tests.sim.ledger import Ledger
+from tests.sim.network import Network
+from tests.sim.node import NodeProcess
+from tests.sim.phones import Phone
+from tests.sim.scenario import Scenario, bounds_of, draw_scenario
+from tests.sim.strange import Strange
+from tests.sim.workload import Steps, Workload
+from tests.sim.world import Violation, World
+
+CHECK_EVERY_S = 15.0
+SETTLE_S = 1500.0
+"""After the last fault: past give-ups, leases, retries and a backlog of a minute a task."""
+PAST_ALL_S = 200.0
+"""And then past every reaper once more."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seed came to."""
+
+    seed: int
+    kind: str = ""
+    """Empty = all held."""
+    message: str = ""
+    subject: str = ""
+    story: list[str] = []
+    faults: dict[str, int]
+    tasks: int
+    attempts_s: float
+    """Simulated seconds in which an attempt executed."""
+    simulated_s: float
+    tries: int = 0
+    held: list[str] = []
+    """Why tasks stay open, in words."""
+
+
+class Simulation:
+    """Everything of one seed."""
+
+    def __init__(
+        self, seed: int, *, folder: Path | None = None, scale: float = 1.0, only: set[str] | None = None
+    ) -> None:
+        self.seed = seed
+        self.world = World(seed)
+        self.scenario: Scenario = draw_scenario(self.world.random, scale=scale, only=only)
+        self.ids = RandomIds(self.world.random.getrandbits)
+        scenario, world = self.scenario, self.world
+        self.network = Network(
+            world,
+            drop_share=scenario.drop_share,
+            repeat_share=scenario.repeat_share,
+            latency_s=scenario.latency_s,
+        )
+        self._folder = folder if scenario.real_files else None
+        disk = BrokerDisk(world, self.ids.new_id(0), self._folder)
+        names = {f"n{number}" for number in range(scenario.nodes)}
+        self.ledger = Ledger(lambda: disk.tables, scenario.settings.queues, names)
+        self.checks = Checks(self.ledger)
+        disk.observers.append(self.ledger.observe)
+        self.broker = BrokerProcess(world, self.network, disk, scenario.settings, self.checks.broker_sends)
+        self.steps = Steps(world, scenario)
+        self.phones: dict[str, Phone] = {}
+        self.nodes = [self._make_node(name) for name in sorted(names)]
+        self.clones: list[NodeProcess] = []
+        self._backup: tuple[MemoryTables, dict[str, Any], float] | None = None
+        self.restored_s = 0.0
+        """When a backup that was put in place had been made and when that was; 0 = never."""
+        self.forgotten_from_s = 0.0
+        self._prepare_keys()
+        self.admin = AdminProcess(world, self.network, ADMIN, Role.ADMIN)
+        self.robot = AdminProcess(world, self.network, "robot", Role.BOT)
+        self.strange = Strange(self, self.robot)
+        self.workload = Workload(world, scenario, self.admin, sorted(self.phones))
+        self.nemesis: Nemesis
+
+    def _make_node(self, name: str) -> NodeProcess:
+        world, scenario = self.world, self.scenario
+        path = self._folder / f"{name}.db" if self._folder is not None else None
+        disk = NodeDisk(world, MemoryOutboxFile(self.ids.new_id(0)), path)
+        tags = ["shelf"] if world.chance(0.7) else []
+        node = NodeProcess(
+            world,
+            self.network,
+            name,
+            disk,
+            slots=scenario.slots,
+            tags=tags,
+            draw=self.steps.draw,
+            watch=self.checks.node_effect,
+        )
+        disk.observers.append(lambda ops: self.checks.node_landed(node, ops))
+        for number in range(scenario.phones):
+            serial = f"{name}-{number}"
+            phone = Phone(world, serial, world.random.choice(("P7", "A5")), world.random.choice((28, 30, 33)))
+            self.phones[serial] = node.phones[serial] = phone
+        return node
+
+    def _prepare_keys(self) -> None:
+        rows = [("admin", "admin", ADMIN_KEY), ("robot", "bot", "r" * 40), ("stranger", "node", "s" * 40)]
+        rows += [(node.name, "node", node.name.ljust(40, "n")) for node in self.nodes]
+        self.broker.disk.open()
+        for name, role, key in rows:
+            row = KeyRow(
+                name=name, role=role, public_key=key, secret_sha256="", created_at_ms=0, created_by="simulation"
+            )
+            self.broker.disk.commit([PutKey(row)])
+        self.broker.disk.close()
+
+    # --- running ------------------------------------------------------------------------------------------
+
+    def run(self) -> Verdict:
+        """Run to the end; never raises for what the product does."""
+        kind, message, subject, held = "", "", "", []
+        with bounds_of(self.scenario):
+            try:
+                held = self._run()
+            except Violation as error:
+                kind, message, subject = error.kind, str(error), error.subject
+            except (
+                DoaiError,
+                AssertionError,
+                KeyError,
+                ValueError,
+                TypeError,
+                AttributeError,
+                IndexError,
+            ) as error:
+                kind, message = f"raised_{type(error).__name__}", f"{type(error).__name__}: {error}"
+            finally:
+                self._close()
+        return Verdict(
+            seed=self.seed,
+            kind=kind,
+            message=message,
+            subject=subject,
+            story=self.story(subject) if kind else [],
+            faults=dict(self.world.faults),
+            tasks=self.ledger.ended,
+            attempts_s=self.ledger.busy_s,
+            simulated_s=self.world.now_s,
+            tries=self.checks.tries,
+            held=held,
+        )
+
+    def _run(self) -> list[str]:
+        world, scenario = self.world, self.scenario
+        self.broker.start()
+        for node in self.nodes:
+            world.after(world.random.uniform(0.0, 2.0), node.start)
+        world.after(world.random.uniform(10.0, 60.0), self._make_backup)
+        world.after(CHECK_EVERY_S, self._look)
+        world.run(8.0)
+        self.nemesis = Nemesis(self, self.strange)
+        world.run(8.0 + scenario.work_s)
+        self._mend()
+        world.run(world.now_s + SETTLE_S, self._settled)
+        world.run(world.now_s + PAST_ALL_S)
+        return self._judge()
+
+    def _mend(self) -> None:
+        """Faults stop: whoever is gone comes back."""
+        world = self.world
+        world.notes.append((world.now_s, "faults stop"))
+        self.nemesis.stop()
+        self.steps.calm = True
+        self.network.heal_all()
+        for clone in self.clones:
+            clone.kill()
+        self.clones.clear()
+        self.broker.disk.pace.slow_until_s = 0.0
+        self._operator()
+        self.strange.close()
+        for phone in self.phones.values():
+            self.nemesis.mend(phone)
+
+    def _operator(self) -> None:
+        """An operator looks after what stands still, until the end."""
+        self.broker.start()
+        self.broker.thaw()
+        for node in self.nodes:
+            node.disk.pace.slow_until_s = 0.0
+            node.thaw()
+            node.start()
+        if self.admin.fenced:
+            self.admin.restart()
+        self.world.after(10.0, self._operator)
+
+    def _settled(self) -> bool:
+        core = self.broker.core
+        if core is None or not self.workload.asked_all or not self.broker.commits.idle:
+            return False
+        if any(node.core is None or not node.commits.idle or node.disk.file.facts for node in self.nodes):
+            return False
+        return not core.state.tasks
+
+    def _look(self) -> None:
+        if self.broker.core is not None and self.broker.commits.idle:
+            compare_memory(self.broker.core, self.broker.disk.tables)
+        for node in self.nodes:
+            if node.core is not None and node.core._tasks.running > self.scenario.slots:
+                raise Violation("bounds", f"{node.name} runs {node.core._tasks.running} tasks", node.name)
+        self.world.after(CHECK_EVERY_S, self._look)
+
+    def _judge(self) -> list[str]:
+        core = self.broker.core
+        assert core is not None
+        deadline_s = self.world.now_s + 60.0
+        self.world.run(deadline_s, lambda: self.broker.commits.idle)
+        compare_memory(core, self.broker.disk.tables)
+        reasons = check_open_tasks(core, patient=False)
+        for serial, device in core.state.devices.items():
+            phone = self.phones.get(serial)
+            if phone is not None and phone.state is DeviceState.ONLINE and device.state is not DeviceState.ONLINE:
+                raise Violation(
+                    "device_stale", f"{serial} works, the broker has it as {device.state.value}", serial
+                )
+        check_nodes_at_end(self.nodes, self.ledger)
+        tables = self.broker.disk.tables
+        for run_id, (answered_s, tasks) in self.workload.acknowledged.items():
+            row = tables.runs.get(run_id)
+            if row is None:
+                if self.forgotten_from_s <= answered_s <= self.restored_s:
+                    continue
+                raise Violation("ack_lost", f"run {run_id} was acknowledged and is not stored", run_id)
+            stored = sum(task.run_id == run_id for task in tables.tasks.values())
+            if stored != row.tasks or (tasks and tasks != stored):
+                raise Violation("ack_lost", f"run {run_id} has {stored} of {row.tasks} tasks", run_id)
+        if not self.workload.asked_all:
+            raise Violation("unanswered", f"{self.admin.waiting} commands were never answered")
+        if len(core.state.deadlines) > 12 * (len(tables.tasks) + 1):
+            raise Violation("bounds", f"{len(core.state.deadlines)} deadlines are kept")
+        return reasons
+
+    # --- deeds of the nemesis that need all of it ---------------------------------------------------------
+
+    def _make_backup(self) -> None:
+        if self._folder is None and "broker_restore" in self.scenario.faults:
+            self._backup = (self.broker.disk.backup(), self.ledger.copy(), self.world.now_s)
+
+    def restore_broker(self) -> bool:
+        """An operator puts the backup in place."""
+        if self._backup is None or not self.broker.alive:
+            return False
+        tables, ledger, made_s = self._backup
+        self._backup = None
+        self.broker.kill()
+        self.ledger.loose.update(node.name for node in self.nodes)
+        self.broker.disk.restore(tables, self.ids.new_id(0))
+        self.ledger.become(ledger)
+        self.forgotten_from_s, self.restored_s = made_s, self.world.now_s
+        self.world.after(1.0, self.broker.start)
+        self.world.after(3.0, self.workload.again)
+        return True
+
+    def forget_past_of(self, node: NodeProcess) -> None:
+        """The node's disk is an old one: what it had written since may be missing, and be told again."""
+        self.ledger.loose.add(node.name)
+
+    def clone(self, node: NodeProcess) -> None:
+        """A copy of the node's disk starts on another host, where its phones are not plugged in."""
+        self.ledger.loose.add(node.name)
+        disk = NodeDisk(self.world, node.disk.file.copy(), None)
+        clone = NodeProcess(
+            self.world,
+            self.network,
+            node.name,
+            disk,
+            slots=2,
+            tags=[],
+            draw=self.steps.draw,
+            watch=self.checks.node_effect,
+        )
+        clone.is_clone = True
+        disk.observers.append(lambda ops: self.checks.node_landed(clone, ops))
+        self.clones.append(clone)
+        clone.start()
+        self.world.after(self.world.random.uniform(20.0, 90.0), clone.kill)
+
+    def cut_commands(self, phone: Phone, node: NodeProcess) -> None:
+        """The phone was pulled out of this host."""
+        if node.core is not None:
+            node.runner.cut(phone)
+
+    # --- the story ----------------------------------------------------------------------------------------
+
+    def story(self, subject: str) -> list[str]:
+        """Tell what happened to what broke, in order, with what was done to the world meanwhile."""
+        from tests.sim.tale import tell
+
+        return tell(self, subject)
+
+    def _close(self) -> None:
+        self.broker.kill()
+        for node in (*self.nodes, *self.clones):
+            node.kill()
+
+
+def simulate(
+    seed: int,
+    *,
+    folder: Path | None = None,
+    scale: float = 1.0,
+    only: set[str] | None = None,
+    change: Callable[[Simulation], None] | None = None,
+) -> Verdict:
+    """Run one seed; ``change`` may alter the world before it begins."""
+    simulation = Simulation(seed, folder=folder, scale=scale, only=only)
+    if change is not None:
+        change(simulation)
+    return simulation.run()

@@ -1,0 +1,298 @@
+"""Frames and commands that no good peer sends: the broker answers or closes, and serves the others (steps 1, 11, 12)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from doai import topics
+from doai.codec import Kind, encode, pack_header, raw
+from doai.envelope import Envelope, Message
+from doai.messages import commands as c
+from doai.messages.events import DeviceOnline, SystemNotice
+from doai.messages.link import Bye, Hello, HostSample, Record, Records, Role
+from tests.sim.admin import AdminProcess
+from tests.sim.network import Connection
+from tests.sim.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from tests.sim.simulation import Simulation
+
+
+class Strange:
+    """Peers that misbehave, under keys of their own."""
+
+    def __init__(self, simulation: Simulation, robot: AdminProcess) -> None:
+        self._sim = simulation
+        self._world = simulation.world
+        self._robot = robot
+        self._ids = simulation.ids
+        self._connections: dict[str, Connection] = {}
+        self._seq = 0
+        self._epoch = 0
+        self._kinds = (
+            self._garbage,
+            self._unknown_kind,
+            self._half_header,
+            self._wrong_name,
+            self._wrong_role,
+            self._no_incarnation,
+            self._other_instance,
+            self._odd_facts,
+            self._odd_fact_bytes,
+            self._node_commands,
+            self._gap,
+            self._flood,
+            self._hello_flood,
+            self._malformed,
+            self._bot_commands,
+            self._bye,
+            *(lambda odd=odd: self._odd_command(odd) for odd in range(len(_ODD))),
+        )
+
+    def frame(self) -> bool:
+        """Send something strange."""
+        if not self._sim.broker.alive:
+            return False
+        self._world.random.choice(self._kinds)()
+        return True
+
+    def revoke_key(self) -> bool:
+        """An operator revokes the stranger's key, and makes it a new one."""
+        admin = self._sim.admin
+        admin.command(c.REVOKE_KEY, c.RevokeKey(name="stranger"), _nothing)
+        key = f"{self._world.random.getrandbits(64):x}".ljust(40, "z")
+        add = c.AddKey(name="stranger", role="node", public_key=key)
+        self._world.after(5.0, admin.command, c.ADD_KEY, add, _nothing)
+        return True
+
+    # --- peers --------------------------------------------------------------------------------------------
+
+    def _dial(self, name: str) -> Connection:
+        connection = self._connections.get(name)
+        if connection is None or connection.closed:
+            connection = self._connections[name] = self._sim.network.dial(name, lambda header, body: None)
+        return connection
+
+    def close(self) -> None:
+        """They are gone."""
+        for connection in self._connections.values():
+            connection.close()
+
+    def _send(self, kind: int, body: bytes, name: str = "stranger") -> None:
+        self._dial(name).send(pack_header(kind), body)
+
+    def _hello(self, **fields: Any) -> Hello:
+        self._epoch += 1
+        hello = Hello(
+            name="stranger",
+            instance="main",
+            role=Role.NODE,
+            sample=HostSample(host="x", pid=1, version="0", started_at_ms=0, slots=1),
+            incarnation="strange",
+            epoch=self._epoch,
+            highest_seq=self._seq,
+        )
+        return msgspec.structs.replace(hello, **fields)
+
+    def _greet(self, name: str = "stranger", **fields: Any) -> None:
+        self._send(Kind.HELLO, encode(self._hello(**fields)), name)
+
+    def _garbage(self) -> None:
+        self._greet()
+        for kind in (Kind.RECORDS, Kind.HEARTBEAT, Kind.HOLDINGS, Kind.COMMAND, Kind.HELLO):
+            self._send(kind, self._world.random.randbytes(9))
+
+    def _unknown_kind(self) -> None:
+        self._greet()
+        self._send(99, b"")
+
+    def _half_header(self) -> None:
+        self._dial("stranger").send(b"\x01", b"")
+        self._dial("stranger").send(b"", b"")
+        self._dial("stranger").send(b"\x09" + pack_header(Kind.HELLO)[1:], b"")
+
+    def _wrong_name(self) -> None:
+        self._greet(name="stranger", instance="no such instance!")
+        hello = msgspec.structs.replace(self._hello(), name="admin")
+        self._send(Kind.HELLO, encode(hello))
+        nobody = msgspec.structs.replace(self._hello(), name="nobody")
+        self._send(Kind.HELLO, encode(nobody), "nobody")
+
+    def _wrong_role(self) -> None:
+        self._greet(role=Role.ADMIN)
+        self._greet()
+        self._send(Kind.COMMAND, encode(self._envelope("run.create", c.CancelRun(run_id="x"))))
+
+    def _no_incarnation(self) -> None:
+        self._greet(incarnation="")
+
+    def _other_instance(self) -> None:
+        self._greet(instance=self._world.random.choice(("main", "other")))
+
+    def _node_commands(self) -> None:
+        self._robot.send_raw(Kind.RECORDS, encode(Records([])))
+
+    def _bye(self) -> None:
+        self._greet()
+        self._send(Kind.BYE, encode(Bye(reason="enough")))
+
+    def _gap(self) -> None:
+        self._fresh()
+        envelope = encode(self._envelope("weather.changed", c.CancelRun(run_id="x")))
+        self._send(Kind.RECORDS, encode(Records([Record(self._seq + 5, msgspec.Raw(envelope))])))
+
+    def _fresh(self) -> None:
+        """Begin a new life of its stream, so that its place is known."""
+        self._seq = 0
+        self._epoch = 0
+        self._greet(incarnation=self._ids.new_id(0))
+
+    def _envelope(self, event_type: str, payload: Message) -> Envelope:
+        return Envelope(
+            event_id=self._ids.new_id(0),
+            type=event_type,
+            subject="node/stranger",
+            source="stranger/main",
+            trace_id=self._ids.new_trace_id(),
+            occurred_at_ms=1,
+            payload=raw(payload),
+        )
+
+    def _odd_facts(self) -> None:
+        notice = SystemNotice(code="x", message="y", subject="z")
+        nowhere = DeviceOnline(serial="../etc", node_id="stranger", driver="", connection="")
+        odd = (
+            self._envelope("task.completed", notice),
+            self._envelope("weather.changed", notice),
+            self._envelope(topics.DEVICE_ONLINE, nowhere),
+            self._envelope(topics.DEVICE_OFFLINE, nowhere),
+            self._envelope(topics.ATTEMPT_ENDED, notice),
+            self._envelope(topics.SYSTEM_ALERT, notice),
+        )
+        self._fresh()
+        records = [Record(n, msgspec.Raw(encode(envelope))) for n, envelope in enumerate(odd, 1)]
+        self._send(Kind.RECORDS, encode(Records(records)))
+        self._send(Kind.RECORDS, encode(Records(records)))
+        changed = Record(2, msgspec.Raw(encode(odd[0])))
+        self._send(Kind.RECORDS, encode(Records([changed])))
+
+    def _odd_fact_bytes(self) -> None:
+        self._fresh()
+        self._send(Kind.RECORDS, encode(Records([Record(1, msgspec.Raw(b"\x01"))])))
+        self._send(Kind.RECORDS, encode(Records([])))
+
+    def _flood(self) -> None:
+        self._greet()
+        for _ in range(int(self._sim.scenario.settings.frames.burst * 1.2) if self._sim.scenario.tight else 20):
+            self._send(Kind.FORWARD, b"")
+        self._world.faults["flood"] += 1
+
+    def _hello_flood(self) -> None:
+        for _ in range(60):
+            self._send(Kind.HELLO, b"\xc1")
+            self._greet(epoch=1)
+
+    def _malformed(self) -> None:
+        self._sim.broker.malformed(0, self._world.random.choice(("", "stranger")), b"\x00" * 9)
+
+    # --- commands -----------------------------------------------------------------------------------------
+
+    def _bot_commands(self) -> None:
+        self._robot.command(c.CREATE_RUN, _ODD[0][1], _nothing)
+        self._robot.command("no.such.command", _ODD[0][1], _nothing, key=None)
+
+    def _odd_command(self, number: int) -> None:
+        command_type, payload = _ODD[number]
+        key = self._world.random.choice(("new", None, "shared-key", "k" * 300))
+        self._sim.admin.command(command_type, payload, _nothing, key=key)
+
+
+def _nothing(payload: Any, reply: c.Reply) -> None:
+    """An answer of which nothing follows."""
+
+
+def _run(workflow: str, targets: c.Targets, **fields: Any) -> tuple[str, Message]:
+    return c.CREATE_RUN, c.CreateRun(workflow=workflow, targets=targets, **fields)
+
+
+_ANY = c.Targets(kind=c.TargetKind.ANY)
+_NAMED = c.TargetKind.DEVICES
+_HASH = hashlib.sha256(b"x").hexdigest()
+_ODD: tuple[tuple[str, Message], ...] = (
+    _run("no-such", _ANY),
+    _run("look@99", _ANY),
+    _run("look@x", _ANY),
+    _run("Look!", _ANY),
+    _run("idle", _ANY),
+    _run("look@1", _ANY, queue="nope"),
+    _run("look", _ANY, priority=10**7),
+    _run("look", _ANY, expires_in_s=-1.0),
+    _run("look", _ANY, attempts=99),
+    _run("look", _ANY, params={"nope": 1}),
+    _run("look", c.Targets(kind=_NAMED)),
+    _run("look", c.Targets(kind=_NAMED, serials=[f"X{n}" for n in range(30)])),
+    _run("picky", c.Targets(kind=_NAMED, serials=["n0-0", "n0-1", "n0-2"])),
+    _run("picky", c.Targets(kind=c.TargetKind.ALL)),
+    _run("look", c.Targets(kind=c.TargetKind.ANY, count=0)),
+    _run("look", c.Targets(kind=c.TargetKind.ANY, count=30_000)),
+    _run("look", c.Targets(kind=c.TargetKind.ANY, selector=c.Selector(sdk="=>x"))),
+    _run("look", c.Targets(kind=c.TargetKind.ALL, selector=c.Selector(models=["none"]))),
+    _run("look", c.Targets(kind=c.TargetKind.BOT, bot="b")),
+    (c.CANCEL_RUN, c.CancelRun(run_id="nope")),
+    (c.CANCEL_TASK, c.CancelTask(task_id="nope")),
+    (c.STORE_WORKFLOW, c.StoreWorkflow(source="workflow: [")),
+    (c.STORE_WORKFLOW, c.StoreWorkflow(source=RECIPES["look"])),
+    (
+        c.STORE_WORKFLOW,
+        c.StoreWorkflow(source=RECIPES["look"].replace("workflow: look", "workflow: idle"), activate=False),
+    ),
+    (
+        c.RECORD_ARTIFACT,
+        c.RecordArtifact(
+            path="a/b",
+            sha256=_HASH,
+            size_bytes=1,
+            media_type="x/y",
+            node_id="n0",
+            device_serial="d",
+            run_id="r",
+            task_id="t",
+            step_id="s",
+        ),
+    ),
+    (
+        c.RECORD_ARTIFACT,
+        c.RecordArtifact(
+            path="",
+            sha256="x",
+            size_bytes=1,
+            media_type="x/y",
+            node_id="n0",
+            device_serial="d",
+            run_id="r",
+            task_id="t",
+            step_id="s",
+        ),
+    ),
+    (c.ADD_KEY, c.AddKey(name="Bad Name", role="node", public_key="x")),
+    (c.ADD_KEY, c.AddKey(name="good", role="king", public_key="x")),
+    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="x")),
+    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40, secret_sha256="x")),
+    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40)),
+    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40, secret_sha256=_HASH)),
+    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="h" * 40)),
+    (c.ADD_KEY, c.AddKey(name="other", role="node", public_key="g" * 40)),
+    (c.REVOKE_KEY, c.RevokeKey(name="good")),
+    (c.REVOKE_KEY, c.RevokeKey(name="admin")),
+    (c.ADD_TOKEN, c.AddToken(name="Bad Name", token_sha256=_HASH, role="admin")),
+    (c.ADD_TOKEN, c.AddToken(name="t1", token_sha256="x", role="admin")),
+    (c.ADD_TOKEN, c.AddToken(name="t1", token_sha256=_HASH, role="king")),
+    (c.ADD_TOKEN, c.AddToken(name="t1", token_sha256=_HASH, role="admin")),
+    (c.ADD_TOKEN, c.AddToken(name="t1", token_sha256=_HASH, role="viewer")),
+    (c.ADD_TOKEN, c.AddToken(name="t2", token_sha256=_HASH, role="viewer")),
+    (c.REVOKE_TOKEN, c.RevokeToken(name="t1")),
+    (c.REVOKE_TOKEN, c.RevokeToken(name="t2")),
+)
