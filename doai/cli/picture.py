@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PHONES: Final = 8
 SLOTS: Final = 5
 """Fewer than phones, so that the picture shows every state."""
-COLUMNS: Final = 104
+COLUMNS: Final = 118
 
 
 def main(argv: Sequence[str] | None = None) -> int:

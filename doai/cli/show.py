@@ -38,8 +38,12 @@ def console(*, to_stderr: bool = False) -> Console:
     """Return a rich console; without end when the output is no terminal, so that a pipe gets whole lines."""
     from rich.console import Console  # here, because `doai --help` must not wait for it
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # it is called where the error is caught, and `main` knows what it means
+
     stream = sys.stderr if to_stderr else sys.stdout
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
+    return Plain(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
 
 
 def print_json(value: object) -> None:
@@ -105,7 +109,7 @@ def print_fields(fields: Mapping[str, object], indent: str = "") -> None:
             print(f"{indent}{names[name]:<{width}}  {_field(name, value)}")
 
 
-_UNIT: Final = re.compile(r"(AtMs|Ms|S)$")
+_UNIT: Final = re.compile(r"(Ms|S)$")
 _WORD_END: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 

@@ -1,0 +1,283 @@
+"""Every command of `doai` against a real installation, as a newcomer, an operator and a program use it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from doai.cli import exits
+from doai.wire.keys import make_keypair
+from tests.integration.installed import FREE_PORTS, Up, environment, processes_of, up
+
+Waited = dict[str, Any]
+LOGIN = ("run", "login-and-screenshot", "--on")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with up(tmp_path_factory.mktemp("site") / "data", phones=3) as installation:
+        installation.wait_for_phones(3)
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def passed(site: Up) -> Waited:
+    """A run on all three phones, as `run --wait --json` tells it."""
+    return site.json(*LOGIN, "all", "--param", "username=demo", "--wait")
+
+
+def test_up_says_what_a_newcomer_needs(site: Up) -> None:
+    text = "\n".join(site.said)
+    assert re.search(r"doai is up: http://127\.0\.0\.1:\d+", text)
+    assert "token, shown once" in text
+    assert "playback-check@1" in text
+    assert (site.data_dir / "cli.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_run_waited_for_prints_one_json_document(site: Up, passed: Waited) -> None:
+    assert passed["run"]["outcome"] == "passed"
+    assert [task["state"] for task in passed["tasks"]] == ["passed"] * 3
+    assert passed["url"].endswith(f"/api/v1/runs/{passed['run']['runId']}")
+    assert all(passed["artifacts"][task["taskId"]] for task in passed["tasks"])
+
+
+def test_a_run_waited_for_by_a_person(site: Up) -> None:
+    done = site.doai(*LOGIN, "SIM0001,SIM0002", "--wait")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["device", "outcome", "duration", "screenshot"]
+    assert re.match(r"SIM0001 +passed +[\d.]+ s +login/node-1/SIM0001/.*\.png", lines[1])
+    assert re.match(r"run \w+ passed in .*: http://", lines[-1])
+    assert "2/2 SIM000" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("targets", "tasks"), [("any:2", 2), ("node:node-1", 3), ("sdk:>=31", 1), ("model:LM-G710N", 1), ("all", 3)]
+)
+def test_every_form_of_targets(site: Up, targets: str, tasks: int) -> None:
+    created = site.json(*LOGIN, targets)
+    assert len(created["taskIds"]) == tasks
+    assert created["url"].endswith(created["runId"])
+
+
+def test_a_failed_run_says_why_and_exits_with_1(site: Up, tmp_path: Path) -> None:
+    recipe = tmp_path / "absent.yaml"
+    recipe.write_text(
+        "workflow: absent\nretry: {attempts: 1}\nsteps:\n"
+        "  - {id: see, use: ui.assert_visible, with: {text: nowhere to be seen}}\n"
+    )
+    done = site.doai("run", str(recipe), "--on", "SIM0003", "--wait", code=exits.NOT_PASSED)
+    assert re.search(r"SIM0003 +failed +.*nowhere to be seen", done.stdout)
+    run_id = done.stdout.splitlines()[-1].split()[1]
+    assert "nowhere to be seen" in site.doai("tasks", "--run", run_id).stdout
+    assert site.json("tasks", "--state", "failed", "--run", run_id)[0]["failure"]["message"]
+
+
+def test_the_same_idempotency_key_makes_one_run(site: Up) -> None:
+    words = (*LOGIN, "SIM0001", "--idempotency-key", "nightly-7")
+    assert site.json(*words)["runId"] == site.json(*words)["runId"]
+
+
+def test_lists_and_single_things(site: Up, passed: Waited) -> None:
+    run_id, task_id = passed["run"]["runId"], passed["tasks"][0]["taskId"]
+    assert run_id in {run["runId"] for run in site.json("runs", "--limit", "100")}
+    assert len(site.json("runs", "--limit", "1")) == 1
+    assert site.json("runs", run_id)["url"].endswith(run_id)
+    assert {task["deviceSerial"] for task in site.json("tasks", "--run", run_id)} == {
+        "SIM0001",
+        "SIM0002",
+        "SIM0003",
+    }
+    assert site.json("tasks", task_id)["attempts"][0]["outcome"] == "passed"
+    assert [device["serial"] for device in site.json("devices")] == ["SIM0001", "SIM0002", "SIM0003"]
+    assert site.json("devices", "SIM0002")["proofs"]["answer"]["atMs"]
+    assert site.json("nodes")[0]["nodeId"] == "node-1"
+    assert site.json("nodes", "node-1")["state"] == "online"
+    for words in (("runs",), ("tasks",), ("devices",), ("nodes",), ("workflows", "list")):
+        shown = site.doai(*words).stdout
+        assert "http://127.0.0.1:" in shown.splitlines()[-1], words
+        assert all(item["url"].startswith("http://") for item in site.json(*words))
+
+
+def test_a_person_reads_local_times_and_words(site: Up, passed: Waited) -> None:
+    shown = site.doai("runs", passed["run"]["runId"]).stdout
+    made = datetime.fromtimestamp(passed["run"]["createdAtMs"] / 1000, ZoneInfo("Asia/Seoul"))
+    assert re.search(rf"created at +{made:%Y-%m-%d %H:%M:%S}", shown)
+    story = site.doai("story", passed["run"]["runId"]).stdout
+    assert story.startswith(f"{made:%Y-%m-%d %H:%M:%S}")
+    assert "{" not in shown.replace("{}", "")
+
+
+@pytest.mark.parametrize("of", ["run", "task", "device"])
+def test_the_story_of(site: Up, passed: Waited, of: str) -> None:
+    task = passed["tasks"][0]
+    name = {"run": task["runId"], "task": task["taskId"], "device": task["deviceSerial"]}[of]
+    text = site.doai("story", name).stdout
+    assert text.splitlines()[-1].endswith(f"/story/{name}")
+    if of != "device":
+        assert "Step log_in (ui.tap) started - Log in" in text
+        events = site.json("story", name)
+        assert [event["position"] for event in events] == sorted(event["position"] for event in events)
+
+
+def test_cancel_a_run_and_a_task(site: Up) -> None:
+    words = ("run", "playback-check", "--on", "SIM0001", "--param", "seconds=300")
+    created = site.json(*words)
+    answer = site.json("cancel", created["runId"], "--reason", "enough")
+    assert answer["cancelled"] + answer["cancelling"] == 1
+    task_id = site.json(*words)["taskIds"][0]
+    shown = site.doai("cancel", task_id).stdout
+    assert task_id in shown
+    assert "there is no run or task 'nope'" in site.refused("cancel", "nope")
+
+
+def test_ctrl_c_while_waiting_leaves_the_run_and_says_how_to_look(site: Up) -> None:
+    words = ("run", "playback-check", "--on", "SIM0003", "--param", "seconds=300", "--idempotency-key", "ctrl-c")
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "doai.cli.main", *words, "--wait"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(site.data_dir),
+    )
+    run_id = site.json(*words)["runId"]  # the same key: whichever comes first makes the run
+    while not site.json("tasks", "--run", run_id, "--state", "running"):
+        assert waiting.poll() is None
+    waiting.send_signal(signal.SIGINT)
+    out, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out) == (exits.INTERRUPTED, "")
+    found = re.search(r"run (\w+) goes on: `doai runs \w+` shows it, `doai cancel \w+` ends it", err)
+    assert found, err
+    assert found[1] == run_id
+    assert "Traceback" not in err
+    assert site.json("runs", run_id)["state"] == "active"
+    site.doai("cancel", run_id)
+
+
+def test_workflows(site: Up, tmp_path: Path) -> None:
+    recipe = tmp_path / "two.yaml"
+    recipe.write_text("workflow: two\nsteps:\n  - {id: pause, use: wait, with: {for: 10ms}}\n")
+    first = site.json("workflows", "add", str(recipe))
+    assert (first[0]["version"], first[0]["new"]) == (1, True)
+    assert "two@1 was stored already: http://" in site.doai("workflows", "add", str(recipe)).stdout
+    recipe.write_text(recipe.read_text().replace("10ms", "20ms"))
+    assert "two@2 stored" in site.doai("workflows", "add", str(recipe)).stdout
+    assert "login-and-screenshot" in site.doai("workflows", "list").stdout
+    assert json.loads(site.doai("workflows", "show", "two@1").stdout)["workflow"] == "two"
+    assert site.json("workflows", "show", "two")["versions"] == [1, 2]
+
+
+def test_artifacts(site: Up, passed: Waited, tmp_path: Path) -> None:
+    run_id, task_id = passed["run"]["runId"], passed["tasks"][0]["taskId"]
+    assert len(site.json("artifacts", "list", "--run", run_id)) == 3
+    [one] = site.json("artifacts", "list", "--task", task_id)
+    fetched = site.json("artifacts", "get", run_id, "--out", str(tmp_path / "pictures"))
+    assert len(fetched) == 3
+    assert all(Path(found["file"]).read_bytes().startswith(b"\x89PNG") for found in fetched)
+    done = site.doai("artifacts", "get", one["path"], "--out", str(tmp_path))
+    assert Path(done.stdout.strip()).stat().st_size == one["sizeBytes"]
+    assert "one of the arguments --run --task is required" in site.refused("artifacts", "list", code=exits.USAGE)
+    (tmp_path / "file").write_text("")
+    message = site.refused("artifacts", "get", one["path"], "--out", str(tmp_path / "file"), code=exits.IO_ERROR)
+    assert "name another folder with --out" in message
+
+
+def test_keys(site: Up, tmp_path: Path) -> None:
+    key = make_keypair().public
+    added = site.json("keys", "add", "lab-2", key)
+    assert added["secret"]
+    assert added["brokerEndpoint"].startswith("tcp://")
+    (tmp_path / "bot.pub").write_text(make_keypair().public + "\n")
+    shown = site.doai("keys", "add", "a-bot", str(tmp_path / "bot.pub"), "--role", "bot").stdout
+    assert "secret" not in shown
+    secret_file = tmp_path / "secret"
+    shown = site.doai("keys", "add", "lab-3", make_keypair().public, "--secret-file", str(secret_file)).stdout
+    assert secret_file.stat().st_mode & 0o777 == 0o600
+    assert secret_file.read_text().strip() not in shown
+    nowhere = site.refused(
+        *("keys", "add", "lab-4", make_keypair().public, "--secret-file", "/proc/x"), code=exits.USAGE
+    )
+    assert "no key was added" in nowhere
+    assert "lab-4" not in site.doai("keys", "list").stdout
+    site.doai("keys", "revoke", "lab-2")
+    states = {item["name"]: item["revokedAtMs"] for item in site.json("keys", "list")}
+    assert states["lab-2"]
+    assert states["lab-3"] is None
+
+
+def test_completion(site: Up) -> None:
+    assert "workflows" in site.doai("completion", "bash").stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(site: Up, passed: Waited) -> None:
+    command = f"{sys.executable} -m doai.cli.main story {passed['run']['runId']} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=environment(site.data_dir), check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("runs", "nope"), exits.NOT_PASSED, "there is no run 'nope'"),
+        (("tasks", "nope"), exits.NOT_PASSED, "there is no task 'nope'"),
+        (("story", "nope"), exits.NOT_PASSED, "there is no task, run or device 'nope'"),
+        (("devices", "SIM0009"), exits.NOT_PASSED, "there is no device 'SIM0009': did you mean"),
+        (("nodes", "node-2"), exits.NOT_PASSED, "there is no node 'node-2': did you mean 'node-1'?"),
+        (("artifacts", "get", "nope"), exits.NOT_PASSED, "there is no run 'nope'"),
+        (("keys", "revoke", "node-11"), exits.NOT_PASSED, "did you mean 'node-1'?"),
+        (("tasks", "--state", "foo"), exits.USAGE, "choose from 'queued'"),
+        (("runs", "--limit", "0"), exits.USAGE, "'0' is no number above 0"),
+        (("run", "playback-check"), exits.USAGE, "required: --on"),
+        (("runs", "--token-file", "/nope"), exits.CONFIG, "cannot read the token file /nope: No such file"),
+        (("runs", "--url", "http://127.0.0.1:1"), exits.UNAVAILABLE, "does not answer"),
+    ],
+)
+def test_refusals_are_one_sentence_with_an_exit_code(
+    site: Up, words: tuple[str, ...], code: int, sentence: str
+) -> None:
+    assert sentence in site.refused(*words, code=code)
+
+
+def test_a_wrong_token_is_no_permission(site: Up) -> None:
+    assert "token is not accepted" in site.refused("runs", code=exits.NO_PERMISSION, DOAI_TOKEN="wrong")
+
+
+def test_a_second_up_on_the_same_data_is_refused(site: Up) -> None:
+    command = [sys.executable, "-m", "doai.cli.main", "up", "--data-dir", str(site.data_dir), *FREE_PORTS]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(site.data_dir), timeout=60)
+    assert done.returncode == exits.UNAVAILABLE
+    last = done.stderr.splitlines()[-1]
+    assert re.match(r"doai: broker did not start: the broker's store .* is in use by process \d+: stop that", last)
+    assert site.json("nodes")[0]["state"] == "online"
+
+
+def test_up_again_goes_on_and_leaves_nothing(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with up(data_dir, phones=1) as first:
+        first.wait_for_phones(1)
+        keys = first.json("keys", "list")
+        created = first.json(*LOGIN, "all", "--wait")
+        workflows = [(item["name"], item["version"]) for item in first.json("workflows", "list")]
+        assert first.stop(signal.SIGINT) == exits.INTERRUPTED
+        assert processes_of(data_dir) == []
+    token = (data_dir / "token").read_text()
+    with up(data_dir, phones=1) as second:
+        second.wait_for_phones(1)
+        assert not any("token" in line for line in second.said)
+        assert (data_dir / "token").read_text() == token
+        assert second.json("keys", "list") == keys
+        assert [(item["name"], item["version"]) for item in second.json("workflows", "list")] == workflows
+        assert second.json("runs")[0]["runId"] == created["run"]["runId"]
+        assert second.stop(signal.SIGTERM) == exits.INTERRUPTED
