@@ -6,6 +6,7 @@ Every error that reaches a person is one sentence: what happened, where, what to
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -50,6 +51,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     """One sentence for a person: what, where, what to do."""
     step: str | None = None
     """Id of the step in which it happened, where there is one."""
+
+
+NODE_RESTARTED: Final = "node_restarted"
+"""Code of the Failure of what ran when the node's own process ended: the fault of neither recipe nor device."""
 
 
 class DoaiError(Exception):

@@ -89,6 +89,23 @@ STEPS_MAX: Final = 200
 CALL_DEPTH_MAX: Final = 5
 WORKFLOW_BYTES_MAX: Final = 128 * 1024
 
+# --- quarantine -------------------------------------------------------------------------------------------
+QUARANTINE_IN_A_ROW: Final = 5
+"""Failures one after the other, of classes that are not the recipe's: more than one task's three attempts, so that
+a single task never does it."""
+QUARANTINE_RECENT: Final = 10
+"""Attempts looked back upon, for those that fail every other time ..."""
+QUARANTINE_OF_RECENT: Final = 5
+"""... when so many of them failed ..."""
+QUARANTINE_WITHIN_S: Final = 600.0
+"""... within this time: rarer failures are what retries are for."""
+QUARANTINE_BURST_S: Final = 10.0
+"""Failures of one node that begin within this time are one: an adb server that dies takes all its tasks with it."""
+QUARANTINE_FIRST_S: Final = 60.0
+"""First term: a phone that restarts is back by then."""
+QUARANTINE_MAX_S: Final = 3600.0
+"""It doubles with every probe that fails, up to here: one task an hour costs nobody much."""
+
 # --- store ------------------------------------------------------------------------------------------------
 COMMIT_ROWS_MAX: Final = 256
 """Store operations gathered into one commit at most: larger batches make p99 worse and gain little."""
@@ -113,6 +130,9 @@ EVENTS_PAGE_MAX: Final = 1000
 ARTIFACT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 assert RECORD_BYTES_MAX * 2 <= FRAME_BYTES_MAX, "one record always fits a frame"
+assert ATTEMPTS < QUARANTINE_IN_A_ROW <= QUARANTINE_RECENT, "one task alone quarantines nothing"
+assert QUARANTINE_BURST_S * QUARANTINE_IN_A_ROW < QUARANTINE_WITHIN_S, "bursts that are told apart can add up"
+assert QUARANTINE_FIRST_S <= QUARANTINE_MAX_S
 assert HASHES_KEPT >= CREDIT_RECORDS, "every unacknowledged record can be checked against its hash"
 assert CREDIT_BYTES >= RECORD_BYTES_MAX, "one record always fits the credit"
 assert WELCOME_TIMEOUT_S < CONNECT_AGAIN_S

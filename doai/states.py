@@ -115,6 +115,26 @@ class DeviceState(enum.Enum):
     OFFLINE = "offline"
 
 
+class ServiceState(enum.Enum):
+    """Whether a device or a node is given tasks, after what its attempts came to; liveness is another matter."""
+
+    IN_SERVICE = "in_service"
+    QUARANTINED = "quarantined"
+    """It is given none until its term ends or a person releases it."""
+    PROBING = "probing"
+    """Its term ended: one task at a time, until one works (released) or fails (quarantined for longer)."""
+
+
+class ServiceTrigger(enum.Enum):
+    """What moves a device or a node in and out of service."""
+
+    QUARANTINE = "quarantine"
+    """Its attempts failed again and again, or a person wants it."""
+    TERM_ENDS = "term_ends"
+    RELEASE = "release"
+    """A probe worked, or a person wants it."""
+
+
 class QueueState(enum.Enum):
     """States of a queue."""
 
@@ -131,8 +151,8 @@ class QueueTrigger(enum.Enum):
     DRAIN = "drain"
 
 
-_T, _R, _P, _Q = TaskState, RunState, PeerState, QueueState
-_TT, _RT, _PT, _QT = TaskTrigger, RunTrigger, PeerTrigger, QueueTrigger
+_T, _R, _P, _Q, _S = TaskState, RunState, PeerState, QueueState, ServiceState
+_TT, _RT, _PT, _QT, _ST = TaskTrigger, RunTrigger, PeerTrigger, QueueTrigger, ServiceTrigger
 
 _ENDS: Final = {
     _TT.PASS: _T.PASSED,
@@ -220,6 +240,17 @@ QUEUE_TABLE: Final[Mapping[QueueState, Mapping[QueueTrigger, QueueState]]] = {
     _Q.RUNNING: {_QT.PAUSE: _Q.PAUSED, _QT.DRAIN: _Q.DRAINING, _QT.RESUME: _Q.RUNNING},
     _Q.PAUSED: {_QT.RESUME: _Q.RUNNING, _QT.PAUSE: _Q.PAUSED, _QT.DRAIN: _Q.DRAINING},
     _Q.DRAINING: {_QT.RESUME: _Q.RUNNING, _QT.PAUSE: _Q.PAUSED, _QT.DRAIN: _Q.DRAINING},
+}
+
+SERVICE_TABLE: Final[Mapping[ServiceState, Mapping[ServiceTrigger, ServiceState]]] = {
+    _S.IN_SERVICE: {_ST.QUARANTINE: _S.QUARANTINED},
+    # Quarantined again: a person gives it another term.
+    _S.QUARANTINED: {
+        _ST.QUARANTINE: _S.QUARANTINED,
+        _ST.TERM_ENDS: _S.PROBING,
+        _ST.RELEASE: _S.IN_SERVICE,
+    },
+    _S.PROBING: {_ST.QUARANTINE: _S.QUARANTINED, _ST.RELEASE: _S.IN_SERVICE},
 }
 
 TERMINAL: Final = frozenset({_T.PASSED, _T.FAILED, _T.CANCELLED, _T.EXPIRED, _T.UNKNOWN})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from doai import topics
@@ -85,6 +86,32 @@ def _device_offline(p: Payload) -> str:
 
 def _device_error(p: Payload) -> str:
     return f"Device {_word(p, 'serial')} on node {_word(p, 'nodeId')} needs a person{_because(p)}"
+
+
+def _quarantined(what: str, name: str) -> Callable[[Payload], str]:
+    def told(p: Payload) -> str:
+        until = p.get("untilMs")
+        term = f"until {_moment(until)}" if until is not None else "until it is released"
+        by = f" by {_word(p, 'actor')}" if p.get("actor") else ""
+        return f"{what} {_word(p, name)} is given no tasks {term}{by}{_because(p)}"
+
+    return told
+
+
+def _released(what: str, name: str) -> Callable[[Payload], str]:
+    def told(p: Payload) -> str:
+        by = f" by {_word(p, 'actor')}" if p.get("actor") else ""
+        return f"{what} {_word(p, name)} is given tasks as before{by}{_because(p)}"
+
+    return told
+
+
+def _moment(ms: object) -> str:
+    """A time as UTC, to the second; whatever is no time is said to be none."""
+    try:
+        return datetime.fromtimestamp(float(ms) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "an unknown time"
 
 
 def _node_registered(p: Payload) -> str:
@@ -237,10 +264,14 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.DEVICE_ONLINE: _device_online,
     topics.DEVICE_OFFLINE: _device_offline,
     topics.DEVICE_ERROR: _device_error,
+    topics.DEVICE_QUARANTINED: _quarantined("Device", "serial"),
+    topics.DEVICE_RELEASED: _released("Device", "serial"),
     topics.NODE_REGISTERED: _node_registered,
     topics.NODE_ONLINE: _node_online,
     topics.NODE_LATE: _node_is("late"),
     topics.NODE_OFFLINE: _node_is("offline"),
+    topics.NODE_QUARANTINED: _quarantined("Node", "nodeId"),
+    topics.NODE_RELEASED: _released("Node", "nodeId"),
     topics.BOT_REGISTERED: _bot_registered,
     topics.BOT_STATUS_CHANGED: _bot_status_changed,
     topics.TASK_QUEUED: _task_queued,

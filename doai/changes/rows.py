@@ -109,6 +109,19 @@ class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
 
 
+class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
+    """Why and how long a device or a node is given no tasks; after `until_ms` it is tried with one at a time."""
+
+    since_ms: int
+    until_ms: int | None
+    """None = until a person releases it."""
+    reason: str
+    by: str
+    """Who did it: a person (``user/ann``), or the broker."""
+    count: int
+    """The how many-th since it last worked; 0 = a person did it."""
+
+
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     """A device as its holder last told."""
 
@@ -127,6 +140,7 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str]
     first_seen_at_ms: int
     changed_at_ms: int
+    quarantine: Quarantine | None = None
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +158,7 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     """A PeerState; what changed it is in the event log."""
     state_reason: str
     changed_at_ms: int
+    quarantine: Quarantine | None = None
 
 
 class SampleRow(msgspec.Struct, frozen=True, kw_only=True):

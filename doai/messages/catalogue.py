@@ -16,10 +16,14 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.DEVICE_ONLINE: e.DeviceOnline,
     topics.DEVICE_OFFLINE: e.DeviceOffline,
     topics.DEVICE_ERROR: e.DeviceError,
+    topics.DEVICE_QUARANTINED: e.DeviceQuarantined,
+    topics.DEVICE_RELEASED: e.DeviceReleased,
     topics.NODE_REGISTERED: e.NodeOnline,
     topics.NODE_ONLINE: e.NodeOnline,
     topics.NODE_LATE: e.NodeStatus,
     topics.NODE_OFFLINE: e.NodeStatus,
+    topics.NODE_QUARANTINED: e.NodeQuarantined,
+    topics.NODE_RELEASED: e.NodeReleased,
     topics.BOT_REGISTERED: e.BotRegistered,
     topics.BOT_STATUS_CHANGED: e.BotStatusChanged,
     topics.TASK_QUEUED: e.TaskQueued,
@@ -63,6 +67,10 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     c.REVOKE_KEY: (c.RevokeKey, c.KeyAdded),
     c.ADD_TOKEN: (c.AddToken, c.TokenAdded),
     c.REVOKE_TOKEN: (c.RevokeToken, c.TokenAdded),
+    c.QUARANTINE_DEVICE: (c.QuarantineDevice, c.Service),
+    c.RELEASE_DEVICE: (c.ReleaseDevice, c.Service),
+    c.QUARANTINE_NODE: (c.QuarantineNode, c.Service),
+    c.RELEASE_NODE: (c.ReleaseNode, c.Service),
 }
 """Command type -> payload, answer."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from doai.envelope import Message
 from doai.errors import Fault
+from doai.states import ServiceState
 
 CREATE_RUN = "run.create"
 CANCEL_RUN = "run.cancel"
@@ -17,6 +18,10 @@ ADD_KEY = "key.add"
 REVOKE_KEY = "key.revoke"
 ADD_TOKEN = "token.add"  # noqa: S105 - the name of a command
 REVOKE_TOKEN = "token.revoke"  # noqa: S105
+QUARANTINE_DEVICE = "device.quarantine"
+RELEASE_DEVICE = "device.release"
+QUARANTINE_NODE = "node.quarantine"
+RELEASE_NODE = "node.release"
 
 
 class Selector(Message, frozen=True, kw_only=True):
@@ -180,6 +185,48 @@ class RevokeToken(Message, frozen=True, kw_only=True):
     """The token of this name is no longer accepted. Answer: TokenAdded."""
 
     name: str
+
+
+class QuarantineDevice(Message, frozen=True, kw_only=True):
+    """Give a device no tasks; what it holds goes on. Again: with another term. Answer: Service."""
+
+    serial: str
+    for_s: float | None = None
+    """Then it is tried with one task at a time; None = until it is released."""
+    reason: str = ""
+
+
+class ReleaseDevice(Message, frozen=True, kw_only=True):
+    """Give a quarantined device tasks as before. Answer: Service."""
+
+    serial: str
+    reason: str = ""
+
+
+class QuarantineNode(Message, frozen=True, kw_only=True):
+    """Give the devices of a node no tasks; what they hold goes on. Answer: Service."""
+
+    node_id: str
+    for_s: float | None = None
+    """Then it is tried with one task at a time; None = until it is released."""
+    reason: str = ""
+
+
+class ReleaseNode(Message, frozen=True, kw_only=True):
+    """Give a quarantined node tasks as before. Answer: Service."""
+
+    node_id: str
+    reason: str = ""
+
+
+class Service(Message, frozen=True, kw_only=True):
+    """Answer to quarantine and release: how the device or node stands now."""
+
+    name: str
+    """Serial of the device, or name of the node."""
+    state: ServiceState
+    until_ms: int | None = None
+    """End of the quarantine; None = there is none, or it lasts until it is released."""
 
 
 class Problem(Message, frozen=True, kw_only=True):

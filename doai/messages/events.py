@@ -67,6 +67,47 @@ class NodeStatus(Message, frozen=True, kw_only=True):
     reason: str
 
 
+class DeviceQuarantined(Message, frozen=True, kw_only=True):
+    """The broker gives a device no tasks for a while, and why."""
+
+    serial: str
+    node_id: str
+    reason: str
+    until_ms: int | None = None
+    """Then it is tried with one task at a time; None = until a person releases it."""
+    count: int = 0
+    """The how many-th since it last worked; 0 = a person did it."""
+    actor: str = ""
+    """The person who did it; empty = the broker itself."""
+
+
+class DeviceReleased(Message, frozen=True, kw_only=True):
+    """A device is given tasks as before, and why."""
+
+    serial: str
+    node_id: str
+    reason: str
+    actor: str = ""
+
+
+class NodeQuarantined(Message, frozen=True, kw_only=True):
+    """The broker gives a node no tasks for a while, and why; fields as of DeviceQuarantined."""
+
+    node_id: str
+    reason: str
+    until_ms: int | None = None
+    count: int = 0
+    actor: str = ""
+
+
+class NodeReleased(Message, frozen=True, kw_only=True):
+    """A node is given tasks as before, and why."""
+
+    node_id: str
+    reason: str
+    actor: str = ""
+
+
 class BotRegistered(Message, frozen=True, kw_only=True):
     bot: str
     instance: str

@@ -17,6 +17,7 @@ from doai.changes.rows import (
     DeviceRow,
     KeyRow,
     NodeRow,
+    Quarantine,
     RunRow,
     TaskRow,
     TaskStatusRow,
@@ -31,6 +32,7 @@ from doai.states import DeviceState, Outcome, RunState, TaskState
 Columns = tuple[Any, ...]
 
 _encode_json: Final = msgspec.json.Encoder().encode
+_decode_quarantine: Final = msgspec.json.Decoder(Quarantine).decode
 _decode_failure: Final = msgspec.json.Decoder(Failure).decode
 _decode_strings: Final = msgspec.json.Decoder(list[str]).decode
 
@@ -214,6 +216,7 @@ def device_columns(row: DeviceRow) -> Columns:
         _encode_json(row.tags).decode(),
         row.first_seen_at_ms,
         row.changed_at_ms,
+        _quarantine_column(row.quarantine),
     )
 
 
@@ -234,6 +237,7 @@ def device_row(c: Columns) -> DeviceRow:
         tags=_decode_strings(c[12]),
         first_seen_at_ms=c[13],
         changed_at_ms=c[14],
+        quarantine=_quarantine(c[15]),
     )
 
 
@@ -250,6 +254,7 @@ def node_columns(row: NodeRow) -> Columns:
         row.state,
         row.state_reason,
         row.changed_at_ms,
+        _quarantine_column(row.quarantine),
     )
 
 
@@ -266,6 +271,7 @@ def node_row(c: Columns) -> NodeRow:
         state=c[8],
         state_reason=c[9],
         changed_at_ms=c[10],
+        quarantine=_quarantine(c[11]),
     )
 
 
@@ -306,3 +312,11 @@ def _failure_column(failure: Failure | None) -> str | None:
 
 def _failure(column: Any) -> Failure | None:
     return None if column is None else _decode_failure(column)
+
+
+def _quarantine_column(quarantine: Quarantine | None) -> str | None:
+    return None if quarantine is None else _encode_json(quarantine).decode()
+
+
+def _quarantine(column: Any) -> Quarantine | None:
+    return None if column is None else _decode_quarantine(column)

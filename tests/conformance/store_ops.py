@@ -97,6 +97,9 @@ ATTEMPTS = st.builds(
     outcome=OUTCOMES,
     failure=FAILURES,
 )
+QUARANTINES = st.none() | st.builds(
+    rows.Quarantine, since_ms=TIMES, until_ms=MAYBE_TIME, reason=TEXTS, by=NAMES, count=st.integers(0, 3)
+)
 DEVICES = st.builds(
     rows.DeviceRow,
     serial=NAMES,
@@ -114,6 +117,7 @@ DEVICES = st.builds(
     tags=st.lists(TEXTS, max_size=2),
     first_seen_at_ms=TIMES,
     changed_at_ms=TIMES,
+    quarantine=QUARANTINES,
 )
 NODES = st.builds(
     rows.NodeRow,
@@ -128,6 +132,7 @@ NODES = st.builds(
     state=st.sampled_from(["online", "late", "offline"]),
     state_reason=TEXTS,
     changed_at_ms=TIMES,
+    quarantine=QUARANTINES,
 )
 STREAMS = st.builds(
     rows.StreamRow,

@@ -10,12 +10,14 @@ from doai.states import (
     PEER_TABLE,
     QUEUE_TABLE,
     RUN_TABLE,
+    SERVICE_TABLE,
     TASK_TABLE,
     TERMINAL,
     Outcome,
     PeerState,
     QueueState,
     RunState,
+    ServiceState,
     TaskState,
     TaskTrigger,
     move,
@@ -27,6 +29,7 @@ TABLES = [
     (RUN_TABLE, RunState.ACTIVE),
     (PEER_TABLE, PeerState.OFFLINE),
     (QUEUE_TABLE, QueueState.RUNNING),
+    (SERVICE_TABLE, ServiceState.IN_SERVICE),
 ]
 
 

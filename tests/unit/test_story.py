@@ -19,7 +19,9 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["message", "step"]), inner),
     max_leaves=3,
 )
-NAMES = st.sampled_from(["taskId", "serial", "failure", "reason", "durationMs", "tryNumber", "attempt", "counts"])
+NAMES = st.sampled_from(
+    ["taskId", "serial", "untilMs", "failure", "reason", "durationMs", "tryNumber", "attempt", "counts"]
+)
 
 
 @pytest.mark.parametrize("event_type", EVENTS)

@@ -11,6 +11,7 @@ import msgspec
 from doai.broker.core.access import Access
 from doai.broker.core.decision import Decision
 from doai.broker.core.library import Library
+from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.runs import Runs
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
@@ -35,7 +36,9 @@ _reply: Final = BodyDecoder(c.Reply)
 class Commands:
     """Executes commands of admins."""
 
-    def __init__(self, state: State, runs: Runs, library: Library, access: Access, now: Now) -> None:
+    def __init__(
+        self, state: State, runs: Runs, library: Library, access: Access, quarantines: Quarantines, now: Now
+    ) -> None:
         self._state = state
         self._forget_s: float | None = now.mono_s + FORGET_EVERY_S if state.commands else None
         self._handlers: dict[str, _Handler] = {
@@ -48,6 +51,10 @@ class Commands:
             c.REVOKE_KEY: access.revoke_key,
             c.ADD_TOKEN: access.add_token,
             c.REVOKE_TOKEN: access.revoke_token,
+            c.QUARANTINE_DEVICE: quarantines.quarantine_device,
+            c.RELEASE_DEVICE: quarantines.release_device,
+            c.QUARANTINE_NODE: quarantines.quarantine_node,
+            c.RELEASE_NODE: quarantines.release_node,
         }
         self._decoders = {name: BodyDecoder(COMMANDS[name][0]) for name in self._handlers}
 

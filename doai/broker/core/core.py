@@ -18,6 +18,7 @@ from doai.broker.core.ingress import Ingress
 from doai.broker.core.leases import Leases
 from doai.broker.core.library import Library
 from doai.broker.core.peers import Peers
+from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.results import Results
 from doai.broker.core.runs import Runs
 from doai.broker.core.scheduler import Scheduler
@@ -45,10 +46,13 @@ class BrokerCore:
         self._leases = Leases(state, self._scheduler, self._tasks)
         devices = Devices(state, self._scheduler)
         self._peers = Peers(state, self._scheduler, devices)
-        results = Results(state, self._scheduler, self._tasks, self._peers, devices, self._leases)
+        self._quarantines = Quarantines(state, self._scheduler)
+        results = Results(
+            state, self._scheduler, self._tasks, self._peers, devices, self._leases, self._quarantines
+        )
         self._access = Access(state, self._peers)
         runs = Runs(state, self._scheduler, self._tasks)
-        self._commands = Commands(state, runs, Library(state), self._access, now)
+        self._commands = Commands(state, runs, Library(state), self._access, self._quarantines, now)
         self._ingress = Ingress(state, self._peers, self._leases, results, self._commands)
         self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
 
@@ -79,6 +83,7 @@ class BrokerCore:
         if sweep_s is not None and sweep_s <= now.mono_s:
             self._peers.sweep(decision)
             self._leases.sweep(decision)
+            self._quarantines.sweep(decision)
             self._commands.forget(decision)
             self.state.sweep_s = self._next_sweep_s()
         return self._finish(decision)
@@ -107,8 +112,8 @@ class BrokerCore:
         return decision.finish()
 
     def _next_sweep_s(self) -> float | None:
-        times = [at for at in (self._peers.due_s(), self._leases.due_s(), self._commands.due_s()) if at is not None]
-        return min(times, default=None)
+        parts = (self._peers, self._leases, self._quarantines, self._commands)
+        return min((at for part in parts if (at := part.due_s()) is not None), default=None)
 
     def _retry(self, decision: Decision, task: Task) -> None:
         if task.state is TaskState.DELAYED:

@@ -93,6 +93,7 @@ class Devices:
             tags=told.tags,
             first_seen_at_ms=before.first_seen_at_ms if before is not None else now_ms,
             changed_at_ms=now_ms,
+            quarantine=before.quarantine if before is not None else None,
         )
         decision.ops.append(PutDevice(device.row))
         self._scheduler.mark(device)

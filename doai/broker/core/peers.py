@@ -152,6 +152,7 @@ class Peers:
             state=peer.liveness.state.value,
             state_reason="connected",
             changed_at_ms=now.utc_ms if before is None or change is not None else before.changed_at_ms,
+            quarantine=before.quarantine if before is not None else None,
         )
         decision.ops.append(PutNode(peer.row))
         if before is None:

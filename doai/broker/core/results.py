@@ -12,6 +12,7 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
 from doai.broker.core.leases import Leases
 from doai.broker.core.peers import Peers
+from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.settings import EVENT_BYTES_KEPT
 from doai.broker.core.state import State
@@ -41,6 +42,7 @@ _TOLD_BY_NODES: Final = frozenset(
         topics.SYSTEM_ALERT,
     }
 )
+_BROKERS_TYPES: Final = frozenset({topics.DEVICE_QUARANTINED, topics.DEVICE_RELEASED})
 _BROKERS_DOMAINS: Final = ("task", "run", "node", "campaign", "workflow", "artifact", "bot", "attempt")
 """Of these domains a node may only say what is listed above; a type nobody knows yet is stored as it is."""
 
@@ -66,7 +68,14 @@ class Results:
     """Applies what nodes tell."""
 
     def __init__(
-        self, state: State, scheduler: Scheduler, tasks: Tasks, peers: Peers, devices: Devices, leases: Leases
+        self,
+        state: State,
+        scheduler: Scheduler,
+        tasks: Tasks,
+        peers: Peers,
+        devices: Devices,
+        leases: Leases,
+        quarantines: Quarantines,
     ) -> None:
         self._state = state
         self._scheduler = scheduler
@@ -74,6 +83,7 @@ class Results:
         self._peers = peers
         self._devices = devices
         self._leases = leases
+        self._quarantines = quarantines
         self._facts: dict[str, Callable[[Decision, Peer, Envelope], None]] = {
             topics.TASK_STARTED: self._started,
             topics.ATTEMPT_ENDED: self._ended,
@@ -165,7 +175,7 @@ class Results:
         if task is None:
             decision.fact(_retyped(envelope, topics.TASK_LATE))
             return
-        verdict = self._judge(decision, task, told)
+        verdict, device = self._judge(decision, task, told), task.device
         decision.fact(_retyped(envelope, verdict.event_type))
         self._tasks.close_attempt(decision, task, verdict.outcome, verdict.failure)
         task.failure = verdict.failure
@@ -177,6 +187,7 @@ class Results:
             self._tasks.delay(decision, task, verdict.delay_s)
         elif task.state is TaskState.QUEUED:
             self._tasks.released(decision, task)
+        self._quarantines.attempt_ended(decision, peer, device, verdict.outcome, verdict.failure)
 
     def _judge(self, decision: Decision, task: Task, told: AttemptEnded) -> _Verdict:
         cancelling = task.state is TaskState.CANCELLING
@@ -237,7 +248,8 @@ def _held(peer: Peer, told: TaskStarted | AttemptEnded) -> Task | None:
 
 
 def _may_tell(event_type: str) -> bool:
-    return event_type.partition(".")[0] not in _BROKERS_DOMAINS and topics.is_type(event_type)
+    mine = event_type in _BROKERS_TYPES or event_type.partition(".")[0] in _BROKERS_DOMAINS
+    return not mine and topics.is_type(event_type)
 
 
 def _retyped(envelope: Envelope, event_type: str) -> Envelope:

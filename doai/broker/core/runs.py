@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from doai import topics
@@ -21,7 +23,7 @@ from doai.errors import NotFoundError, UserError
 from doai.limits import TARGETS_PER_RUN_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, TargetKind, Targets
 from doai.messages.events import RunCreatedEvent
-from doai.states import RUN_TABLE, DeviceState, RunTrigger, TaskState, move
+from doai.states import RUN_TABLE, DeviceState, RunTrigger, ServiceState, TaskState, move
 from doai.workflow.mistakes import did_you_mean
 from doai.workflow.resolve import PinnedRun, pin_run
 from doai.workflow.selection import check_selector, matches, unmet_requirement, why_none_matches
@@ -123,6 +125,9 @@ class Runs:
                 reasons.append(f"{device.serial}: {unmet}")
             elif device.state is not DeviceState.ONLINE:
                 reasons.append(f"{device.serial} is {device.state.value}")
+            elif device.service is ServiceState.QUARANTINED and device.term_ends_s == math.inf:
+                # A person took it out of service and nobody knows for how long: a run on all must not wait for it.
+                reasons.append(f"{device.serial} is quarantined until it is released")
             else:
                 fit.append(device)
         if not fit:

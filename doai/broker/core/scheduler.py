@@ -22,7 +22,7 @@ from doai.ids import Token
 from doai.messages.commands import TargetKind
 from doai.messages.events import TaskDispatched
 from doai.messages.work import Dispatch, Recipe
-from doai.states import TASK_TABLE, DeviceState, TaskState, TaskTrigger, move
+from doai.states import TASK_TABLE, DeviceState, ServiceState, TaskState, TaskTrigger, move
 from doai.workflow.selection import unmet_requirement
 
 
@@ -95,6 +95,10 @@ class Scheduler:
         if not device.node.takes_tasks:
             closed = device.node.intake_closed or "it is not connected or has not listed what it holds"
             return f"node {device.node.name} takes no tasks: {closed}"
+        if device.row is not None and device.row.quarantine is not None:
+            return f"device {device.serial} is quarantined: {device.row.quarantine.reason}"
+        if device.node.row is not None and device.node.row.quarantine is not None:
+            return f"node {device.node.name} is quarantined: {device.node.row.quarantine.reason}"
         return ""
 
     # --- what follows -------------------------------------------------------------------------------------
@@ -122,7 +126,10 @@ class Scheduler:
         node = device.node
         if node is None or device.state is not DeviceState.ONLINE or not node.takes_tasks:
             return False
-        if len(device.held) >= self._state.settings.held_per_device_max:
+        if device.service is ServiceState.QUARANTINED or node.service is ServiceState.QUARANTINED:
+            return False
+        held_max = self._state.settings.held_per_device_max if device.service is ServiceState.IN_SERVICE else 1
+        if len(device.held) >= held_max:
             return False
         # No next attempt while one that nobody vouches for, or that another node holds, may still act on it.
         return not any(task.lost or task.node != node.name for task in device.held.values())
@@ -154,7 +161,7 @@ class Scheduler:
 
     def _fill(self, decision: Decision, node: Peer) -> None:
         wants = node.wants
-        while wants and len(node.held) < node.capacity:
+        while wants and len(node.held) < _capacity(node):
             _, _, _, _, offer, device = heapq.heappop(wants)
             if device.offer != offer or device.node is not node or not self._room(device):
                 continue
@@ -195,7 +202,7 @@ class Scheduler:
             task = pool.head()
             if task is None:
                 return
-            if held >= node.capacity:
+            if held >= _capacity(node):
                 continue
             self._dispatch(decision, task, idle[node].pop(), node)
             if idle[node]:
@@ -265,6 +272,11 @@ class Scheduler:
             state.token_reserved += state.settings.tokens_reserved
             decision.ops.append(ReserveTokens(state.token_reserved))
         return Token(state.generation, state.token_last)
+
+
+def _capacity(node: Peer) -> int:
+    """Return how many tasks it may hold now."""
+    return node.capacity if node.service is ServiceState.IN_SERVICE else 1
 
 
 def _head(device: Device) -> Task | None:

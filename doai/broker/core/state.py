@@ -10,7 +10,7 @@ from doai.broker.core.recipes import Recipes
 from doai.broker.core.settings import CoreSettings
 from doai.broker.core.tables import Device, Peer, Run, Task
 from doai.changes.ops import Snapshot
-from doai.changes.rows import CommandRow, KeyRow, RunRow, TaskRow, TokenRow
+from doai.changes.rows import CommandRow, KeyRow, Quarantine, RunRow, TaskRow, TokenRow
 from doai.clock import Now
 from doai.codec import encode
 from doai.ids import IdSource
@@ -19,7 +19,7 @@ from doai.link.incoming import Incoming
 from doai.link.liveness import Liveness
 from doai.messages.commands import Targets
 from doai.messages.link import Role
-from doai.states import HELD, PeerState, TaskState
+from doai.states import HELD, PeerState, ServiceState, TaskState
 
 
 class State:
@@ -82,6 +82,7 @@ class _Loader:
             device.row = row
             device.state = row.state
             device.node = state.nodes.get(row.node_id)
+            self._load_quarantine(device, row.quarantine)
             if device.node is not None:
                 device.node.devices[row.serial] = device
         for run_row in snapshot.runs:
@@ -101,6 +102,14 @@ class _Loader:
             peer.row = row
             state.nodes[row.node_id] = peer
             state.peers[peer.address] = peer
+            self._load_quarantine(peer, row.quarantine)
+
+    def _load_quarantine(self, unit: Device | Peer, quarantine: Quarantine | None) -> None:
+        # One whose term is over by now is tried at the first tick.
+        if quarantine is not None:
+            unit.service = ServiceState.QUARANTINED
+            if quarantine.until_ms is not None:
+                unit.term_ends_s = self._now.mono_s + (quarantine.until_ms - self._now.utc_ms) / 1000
 
     def _load_task(self, row: TaskRow) -> None:
         state, now, status = self._state, self._now, row.status

@@ -5,8 +5,10 @@ Plain classes with slots, because a broker has 100,000 of them. They decide noth
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from doai.broker.core.health import Health
 from doai.changes.rows import DeviceRow, NodeRow, RunRow, TaskRow, TaskStatusRow
 from doai.errors import Failure
 from doai.ids import Token
@@ -16,7 +18,7 @@ from doai.messages.commands import Selector, TargetKind
 from doai.messages.events import DeviceOnline
 from doai.messages.link import Role
 from doai.messages.work import Holdings
-from doai.states import DeviceState, PeerState, RunState, TaskState
+from doai.states import DeviceState, PeerState, RunState, ServiceState, TaskState
 
 TokenKey = tuple[int, int]
 """(generation, n) of a token."""
@@ -163,7 +165,20 @@ class Task:
 class Device:
     """A device, and the tasks that wait for it or are held on it."""
 
-    __slots__ = ("claims", "facts", "held", "node", "offer", "row", "serial", "state", "waiting")
+    __slots__ = (
+        "claims",
+        "facts",
+        "health",
+        "held",
+        "node",
+        "offer",
+        "row",
+        "serial",
+        "service",
+        "state",
+        "term_ends_s",
+        "waiting",
+    )
 
     def __init__(self, serial: str) -> None:
         self.serial = serial
@@ -181,6 +196,10 @@ class Device:
         """Counts changes of what selectors look at."""
         self.claims: dict[str, DeviceOnline] = {}
         """Other nodes that say they see it."""
+        self.service = ServiceState.IN_SERVICE
+        self.term_ends_s = math.inf
+        """Of its quarantine; inf = when a person releases it."""
+        self.health = Health()
 
 
 class Peer:
@@ -191,6 +210,7 @@ class Peer:
         "capacity",
         "devices",
         "handle",
+        "health",
         "held",
         "holdings",
         "instance",
@@ -203,7 +223,9 @@ class Peer:
         "recipes",
         "role",
         "row",
+        "service",
         "stream",
+        "term_ends_s",
         "wants",
     )
 
@@ -232,6 +254,10 @@ class Peer:
         self.row: NodeRow | None = None
         self.intake_closed = ""
         """Why it starts no new task now, as its heartbeat said."""
+        self.service = ServiceState.IN_SERVICE
+        """Of a node, as the next two."""
+        self.term_ends_s = math.inf
+        self.health = Health()
 
     @property
     def takes_tasks(self) -> bool:

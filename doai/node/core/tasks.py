@@ -11,7 +11,7 @@ from doai.changes.outbox import HeldRow, OutboxState, PutHeld, PutRecipe
 from doai.clock import Now
 from doai.codec import BodyDecoder, encode
 from doai.envelope import Envelope
-from doai.errors import DecodeError, ErrorClass, Failure, StepError
+from doai.errors import NODE_RESTARTED, DecodeError, ErrorClass, Failure, StepError
 from doai.ids import Token
 from doai.limits import RESULTS_KEPT
 from doai.messages.events import AttemptEnded
@@ -345,13 +345,13 @@ def _end_of_crash(row: HeldRow) -> Finish:
         return ended_by(
             Failure(
                 error_class=ErrorClass.INFRASTRUCTURE,
-                code="node_restarted",
+                code=NODE_RESTARTED,
                 message="The node's process ended while the task ran; the attempt is not resumed.",
             )
         )
     failure = Failure(
         error_class=ErrorClass.UNKNOWN,
-        code="node_restarted",
+        code=NODE_RESTARTED,
         message=f"The node's process ended while step {row.step_begun} ran, which must not be repeated blindly: "
         "look at the device, then retry the task or leave it.",
         step=row.step_begun,

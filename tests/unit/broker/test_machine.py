@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from doai import topics
+from doai.broker.core.settings import CoreSettings, RateLimit
 from doai.errors import ErrorClass
 from doai.ids import Token
 from doai.messages import commands as c
@@ -25,7 +26,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.world = World()
+        self.world = World(CoreSettings(quarantine_after=2, hellos=RateLimit(rate_per_s=1e6, burst=1e6)))
         self.nodes = {name: FakeNode(self.world, name, slots=2) for name in NODES}
         self.connected = dict.fromkeys(NODES, False)
         self.admin = FakeAdmin(self.world)
@@ -166,6 +167,20 @@ class BrokerMachine(RuleBasedStateMachine):
             self.nodes[name].heartbeat()
             self._pump_all()
 
+    @rule(name=st.sampled_from(["a", "b", "n1"]), for_s=st.sampled_from([1.0, 30.0, None]))
+    def quarantine_or_release(self, name: str, for_s: float | None) -> None:
+        if name in NODES:
+            out: c.QuarantineNode | c.QuarantineDevice = c.QuarantineNode(node_id=name, for_s=for_s)
+            back: c.ReleaseNode | c.ReleaseDevice = c.ReleaseNode(node_id=name)
+        else:
+            out, back = c.QuarantineDevice(serial=name, for_s=for_s), c.ReleaseDevice(serial=name)
+        kind = "node" if name in NODES else "device"
+        if for_s is None:
+            self._admin().ask(f"{kind}.release", back)
+        else:
+            self._admin().ask(f"{kind}.quarantine", out)
+        self._pump_all()
+
     @rule(seconds=st.sampled_from([0.5, 3.0, 20.0, 65.0, 800.0]))
     def time_passes(self, seconds: float) -> None:
         self.world.pass_time(seconds)
@@ -194,7 +209,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """What is there ends, and every task ended exactly once."""
-        self.world.pass_time(2000)
+        self.world.pass_time(4000)
         for name, node in self.nodes.items():
             self.connect(name)
             for serial in DEVICES[name]:
@@ -220,6 +235,20 @@ class BrokerMachine(RuleBasedStateMachine):
             story = self.world.story(task_id)
             assert sum(word in _ENDS for word in story) == 1, story
         assert TASK_TABLE[TaskState.PASSED] == {}
+        self._check_quarantines()
+
+    def _check_quarantines(self) -> None:
+        """What the log says: nothing was given to a device or node before the end of its term."""
+        until: dict[str, int] = {}
+        for event in self.world.events():
+            told = self.world.payload(event)
+            if event.type in (topics.DEVICE_QUARANTINED, topics.NODE_QUARANTINED):
+                until[event.subject] = told["untilMs"]
+            elif event.type in (topics.DEVICE_RELEASED, topics.NODE_RELEASED):
+                until.pop(event.subject)
+            elif event.type == topics.TASK_DISPATCHED:
+                for subject in (f"device/{told['deviceSerial']}", f"node/{told['nodeId']}"):
+                    assert event.occurred_at_ms >= until.get(subject, 0), f"{subject} was quarantined"
 
 
 _ENDS = frozenset(

@@ -181,3 +181,22 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
         assert state.highest_seq % 2 == 0, "half a unit"
         assert len(outbox.read_facts(0, 100_000, 100_000_000)) == state.highest_seq
         outbox.close()
+
+
+def test_a_store_of_the_first_version_is_migrated_and_keeps_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "broker.db"
+    connection = apsw.Connection(str(path))
+    connection.execute(load_migrations(BROKER.folder)[0].script)
+    connection.execute(f"PRAGMA application_id = {BROKER.application_id}; PRAGMA user_version = 1")
+    connection.execute("INSERT INTO meta VALUES (1, 'first', 1, 0, 0)")
+    connection.execute("INSERT INTO nodes VALUES ('n1', 'h', '0', 4, '[]', 1, 1, 1, 'online', '', 1)")
+    connection.execute(
+        "INSERT INTO devices VALUES ('d1', 'n1', 'online', '', 'fake', 'd1', 'm', 'm', 34, '14', 1, 2, '[]', 1, 1)"
+    )
+    connection.close()
+    writer = open_writer(path, new_store_id="other", now_ms=5)
+    loaded = writer.load()
+    assert loaded.store_id == "first"
+    assert [(row.serial, row.quarantine) for row in loaded.devices] == [("d1", None)]
+    assert [(row.node_id, row.quarantine) for row in loaded.nodes] == [("n1", None)]
+    writer.close()

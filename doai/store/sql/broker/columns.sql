@@ -18,11 +18,11 @@ ended_at_ms, outcome, failure
 
 -- name: device_columns
 serial, node_id, state, reason, driver, connection, model, manufacturer, sdk, android, screen_width,
-screen_height, tags, first_seen_at_ms, changed_at_ms
+screen_height, tags, first_seen_at_ms, changed_at_ms, quarantine
 
 -- name: node_columns
 node_id, host, version, slots, capabilities, started_at_ms, first_seen_at_ms, connected_at_ms, state,
-state_reason, changed_at_ms
+state_reason, changed_at_ms, quarantine
 
 -- name: artifact_columns
 path, sha256, size_bytes, media_type, node_id, device_serial, run_id, task_id, step_id, stored_at_ms

@@ -125,7 +125,7 @@ CREATE TABLE devices (
     tags TEXT NOT NULL,                -- JSON array
     first_seen_at_ms INTEGER NOT NULL,
     changed_at_ms INTEGER NOT NULL
-) STRICT;
+, quarantine TEXT) STRICT;
 
 CREATE TABLE nodes (
     node_id TEXT PRIMARY KEY,
@@ -139,7 +139,7 @@ CREATE TABLE nodes (
     state TEXT NOT NULL,
     state_reason TEXT NOT NULL,
     changed_at_ms INTEGER NOT NULL
-) STRICT;
+, quarantine TEXT) STRICT;
 
 CREATE TABLE samples (
     -- The newest heartbeat of each peer; no history.

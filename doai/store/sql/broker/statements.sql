@@ -35,19 +35,19 @@ INSERT INTO attempts ({attempt_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 INSERT INTO events (position, subject, type, recorded_at_ms, envelope) VALUES (?, ?, ?, ?, ?)
 
 -- name: put_device
-INSERT INTO devices ({device_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO devices ({device_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (serial) DO UPDATE SET node_id = excluded.node_id, state = excluded.state, reason = excluded.reason,
     driver = excluded.driver, connection = excluded.connection, model = excluded.model,
     manufacturer = excluded.manufacturer, sdk = excluded.sdk, android = excluded.android,
     screen_width = excluded.screen_width, screen_height = excluded.screen_height, tags = excluded.tags,
-    changed_at_ms = excluded.changed_at_ms
+    changed_at_ms = excluded.changed_at_ms, quarantine = excluded.quarantine
 
 -- name: put_node
-INSERT INTO nodes ({node_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO nodes ({node_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (node_id) DO UPDATE SET host = excluded.host, version = excluded.version, slots = excluded.slots,
     capabilities = excluded.capabilities, started_at_ms = excluded.started_at_ms,
     connected_at_ms = excluded.connected_at_ms, state = excluded.state, state_reason = excluded.state_reason,
-    changed_at_ms = excluded.changed_at_ms
+    changed_at_ms = excluded.changed_at_ms, quarantine = excluded.quarantine
 
 -- name: put_sample
 INSERT INTO samples (name, instance, received_at_ms, body) VALUES (?, ?, ?, ?)
