@@ -83,6 +83,8 @@ class Actions(msgspec.Struct, frozen=True):
     effects: list[Effect] = []
 
 
+TRIM_EVERY = 256
+"""Acknowledged facts after which the file is told so even when nothing else is written."""
 _RECORD_OVERHEAD = 16
 """Bytes of array headers and seq around an envelope in a frame; 12 at most."""
 
@@ -115,6 +117,7 @@ class Outgoing:
         self.trimmed_seq = outbox.trimmed_seq
         self._failures = 0
         self._due_s = 0.0
+        self._trimmed_in_file = outbox.trimmed_seq
         self._reset_stream(outbox.trimmed_seq)
 
     def _reset_stream(self, acked: int) -> None:
@@ -198,9 +201,8 @@ class Outgoing:
         if welcome.store_id != self.store_id:
             self.store_id = welcome.store_id
             ops.append(PutStoreId(welcome.store_id))
-        if welcome.last_seq > self.trimmed_seq:
-            self.trimmed_seq = welcome.last_seq
-            ops.append(TrimFacts(welcome.last_seq))
+        self.trimmed_seq = max(self.trimmed_seq, welcome.last_seq)
+        ops += self.trim()
         self._reset_stream(welcome.last_seq)
         effects: list[Effect] = [Established(welcome)]
         acked = self.acked(header)
@@ -222,14 +224,14 @@ class Outgoing:
         self._due_s = mono_s
         self.store_id = welcome.store_id
         self.incarnation = renew.incarnation
-        return Actions([renew, PutStoreId(welcome.store_id)], [])
+        return Actions([*self.trim(), renew, PutStoreId(welcome.store_id)], [])
 
     def renewed(self, outbox: OutboxState) -> None:
         """The outbox file as it is after a RenewIncarnation."""
         self.incarnation = outbox.incarnation
         self.epoch = outbox.epoch
         self.highest_seq = outbox.highest_seq
-        self.trimmed_seq = outbox.trimmed_seq
+        self.trimmed_seq = self._trimmed_in_file = outbox.trimmed_seq
         self._reset_stream(outbox.trimmed_seq)
 
     def fenced(self, reason: str) -> Actions:
@@ -248,10 +250,22 @@ class Outgoing:
             )
         if header.ack > self.trimmed_seq:
             self.trimmed_seq = header.ack
-            ops.append(TrimFacts(header.ack))
+            if header.ack - self._trimmed_in_file >= TRIM_EVERY:
+                ops = self.trim()
         self._credit_seq = max(self._credit_seq, header.credit_seq)
         self._credit_bytes = max(self._credit_bytes, header.credit_bytes)
         return Actions(ops, self.pump())
+
+    def trim(self) -> list[OutboxOp]:
+        """Return what the file is still to be told of acks.
+
+        Nothing waits for it, and a commit of its own for each ack would double the commits of a quiet node: it
+        goes with whatever is written next, and by itself only when much of it has gathered.
+        """
+        if self.trimmed_seq <= self._trimmed_in_file:
+            return []
+        self._trimmed_in_file = self.trimmed_seq
+        return [TrimFacts(self.trimmed_seq)]
 
     def append(self, envelope: bytes) -> int:
         """Give a new fact its place in the stream and return it; `pump` sends it when credit allows."""

@@ -180,6 +180,8 @@ class Session:
 
     def number_facts(self, out: Decision) -> None:
         """Give the facts of a decision their places in the stream, and send what credit allows."""
+        if out.ops:
+            out.ops[:0] = self._outgoing.trim()
         appended = False
         for index, op in enumerate(out.ops):
             if type(op) is AppendFact and op.seq == 0:
@@ -223,6 +225,7 @@ class Session:
         if not self.live:
             return
         self._beat_at_s = now.mono_s + self._beat_every_s
+        out.ops.extend(self._outgoing.trim())
         beat = Heartbeat(
             sample=self.sample(),
             tokens=self._tasks.tokens(),

@@ -15,7 +15,17 @@ from doai.changes.outbox import AppendFact, OutboxState, PutEpoch, PutStoreId, R
 from doai.codec import Kind, decode, pack_header, unpack_header
 from doai.limits import WELCOME_TIMEOUT_S
 from doai.link.incoming import Gap, Greeted, Incoming, Refused, Taken, digest
-from doai.link.outgoing import Actions, Established, OpenSocket, Outgoing, OutgoingState, ReadFacts, SendFrame, Stop
+from doai.link.outgoing import (
+    TRIM_EVERY,
+    Actions,
+    Established,
+    OpenSocket,
+    Outgoing,
+    OutgoingState,
+    ReadFacts,
+    SendFrame,
+    Stop,
+)
 from doai.messages.link import Hello, HostSample, Record, Records, Role, Welcome
 
 SAMPLE = HostSample(host="h", pid=1, version="0", started_at_ms=0)
@@ -178,6 +188,7 @@ class World:
             elif self.node.unacknowledged or self.node.state is not OutgoingState.LIVE:
                 self.tick(1.0)
             else:
+                self.perform(Actions(self.node.trim(), []))
                 return
         raise AssertionError(f"not settled: {self.node.state}, {self.node.unacknowledged} unacknowledged")
 
@@ -361,3 +372,23 @@ def test_silence_gives_the_connection_up() -> None:
     assert world.node.state is OutgoingState.CLOSED
     world.tick(1.0)
     assert world.node.epoch == epoch + 1
+
+
+def test_acks_are_told_to_the_file_with_what_is_written_next() -> None:
+    world = live_world(1)
+    world.tell(1)
+    while world.to_broker:
+        world.broker_step()
+    epoch, header, _ = world.to_node.popleft()
+    world.node.heard(epoch, world.now_s)
+    assert world.node.acked(unpack_header(header)).ops == [], "no commit of its own"
+    assert world.node.unacknowledged == 0
+    assert world.node.trim() == [TrimFacts(2)]
+    assert world.node.trim() == []
+
+
+def test_many_acks_are_told_by_themselves() -> None:
+    world = live_world(1)
+    world.tell(TRIM_EVERY)
+    world.settle()
+    assert world.file.state.trimmed_seq == TRIM_EVERY + 1
