@@ -14,7 +14,9 @@ import msgspec
 from doai.cli import exits
 from doai.errors import DoaiError
 
-_NOT_BENCHMARKS = frozenset({"backlog", "mesh_client", "programs", "report", "store_floor", "store_view"})
+_NOT_BENCHMARKS = frozenset(
+    {"backlog", "link_node", "mesh_client", "programs", "report", "store_floor", "store_view"}
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import recovery
+from bench import link, recovery
 from bench.programs import Fleet
 
 pytestmark = pytest.mark.slow
@@ -30,3 +30,14 @@ async def test_starts_are_compared_with_a_straight_line() -> None:
     ]
     assert lines["recovery.start.open_400.cpu"].ratio is not None
     assert lines["recovery.start.finished.cpu"].ratio is not None
+
+
+async def test_facts_of_several_nodes_are_counted_and_compared_with_their_own_rows() -> None:
+    measured = await link.measure(3, 3000)
+    assert measured.facts == 3000
+    rows, broker_cpu, nodes_cpu = link.lines(3, [measured])
+    assert [line.name for line in (rows, broker_cpu, nodes_cpu)] == [
+        f"link.nodes_3.{name}" for name in ("rows", "broker_cpu", "nodes_cpu")
+    ]
+    assert rows.ratio is not None
+    assert rows.value > 0
