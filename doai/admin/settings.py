@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from doai.configuration import check_endpoint
 from doai.errors import ConfigError
 
 
@@ -50,8 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def checked(settings: Settings) -> Settings:
     """Return the settings, or raise ConfigError with what can not be."""
-    if not settings.endpoint.startswith("tcp://"):
-        raise ConfigError(f"endpoint can not be {settings.endpoint!r}: it must be tcp://host:port of the broker")
+    check_endpoint("endpoint", settings.endpoint)
+    if settings.public_endpoint:
+        check_endpoint("public_endpoint", settings.public_endpoint)
     if not settings.behind_proxy and not is_loopback(settings.host):
         raise ConfigError(
             f"host {settings.host} is reached from outside and tokens would travel unencrypted: put a proxy with "

@@ -23,8 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.argv[1:] if argv is None else argv,
             os.environ,
             description="Serves the HTTP API: reads the broker's store, changes things by commands to the broker.",
+            check=checked,
         )
-        checked(settings)
     except UserError as error:
         return _fail(error, exits.CONFIG)
     log.set_up("admin", level=settings.log_level, form=settings.log_form)

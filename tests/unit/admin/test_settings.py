@@ -25,7 +25,7 @@ def test_beyond_loopback_a_proxy_must_be_in_front(host: str, tmp_path: Path) -> 
 
 
 def test_an_endpoint_is_a_tcp_address(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tcp://host:port"):
+    with pytest.raises(ConfigError, match="tcp://HOST:PORT"):
         checked(Settings(data_dir=tmp_path, endpoint="10.0.0.5:7701"))
 
 
