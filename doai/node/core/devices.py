@@ -42,6 +42,14 @@ class Devices:
         """Whether any driver has spoken of it."""
         return serial in self._changes
 
+    def why_not_here(self, serial: str) -> tuple[DeviceState, str]:
+        """Return the state of a device that is not here, and the reason as a sentence."""
+        change = self._changes.get(serial)
+        if change is None:
+            # The broker may remember it from another life of this node.
+            return DeviceState.OFFLINE, "this node has not found it since it started"
+        return change.state, change.reason
+
     def facts(self, serial: str, *, node_id: str, tags: list[str]) -> DeviceFacts:
         """Return what a recipe may ask of a device."""
         change = self._changes.get(serial)

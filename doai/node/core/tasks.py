@@ -25,7 +25,7 @@ from doai.node.core.queue import DeviceQueues
 from doai.node.core.recipes import Recipes
 from doai.node.core.slots import Slots
 from doai.node.core.timers import Timers
-from doai.states import DeviceState, Outcome
+from doai.states import Outcome
 from doai.workflow.mistakes import ParameterError
 
 DEVICE_SETTLE_S: Final = 20.0
@@ -77,6 +77,8 @@ class Tasks:
         self._timers: Timers[Key] = Timers()
         self._newest: OrderedDict[str, Token] = OrderedDict()
         """Highest token seen of a task, held or ended lately; the broker tells no ended one again after its ack."""
+        self._gone: dict[str, float] = {}
+        """Devices that went away while tasks wait for them, and when those tasks are given back."""
         self._order = 0
         self._settled_s = began_s + DEVICE_SETTLE_S
         self._settled = False
@@ -199,6 +201,10 @@ class Tasks:
 
     def device_changed(self, serial: str, now: Now, out: Decision) -> None:
         """The state of a device changed."""
+        if self._devices.is_here(serial):
+            self._gone.pop(serial, None)
+        else:
+            self._gone.setdefault(serial, now.mono_s + DEVICE_SETTLE_S)
         self._offer(serial)
         self.fill(now, out)
 
@@ -227,14 +233,18 @@ class Tasks:
                 if not self._devices.is_known(task.dispatch.device_serial):
                     self._unqueue(task)
                     self._give_back(task.dispatch, now, out)
+        for serial in [serial for serial, due_s in self._gone.items() if due_s <= now.mono_s]:
+            self._give_back_all(serial, now, out)
         self.fill(now, out)
 
     def due_s(self) -> float | None:
         """Return the time at which `tick` has something to do."""
-        due_s = self._timers.due_s()
-        if self._settled or not len(self._waiting):
-            return due_s
-        return self._settled_s if due_s is None else min(due_s, self._settled_s)
+        due = [*self._gone.values()]
+        if (due_s := self._timers.due_s()) is not None:
+            due.append(due_s)
+        if not self._settled and len(self._waiting):
+            due.append(self._settled_s)
+        return min(due, default=None)
 
     def drain(self, now: Now, out: Decision) -> None:
         """The node stops (`draining` is set): give waiting tasks back, stop running ones after their `always`."""
@@ -309,12 +319,19 @@ class Tasks:
         self._waiting.remove(task.dispatch.device_serial, task)
         self._offer(task.dispatch.device_serial)
 
+    def _give_back_all(self, serial: str, now: Now, out: Decision) -> None:
+        """The device stays away, or is at another node by now: what waits for it must not wait here."""
+        del self._gone[serial]
+        for task in self._waiting:
+            if task.dispatch.device_serial == serial:
+                self._unqueue(task)
+                self._give_back(task.dispatch, now, out)
+
     def _give_back(self, d: Dispatch, now: Now, out: Decision) -> None:
-        if not self._devices.is_known(d.device_serial):
-            # The broker may remember it from another life of this node.
-            self._facts.device_offline(
-                out, now, d.device_serial, DeviceState.OFFLINE, "this node has not found it since it started"
-            )
+        # Said again though it was told before: a broker that had it right would not have sent the task, and one
+        # that has it wrong would send it again at once, for ever.
+        state, reason = self._devices.why_not_here(d.device_serial)
+        self._facts.device_offline(out, now, d.device_serial, state, reason)
         self._end(d, RELEASED, now, out)
 
     def _end(self, d: Dispatch, finish: Finish, now: Now, out: Decision) -> None:

@@ -77,6 +77,35 @@ def test_a_task_for_a_device_that_is_not_here_is_given_back_when_drivers_had_tim
     assert any(t == "device.offline" and p.serial == "B" for t, p in world.facts())
 
 
+def test_tasks_of_a_device_that_stays_away_are_given_back(world: Any) -> None:
+    """It may be at another node by now, where nothing could run while this one holds its tasks."""
+    recipe = world.recipe(ONE)
+    world.device("B", DeviceState.UNRESPONSIVE)
+    world.dispatch("T1", recipe, serial="B")
+    world.advance(60)
+    assert world.ends() == []
+    world.device("B", DeviceState.OFFLINE)
+    world.advance(10)
+    world.device("B", DeviceState.UNRESPONSIVE)
+    world.advance(60)
+    assert world.ends() == [], "it came back in time"
+    world.device("B", DeviceState.OFFLINE)
+    world.advance(21)
+    [end] = world.ends()
+    assert end.released
+
+
+def test_with_a_task_given_back_the_state_of_its_device_is_told_again(world: Any) -> None:
+    """Or a broker that has it wrong would send the task again at once, for ever."""
+    recipe = world.recipe(ONE)
+    world.device("B", DeviceState.OFFLINE)
+    world.advance(21)
+    world.dispatch("T1", recipe, serial="B")
+    [end] = world.ends()
+    assert end.released
+    assert [t for t, p in world.facts() if t == "device.offline" and p.serial == "B"] == ["device.offline"] * 2
+
+
 def test_an_unknown_recipe_is_no_fault_of_the_user(world: Any) -> None:
     world.dispatch("T1", "nowhere")
     [end] = world.ends()
