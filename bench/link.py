@@ -2,7 +2,8 @@
 
 A real broker with CURVE and FULL; the node side is the real link, outbox file and dealer. The outboxes are filled
 before; what counts begins with the first facts in the log, and ends when the last one is there. The bare side
-writes the same rows of the log, read back from the store, 256 a commit, into a file of the same schema and settings.
+writes the same rows of the log, read back from the store, 256 a commit, into a file with the same schema and
+settings.
 """
 
 from __future__ import annotations
