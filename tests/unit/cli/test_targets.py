@@ -77,3 +77,9 @@ def test_params_that_mean_nothing(word: str) -> None:
 def test_a_param_given_twice_is_a_mistake() -> None:
     with pytest.raises(UserError, match="given twice"):
         parse_params(["text=a", "text=b"], DECLARED)
+
+
+def test_all_is_not_mixed_with_names_or_numbers() -> None:
+    for words in (["all", "S1"], ["any:2", "all"]):
+        with pytest.raises(UserError, match="--on all is every device"):
+            parse_targets(words)

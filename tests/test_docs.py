@@ -1,0 +1,179 @@
+"""Documents are true: every command that they show is run as it stands, every file that they name exists."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, environment, up
+
+ROOT = Path(__file__).resolve().parents[1]
+TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
+SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
+
+RUN_ELSEWHERE = {
+    "bin/demo": "tests/integration/test_demo.py runs it",
+    "bin/test": "it is what runs this test",
+    "bin/doai up": "tests/integration/test_cli.py runs it on free ports: those of the text may be in use here",
+}
+SETTINGS_CHECKED = ("bin/broker", "bin/admin", "bin/node")
+"""They need a second machine: their settings are checked as a start would (test_programs_of_many_machines)."""
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands(path: Path) -> list[str]:
+    """Commands that a document shows in its sh blocks, without their comments."""
+    lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
+    found = [re.sub(r"\s+#.*", "", line).strip() for line in lines]
+    return [line for line in found if line and not line.startswith("#")]
+
+
+def run(command: str, cwd: Path, data_dir: Path) -> str:
+    """Run one command of a document as a shell does, with bin/ where it is; return what it shows."""
+    programs = re.sub(r"(?:^|(?<=\s))bin/", f"{ROOT}/bin/", command)
+    variables = {"DOAI_VENV": os.environ["DOAI_VENV"]} if "DOAI_VENV" in os.environ else {}
+    done = subprocess.run(
+        ["sh", "-c", programs],
+        cwd=cwd,
+        env=environment(data_dir, **variables),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+    )
+    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """The installation of the tutorial, started with the flags of its text but for ports and folder."""
+    [start] = [line for line in commands(TUTORIAL) if line.startswith("bin/doai up")]
+    words = shlex.split(start)[2:]
+    assert words == ["--phones", "3", "--no-usb", "--data-dir", "/tmp/doai-tutorial"]
+    with up(tmp_path_factory.mktemp("tutorial") / "data", phones=3, words=FREE_PORTS) as installation:
+        installation.wait_for_phones(3)
+        yield installation
+
+
+def test_the_tutorial_step_by_step(site: Up, tmp_path: Path) -> None:
+    shown = {step: blocks_of(step) for step in range(1, 6)}
+    [recipe] = blocks(TUTORIAL, "yaml")
+    assert "Save this as `hello.yaml`" in TUTORIAL.read_text()
+    (tmp_path / "hello.yaml").write_text(recipe)
+
+    [export, devices] = shown[1][1:]
+    assert export == "export DOAI_DATA_DIR=/tmp/doai-tutorial"
+    assert "SIM0003" in run(devices, tmp_path, site.data_dir)
+
+    [add, wait, runs, get] = shown[3]
+    assert "hello@1 stored" in run(add, tmp_path, site.data_dir)
+    assert run(wait, tmp_path, site.data_dir).count("passed") == 4
+    run_id = next(line.split()[0] for line in run(runs, tmp_path, site.data_dir).splitlines() if "hello@1" in line)
+    assert "RUN_ID" in get
+    run(get.replace("RUN_ID", run_id), tmp_path, site.data_dir)
+    assert len(list((tmp_path / "pictures").rglob("*.png"))) == 3
+
+    [add_again] = shown[4]
+    (tmp_path / "hello.yaml").write_text(recipe.replace("use: ui.tap,", "use: ui.tapp,"))
+    message = site.refused(*shlex.split(add_again)[1:-1], str(tmp_path / "hello.yaml"))
+    assert re.search(r"hello\.yaml: line \d+, column \d+: .*did you mean 'ui\.tap'\?", message)
+    assert [item["version"] for item in site.json("workflows", "list") if item["name"] == "hello"] == [1]
+    (tmp_path / "hello.yaml").write_text(recipe.replace("max_length: 40", "max_length: 50"))
+    assert "hello@2 stored" in run(add_again, tmp_path, site.data_dir)
+    assert "`bin/doai run hello@1`" in TUTORIAL.read_text()
+    assert "of hello@1: 3 tasks" in run("bin/doai run hello@1 --on all", tmp_path, site.data_dir)
+
+    [tasks, story] = shown[5]
+    task_id = run(tasks.replace("RUN_ID", run_id), tmp_path, site.data_dir).splitlines()[1].split()[0]
+    told = run(story.replace("TASK_ID", task_id), tmp_path, site.data_dir)
+    assert "Step type (ui.text) started" in told
+
+
+def blocks_of(step: int) -> list[str]:
+    """Commands below the heading of a step of the tutorial."""
+    text = TUTORIAL.read_text(encoding="utf-8")
+    part = re.split(r"^## \d\. .*$", text, flags=re.MULTILINE)[step]
+    lines = [line for block in re.findall(r"^```sh\n(.*?)^```", part, re.DOTALL | re.MULTILINE) for line in [block]]
+    return [line for block in lines for line in block.splitlines() if line]
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "README.ko.md"], ids=name)
+def test_the_commands_of_the_readme(site: Up, tmp_path: Path, path: Path) -> None:
+    (tmp_path / "workflows").symlink_to(ROOT / "workflows")
+    run_id = ""
+    for command in commands(path):
+        if command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED):
+            continue
+        shown = run(command.replace("RUN_ID", run_id), tmp_path, site.data_dir)
+        found = re.search(r"^run (\w+) passed", shown, re.MULTILINE)
+        run_id = found[1] if found else run_id
+    assert run_id
+
+
+def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
+    node = (site.data_dir / "node-1" / "node.toml").read_text()
+    (tmp_path / "node.toml").write_text(node)
+    checked = [line for line in commands(ROOT / "README.md") if line.startswith(SETTINGS_CHECKED)]
+    assert [line.split()[0] for line in checked] == list(SETTINGS_CHECKED)
+    for command in checked:
+        command = f"unset DOAI_DATA_DIR; {command} --check-config"
+        assert "data_dir = " in run(command, tmp_path, site.data_dir)
+
+
+@pytest.mark.parametrize("path", SHOWN_IN, ids=name)
+def test_every_command_shown_is_run_somewhere(path: Path) -> None:
+    if path in (TUTORIAL, ROOT / "README.md", ROOT / "README.ko.md"):
+        return  # wholly run above, but for what is named here
+    for command in commands(path):
+        known = command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED)
+        assert known, f"{name(path)} shows {command!r}: run it in this module, or say here why not"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_links_lead_to_files(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{name(path)} links to {target}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_files_that_are_named_exist(path: Path) -> None:
+    """A path in backquotes or in the way of a task is one from the root of the checkout."""
+    text = path.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:bin|docs|tests|doai|proto|workflows|changes\.d)/[\w./-]*)[ `]", text)
+    for where in named:
+        assert (ROOT / where).exists(), f"{name(path)} names {where}"
+
+
+def test_the_way_of_a_task_names_real_files() -> None:
+    [way] = [block for block in blocks(ROOT / "ARCHITECTURE.md", "") if block.startswith(" 1 ")]
+    for line in way.splitlines():
+        places = re.findall(r"[\w/]+(?:\.py|/)(?=,|\s|$)", line[60:])
+        assert places, line
+        folder = ""
+        for place in places:
+            folder = place.rpartition("/")[0] if place.startswith("doai/") else folder
+            there = [ROOT / place, ROOT / folder / place]
+            assert any(found.exists() for found in there), f"{place} is not there: {line}"
+
+
+def test_the_picture_of_the_demo_is_shown_and_real() -> None:
+    picture = (ROOT / "docs/demo.svg").read_text(encoding="utf-8")
+    assert "docs/demo.svg" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert picture.startswith("<svg")
+    assert "SIM0001" in picture
