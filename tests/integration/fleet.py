@@ -221,8 +221,13 @@ class Fleet:
         await self.wait(f"{count} more {kind}", lambda: bool(self.store.ask(sql, kind)[0][0] >= wanted))
 
     async def wait_outbox(self, count: int) -> None:
-        """Return when the node has so many facts that nobody has acknowledged."""
-        await self.wait(f"{count} facts in the outbox", lambda: self.unacknowledged() >= count)
+        """Return when the node has recorded so many more facts than now, while nobody takes them.
+
+        Facts from before may still be acknowledged: the answer was on its way.
+        """
+        sql = "SELECT max(trimmed_seq, coalesce((SELECT max(seq) FROM facts), 0)) FROM meta"
+        wanted = self._ask_node(sql) + count
+        await self.wait(f"{count} facts in the outbox", lambda: self._ask_node(sql) >= wanted)
 
     async def wait_ended(self, run_id: str) -> None:
         """Return when the run is complete."""
@@ -234,10 +239,13 @@ class Fleet:
 
     def unacknowledged(self) -> int:
         """Count the facts that wait in the node's file."""
+        return self._ask_node("SELECT count(*) FROM facts, meta WHERE seq > trimmed_seq")
+
+    def _ask_node(self, sql: str) -> int:
         connection = apsw.Connection(str(self.data_dir / NODE / "node.db"), flags=apsw.SQLITE_OPEN_READONLY)
         try:
-            sql = "SELECT count(*) FROM facts, meta WHERE seq > trimmed_seq"
-            return int(next(iter(connection.execute(sql)))[0])
+            connection.set_busy_timeout(5000)
+            return int(next(iter(connection.execute(sql)))[0] or 0)
         finally:
             connection.close()
 
