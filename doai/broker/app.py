@@ -7,12 +7,14 @@ DATA_DIR/keys/admin.key      private key of the admin on this host, let in under
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,13 +83,28 @@ async def run_broker(
         data_dir / "broker.db", new_store_id=ids.new_id(now.utc_ms), now_ms=now.utc_ms
     )
     try:
-        core = BrokerCore(writer.load(), ids, CoreSettings(queues=queues), now)
+        with _all_of_it_stays():
+            core = BrokerCore(writer.load(), ids, CoreSettings(queues=queues), now)
         registered = core.register_admin(ADMIN, admin.public, now)
         if registered.ops:
             writer.commit(registered.ops)
         await _serve(config, core, writer, keypair, mode, task_status)
     finally:
         writer.close()
+
+
+@contextmanager
+def _all_of_it_stays() -> Iterator[None]:
+    """Make what lives as long as the process: nothing of it is garbage, so it is not looked through for any.
+
+    With 100,000 open tasks that took half of the time of a start, and later collections would go on looking.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 async def _serve(
