@@ -22,7 +22,7 @@ import trio
 
 from doai.cli.child import Child
 from doai.codec import Kind, decode, encode, pack_header, raw, unpack_header
-from doai.drivers.adb.server import free_port
+from doai.drivers.adb.server import free_port, orphans
 from doai.envelope import Envelope, Message
 from doai.ids import RandomIds
 from doai.messages import commands as c
@@ -120,6 +120,9 @@ class Fleet:
             os.kill(self.children[name].pid, signal.SIGCONT)
         for name in reversed(self.children):
             await self.children[name].stop()
+        # Of a node that was killed and not started again.
+        for pid in orphans(self._adb_port):
+            os.kill(pid, signal.SIGKILL)
 
     def adb_server_pid(self) -> int:
         """Return the pid of the adb server that the node started."""
