@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -193,6 +194,8 @@ async def test_a_broker_over_tcp_and_curve_lets_keys_in_and_out(tmp_path: Path) 
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             router = await nursery.start(run_broker, config)
+            assert gc.isenabled(), "only while it loads nothing is looked through"
+            assert gc.get_freeze_count() > 0
             keys = tmp_path / "data" / "keys"
             server_key = load_public_key(keys / "broker.key.pub")
             admin_pair = load_or_make_keypair(keys / "admin.key")
