@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from doai import __version__
 from doai.admin.access import require_token
 from doai.admin.problems import answer_doai_error, answer_http_error, answer_unforeseen
-from doai.admin.routes import artifacts, events, fleet, health, keys, runs, workflows
+from doai.admin.routes import artifacts, events, fleet, health, keys, quarantine, runs, workflows
 from doai.admin.routes.parameters import provide_caller
 from doai.admin.services import Services
 from doai.errors import DoaiError
@@ -49,6 +49,10 @@ def make_app(services: Services) -> ASGIApp:
             fleet.show_device,
             fleet.list_nodes,
             fleet.show_node,
+            quarantine.quarantine_device,
+            quarantine.release_device,
+            quarantine.quarantine_node,
+            quarantine.release_node,
             workflows.list_workflows,
             workflows.show_workflow,
             workflows.store_workflow,

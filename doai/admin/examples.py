@@ -79,6 +79,8 @@ ARTIFACT: Final = v.ArtifactJson(
     stored_at_ms=AT_MS + 9_100,
 )
 TASK_DETAIL: Final = v.TaskDetailJson(
+    waiting_because=None,
+    position=None,
     **_TASK_FIELDS,
     attempts=[
         v.AttemptJson(
@@ -120,6 +122,14 @@ EVENT: Final = v.EventJson(
     interface=None,
 )
 DEVICE: Final = v.DeviceJson(
+    service="quarantined",
+    quarantine=v.QuarantineJson(
+        since_ms=AT_MS,
+        until_ms=AT_MS + 60_000,
+        reason="5 failures in a row; the last: device R58M12ABCDE is connected but does not answer",
+        by="broker/main",
+        count=1,
+    ),
     serial="R58M12ABCDE",
     node_id="node-1",
     state="online",
@@ -141,6 +151,8 @@ DEVICE: Final = v.DeviceJson(
     ),
 )
 NODE: Final = v.NodeJson(
+    service="in_service",
+    quarantine=None,
     node_id="node-1",
     host="rack-1",
     version="0.1.0",

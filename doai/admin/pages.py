@@ -41,6 +41,13 @@ class EventPage(View, frozen=True, kw_only=True):
     last_position: int
 
 
+class StoryPage(EventPage, frozen=True, kw_only=True):
+    """Part of the story of a task, a run, or a device."""
+
+    now: str | None
+    """At the end of the story: one sentence on what it waits for or why it is held; null when it does not."""
+
+
 class DevicePage(View, frozen=True, kw_only=True):
     """Part of the devices, by serial."""
 

@@ -32,6 +32,7 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "unauthorized": 401,
     "forbidden": 403,
     "not_allowed": 403,
+    "not_quarantined": 409,
     "not_found": 404,
     "not_open": 404,
     "conflict": 409,

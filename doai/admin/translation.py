@@ -16,6 +16,7 @@ from doai.admin.views import (
     NodeJson,
     ProofJson,
     ProofsJson,
+    QuarantineJson,
     RunJson,
     SampleJson,
     TaskDetailJson,
@@ -24,7 +25,8 @@ from doai.admin.views import (
     WorkflowDetailJson,
     WorkflowJson,
 )
-from doai.changes.rows import ArtifactRow, AttemptRow, KeyRow, TaskRow, TokenRow, WorkflowRow
+from doai.admin.waiting import Surroundings, position, service_of, waiting_because
+from doai.changes.rows import ArtifactRow, AttemptRow, KeyRow, Quarantine, TaskRow, TokenRow, WorkflowRow
 from doai.codec import BodyDecoder
 from doai.envelope import to_json
 from doai.errors import Failure
@@ -76,10 +78,16 @@ def task_json(row: TaskRow) -> TaskJson:
 
 
 def task_detail_json(
-    row: TaskRow, attempts: list[AttemptRow], artifacts: list[ArtifactRow], artifacts_url: str
+    row: TaskRow,
+    attempts: list[AttemptRow],
+    artifacts: list[ArtifactRow],
+    artifacts_url: str,
+    around: Surroundings | None,
 ) -> TaskDetailJson:
-    """Return a task whole."""
+    """Return a task whole; ``around`` is there for an open one."""
     return TaskDetailJson(
+        waiting_because=waiting_because(row, around) if around is not None else None,
+        position=position(row, around) if around is not None else None,
         **_task_fields(row),
         attempts=[_attempt_json(attempt) for attempt in attempts],
         outputs=_object(row.status.outputs_body),
@@ -100,11 +108,13 @@ def event_json(view: EventView) -> EventJson:
     return EventJson(recorded_at_ms=view.recorded_at_ms, text=sentence(told.type, payload), **fields)
 
 
-def device_json(view: DeviceView) -> DeviceJson:
+def device_json(view: DeviceView, now_ms: int) -> DeviceJson:
     """Return a device as the API shows it."""
     fields = msgspec.structs.asdict(view.row)
     return DeviceJson(
         state=fields.pop("state").value,
+        service=service_of(fields["quarantine"], now_ms).value,
+        quarantine=_quarantine_json(fields.pop("quarantine")),
         screen=(fields.pop("screen_width"), fields.pop("screen_height")),
         proofs=ProofsJson(
             link=ProofJson(at_ms=view.proof_at_ms),
@@ -115,7 +125,11 @@ def device_json(view: DeviceView) -> DeviceJson:
     )
 
 
-def node_json(view: NodeView) -> NodeJson:
+def _quarantine_json(quarantine: Quarantine | None) -> QuarantineJson | None:
+    return None if quarantine is None else QuarantineJson(**msgspec.structs.asdict(quarantine))
+
+
+def node_json(view: NodeView, now_ms: int) -> NodeJson:
     """Return a node as the API shows it."""
     sample = None
     if view.sample is not None:
@@ -125,7 +139,9 @@ def node_json(view: NodeView) -> NodeJson:
             intake_closed=heartbeat.intake_closed,
             **{name: getattr(heartbeat.sample, name) for name in _SAMPLE_FIELDS},
         )
-    return NodeJson(sample=sample, **msgspec.structs.asdict(view.row))
+    fields = msgspec.structs.asdict(view.row)
+    service = service_of(fields["quarantine"], now_ms).value
+    return NodeJson(sample=sample, service=service, quarantine=_quarantine_json(fields.pop("quarantine")), **fields)
 
 
 def workflow_json(row: WorkflowRow) -> WorkflowJson:

@@ -101,6 +101,10 @@ class ArtifactJson(View, frozen=True, kw_only=True):
 class TaskDetailJson(TaskJson, frozen=True, kw_only=True):
     """A task with its ended attempts (oldest first), its outputs, and its files."""
 
+    waiting_because: str | None
+    """One sentence on what it waits for or why it is held, as of now; null while it runs and after its end."""
+    position: int | None
+    """Its place in the line of its device, or of its run for any device, from 1; null when it is not queued."""
     attempts: list[AttemptJson]
     outputs: dict[str, Any]
     artifacts: list[ArtifactJson]
@@ -140,6 +144,18 @@ class ProofsJson(View, frozen=True, kw_only=True):
     answer: ProofJson
 
 
+class QuarantineJson(View, frozen=True, kw_only=True):
+    """Why and how long a device or node is given no tasks."""
+
+    since_ms: int
+    until_ms: int | None
+    """Then it is tried with one task at a time; null = until it is released."""
+    reason: str
+    by: str
+    count: int
+    """The how many-th since it last worked; 0 = a person did it."""
+
+
 class DeviceJson(View, frozen=True, kw_only=True):
     """A device as its node last told."""
 
@@ -158,6 +174,9 @@ class DeviceJson(View, frozen=True, kw_only=True):
     first_seen_at_ms: int
     changed_at_ms: int
     proofs: ProofsJson
+    service: str
+    """in_service, quarantined, or probing: one task at a time until one works."""
+    quarantine: QuarantineJson | None
 
 
 class SampleJson(View, frozen=True, kw_only=True):
@@ -190,6 +209,9 @@ class NodeJson(View, frozen=True, kw_only=True):
     connected_at_ms: int
     changed_at_ms: int
     sample: SampleJson | None
+    service: str
+    """As of a device; a node that is quarantined has all of its devices wait."""
+    quarantine: QuarantineJson | None
 
 
 class WorkflowJson(View, frozen=True, kw_only=True):

@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from doai.cli import exits, show
-from doai.cli.client import Client
+from doai.cli.client import ApiError, Client
 from doai.cli.runs import show_one
+from doai.workflow.duration import parse_duration
 
 
 def devices(client: Client, options: argparse.Namespace) -> int:
@@ -19,15 +20,16 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         (
             item["serial"],
             item["state"],
+            _service(item),
             item["nodeId"],
             item.get("model"),
             item.get("sdk"),
             item.get("tags"),
-            item.get("reason"),
+            _why(item, "reason"),
         )
         for item in found
     )
-    headings = ("device", "state", "node", "model", "sdk", "tags", "why")
+    headings = ("device", "state", "service", "node", "model", "sdk", "tags", "why")
     return _list(
         client, options, "/devices", "serial", found, headings, rows, "No devices yet: start a node with phones."
     )
@@ -42,17 +44,69 @@ def nodes(client: Client, options: argparse.Namespace) -> int:
         (
             item["nodeId"],
             item["state"],
+            _service(item),
             item.get("host"),
             f"{(item.get('sample') or {}).get('running', '-')}/{item.get('slots')}",
             item.get("version"),
-            item.get("stateReason"),
+            _why(item, "stateReason"),
         )
         for item in found
     )
-    headings = ("node", "state", "host", "slots in use", "version", "why")
+    headings = ("node", "state", "service", "host", "slots in use", "version", "why")
     return _list(
         client, options, "/nodes", "nodeId", found, headings, rows, "No nodes yet: start one with bin/node."
     )
+
+
+def quarantine(client: Client, options: argparse.Namespace) -> int:
+    """`doai quarantine SERIAL|NODE`."""
+    for_s = parse_duration(options.term) if options.term is not None else None
+    path, answer = _ask(client, options.name, "quarantine", {"forS": for_s, "reason": options.why})
+    until = answer.get("untilMs")
+    term = f"until {show.when(until)}" if until is not None else f"until `doai unquarantine {options.name}`"
+    return _tell(client, options, path, answer, f"{options.name} is given no tasks {term}")
+
+
+def unquarantine(client: Client, options: argparse.Namespace) -> int:
+    """`doai unquarantine SERIAL|NODE`."""
+    path, answer = _ask(client, options.name, "release", {"reason": options.why})
+    return _tell(client, options, path, answer, f"{options.name} is given tasks as before")
+
+
+def _ask(client: Client, name: str, what: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A name is that of a device; else that of a node."""
+    try:
+        return f"/devices/{name}", client.post(f"/devices/{name}/{what}", body)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+    try:
+        return f"/nodes/{name}", client.post(f"/nodes/{name}/{what}", body)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise ApiError(
+            f"there is no device or node {name!r}: `doai devices` and `doai nodes` list them",
+            exit_code=exits.NOT_PASSED,
+            status=404,
+        ) from None
+
+
+def _tell(client: Client, options: argparse.Namespace, path: str, answer: dict[str, Any], sentence: str) -> int:
+    if options.json:
+        show.print_json({**answer, "url": client.url(path)})
+    else:
+        print(f"{sentence}: {client.url(path)}")
+    return exits.PASSED
+
+
+def _service(item: dict[str, Any]) -> str:
+    """What a person reads beside a state: nothing while it is in service."""
+    return "" if item.get("service", "in_service") == "in_service" else str(item["service"])
+
+
+def _why(item: dict[str, Any], reason: str) -> str:
+    return "; ".join(part for part in (item.get(reason), (item.get("quarantine") or {}).get("reason")) if part)
 
 
 def _list(

@@ -90,6 +90,13 @@ def _add_fleet(commands: Any) -> None:
     devices.add_argument("--node", metavar="NAME")
     nodes = _add(commands, "nodes", "List nodes, or show one.", "fleet", "nodes")
     nodes.add_argument("name", nargs="?")
+    out = _add(commands, "quarantine", "Give a device, or the devices of a node, no tasks.", "fleet", "quarantine")
+    out.add_argument("name", help="serial of a device, or name of a node")
+    out.add_argument("--for", dest="term", metavar="TIME", help="such as 10m; then it is tried (until released)")
+    out.add_argument("--why", default="", help="why, for its story")
+    back = _add(commands, "unquarantine", "Give a device or node tasks as before.", "fleet", "unquarantine")
+    back.add_argument("name", help="serial of a device, or name of a node")
+    back.add_argument("--why", default="", help="why, for its story")
 
 
 def _add_workflows(commands: Any) -> None:

@@ -24,7 +24,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queue", default="default", help="queue (default: default)")
     parser.add_argument("--priority", type=int, default=0, help="larger goes first within the queue")
     parser.add_argument("--expires-in", type=float, metavar="S", help="tasks not begun after S seconds expire")
-    parser.add_argument("--attempts", type=int, metavar="N", help="tries in all; 1 = no retry")
+    tries = parser.add_mutually_exclusive_group()
+    tries.add_argument("--attempts", type=int, metavar="N", help="tries in all; 1 = no retry")
+    tries.add_argument(
+        "--no-retry", dest="attempts", action="store_const", const=1, help="one try only, as --attempts 1"
+    )
     parser.add_argument(
         "--step-timeout", action="append", default=[], metavar="STEP=S", help="time of a step, within its bounds"
     )
@@ -194,13 +198,19 @@ def tasks(client: Client, options: argparse.Namespace) -> int:
 
 def story(client: Client, options: argparse.Namespace) -> int:
     """`doai story ID`: what happened to a task, run or device, in order."""
-    events = list(client.items(f"/story/{options.id}", limit=500))
+    events: list[dict[str, Any]] = []
+    page: dict[str, Any] = {"next": ""}
+    while page["next"] is not None:
+        page = client.get(f"/story/{options.id}", limit=500, cursor=page["next"] or None)
+        events += page["items"]
     if options.json:
         show.print_json(events)
         return exits.PASSED
     out = show.console()
     for event in events:
         out.print(f"{show.moment(event['occurredAt'])}  {event['text']}", markup=False)
+    if page.get("now"):
+        out.print(f"now: {page['now']}", markup=False)
     print(client.url(f"/story/{options.id}"))
     return exits.PASSED
 

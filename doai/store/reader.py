@@ -21,7 +21,7 @@ from doai.states import TERMINAL, DeviceState, RunState, TaskState
 from doai.store import columns
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
-from doai.store.views import DeviceView, EventPage, EventView, NodeView, Page, RunView, TaskView
+from doai.store.views import DeviceView, EventPage, EventView, LineView, NodeView, Page, RunView, TaskView
 from doai.topics import matches
 
 _RowT = TypeVar("_RowT")
@@ -123,6 +123,22 @@ class StoreReader:
         if not answer:
             return None
         return TaskView(row=columns.task_row(answer[0]), attempts=[columns.attempt_row(c) for c in attempts])
+
+    async def line(self, row: TaskRow) -> LineView:
+        """Return what an open task stands behind: in the FIFO of its device or, unbound, in the pool of its run."""
+        status = row.status
+        bindings = {
+            "device": status.device_serial,
+            "queue": row.queue,
+            "priority": row.priority,
+            "fifo_order": status.order,
+            "run_id": row.run_id,
+            "task_id": row.task_id,
+        }
+        ahead = "ahead_in_run" if status.device_serial is None else "ahead_on_device"
+        questions = [(self._sql[name], bindings) for name in (ahead, "held_on_device", "held_by_node_of_device")]
+        [[(before,)], held, [(node_held,)]] = await self._connections.ask(*questions)
+        return LineView(ahead=int(before), held=[columns.task_row(c) for c in held], node_held=int(node_held))
 
     # --- events ---------------------------------------------------------------------------------------------
 

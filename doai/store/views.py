@@ -33,6 +33,17 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     attempts: list[AttemptRow]
 
 
+class LineView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an open task stands behind."""
+
+    ahead: int
+    """Tasks that are queued before it, on its device or in its run."""
+    held: list[TaskRow]
+    """Tasks that nodes hold on its device, by the time they were given out; itself left out."""
+    node_held: int
+    """Tasks that the device's node holds in all."""
+
+
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """An event at its place in the log."""
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from doai.changes import ops
 from doai.errors import StoreError
-from doai.states import DeviceState, RunState, TaskState
+from doai.states import HELD, DeviceState, RunState, TaskState
 from doai.store.memory import MemoryTables, MemoryWriter
 from doai.store.process_writer import open_process_writer
 from doai.store.reader import StoreReader
@@ -39,6 +39,7 @@ def newest_first(table: dict[str, Any], wanted: Callable[[Any], bool]) -> list[A
 
 async def compare(reader: StoreReader, t: MemoryTables) -> None:
     await compare_runs_and_tasks(reader, t)
+    await compare_lines(reader, t)
     await compare_events(reader, t)
     await compare_the_rest(reader, t)
 
@@ -83,6 +84,33 @@ async def compare_runs_and_tasks(reader: StoreReader, t: MemoryTables) -> None:
         assert (task.row if task else None) == t.tasks.get(task_id)
         if task:
             assert task.attempts == [row for key, row in sorted(t.attempts.items()) if key[0] == task_id]
+
+
+async def compare_lines(reader: StoreReader, t: MemoryTables) -> None:
+    for row in t.tasks.values():
+        line = await reader.line(row)
+        serial, order = row.status.device_serial, row.status.order
+        others = [other for other in t.tasks.values() if other.task_id != row.task_id]
+        queued = [other for other in others if other.status.state is TaskState.QUEUED]
+        if serial is None:
+            ahead = [
+                other
+                for other in queued
+                if (other.run_id, other.status.device_serial) == (row.run_id, None) and other.status.order < order
+            ]
+        else:
+            ahead = [
+                other
+                for other in queued
+                if (other.status.device_serial, other.queue) == (serial, row.queue)
+                and (-other.priority, other.status.order) < (-row.priority, order)
+            ]
+        assert line.ahead == len(ahead)
+        held = [other for other in t.tasks.values() if other.status.state in HELD]
+        on_device = {x.task_id for x in held if serial is not None and x.status.device_serial == serial}
+        assert {other.task_id for other in line.held} == on_device - {row.task_id}
+        node = t.devices[serial].node_id if serial in t.devices else None
+        assert line.node_held == sum(node is not None and x.status.node_id == node for x in held)
 
 
 async def compare_events(reader: StoreReader, t: MemoryTables) -> None:

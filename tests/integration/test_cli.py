@@ -129,6 +129,43 @@ def test_the_story_of(site: Up, passed: Waited, of: str) -> None:
         assert [event["position"] for event in events] == sorted(event["position"] for event in events)
 
 
+def test_a_device_out_of_service_has_its_tasks_say_why_they_wait(site: Up) -> None:
+    out = site.json("quarantine", "SIM0002", "--for", "10m", "--why", "its screen is changed")
+    assert (out["name"], out["state"]) == ("SIM0002", "quarantined")
+    first, second = (site.json(*LOGIN, "SIM0002", "--no-retry")["taskIds"][0] for _ in range(2))
+    because = r"device SIM0002 is quarantined for another \d+ s: its screen is changed"
+    waiting = site.json("tasks", second)
+    assert re.fullmatch(because, waiting["waitingBecause"])
+    assert waiting["position"] == 2
+    story = site.doai("story", first).stdout.splitlines()
+    assert re.fullmatch(rf"now: Queued, waiting because {because} \(number 1 in line\)", story[-2])
+    assert re.search(r"SIM0002 +online +quarantined ", site.doai("devices").stdout)
+    assert site.json("devices", "SIM0002")["quarantine"]["by"].startswith("user/")
+    told = site.doai("story", "SIM0002").stdout
+    assert "Device SIM0002 is given no tasks until" in told
+    assert "now: Device SIM0002 is quarantined for another" in told
+    shown = site.doai("unquarantine", "SIM0002", "--why", "changed").stdout
+    assert shown.startswith("SIM0002 is given tasks as before: http://")
+    run = site.json("tasks", second)["runId"]
+    while site.json("runs", run)["state"] != "completed":
+        continue
+    ended = site.json("tasks", second)
+    assert (ended["state"], ended["waitingBecause"], ended["position"]) == ("passed", None, None)
+    assert "not quarantined" in site.refused("unquarantine", "SIM0002")
+
+
+def test_a_node_out_of_service_until_it_is_released(site: Up) -> None:
+    assert "untilMs" not in site.json("quarantine", "node-1", "--why", "rewired")
+    assert site.json("nodes", "node-1")["service"] == "quarantined"
+    task = site.json(*LOGIN, "SIM0001")["taskIds"][0]
+    because = site.json("tasks", task)["waitingBecause"]
+    assert re.fullmatch(r"node node-1 is quarantined by user/\S+ until it is released: rewired", because)
+    site.doai("cancel", task)
+    site.doai("unquarantine", "node-1")
+    assert "there is no device or node 'nope'" in site.refused("quarantine", "nope")
+    assert "is no duration" in site.refused("quarantine", "node-1", "--for", "soon", code=exits.USAGE)
+
+
 def test_cancel_a_run_and_a_task(site: Up) -> None:
     words = ("run", "playback-check", "--on", "SIM0001", "--param", "seconds=300")
     created = site.json(*words)

@@ -15,7 +15,7 @@ from litestar.response import Stream
 from doai.admin import examples
 from doai.admin.access import VIEWER
 from doai.admin.feed import Feed
-from doai.admin.pages import EventPage
+from doai.admin.pages import EventPage, StoryPage
 from doai.admin.routes.parameters import (
     POSITION_MAX,
     Cursor,
@@ -23,9 +23,12 @@ from doai.admin.routes.parameters import (
     Limit,
     Position,
     not_found,
+    now_ms,
 )
+from doai.admin.routes.surroundings import surroundings
 from doai.admin.translation import event_json
 from doai.admin.views import EventJson
+from doai.admin.waiting import out_of_service, told_now
 from doai.errors import StoreUnavailable, UserError
 from doai.store import views
 from doai.store.reader import StoreReader
@@ -49,6 +52,7 @@ Subject = Annotated[
 ]
 
 _PAGE = EventPage(items=[examples.EVENT], next=None, after=1042, last_position=1042)
+_STORY = StoryPage(now=None, **msgspec.structs.asdict(_PAGE))
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -78,7 +82,7 @@ async def list_events(
     opt={"needs": VIEWER},
     tags=["events"],
     summary="Tell what happened to a task, a run, or a device",
-    responses=examples.answer(200, EventPage, _PAGE, "A page of the story.", problems=(404,)),
+    responses=examples.answer(200, StoryPage, _STORY, "A page of the story.", problems=(404,)),
 )
 async def story(
     subject_id: FromPath[str],
@@ -86,14 +90,27 @@ async def story(
     pattern: Pattern = None,
     cursor: Cursor = None,
     limit: Limit = 500,
-) -> EventPage:
-    """In order; that of a run has the events of all its tasks."""
+) -> StoryPage:
+    """In order; that of a run has the events of all its tasks. The last page says what is so now."""
     wanted, after = _checked(pattern), _position(cursor, 0)
     page = await _story_page(services.reader, subject_id, after, limit)
     if page is None:
         raise not_found("task, run or device", subject_id, "tasks, /runs and /devices")
     events = [event for event in page.events if wanted is None or matches(wanted, event.envelope.type)]
-    return _page(page, events, ended=len(page.events) < limit)
+    ended = len(page.events) < limit
+    now = await _now(services.reader, subject_id) if ended else None
+    return StoryPage(now=now, **msgspec.structs.asdict(_page(page, events, ended=ended)))
+
+
+async def _now(reader: StoreReader, subject_id: str) -> str | None:
+    task = await reader.task(subject_id)
+    if task is not None:
+        around = await surroundings(reader, task.row)
+        return told_now(task.row, around) if around is not None else None
+    device = await reader.device(subject_id)
+    if device is not None:
+        return out_of_service(f"Device {subject_id}", device.row.quarantine, now_ms())
+    return None
 
 
 async def _story_page(reader: StoreReader, subject_id: str, after: int, limit: int) -> views.EventPage | None:

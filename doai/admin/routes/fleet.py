@@ -10,7 +10,7 @@ from litestar.params import FromPath, QueryParameter
 from doai.admin import examples
 from doai.admin.access import VIEWER
 from doai.admin.pages import DevicePage, NodePage
-from doai.admin.routes.parameters import Cursor, Given, Limit, not_found, part
+from doai.admin.routes.parameters import Cursor, Given, Limit, not_found, now_ms, part
 from doai.admin.translation import device_json, node_json
 from doai.admin.views import DeviceJson, NodeJson
 from doai.states import DeviceState
@@ -35,7 +35,7 @@ async def list_devices(
     """All given filters hold."""
     views = await services.reader.devices(state=wanted, node=node)
     items, following = part(views, lambda view: view.row.serial, cursor, limit)
-    return DevicePage(items=[device_json(view) for view in items], next=following)
+    return DevicePage(items=[device_json(view, now_ms()) for view in items], next=following)
 
 
 @get(
@@ -50,7 +50,7 @@ async def show_device(serial: FromPath[str], services: Given) -> DeviceJson:
     view = await services.reader.device(serial)
     if view is None:
         raise not_found("device", serial, "devices", (each.row.serial for each in await services.reader.devices()))
-    return device_json(view)
+    return device_json(view, now_ms())
 
 
 @get(
@@ -64,7 +64,7 @@ async def list_nodes(services: Given, cursor: Cursor = None, limit: Limit = 500)
     """Each with its newest heartbeat."""
     views = await services.reader.nodes()
     items, following = part(views, lambda view: view.row.node_id, cursor, limit)
-    return NodePage(items=[node_json(view) for view in items], next=following)
+    return NodePage(items=[node_json(view, now_ms()) for view in items], next=following)
 
 
 @get(
@@ -79,4 +79,4 @@ async def show_node(node_id: FromPath[str], services: Given) -> NodeJson:
     view = await services.reader.node(node_id)
     if view is None:
         raise not_found("node", node_id, "nodes", (each.row.node_id for each in await services.reader.nodes()))
-    return node_json(view)
+    return node_json(view, now_ms())

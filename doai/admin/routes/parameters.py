@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
@@ -43,6 +44,11 @@ def provide_caller(request: AnyRequest) -> Caller:
     """Return who the guard found."""
     caller: Caller = request.auth
     return caller
+
+
+def now_ms() -> int:
+    """Return the time, ms since 1970 (UTC)."""
+    return time.time_ns() // 1_000_000
 
 
 def part(

@@ -22,6 +22,7 @@ from doai.admin.routes.parameters import (
     Who,
     not_found,
 )
+from doai.admin.routes.surroundings import surroundings
 from doai.admin.translation import run_json, task_detail_json, task_json
 from doai.admin.views import RunJson, TaskDetailJson, View
 from doai.errors import ConflictError
@@ -202,7 +203,8 @@ async def show_task(task_id: FromPath[str], request: AnyRequest, services: Given
     if view is None:
         raise not_found("task", task_id, "tasks")
     files = await services.reader.artifacts(run_id=view.row.run_id, task_id=task_id, limit=EVENTS_PAGE_MAX)
-    return task_detail_json(view.row, view.attempts, files.items, f"{_base(request)}/artifacts")
+    around = await surroundings(services.reader, view.row)
+    return task_detail_json(view.row, view.attempts, files.items, f"{_base(request)}/artifacts", around)
 
 
 @post(

@@ -9,6 +9,25 @@ SELECT state, count(*) FROM tasks WHERE run_id = ? GROUP BY state
 -- name: tasks
 SELECT {task_columns} FROM tasks
 
+-- name: ahead_on_device
+-- Of its own queue: how queues stand to each other is the broker's setting.
+SELECT count(*) FROM tasks WHERE state <> 'passed' AND state = 'queued' AND device_serial = :device
+    AND queue = :queue AND (priority > :priority OR (priority = :priority AND fifo_order < :fifo_order))
+
+-- name: ahead_in_run
+SELECT count(*) FROM tasks WHERE run_id = :run_id AND +state = 'queued' AND device_serial IS NULL
+    AND fifo_order < :fifo_order
+
+-- name: held_on_device
+SELECT {task_columns} FROM tasks WHERE state <> 'passed'
+    AND state IN ('dispatched', 'running', 'unproven', 'cancelling') AND device_serial = :device AND task_id <> :task_id
+ORDER BY dispatched_at_ms, task_id
+
+-- name: held_by_node_of_device
+SELECT count(*) FROM tasks WHERE state <> 'passed'
+    AND state IN ('dispatched', 'running', 'unproven', 'cancelling')
+    AND node_id = (SELECT node_id FROM devices WHERE serial = :device)
+
 -- name: attempts_of_task
 SELECT {attempt_columns} FROM attempts WHERE task_id = ? ORDER BY token_generation, token_n
 

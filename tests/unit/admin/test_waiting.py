@@ -1,0 +1,232 @@
+"""Each reason for which a task waits or is held has its sentence, made of what is so now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from doai.admin.waiting import Place, Surroundings, out_of_service, position, service_of, told_now, waiting_because
+from doai.changes.rows import DeviceRow, NodeRow, Quarantine, TaskRow, TaskStatusRow
+from doai.errors import ErrorClass, Failure
+from doai.ids import Token
+from doai.messages.commands import Selector, TargetKind
+from doai.states import TERMINAL, DeviceState, ServiceState, TaskState
+from doai.workflow.language import Requires
+
+NOW_MS = 1_700_000_000_000
+DEVICE = DeviceRow(
+    serial="d1",
+    node_id="n1",
+    state=DeviceState.ONLINE,
+    reason="",
+    driver="fake",
+    connection="d1",
+    model="m",
+    manufacturer="m",
+    sdk=34,
+    android="14",
+    screen_width=1,
+    screen_height=1,
+    tags=["lab"],
+    first_seen_at_ms=1,
+    changed_at_ms=1,
+)
+NODE = NodeRow(
+    node_id="n1",
+    host="h",
+    version="0",
+    slots=4,
+    capabilities=[],
+    started_at_ms=1,
+    first_seen_at_ms=1,
+    connected_at_ms=1,
+    state="online",
+    state_reason="connected",
+    changed_at_ms=1,
+)
+TIMED = Quarantine(since_ms=1, until_ms=NOW_MS + 42_000, reason="5 failures in a row", by="broker/main", count=1)
+BY_HAND = Quarantine(since_ms=1, until_ms=None, reason="cracked", by="user/ann", count=0)
+OVER = msgspec.structs.replace(TIMED, until_ms=NOW_MS)
+PLACE = Place(device=DEVICE, node=NODE)
+
+
+def changed(row: Any, **about: Any) -> Any:
+    return msgspec.structs.replace(row, **about)
+
+
+def task(state: TaskState = TaskState.QUEUED, task_id: str = "t1", **about: Any) -> TaskRow:
+    fields: dict[str, Any] = {"device_serial": "d1", "node_id": None, **about}
+    return TaskRow(
+        task_id=task_id,
+        run_id="r1",
+        target_kind=TargetKind.DEVICES,
+        selector_body=None,
+        queue="default",
+        priority=0,
+        created_at_ms=1,
+        expires_at_ms=None,
+        timeout_s=600.0,
+        status=TaskStatusRow(state=state, order=5, **fields),
+    )
+
+
+def around(**about: Any) -> Surroundings:
+    fields: dict[str, Any] = {"now_ms": NOW_MS, "ahead": 0, "held": [], "node_held": 0, "place": PLACE, **about}
+    return Surroundings(**fields)
+
+
+def held(state: TaskState = TaskState.RUNNING, task_id: str = "t0", node: str = "n1") -> TaskRow:
+    return task(state, task_id, node_id=node, token=Token(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ({"place": None}, "its device was not seen yet"),
+        (
+            {"place": changed(PLACE, node=changed(NODE, state="offline", state_reason="silent for 30 s"))},
+            "node n1, which holds device d1, is offline (silent for 30 s)",
+        ),
+        (
+            {
+                "place": changed(
+                    PLACE, device=changed(DEVICE, state=DeviceState.UNAUTHORIZED, reason="accept it")
+                )
+            },
+            "device d1 is unauthorized (accept it)",
+        ),
+        (
+            {"place": changed(PLACE, intake_closed="its outbox is 80 % full")},
+            "node n1 starts no tasks now: its outbox is 80 % full",
+        ),
+        (
+            {"place": changed(PLACE, device=changed(DEVICE, quarantine=TIMED))},
+            "device d1 is quarantined for another 42 s: 5 failures in a row",
+        ),
+        (
+            {"place": changed(PLACE, node=changed(NODE, quarantine=BY_HAND))},
+            "node n1 is quarantined by user/ann until it is released: cracked",
+        ),
+        (
+            {"held": [held(TaskState.UNPROVEN)]},
+            "node n1 may still act on device d1 for task t0: there is no second task before that is settled",
+        ),
+        (
+            {"held": [held(node="n2")]},
+            "node n2 may still act on device d1 for task t0: there is no second task before that is settled",
+        ),
+        ({"ahead": 3, "held": [held(), held(task_id="t9")]}, "3 tasks before it on device d1"),
+        ({"ahead": 1}, "1 task before it on device d1"),
+        (
+            {"place": changed(PLACE, device=changed(DEVICE, quarantine=OVER)), "held": [held()]},
+            "device d1 is tried with one task at a time after its quarantine",
+        ),
+        (
+            {"place": changed(PLACE, node=changed(NODE, quarantine=OVER)), "node_held": 1},
+            "node n1 is tried with one task at a time after its quarantine",
+        ),
+        ({"held": [held(), held(task_id="t9")]}, "device d1 has 2 tasks already, task t0 first"),
+        ({"node_held": 104}, "node n1 has 104 tasks and is given this one when it has room"),
+    ],
+)
+def test_a_queued_task_says_what_it_waits_for(about: dict[str, Any], words: str) -> None:
+    assert waiting_because(task(), around(**about)) == words
+
+
+def any_device(**about: Any) -> str | None:
+    fields: dict[str, Any] = {"place": None, "places": [PLACE], **about}
+    return waiting_because(task(device_serial=None), around(**fields))
+
+
+def test_a_task_for_any_device_says_why_none_takes_it() -> None:
+    assert any_device(places=[]) == "no device matches: no device was seen yet"
+    blue = any_device(selector=Selector(tags=["blue"]))
+    assert blue is not None
+    assert blue.startswith("no device matches: none of the 1 known devices has the tag 'blue'")
+    offline = changed(PLACE, device=changed(DEVICE, state=DeviceState.OFFLINE, reason="unplugged"))
+    assert any_device(places=[offline]) == (
+        "none of the 1 devices that match can take it now: device d1 is offline (unplugged)"
+    )
+    assert any_device(requires=Requires(sdk=">=40")) == (
+        "none of the 1 devices that match can take it now: device d1 can not run it: sdk 34 does not satisfy >=40"
+    )
+    many = any_device(places=[offline] * 5)
+    assert many is not None
+    assert many.endswith("; and 2 more")
+    assert any_device(ahead=2, places=[PLACE, offline]) == (
+        "the 1 devices that match and work are busy, and 2 tasks of its run before it"
+    )
+    assert any_device() == "the 1 devices that match and work are busy"
+
+
+def test_a_delayed_task_says_when_and_after_what() -> None:
+    failure = Failure(error_class=ErrorClass.DEVICE, code="x", message="the phone hung")
+    row = task(TaskState.DELAYED, attempt=2, not_before_ms=NOW_MS + 7_000, failure=failure)
+    assert waiting_because(row, around()) == (
+        "attempt 2 follows in 7 s, because the one before failed: the phone hung"
+    )
+
+
+def test_a_dispatched_task_says_what_its_node_waits_for() -> None:
+    row = held(TaskState.DISPATCHED, "t1")
+    assert waiting_because(row, around(held=[held()])) == (
+        "node n1 has it and begins it when device d1 ends task t0"
+    )
+    assert waiting_because(row, around()) == "node n1 has it and begins it as soon as it has a free slot"
+    quarantined = changed(PLACE, device=changed(DEVICE, quarantine=TIMED))
+    assert waiting_because(row, around(place=quarantined)) == waiting_because(row, around()), "it goes on"
+    closed = changed(PLACE, intake_closed="it drains")
+    assert waiting_because(row, around(place=closed)) == "node n1 starts no tasks now: it drains"
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (TaskState.UNPROVEN, "does not vouch for it"),
+        (TaskState.CANCELLING, "has not confirmed that it is cancelled"),
+    ],
+)
+def test_a_held_task_names_who_must_speak(state: TaskState, words: str) -> None:
+    silent = changed(PLACE, node=changed(NODE, state="offline", state_reason="silent"))
+    assert waiting_because(held(state), around(place=silent)) == (
+        f"node n1, which is offline (silent) {words}; "
+        "it is held until the node reports, or until it can no longer act on it"
+    )
+    assert waiting_because(held(state), around()) is not None
+
+
+@pytest.mark.parametrize("state", [TaskState.RUNNING, *sorted(TERMINAL, key=lambda state: state.value)])
+def test_what_runs_or_has_ended_waits_for_nothing(state: TaskState) -> None:
+    assert waiting_because(held(state), around()) is None
+    assert told_now(held(state), around()) is None
+    assert position(held(state), around()) is None
+
+
+def test_every_open_state_but_running_says_something() -> None:
+    for state in set(TaskState) - TERMINAL - {TaskState.RUNNING}:
+        assert waiting_because(task(state, node_id="n1"), around()), state
+
+
+def test_the_story_ends_with_it_and_its_place() -> None:
+    assert position(task(), around(ahead=3)) == 4
+    assert told_now(task(), around(ahead=3)) == (
+        "Queued, waiting because 3 tasks before it on device d1 (number 4 in line)"
+    )
+
+
+def test_the_story_of_a_device_ends_with_its_quarantine() -> None:
+    assert out_of_service("Device d1", None, NOW_MS) is None
+    assert out_of_service("Device d1", TIMED, NOW_MS) == (
+        "Device d1 is quarantined for another 42 s: 5 failures in a row"
+    )
+    assert out_of_service("Device d1", OVER, NOW_MS) == (
+        "Device d1 is tried with one task at a time after its quarantine: 5 failures in a row"
+    )
+    assert [service_of(quarantine, NOW_MS) for quarantine in (None, TIMED, BY_HAND, OVER)] == [
+        ServiceState.IN_SERVICE,
+        ServiceState.QUARANTINED,
+        ServiceState.QUARANTINED,
+        ServiceState.PROBING,
+    ]
