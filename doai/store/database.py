@@ -18,6 +18,8 @@ SqlValue = None | int | float | str | bytes
 Row = tuple[SqlValue, ...]
 
 _SQLITE_CORRUPT_OR_FOREIGN: Final = (apsw.NotADBError, apsw.CorruptError)
+_UNREADABLE: Final = (apsw.Error, UnicodeDecodeError)
+"""What reading a damaged page raises: SQLite does not check that text is UTF-8."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -48,6 +50,7 @@ class Database:
         self._kind = kind
         self._path = path
         self._failed = ""
+        self._closed = False
         self._log_pages = 0
         self._copied_pages = 0
         self._lock = FileLock(path, kind.title)
@@ -86,7 +89,7 @@ class Database:
         """Return all rows of one SELECT."""
         try:
             return list(self._connection.execute(sql, bindings))
-        except apsw.Error as error:
+        except _UNREADABLE as error:
             raise StoreError(f"{self._path} could not be read: {error}; restore it from a backup") from error
 
     def query_until(self, sql: str, bindings: Sequence[SqlValue], enough: Callable[[Row], bool]) -> list[Row]:
@@ -98,7 +101,7 @@ class Database:
                 if enough(row):
                     break
                 rows.append(row)
-        except apsw.Error as error:
+        except _UNREADABLE as error:
             raise StoreError(f"{self._path} could not be read: {error}; restore it from a backup") from error
         finally:
             cursor.close(True)
@@ -121,9 +124,14 @@ class Database:
 
     def close(self) -> None:
         """Close the connection, which copies the log, and free the lock; may be called twice."""
-        self._connection.set_wal_hook(None)
-        self._connection.close()
-        self._lock.release()
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._connection.set_wal_hook(None)
+            self._connection.close()
+        finally:
+            self._lock.release()
 
     def _open(self, vfs: str | None) -> apsw.Connection:
         try:

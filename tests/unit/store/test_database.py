@@ -200,3 +200,16 @@ def test_a_store_of_the_first_version_is_migrated_and_keeps_its_rows(tmp_path: P
     assert [(row.serial, row.quarantine) for row in loaded.devices] == [("d1", None)]
     assert [(row.node_id, row.quarantine) for row in loaded.nodes] == [("n1", None)]
     writer.close()
+
+
+def test_closing_twice_is_fine(tmp_path: Path) -> None:
+    database = Database(tmp_path / "broker.db", BROKER)
+    database.close()
+    database.close()
+
+
+def test_text_that_is_no_text_is_a_damaged_file_in_one_sentence(tmp_path: Path) -> None:
+    database = Database(tmp_path / "broker.db", BROKER)
+    with pytest.raises(StoreError, match="could not be read"):
+        database.query("SELECT CAST(x'ff' AS TEXT)")
+    database.close()
