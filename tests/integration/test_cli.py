@@ -166,6 +166,11 @@ def test_a_node_out_of_service_until_it_is_released(site: Up) -> None:
     assert "is no duration" in site.refused("quarantine", "node-1", "--for", "soon", code=exits.USAGE)
 
 
+def test_what_has_ended_can_not_be_cancelled_and_says_how_it_ended(site: Up, passed: Waited) -> None:
+    for name in (passed["run"]["runId"], passed["tasks"][0]["taskId"]):
+        assert f"{name} had ended before (passed): nothing was cancelled" in site.refused("cancel", name)
+
+
 def test_cancel_a_run_and_a_task(site: Up) -> None:
     words = ("run", "playback-check", "--on", "SIM0001", "--param", "seconds=300")
     created = site.json(*words)

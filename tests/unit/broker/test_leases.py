@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from doai import topics
+from doai.errors import ErrorClass
 from doai.ids import Token
 from doai.messages import commands as c
 from doai.messages.work import Dispatch
 from doai.states import Outcome, TaskState
-from tests.unit.broker.harness import TAPPING, FakeAdmin, FakeNode, World, started_world
+from tests.unit.broker.harness import TAPPING, FakeAdmin, FakeNode, World, failure, started_world
 
 
 def _held(workflow: str = "look", *, begun: bool = True) -> tuple[World, FakeNode, FakeAdmin, Dispatch]:
@@ -202,6 +203,56 @@ def test_what_really_happened_before_a_cancel_is_kept(
     node.end(dispatch, outcome, **about)
     node.flush()
     assert world.task_state(dispatch.task_id) is state
+    world.check()
+
+
+def test_a_task_that_its_node_has_not_begun_is_cancelled_when_it_gives_it_back() -> None:
+    world, node, admin, dispatch = _held(begun=False)
+    assert _cancel(admin, dispatch).cancelling == 1
+    node.pump()
+    assert node.cancelled == [dispatch.token]
+    node.end(dispatch, Outcome.CANCELLED)
+    node.flush()
+    assert world.task_state(dispatch.task_id) is TaskState.CANCELLED
+    world.check()
+
+
+def test_a_delayed_task_is_cancelled_at_once() -> None:
+    world, node, admin, dispatch = _held()
+    node.end(dispatch, Outcome.FAILED, failure=failure(ErrorClass.DEVICE))
+    node.flush()
+    assert world.task_state(dispatch.task_id) is TaskState.DELAYED
+    assert _cancel(admin, dispatch) == c.Cancelled(cancelled=1, cancelling=0, ended_before=0)
+    assert world.task_state(dispatch.task_id) is TaskState.CANCELLED
+    world.pass_time(10)
+    assert node.pump() == [], "the delay comes to nothing"
+    world.check()
+
+
+def test_an_unproven_task_is_cancelled_when_its_holder_speaks() -> None:
+    world, node, _, dispatch = _held()
+    world.pass_time(61)
+    assert world.task_state(dispatch.task_id) is TaskState.UNPROVEN
+    admin = FakeAdmin(world)
+    assert _cancel(admin, dispatch).cancelling == 1
+    assert admin.run("d1").task_ids[0] in world.core.state.tasks
+    world.check()
+    node.connect()
+    assert node.cancelled == [dispatch.token]
+    assert len(node.held) == 2, "the next may wait at the node once the holder is heard"
+    node.end(dispatch, Outcome.CANCELLED)
+    node.flush()
+    assert world.task_state(dispatch.task_id) is TaskState.CANCELLED
+    world.check()
+
+
+def test_cancelling_again_changes_nothing_and_asks_again() -> None:
+    world, node, admin, dispatch = _held()
+    for _ in range(2):
+        assert _cancel(admin, dispatch).cancelling == 1
+    node.pump()
+    assert node.cancelled == [dispatch.token] * 2
+    assert world.story(dispatch.task_id).count(topics.TASK_CANCELLING) == 1
     world.check()
 
 

@@ -7,6 +7,7 @@ import pytest
 from doai import topics
 from doai.broker.core.settings import CoreSettings, RateLimit
 from doai.codec import Kind, encode, pack_header
+from doai.limits import LATE_AFTER_S, OFFLINE_AFTER_S
 from doai.messages.link import Bye, Heartbeat, Hello, Records, Role
 from doai.states import PeerState, TaskState
 from tests.unit.broker.harness import FakeAdmin, FakeNode, World, sample, started_world
@@ -192,11 +193,11 @@ def test_frames_that_nobody_knows_yet_are_ignored() -> None:
 
 def test_silence_makes_late_then_offline_and_a_word_makes_online() -> None:
     world, node, _ = started_world("d1")
-    world.pass_time(14.9)
+    world.pass_time(LATE_AFTER_S - 0.1)
     assert world.tables.nodes["n1"].state == "online"
     world.pass_time(0.2)
     assert world.tables.nodes["n1"].state == "late"
-    world.pass_time(15)
+    world.pass_time(OFFLINE_AFTER_S - LATE_AFTER_S)
     assert world.tables.nodes["n1"].state == "offline"
     node.heartbeat()
     assert world.tables.nodes["n1"].state == "online"

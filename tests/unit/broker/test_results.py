@@ -6,14 +6,15 @@ import msgspec
 import pytest
 
 from doai import topics
+from doai.broker.core.settings import CoreSettings
 from doai.broker.core.tasks import outcome_of_run
-from doai.codec import Kind
+from doai.codec import Kind, encode
 from doai.errors import ErrorClass
 from doai.ids import Token
-from doai.messages.link import Record
+from doai.messages.link import Heartbeat, Record
 from doai.messages.work import Dispatch
 from doai.states import Outcome, TaskState
-from tests.unit.broker.harness import RECIPE, TAPPING, FakeAdmin, FakeNode, World, failure, started_world
+from tests.unit.broker.harness import RECIPE, TAPPING, FakeAdmin, FakeNode, World, failure, sample, started_world
 
 
 def _dispatched(workflow: str = "look") -> tuple[World, FakeNode, FakeAdmin, Dispatch]:
@@ -97,6 +98,39 @@ def test_the_run_may_say_how_many_attempts() -> None:
     node.end(dispatch, Outcome.FAILED, failure=failure(ErrorClass.DEVICE))
     node.flush()
     assert world.task_state(dispatch.task_id) is TaskState.FAILED
+
+
+def test_the_recipe_may_switch_retries_off() -> None:
+    world, node, admin = started_world("d1")
+    admin.store("workflow: once\nretry: {attempts: 1}\nsteps:\n  - {id: look, use: screen.capture}\n")
+    admin.run("d1", workflow="once")
+    (dispatch,) = node.pump()
+    node.end(dispatch, Outcome.FAILED, failure=failure(ErrorClass.DEVICE))
+    node.flush()
+    assert world.task_state(dispatch.task_id) is TaskState.FAILED
+
+
+def test_without_a_word_of_the_recipe_there_are_three_attempts_with_full_jitter() -> None:
+    world, node, admin = started_world("d1", settings=CoreSettings(quarantine_after=0))
+    admin.store("workflow: plain\nsteps:\n  - {id: look, use: screen.capture}\n")
+    delays: dict[int, list[int]] = {1: [], 2: []}
+    for _ in range(12):
+        world.send(admin.link, admin.name, Kind.HEARTBEAT, encode(Heartbeat(sample=sample())))
+        task_id = admin.run("d1", workflow="plain").task_ids[0]
+        for attempt in (1, 2, 3):
+            world.pass_time(5)
+            node.heartbeat()
+            (dispatch,) = list(node.held.values())
+            assert dispatch.attempt == attempt
+            node.end(dispatch, Outcome.FAILED, failure=failure(ErrorClass.DEVICE))
+            node.flush()
+            status = world.tables.tasks[task_id].status
+            if status.not_before_ms is not None:
+                delays[attempt].append(status.not_before_ms - world.utc_ms)
+        assert world.task_state(task_id) is TaskState.FAILED
+    assert max(delays[1]) <= 2000 < max(delays[2]) <= 4000
+    assert len(set(delays[1])) > 8, "spread over the whole time, not all at its end"
+    assert min(delays[1]) < 500
 
 
 def test_unknown_is_not_tried_again_unless_listed() -> None:
