@@ -228,9 +228,8 @@ class Fleet:
 
         Facts from before may still be acknowledged: the answer was on its way.
         """
-        sql = "SELECT max(trimmed_seq, coalesce((SELECT max(seq) FROM facts), 0)) FROM meta"
-        wanted = self._ask_node(sql) + count
-        await self.wait(f"{count} facts in the outbox", lambda: self._ask_node(sql) >= wanted)
+        wanted = self.recorded() + count
+        await self.wait(f"{count} facts in the outbox", lambda: self.recorded() >= wanted)
 
     async def wait_ended(self, run_id: str) -> None:
         """Return when the run is complete."""
@@ -239,6 +238,14 @@ class Fleet:
     async def wait_artifacts(self) -> None:
         """Return when everything that was promised is stored."""
         await self.wait("all artifacts", lambda: self.store.promised().items() <= self.store.stored().items())
+
+    def recorded(self) -> int:
+        """Return the sequence number of the node's newest fact."""
+        return self._ask_node("SELECT max(trimmed_seq, coalesce((SELECT max(seq) FROM facts), 0)) FROM meta")
+
+    def taken(self) -> int:
+        """Return the sequence number of the newest fact that the broker has."""
+        return int(self.store.ask("SELECT max(last_seq) FROM streams")[0][0])
 
     def unacknowledged(self) -> int:
         """Count the facts that wait in the node's file."""

@@ -101,7 +101,7 @@ async def test_the_node_dies_with_facts_in_its_outbox(fleet: Fleet) -> None:
     await fleet.start("node")
     await end(fleet, run_id)
     assert fleet.store.states(run_id) == {TaskState.PASSED: PHONES}
-    assert fleet.unacknowledged() == 0
+    await fleet.wait("every fact taken", lambda: fleet.taken() == fleet.recorded())
 
 
 async def test_the_node_dies_again_and_again(fleet: Fleet) -> None:
