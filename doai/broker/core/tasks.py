@@ -141,7 +141,7 @@ class Tasks:
         task.reason = ""
         self._scheduler.unbind(task)
         self._scheduler.enqueue(task)
-        self._expire_in_time(task)
+        self._expire_in_time(decision, task)
 
     def retry_delay_s(self, decision: Decision, task: Task, error_class: ErrorClass) -> float | None:
         """Return how long the next attempt waits, or None when there is none."""
@@ -168,11 +168,11 @@ class Tasks:
         task.not_before_ms = None
         self.move(decision, task, TaskTrigger.DUE)
         self.queue(decision, task)
-        self._expire_in_time(task)
+        self._expire_in_time(decision, task)
 
-    def _expire_in_time(self, task: Task) -> None:
-        # Its time may have come while a node held it, when only the node could tell.
-        if task.expires_s is not None:
+    def _expire_in_time(self, decision: Decision, task: Task) -> None:
+        # Its time may have come while a node held it, when only the node could tell. Until then its entry is there.
+        if task.expires_s is not None and task.expires_s <= decision.now.mono_s:
             self._state.deadlines.add(task.expires_s, Due.EXPIRE, task)
 
     def lose(self, decision: Decision, task: Task, failure: Failure, reason: str) -> None:

@@ -156,12 +156,15 @@ class NodeCore:
             merged.ops.extend(out.ops)
             merged.effects.extend(out.effects)
         self._deferred = []
+        # A store that lost its past may not know where a device is, or have it as it was then.
+        for change, driver in self._devices.known():
+            self._facts.device_changed(merged, now, change, driver=driver, tags=self._settings.tags)
         return self._decided(merged, now)
 
     def device_changed(self, change: DeviceChange, driver: str, now: Now) -> Changes:
         """A driver says that a device came, went, or changed."""
         out = Decision()
-        if self._devices.changed(change, now.mono_s):
+        if self._devices.changed(change, driver, now.mono_s):
             self._facts.device_changed(out, now, change, driver=driver, tags=self._settings.tags)
             self._tasks.device_changed(change.serial, now, out)
         return self._decided(out, now)
@@ -191,6 +194,16 @@ class NodeCore:
     def sampled(self, numbers: HostNumbers) -> None:
         """Newest numbers of the host, for the next heartbeat."""
         self._session.sampled(numbers)
+
+    def disk_room(self, free_bytes: int, now: Now) -> Changes:
+        """So much is free on the disk of the node's files; below the reserve no task starts."""
+        out = Decision()
+        disk = self._session.disk
+        if disk.note(free_bytes):
+            if disk.closed_because:
+                self._facts.alert(out, now, "disk_low", f"No new task starts: {disk.closed_because}.")
+            self._tasks.fill(now, out)
+        return self._decided(out, now)
 
     def drain(self, reason: str, now: Now) -> Changes:
         """Stop: give everything back, then StopNode comes."""

@@ -13,15 +13,21 @@ class Devices:
 
     def __init__(self) -> None:
         self._changes: dict[str, DeviceChange] = {}
+        self._drivers: dict[str, str] = {}
         self._proven_s: dict[str, dict[ProofKind, float]] = {}
 
-    def changed(self, change: DeviceChange, now_s: float) -> bool:
+    def changed(self, change: DeviceChange, driver: str, now_s: float) -> bool:
         """Note a change; returns whether it is one. A device that came online has proven both."""
         known = self._changes.get(change.serial)
         self._changes[change.serial] = change
+        self._drivers[change.serial] = driver
         if change.state is DeviceState.ONLINE:
             self._proven_s[change.serial] = {ProofKind.ADB: now_s, ProofKind.ANSWER: now_s}
         return known != change
+
+    def known(self) -> list[tuple[DeviceChange, str]]:
+        """Return the newest state of every device, and the name of the driver that told it."""
+        return [(change, self._drivers[serial]) for serial, change in self._changes.items()]
 
     def proven(self, proof: Proof, now_s: float) -> None:
         """Note a proof."""

@@ -10,6 +10,7 @@ import msgspec
 from doai.changes.outbox import OutboxOp
 from doai.errors import Failure
 from doai.ids import Token
+from doai.limits import DISK_RESERVE_MB
 from doai.link.outgoing import OpenSocket, ReadFacts, SendFrame
 
 
@@ -123,6 +124,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     tags: list[str] = []
     capabilities: list[str] = []
+    disk_reserve_bytes: int = DISK_RESERVE_MB * 1024 * 1024
+    """With less free no task starts."""
 
 
 class Decision:

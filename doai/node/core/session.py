@@ -8,6 +8,7 @@ from typing import Any, Final
 from doai.changes.outbox import AppendFact, DropRecipe, OutboxState, RenewIncarnation
 from doai.clock import Now
 from doai.codec import BodyDecoder, Kind, encode, pack_header, unpack_header
+from doai.disk_reserve import DiskReserve
 from doai.errors import DecodeError
 from doai.limits import HEARTBEAT_S, OUTBOX_RECORDS_MAX, OUTBOX_START_SHARE
 from doai.link.outgoing import Actions, Effect, Established, Outgoing, OutgoingState, SendFrame, Stop
@@ -43,6 +44,7 @@ class Session:
         self._tasks = tasks
         self._devices = devices
         self._recipes = recipes
+        self.disk = DiskReserve(settings.disk_reserve_bytes)
         self._numbers = HostNumbers(0.0, 0.0, 0)
         self._beat_every_s = HEARTBEAT_S
         self._beat_at_s = 0.0
@@ -68,7 +70,7 @@ class Session:
                 f"{self._outgoing.unacknowledged} facts wait for the broker, "
                 f"from {OUTBOX_START_MAX} on no task starts"
             )
-        return ""
+        return self.disk.closed_because
 
     def sampled(self, numbers: HostNumbers) -> None:
         """Keep the newest numbers of the host."""
@@ -162,6 +164,9 @@ class Session:
         self._tasks.fill(now, out)
 
     def _dispatched(self, message: Dispatches, now: Now, out: Decision) -> None:
+        if self._tasks.draining:
+            # The word that nothing is taken did not arrive: without it, what is given back comes again at once.
+            self.beat(now, out)
         for dispatch in message.dispatches:
             self._tasks.dispatch(dispatch, now, out)
 

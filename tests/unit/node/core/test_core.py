@@ -95,6 +95,16 @@ def test_tasks_of_a_device_that_stays_away_are_given_back(world: Any) -> None:
     assert end.released
 
 
+def test_a_dispatch_to_a_node_that_stops_is_answered_with_its_word_and_given_back(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T0", recipe)
+    world.take(world.core.drain("stop", world.now))
+    world.frames.clear()
+    world.dispatch("T2", recipe)
+    assert [end.released for end in world.ends("T2")] == [True]
+    assert [kind for kind, _ in world.frames][0] == Kind.HEARTBEAT
+
+
 def test_with_a_task_given_back_the_state_of_its_device_is_told_again(world: Any) -> None:
     """Or a broker that has it wrong would send the task again at once, for ever."""
     recipe = world.recipe(ONE)

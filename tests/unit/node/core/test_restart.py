@@ -205,7 +205,10 @@ def test_facts_while_a_new_incarnation_is_written_keep_their_order(make_world: A
     world.perform = perform
     world.perform(held[0])
     assert set(world.open) == {"T1/b"}
-    assert world.file.highest_seq == before + 2
+    assert world.file.highest_seq == before + 3
+    assert [t for t, _ in world.facts()][-3:] == ["step.completed", "step.started", "device.online"], (
+        "where its devices are is told again to a store that lost its past"
+    )
 
 
 def test_release_of_what_is_not_held_is_nothing(make_world: Any) -> None:
