@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -119,7 +120,8 @@ class AdminProcess:
         if self._link.state is OutgoingState.LIVE and now.mono_s - self._beat_s > 8.0:
             self._beat_s = now.mono_s
             self.send_raw(Kind.HEARTBEAT, encode(Heartbeat(sample=self._sample())))
-        self.world.after(1.0, self._tick)
+        idle = self._link.state is OutgoingState.LIVE and not self._pending
+        self.world.after(4.0 if idle else 1.0, self._tick)
 
     def stop(self) -> None:
         """No more."""
@@ -148,7 +150,8 @@ class AdminProcess:
                     self._connection.close()
                 epoch, instance = effect.epoch, self._instance
                 self._epoch = epoch
-                self._connection = self._network.dial(self.name, lambda h, b: self._frame(epoch, instance, h, b))
+                deliver = functools.partial(self._frame, epoch, instance)
+                self._connection = self._network.dial(self.name, deliver)
                 self.world.after(0.001, self._opened, epoch, instance)
             elif isinstance(effect, SendFrame) and self._connection is not None and effect.epoch == self._epoch:
                 self._connection.send(effect.header, effect.body)

@@ -1,4 +1,4 @@
-"""The broker's process in the simulation: core, pipeline and disk, driven as doai.broker.shell does (steps 2-5, 12)."""
+"""The broker's process in a world: core, pipeline and disk, driven as doai.broker.shell does (steps 2-5, 12)."""
 
 from __future__ import annotations
 

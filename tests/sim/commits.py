@@ -62,6 +62,11 @@ class Commits:
             self._late = False
             self._land(self._batch)
 
+    def close(self) -> None:
+        """The world ends."""
+        self._dead = True
+        self._disk.close()
+
     def die(self) -> None:
         """The process is killed. What is in flight has landed, or has not."""
         if self._dead:

@@ -1,4 +1,4 @@
-"""What is done to a world at random times, and undone again (steps 2-11). Each kind is counted when it has happened."""
+"""What is done to a world at random times, and undone again; counted when it has happened (steps 2-11)."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Nemesis:
         if not node.alive or node.frozen:
             return False
         node.freeze()
-        self._world.after(self._world.random.choice((2.0, 20.0, 100.0, 260.0)), node.thaw)
+        self._world.after(self._world.random.choice((2.0, 20.0, 50.0, 90.0, 260.0)), node.thaw)
         return True
 
     def _node_drain(self) -> bool:

@@ -81,7 +81,7 @@ class Ledger:
     def __init__(self, tables: Callable[[], MemoryTables], queues: dict[str, int], node_names: set[str]) -> None:
         self._tables = tables
         self._queues = queues
-        self._nodes = node_names
+        self.node_names = node_names
         self.tasks: dict[str, Track] = {}
         self.runs: dict[str, tuple[int, int, int]] = {}
         """(queue priority, run priority, attempts at most)."""
@@ -170,7 +170,7 @@ class Ledger:
             raise Violation("position", f"event {op.position} follows {self.position}")
         self.position = op.position
         node = envelope.source.partition("/")[0]
-        if node in self._nodes:
+        if node in self.node_names:
             self._fact(node, envelope.event_id, envelope.type, envelope.subject)
         elif envelope.event_id in self.event_ids:
             raise Violation("event_twice", f"event {envelope.event_id} {envelope.type} is in the log twice")
@@ -222,8 +222,8 @@ class Ledger:
     ) -> None:
         event_type, before = op.envelope.type, track.state
         reachable = targets & frozenset(TASK_TABLE[before].values())
-        if event_type == topics.TASK_STARTED and not reachable:
-            return
+        if event_type == topics.TASK_STARTED and not reachable & {_T.RUNNING, before}:
+            return  # told again by a node whose disk is an old one
         if not reachable:
             raise Violation("log_path", f"task {task_id} was {before.value}, then came {event_type}", task_id)
         if event_type == topics.TASK_STARTED:

@@ -1,4 +1,4 @@
-"""A node's process in the simulation: core, pipeline, disk and runner, driven as doai.node.shell does (steps 6-11)."""
+"""A node's process in the simulation: core, pipeline, disk, runner, as doai.node.shell drives them (steps 6-11)."""
 
 from __future__ import annotations
 
@@ -201,7 +201,12 @@ class NodeProcess:
     def unplug(self, phone: Phone) -> None:
         """The phone is not this host's any more."""
         self.phones.pop(phone.serial, None)
-        if self.core is not None and not self.frozen:
+        self._lose(phone, self.lives)
+
+    def _lose(self, phone: Phone, life: int) -> None:
+        if self.frozen:
+            self._inbox.append((self._lose, (phone, life)))
+        elif self.core is not None and life == self.lives:
             change = DeviceChange(serial=phone.serial, state=DeviceState.OFFLINE, reason="unplugged")
             self._decided(self.core.device_changed(change, "sim", self.clock.now()))
 

@@ -7,6 +7,7 @@ journal of their own: which attempt began which command when. It is the oracle f
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any, Final
 
 from doai.clock import Clock
@@ -76,7 +77,7 @@ class Phone:
         key = attempt.key
         mine = ((key.token.generation, key.token.n), key.task_id)
         for other in list(self.in_flight):
-            if other.attempt_key == attempt.attempt_key:
+            if other.attempt_key == attempt.attempt_key and other.owner_acts():
                 raise Violation("two_steps", f"two steps of {key} act on {self.serial} at once", key.task_id)
             if other.key.token.generation < key.token.generation:
                 self.world.faults["overlap_after_restore"] += 1
@@ -241,10 +242,8 @@ class Runner:
             running.phone.ends(running)
             running.busy = False
         if running.step is not None:
-            try:
+            with suppress(_Cancelled):
                 running.step.throw(_Cancelled())
-            except _Cancelled:
-                pass
         self._end(running, failure)
 
     def _end(self, running: _Try, failure: Failure | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
@@ -46,7 +46,19 @@ FAULT_WEIGHTS: Final = {
     "driver_notice": 0.7,
 }
 """Faults at random times, and how often one is chosen when a seed has it."""
-ALWAYS_ON: Final = ["drop", "duplicate", "late_on_old_link", "lost_in_flight", "crash_after_landing", "crash_loses_commit", "commit_failed_landed", "commit_failed_lost", "step_failed", "step_slow", "flood"]
+ALWAYS_ON: Final = [
+    "drop",
+    "duplicate",
+    "late_on_old_link",
+    "lost_in_flight",
+    "crash_after_landing",
+    "crash_loses_commit",
+    "commit_failed_landed",
+    "commit_failed_lost",
+    "step_failed",
+    "step_slow",
+    "flood",
+]
 """Faults that are counted where they happen."""
 
 
@@ -76,7 +88,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     settings: CoreSettings
 
 
-def draw_scenario(random: Random, *, scale: float = 1.0, only: set[str] | None = None) -> Scenario:
+def draw_scenario(random: Random, *, scale: float = 1.0, only: Set[str] | None = None) -> Scenario:
     """Draw a world; ``only`` names the faults it may have."""
     calm = random.random() < 0.1
     faults = {
@@ -106,6 +118,7 @@ def draw_scenario(random: Random, *, scale: float = 1.0, only: set[str] | None =
         tight=tight,
         settings=CoreSettings(
             queues={"default": 0, "urgent": 10},
+            lease_s=random.choice((35.0, 60.0)),
             tokens_reserved=random.choice((5, 100, 10_000)),
             queue_ahead=random.choice((2, 100)),
             held_per_device_max=random.choice((1, 2, 2, 2)),

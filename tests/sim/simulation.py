@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from doai.changes.rows import KeyRow
 from doai.errors import DoaiError
 from doai.ids import RandomIds
 from doai.messages.link import Role
-from doai.states import DeviceState
+from doai.states import DeviceState, TaskState
 from doai.store.memory import MemoryTables
 from doai.store.memory_outbox import MemoryOutboxFile
 from tests.sim.admin import AdminProcess
@@ -22,6 +22,7 @@ from tests.sim.checks import Checks, check_nodes_at_end, check_open_tasks, compa
 from tests.sim.disks import BrokerDisk, NodeDisk
 from tests.sim.faults import Nemesis
 from tests.sim.ledger import Ledger
+from tests.sim.memo import recipes_read_once
 from tests.sim.network import Network
 from tests.sim.node import NodeProcess
 from tests.sim.phones import Phone
@@ -31,7 +32,7 @@ from tests.sim.workload import Steps, Workload
 from tests.sim.world import Violation, World
 
 CHECK_EVERY_S = 15.0
-SETTLE_S = 1500.0
+SETTLE_S = 9000.0
 """After the last fault: past give-ups, leases, retries and a backlog of a minute a task."""
 PAST_ALL_S = 200.0
 """And then past every reaper once more."""
@@ -60,7 +61,7 @@ class Simulation:
     """Everything of one seed."""
 
     def __init__(
-        self, seed: int, *, folder: Path | None = None, scale: float = 1.0, only: set[str] | None = None
+        self, seed: int, *, folder: Path | None = None, scale: float = 1.0, only: Set[str] | None = None
     ) -> None:
         self.seed = seed
         self.world = World(seed)
@@ -84,6 +85,7 @@ class Simulation:
         self.phones: dict[str, Phone] = {}
         self.nodes = [self._make_node(name) for name in sorted(names)]
         self.clones: list[NodeProcess] = []
+        self.cloned: set[str] = set()
         self._backup: tuple[MemoryTables, dict[str, Any], float] | None = None
         self.restored_s = 0.0
         """When a backup that was put in place had been made and when that was; 0 = never."""
@@ -133,7 +135,7 @@ class Simulation:
     def run(self) -> Verdict:
         """Run to the end; never raises for what the product does."""
         kind, message, subject, held = "", "", "", []
-        with bounds_of(self.scenario):
+        with bounds_of(self.scenario), recipes_read_once():
             try:
                 held = self._run()
             except Violation as error:
@@ -155,7 +157,7 @@ class Simulation:
             kind=kind,
             message=message,
             subject=subject,
-            story=self.story(subject) if kind else [],
+            story=[*self.story(subject), f"{self.world.now_s:9.2f} {kind}: {message}"] if kind else [],
             faults=dict(self.world.faults),
             tasks=self.ledger.ended,
             attempts_s=self.ledger.busy_s,
@@ -213,7 +215,18 @@ class Simulation:
             return False
         if any(node.core is None or not node.commits.idle or node.disk.file.facts for node in self.nodes):
             return False
-        return not core.state.tasks
+        if not core.state.tasks:
+            return True
+        # What waits for a phone that never comes back waits for ever, once everything else has ended.
+        if not all(node.ready for node in core.state.nodes.values() if node.name in self.ledger.node_names):
+            return False
+        return all(
+            task.state is TaskState.QUEUED
+            and task.device is not None
+            and not task.device.held
+            and self.phones[task.device.serial].gone_for_good
+            for task in core.state.tasks.values()
+        )
 
     def _look(self) -> None:
         if self.broker.core is not None and self.broker.commits.idle:
@@ -232,7 +245,10 @@ class Simulation:
         reasons = check_open_tasks(core, patient=False)
         for serial, device in core.state.devices.items():
             phone = self.phones.get(serial)
-            if phone is not None and phone.state is DeviceState.ONLINE and device.state is not DeviceState.ONLINE:
+            # Of a node that was cloned facts may be lost: the broker took the clone's in their place.
+            if phone is None or self.cloned:
+                continue
+            if phone.state is DeviceState.ONLINE and device.state is not DeviceState.ONLINE:
                 raise Violation(
                     "device_stale", f"{serial} works, the broker has it as {device.state.value}", serial
                 )
@@ -281,13 +297,15 @@ class Simulation:
     def clone(self, node: NodeProcess) -> None:
         """A copy of the node's disk starts on another host, where its phones are not plugged in."""
         self.ledger.loose.add(node.name)
+        self.cloned.add(node.name)
+        node.forgotten.update(node.disk.file.held)
         disk = NodeDisk(self.world, node.disk.file.copy(), None)
         clone = NodeProcess(
             self.world,
             self.network,
             node.name,
             disk,
-            slots=2,
+            slots=self.scenario.slots,
             tags=[],
             draw=self.steps.draw,
             watch=self.checks.node_effect,
@@ -312,9 +330,9 @@ class Simulation:
         return tell(self, subject)
 
     def _close(self) -> None:
-        self.broker.kill()
-        for node in (*self.nodes, *self.clones):
-            node.kill()
+        for process in (self.broker, *self.nodes, *self.clones):
+            if process.core is not None:
+                process.commits.close()
 
 
 def simulate(
@@ -322,7 +340,7 @@ def simulate(
     *,
     folder: Path | None = None,
     scale: float = 1.0,
-    only: set[str] | None = None,
+    only: Set[str] | None = None,
     change: Callable[[Simulation], None] | None = None,
 ) -> Verdict:
     """Run one seed; ``change`` may alter the world before it begins."""

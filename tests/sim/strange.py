@@ -1,4 +1,4 @@
-"""Frames and commands that no good peer sends: the broker answers or closes, and serves the others (steps 1, 11, 12)."""
+"""What no good peer sends: the broker answers or closes, and serves the others (steps 1, 11, 12)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Strange:
             self._malformed,
             self._bot_commands,
             self._bye,
-            *(lambda odd=odd: self._odd_command(odd) for odd in range(len(_ODD))),
+            self._odd_commands,
+            self._odd_commands,
         )
 
     def frame(self) -> bool:
@@ -204,10 +205,10 @@ class Strange:
         self._robot.command(c.CREATE_RUN, _ODD[0][1], _nothing)
         self._robot.command("no.such.command", _ODD[0][1], _nothing, key=None)
 
-    def _odd_command(self, number: int) -> None:
-        command_type, payload = _ODD[number]
-        key = self._world.random.choice(("new", None, "shared-key", "k" * 300))
-        self._sim.admin.command(command_type, payload, _nothing, key=key)
+    def _odd_commands(self) -> None:
+        for command_type, payload in _ODD:
+            key = self._world.random.choice(("new", "new", None, "shared-key", "k" * 300))
+            self._sim.admin.command(command_type, payload, _nothing, key=key)
 
 
 def _nothing(payload: Any, reply: c.Reply) -> None:

@@ -1,4 +1,4 @@
-"""Tells what happened to a task, a run or a node that broke a rule: its events and the faults, in order (step 13)."""
+"""Tells what happened to what broke a rule: its events and the faults, in order (step 13)."""
 
 from __future__ import annotations
 

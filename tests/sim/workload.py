@@ -1,4 +1,4 @@
-"""What people ask for in a simulated world: recipes, runs, cancels; and what was acknowledged to them (steps 1-3)."""
+"""What people ask for in a world: recipes, runs, cancels; and what was acknowledged to them (steps 1-3)."""
 
 from __future__ import annotations
 

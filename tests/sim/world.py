@@ -1,4 +1,4 @@
-"""Simulated time: one heap of (time, order, call), one source of randomness, and a count of every fault (all steps)."""
+"""Simulated time: one heap of (time, order, call), one source of randomness, a count of faults (all steps)."""
 
 from __future__ import annotations
 

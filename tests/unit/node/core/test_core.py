@@ -102,7 +102,7 @@ def test_a_dispatch_to_a_node_that_stops_is_answered_with_its_word_and_given_bac
     world.frames.clear()
     world.dispatch("T2", recipe)
     assert [end.released for end in world.ends("T2")] == [True]
-    assert [kind for kind, _ in world.frames][0] == Kind.HEARTBEAT
+    assert next(kind for kind, _ in world.frames) == Kind.HEARTBEAT
 
 
 def test_with_a_task_given_back_the_state_of_its_device_is_told_again(world: Any) -> None:
