@@ -132,6 +132,12 @@ class StoreError(DoaiError):
     code = "store_error"
 
 
+class DiskLow(DoaiError):
+    """The disk has no room for new work; what has begun goes on. The message says how much is left."""
+
+    code = "disk_low"
+
+
 class StoreUnavailable(DoaiError):
     """The store can not be opened or read now, and nothing was changed: the message says why and what to do.
 

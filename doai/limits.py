@@ -121,6 +121,11 @@ COMMIT_INLINE_S: Final = 0.001
 """While the rolling p99 of a commit is below this, it may run in the event loop: a thread costs more."""
 STORE_LOCK_WAIT_S: Final = 1.0
 """How long a start waits for the process before it, which may just be ending."""
+DISK_RESERVE_MB: Final = 512
+"""Below this much free disk nothing new is begun. What has begun still writes: on a broker some 1 KB an event, ten
+a task, of the largest runs 200 MB, and the log; on a node a full outbox (60 MB) and the artifacts of its slots."""
+DISK_LOOK_S: Final = 5.0
+"""The disk is looked at this often: a store that writes 50 MB/s meanwhile takes half of the reserve."""
 READ_MAX_S: Final = 0.25
 """Longest read transaction: a reader that stays keeps the write-ahead log from being used again."""
 IDEMPOTENCY_KEPT_S: Final = 24 * 3600.0
@@ -143,5 +148,6 @@ assert OFFLINE_AFTER_S < LEASE_S, "a node is shown offline before its leases end
 assert PARAMS_BYTES_MAX + WORKFLOW_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch fits a frame"
 assert 2 * TARGETS_PER_RUN_MAX < PIPELINE_ROOM, "the largest run (a task and an event a target) fits the pipeline"
 assert WAL_CHECKPOINT_BYTES < WAL_BYTES_MAX
+assert WAL_BYTES_MAX * 4 < DISK_RESERVE_MB * 1024 * 1024, "the reserve takes the log and its copy in the database"
 assert STEP_OUTPUTS_BYTES_MAX <= OUTPUTS_BYTES_MAX
 assert OUTPUTS_BYTES_MAX < RECORD_BYTES_MAX, "a result with its outputs fits a record"

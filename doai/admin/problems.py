@@ -45,6 +45,7 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "broker_unavailable": 503,
     "busy": 503,
     "disk_full": 507,
+    "disk_low": 507,
 }
 _STATUS_OF_FAULT: Final[Mapping[Fault, int]] = {
     Fault.USER: 422,

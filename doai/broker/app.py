@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ from doai.broker.core.settings import CoreSettings
 from doai.broker.shell import Shell
 from doai.changes.ops import Op, Snapshot
 from doai.clock import Now
+from doai.disk_space import free_bytes
 from doai.errors import ConfigError
 from doai.ids import RandomIds
 from doai.readiness import notify
@@ -70,7 +72,7 @@ async def run_broker(
     Raises ConfigError, EndpointError (port in use), StoreUnavailable (another broker has the store), and
     StoreError when a commit failed; alone or in groups.
     """
-    queues = queues_of(config)
+    settings = CoreSettings(queues=queues_of(config), disk_reserve_bytes=config.disk_reserve_mb * 1024 * 1024)
     data_dir = _data_dir(config)
     keypair = load_or_make_keypair(data_dir / "keys" / "broker.key")
     admin = load_or_make_keypair(Path(config.admin_key) if config.admin_key else data_dir / "keys" / "admin.key")
@@ -84,7 +86,7 @@ async def run_broker(
     )
     try:
         with _all_of_it_stays():
-            core = BrokerCore(writer.load(), ids, CoreSettings(queues=queues), now)
+            core = BrokerCore(writer.load(), ids, settings, now)
         registered = core.register_admin(ADMIN, admin.public, now)
         if registered.ops:
             writer.commit(registered.ops)
@@ -119,7 +121,15 @@ async def _serve(
     stop = trio.Event()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_router(config.endpoint, keypair, keys) as router, trio.open_nursery() as nursery:
-            shell = Shell(core=core, router=router, writer=writer, keys=keys, now=read_clocks, mode=mode)
+            shell = Shell(
+                core=core,
+                router=router,
+                writer=writer,
+                keys=keys,
+                now=read_clocks,
+                mode=mode,
+                disk_free_bytes=partial(free_bytes, _data_dir(config)),
+            )
             nursery.start_soon(_stop_on_signal, signals, stop)
             _log.info(
                 "ready: peers connect to %s, the broker's public key is %s",

@@ -11,6 +11,7 @@ from doai.broker.core.settings import QUEUE
 from doai.configuration import check_endpoint
 from doai.errors import ConfigError
 from doai.ids import is_name
+from doai.limits import DISK_RESERVE_MB
 
 ENDPOINT: Final = "tcp://127.0.0.1:7701"
 
@@ -36,6 +37,9 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     queues: Annotated[
         list[str], Meta(description="further queues as NAME=PRIORITY; larger goes first, `default` has 0")
     ] = []
+    disk_reserve_mb: Annotated[
+        int, Meta(description="with less free disk (MB) no run or workflow is taken in; 0 = never refused", ge=0)
+    ] = DISK_RESERVE_MB
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="log lines from here up")
     ] = "info"

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from doai import limits
 from doai.broker.core.core import BrokerCore
 from doai.broker.core.decision import FENCED_GRACE_S
 from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, OpenChannel, SendFrame, ShutLink
@@ -49,11 +50,14 @@ class Shell:
         keys: Keys,
         now: Callable[[], Now],
         mode: WriterMode = WriterMode.ADAPTIVE,
+        disk_free_bytes: Callable[[], int | None] | None = None,
     ) -> None:
+        """``disk_free_bytes`` looks at the disk of the store; None = there is none to run full."""
         self._core = core
         self._router = router
         self._keys = keys
         self._now = now
+        self._disk_free_bytes = disk_free_bytes
         self._committer: Committer[Op, Effect] = Committer(Pipeline(), writer, self._perform, mode=mode)
         self._timer = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -75,9 +79,11 @@ class Shell:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._committer.run, name="commit")
+            self._look_at_disk()  # before the first command: a start after a full disk begins closed
             async with trio.open_nursery() as intake:
                 intake.start_soon(self._receive, name="receive")
                 intake.start_soon(self._keep_time, name="time")
+                intake.start_soon(self._watch_disk, name="disk")
                 await stop.wait()
                 intake.cancel_scope.cancel()
             with trio.move_on_after(STOP_TIMEOUT_S):
@@ -108,6 +114,16 @@ class Shell:
                 self._set_timer()
                 await trio.sleep_forever()
             self.submit(self._core.tick(self._now()))
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await trio.sleep(limits.DISK_LOOK_S)
+            self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        free_bytes = self._disk_free_bytes() if self._disk_free_bytes is not None else None
+        if free_bytes is not None:
+            self.submit(self._core.disk_room(free_bytes, self._now()))
 
     def _set_timer(self) -> None:
         due_s = self._core.next_due_s()

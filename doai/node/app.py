@@ -13,12 +13,14 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import trio
 
 from doai import __version__
+from doai.disk_space import free_bytes
 from doai.drivers.adb.config import AdbConfig
 from doai.drivers.adb.driver import AdbDriver
 from doai.drivers.base import Driver
@@ -73,6 +75,7 @@ async def run_node(config: NodeConfig) -> StopNode:
             started_at_ms=now.utc_ms,
             slots=config.slots,
             tags=config.tags,
+            disk_reserve_bytes=config.disk_reserve_mb * 1024 * 1024,
             capabilities=[f"step:{name}" for name in STEPS] + [f"driver:{driver.name}" for driver in drivers],
         )
         spool = _open_spool(data_dir, config.name)
@@ -85,6 +88,7 @@ async def run_node(config: NodeConfig) -> StopNode:
             open_dealer=dealer,
             steps=STEPS,
             clock=clock,
+            disk_free_bytes=partial(free_bytes, data_dir),
         )
         return await _run(shell, _uploader(config, spool, shell))
     finally:

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from doai.configuration import Secret, check_endpoint
 from doai.errors import ConfigError
-from doai.limits import DEVICES_PER_NODE_MAX, SLOTS
+from doai.limits import DEVICES_PER_NODE_MAX, DISK_RESERVE_MB, SLOTS
 from doai.wire.keys import is_public_key, load_public_key
 
 
@@ -65,6 +65,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     fake_latency_s: Annotated[float, Meta(description="seconds a command of a fake device takes", ge=0, le=60)] = (
         0.0
     )
+    disk_reserve_mb: Annotated[
+        int, Meta(description="with less free disk (MB) no task starts; 0 = always", ge=0)
+    ] = DISK_RESERVE_MB
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="log lines from here up")
     ] = "info"

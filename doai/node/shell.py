@@ -15,7 +15,7 @@ from doai.clock import Clock
 from doai.drivers.base import DeviceChange, Driver, Proof
 from doai.drivers.failures import device_offline
 from doai.errors import StepError
-from doai.limits import CREDIT_BYTES, RECORDS_PER_FRAME_MAX
+from doai.limits import CREDIT_BYTES, DISK_LOOK_S, RECORDS_PER_FRAME_MAX
 from doai.link.outgoing import OpenSocket, ReadFacts, SendFrame
 from doai.node.connection import Connection
 from doai.node.core.core import NodeCore
@@ -67,7 +67,9 @@ class Shell:
         steps: Mapping[str, StepFunction],
         clock: Clock,
         random01: Callable[[], float] = random.random,
+        disk_free_bytes: Callable[[], int | None] | None = None,
     ) -> None:
+        """``disk_free_bytes`` looks at the disk of the node's files; None = there is none to run full."""
         self._node_id = node_id
         self._core = core
         self._outbox = outbox
@@ -76,6 +78,7 @@ class Shell:
         self._open_dealer = open_dealer
         self._clock = clock
         self._random01 = random01
+        self._disk_free_bytes = disk_free_bytes
         self._committer: Committer[OutboxOp, NodeEffect] = Committer(Pipeline(), outbox, self._release)
         self._runner = Runner(
             node_id=node_id,
@@ -100,11 +103,13 @@ class Shell:
             self._nursery = nursery
             nursery.start_soon(self._committer.run)
             await nursery.start(self._runner.run)
+            self._look_at_disk()  # before the first start: a node whose disk is full begins closed
             self._decided(self._core.start(self._clock.now(), unacknowledged(self._outbox)))
             for driver in self._drivers:
                 nursery.start_soon(self._watch, driver)
             nursery.start_soon(self._tick)
             nursery.start_soon(self._sample)
+            nursery.start_soon(self._watch_disk)
             task_status.started()
         assert self._stop is not None
         return self._stop
@@ -142,6 +147,16 @@ class Shell:
         while True:
             self._core.sampled(meter.read())
             await trio.sleep(SAMPLE_EVERY_S)
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await trio.sleep(DISK_LOOK_S)
+            self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        free_bytes = self._disk_free_bytes() if self._disk_free_bytes is not None else None
+        if free_bytes is not None:
+            self._decided(self._core.disk_room(free_bytes, self._clock.now()))
 
     async def _watch(self, driver: Driver) -> None:
         async with driver.run():

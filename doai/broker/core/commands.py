@@ -20,7 +20,7 @@ from doai.changes.rows import CommandRow
 from doai.clock import Now
 from doai.codec import BodyDecoder, Kind, encode
 from doai.envelope import SCHEMA_VERSION, Envelope, Message
-from doai.errors import ConflictError, DecodeError, DoaiError, NotFoundError, UserError
+from doai.errors import ConflictError, DecodeError, DiskLow, DoaiError, NotFoundError, UserError
 from doai.limits import IDEMPOTENCY_KEPT_S
 from doai.messages import commands as c
 from doai.messages.catalogue import COMMANDS
@@ -29,6 +29,8 @@ from doai.workflow.mistakes import did_you_mean
 
 KEY_CHARS_MAX: Final = 200
 FORGET_EVERY_S: Final = 600.0
+_NEEDS_ROOM: Final = frozenset({c.CREATE_RUN, c.STORE_WORKFLOW})
+"""Refused below the disk reserve. Cancels, keys and artifacts that are stored already end work or mend things."""
 _Handler = Callable[[Decision, Envelope, Any], Message]
 _reply: Final = BodyDecoder(c.Reply)
 
@@ -91,6 +93,8 @@ class Commands:
             remembered = self._remembered(key, digest, decision)
             if remembered is not None:
                 return msgspec.structs.replace(remembered, command_id=command.event_id)
+        if command.type in _NEEDS_ROOM and self._state.disk.closed_because:
+            raise DiskLow(f"the broker takes nothing new now: {self._state.disk.closed_because}")
         result = handler(decision, command, payload)
         reply = c.Reply(command_id=command.event_id, position=decision.position, result=msgspec.Raw(encode(result)))
         if key is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from doai import topics
 from doai.broker.core.access import Access
 from doai.broker.core.commands import Commands
 from doai.broker.core.deadlines import Due
@@ -30,6 +31,7 @@ from doai.changes.ops import Snapshot
 from doai.clock import Now
 from doai.errors import ErrorClass, Failure
 from doai.ids import IdSource
+from doai.messages.events import SystemNotice
 from doai.messages.link import Role
 from doai.states import TaskState, TaskTrigger
 
@@ -92,6 +94,23 @@ class BrokerCore:
         """Return the monotonic time at which `tick` has something to do; None when nothing will be."""
         times = [at for at in (self.state.deadlines.next_s(), self.state.sweep_s) if at is not None]
         return min(times, default=None)
+
+    def disk_room(self, free_bytes: int, now: Now) -> Changes:
+        """So much is free on the disk of the store."""
+        decision = Decision(self.state.log, now)
+        disk = self.state.disk
+        if disk.note(free_bytes):
+            low = bool(disk.closed_because)
+            text = (
+                f"The broker takes nothing new: {disk.closed_because}"
+                if low
+                else "There is room on the disk again."
+            )
+            subject = self.state.settings.source
+            notice = SystemNotice(code="disk_low" if low else "disk_room", message=text, subject=subject)
+            decision.event(topics.SYSTEM_ALERT, subject, notice)
+            decision.log("warning" if low else "info", text)
+        return self._finish(decision)
 
     def register_admin(self, name: str, public_key: str, now: Now) -> Changes:
         """Let in the admin key of the broker's own folder; nothing when it is known."""

@@ -13,6 +13,7 @@ from doai.changes.ops import Snapshot
 from doai.changes.rows import CommandRow, KeyRow, Quarantine, RunRow, TaskRow, TokenRow
 from doai.clock import Now
 from doai.codec import encode
+from doai.disk_reserve import DiskReserve
 from doai.ids import IdSource
 from doai.limits import ALWAYS_GRACE_S, LEASE_MARGIN_S
 from doai.link.incoming import Incoming
@@ -32,6 +33,7 @@ class State:
         self.generation = snapshot.generation
         self.token_reserved = snapshot.token_reserved
         self.token_last = snapshot.token_reserved
+        self.disk = DiskReserve(settings.disk_reserve_bytes)
         self.recipes = Recipes(snapshot.workflows)
         self.deadlines = Deadlines()
         self.peers: dict[str, Peer] = {}

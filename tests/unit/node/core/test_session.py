@@ -119,3 +119,15 @@ def test_recipes_nobody_needs_are_forgotten_between_connections(world: Any) -> N
     world.take(world.core.socket_lost(world.epoch, world.now, 0.0))
     world.connect()
     assert set(world.file.recipes) == {first}
+
+
+def test_a_disk_without_room_starts_nothing_new_and_says_so(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.take(world.core.disk_room(1024 * 1024, world.now))
+    world.dispatch("T1", recipe)
+    assert world.open == {}
+    assert "1 MB left" in beats(world)[-1].intake_closed
+    assert [fact.code for kind, fact in world.facts() if kind == "system.alert"] == ["disk_low"]
+    world.take(world.core.disk_room(1 << 40, world.now))
+    assert set(world.open) == {"T1/a"}
+    assert beats(world)[-1].intake_closed == ""
