@@ -90,11 +90,7 @@ def held(state: TaskState = TaskState.RUNNING, task_id: str = "t0", node: str = 
             "node n1, which holds device d1, is offline (silent for 30 s)",
         ),
         (
-            {
-                "place": changed(
-                    PLACE, device=changed(DEVICE, state=DeviceState.UNAUTHORIZED, reason="accept it")
-                )
-            },
+            {"place": changed(PLACE, device=changed(DEVICE, state=DeviceState.UNAUTHORIZED, reason="accept it"))},
             "device d1 is unauthorized (accept it)",
         ),
         (

@@ -33,7 +33,10 @@ def test_intake_closes_before_the_disk_is_full_and_opens_again() -> None:
 
     world.apply(world.core.disk_room(LOW, world.now))
     world.apply(world.core.disk_room(10_000 * LOW, world.now))
-    assert [world.payload(event)["code"] for event in world.events(topics.SYSTEM_ALERT)] == ["disk_low", "disk_room"]
+    assert [world.payload(event)["code"] for event in world.events(topics.SYSTEM_ALERT)] == [
+        "disk_low",
+        "disk_room",
+    ]
     admin.do(c.CREATE_RUN, create, c.RunCreated, key="later")
     world.check()
 
