@@ -144,6 +144,7 @@ DEVICE: Final = v.DeviceJson(
     tags=["shelf-1"],
     first_seen_at_ms=AT_MS,
     changed_at_ms=AT_MS,
+    proven=True,
     proofs=v.ProofsJson(
         link=v.ProofJson(at_ms=AT_MS + 10_000),
         adb=v.ProofJson(at_ms=AT_MS + 9_200),

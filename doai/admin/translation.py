@@ -31,6 +31,7 @@ from doai.codec import BodyDecoder
 from doai.envelope import to_json
 from doai.errors import Failure
 from doai.messages.link import Heartbeat
+from doai.states import PeerState
 from doai.store.views import DeviceView, EventView, NodeView, RunView
 from doai.story import sentence
 
@@ -116,6 +117,7 @@ def device_json(view: DeviceView, now_ms: int) -> DeviceJson:
         service=service_of(fields["quarantine"], now_ms).value,
         quarantine=_quarantine_json(fields.pop("quarantine")),
         screen=(fields.pop("screen_width"), fields.pop("screen_height")),
+        proven=view.node_state is PeerState.ONLINE,
         proofs=ProofsJson(
             link=ProofJson(at_ms=view.proof_at_ms),
             adb=ProofJson(at_ms=_before(view.proof_at_ms, view.adb_age_s)),

@@ -174,6 +174,8 @@ class DeviceJson(View, frozen=True, kw_only=True):
     first_seen_at_ms: int
     changed_at_ms: int
     proofs: ProofsJson
+    proven: bool
+    """Its node is heard; false = `state` is only what was last told, since the newest of `proofs`."""
     service: str
     """in_service, quarantined, or probing: one task at a time until one works."""
     quarantine: QuarantineJson | None

@@ -19,7 +19,7 @@ def devices(client: Client, options: argparse.Namespace) -> int:
     rows = (
         (
             item["serial"],
-            item["state"],
+            _state(item),
             _service(item),
             item["nodeId"],
             item.get("model"),
@@ -98,6 +98,14 @@ def _tell(client: Client, options: argparse.Namespace, path: str, answer: dict[s
     else:
         print(f"{sentence}: {client.url(path)}")
     return exits.PASSED
+
+
+def _state(item: dict[str, Any]) -> str:
+    """A state that nobody vouches for now is not shown as if it were so."""
+    if item["proven"]:
+        return str(item["state"])
+    at_ms = (item["proofs"]["link"] or {}).get("atMs")
+    return f"not proven since {show.when(at_ms)}" if at_ms is not None else "not proven"
 
 
 def _service(item: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from doai.codec import BodyDecoder
 from doai.envelope import Envelope
 from doai.errors import UserError
 from doai.messages.link import DeviceProof, Heartbeat
-from doai.states import TERMINAL, DeviceState, RunState, TaskState
+from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
@@ -279,8 +279,10 @@ class StoreReader:
 
     async def _devices(self, filters: Filters) -> list[DeviceView]:
         question = self._list("devices", filters, [], "serial", None)
-        [answer, samples] = await self._connections.ask(question, (self._sql["samples"], ()))
+        further = ((self._sql["samples"], ()), (self._sql["node_states"], ()))
+        [answer, samples, nodes] = await self._connections.ask(question, *further)
         rows = [columns.device_row(c) for c in answer]
+        states = {node_id: PeerState(state) for node_id, state in nodes}
         proofs = _newest_proofs(samples, {row.node_id for row in rows})
         views: list[DeviceView] = []
         for row in rows:
@@ -288,6 +290,7 @@ class StoreReader:
             views.append(
                 DeviceView(
                     row=row,
+                    node_state=states.get(row.node_id, PeerState.OFFLINE),
                     proof_at_ms=proof_at_ms,
                     adb_age_s=_age(proof.adb_age_s) if proof else None,
                     answer_age_s=_age(proof.answer_age_s) if proof else None,

@@ -8,6 +8,7 @@ import msgspec
 
 from doai.changes.rows import AttemptRow, DeviceRow, NodeRow, RunRow, SampleRow, TaskRow
 from doai.envelope import Envelope
+from doai.states import PeerState
 
 ItemT = TypeVar("ItemT")
 
@@ -65,6 +66,8 @@ class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
     """A device and its newest proofs, as ages at the moment of its node's newest heartbeat."""
 
     row: DeviceRow
+    node_state: PeerState
+    """Whether its node is heard: what the row says is only as fresh as that."""
     proof_at_ms: int | None
     """When that heartbeat came; None = there was none."""
     adb_age_s: float | None

@@ -144,6 +144,9 @@ async def compare_the_rest(reader: StoreReader, t: MemoryTables) -> None:
         assert [view.row for view in devices] == [
             row for _, row in sorted(t.devices.items()) if state in (None, row.state)
         ]
+        for view in devices:
+            node = t.nodes.get(view.row.node_id)
+            assert view.node_state.value == (node.state if node else "offline")
     assert [view.row for view in await reader.nodes()] == [row for _, row in sorted(t.nodes.items())]
     assert sorted(await reader.samples(), key=lambda row: (row.name, row.instance)) == [
         row for _, row in sorted(t.samples.items())

@@ -58,6 +58,9 @@ SELECT {node_columns} FROM nodes
 -- name: samples
 SELECT name, instance, received_at_ms, body FROM samples ORDER BY received_at_ms
 
+-- name: node_states
+SELECT node_id, state FROM nodes
+
 -- name: workflows
 SELECT {workflow_columns} FROM workflows
 
