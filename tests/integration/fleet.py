@@ -12,7 +12,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -36,25 +37,49 @@ WITHIN_S: Final = 60.0
 """For one thing to happen; a loaded machine is no failure."""
 LOOK_S: Final = 0.02
 _ids: Final = RandomIds(random.Random(os.urandom(16)).getrandbits)
+Route = Callable[[str, str], Awaitable[str]]
+"""Given a node's program and the broker's endpoint, the endpoint that this node is told: of a proxy, perhaps."""
+
+
+async def straight(_: str, endpoint: str) -> str:
+    """Nothing stands between a node and its broker."""
+    return endpoint
 
 
 class Fleet:
-    """One installation; `kills_ms` has the times at which its node was killed."""
+    """One installation; `kills_ms` has the times at which each node was killed, by its id.
 
-    def __init__(self, data_dir: Path, *, phones: int, slots: int, writer: str = "adaptive") -> None:
+    Programs are named ``broker``, ``admin``, ``phones``, ``node``, and ``node-2`` and so on where there are more;
+    the phones are dealt out to the nodes in turn.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        phones: int,
+        slots: int,
+        writer: str = "adaptive",
+        nodes: int = 1,
+        route: Route = straight,
+        disk_reserve_mb: int | None = None,
+    ) -> None:
         self.data_dir = data_dir
         self.store = Store(data_dir)
-        self.kills_ms: list[int] = []
+        self.kills_ms: dict[str, list[int]] = defaultdict(list)
+        self.nodes = ["node", *(f"node-{number}" for number in range(2, nodes + 1))]
         self.children: dict[str, Child] = {}
         self._phones = phones
         self._slots = slots
         self._writer = writer
         self._secret = os.urandom(16).hex()
-        self._adb_port = free_port()
+        self._route = route
+        self._reserve = disk_reserve_mb
+        self._adb_ports = {node: free_port() for node in self.nodes}
         self._words: dict[str, list[str]] = {}
         self._frozen: set[str] = set()
-        for name in ("broker", "log", NODE):
-            (data_dir / name).mkdir(parents=True)
+        for name in ("broker", "log", *map(node_id, self.nodes)):
+            (data_dir / name).mkdir(parents=True, exist_ok=True)
 
     # --- life -----------------------------------------------------------------------------------------------
 
@@ -62,7 +87,9 @@ class Fleet:
         """Start everything; return when all phones are online."""
         folder = str(self.data_dir / "broker")
         endpoint = "tcp://127.0.0.1:0"
-        await self._first("broker", "--data-dir", folder, "--endpoint", endpoint, "--store-writer", self._writer)
+        words = ("--data-dir", folder, "--endpoint", endpoint, "--store-writer", self._writer)
+        reserve = () if self._reserve is None else ("--disk-reserve-mb", str(self._reserve))
+        await self._first("broker", *words, *reserve)
         endpoint = self.children["broker"].ready["X_DOAI_ENDPOINT"]
         self._words["broker"][3] = endpoint
         await self._first(
@@ -71,8 +98,10 @@ class Fleet:
         )  # fmt: skip
         self._words["admin"][5] = self.children["admin"].ready["X_DOAI_URL"].rpartition(":")[2]
         await self._first("phones", "--count", str(self._phones), "--journal", str(self.data_dir / "phones"))
-        await self._add_node_key()
-        await self._first("node", "--config", str(self._write_node_config()))
+        for node in self.nodes:
+            await self._add_node_key(node)
+            config = self._write_node_config(node, await self._route(node, endpoint))
+            await self._first(node, "--config", str(config))
         await self.wait_online()
 
     async def _first(self, name: str, *words: str) -> None:
@@ -86,15 +115,16 @@ class Fleet:
 
     def make_child(self, name: str, *, log: str = "") -> Child:
         """Return a program that is not started yet; it may have a log of its own."""
-        return Child(log or name, f"doai.cli.{name}", self._words[name], self.data_dir / "log")
+        program = name.partition("-")[0]
+        return Child(log or name, f"doai.cli.{program}", self._words[name], self.data_dir / "log")
 
     async def kill(self, name: str) -> None:
         """SIGKILL, and wait until it is gone."""
         os.kill(self.children[name].pid, signal.SIGKILL)
         with trio.fail_after(WITHIN_S):
             await self.children[name].wait()
-        if name == "node":
-            self.kills_ms.append(time.time_ns() // 1_000_000)
+        if name in self.nodes:
+            self.kills_ms[node_id(name)].append(time.time_ns() // 1_000_000)
         self._frozen.discard(name)
 
     async def kill_and_start(self, name: str) -> None:
@@ -121,29 +151,39 @@ class Fleet:
         for name in reversed(self.children):
             await self.children[name].stop()
         # Of a node that was killed and not started again.
-        for pid in orphans(self._adb_port):
-            os.kill(pid, signal.SIGKILL)
+        for port in self._adb_ports.values():
+            for pid in orphans(port):
+                os.kill(pid, signal.SIGKILL)
 
-    def adb_server_pid(self) -> int:
-        """Return the pid of the adb server that the node started."""
-        [pid] = [pid for pid in children_of(self.children["node"].pid) if f"-P {self._adb_port}" in command_of(pid)]
+    def adb_server_pid(self, node: str = "node") -> int:
+        """Return the pid of the adb server that a node started."""
+        [pid] = self.adb_server_pids(node)
         return pid
 
-    def _write_node_config(self) -> Path:
+    def adb_server_pids(self, node: str) -> list[int]:
+        """Return the pids of the adb servers that a node started and that are there: one, or none for a moment."""
+        words = f"-P {self._adb_ports[node]}"
+        return [pid for pid in children_of(self.children[node].pid) if words in command_of(pid)]
+
+    def _write_node_config(self, node: str, endpoint: str) -> Path:
+        ports = self.children["phones"].ready["X_DOAI_PHONES"].split(",")
+        folder = self.data_dir / node_id(node)
         settings = {
-            "name": NODE,
-            "endpoint": self.children["broker"].ready["X_DOAI_ENDPOINT"],
+            "name": node_id(node),
+            "endpoint": endpoint,
             "broker_public_key": self.children["broker"].ready["X_DOAI_PUBLIC_KEY"],
             "admin_url": self.children["admin"].ready["X_DOAI_URL"],
-            "data_dir": str(self.data_dir / NODE),
+            "data_dir": str(folder),
             "slots": self._slots,
-            "adb_port": self._adb_port,
+            "adb_port": self._adb_ports[node],
             "adb_usb": False,
-            "adb_home": str(self.data_dir / NODE),
-            "adb_connect": [f"127.0.0.1:{p}" for p in self.children["phones"].ready["X_DOAI_PHONES"].split(",")],
+            "adb_home": str(folder),
+            "adb_connect": [f"127.0.0.1:{p}" for p in ports[self.nodes.index(node) :: len(self.nodes)]],
             "secret": self._secret,
         }
-        path = self.data_dir / NODE / "node.toml"
+        if self._reserve is not None:
+            settings["disk_reserve_mb"] = self._reserve
+        path = folder / "node.toml"
         path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
         path.chmod(0o600)
         return path
@@ -152,6 +192,17 @@ class Fleet:
 
     async def command(self, name: str, payload: Message) -> dict[str, Any]:
         """Ask the broker for something and return its answer; a refusal is a failed test."""
+        reply = await self.ask(name, payload, self.new_command_id())
+        assert reply.problem is None, reply.problem
+        result: dict[str, Any] = reply.result
+        return result
+
+    def new_command_id(self) -> str:
+        """Return the id of a command, which is its idempotency key too."""
+        return _ids.new_id(time.time_ns() // 1_000_000)
+
+    async def ask(self, name: str, payload: Message, command_id: str, *, within_s: float = WITHIN_S) -> c.Reply:
+        """Ask the broker for something and return its answer; raises trio.TooSlowError when there is none."""
         ready = self.children["broker"].ready
         keys = load_or_make_keypair(self.data_dir / "broker" / "keys" / "admin.key")
         hello = Hello(
@@ -160,7 +211,6 @@ class Fleet:
             role=Role.ADMIN,
             sample=HostSample(host="test", pid=os.getpid(), version="0", started_at_ms=0),
         )
-        command_id = _ids.new_id(time.time_ns() // 1_000_000)
         envelope = Envelope(
             event_id=command_id,
             type=name,
@@ -173,7 +223,7 @@ class Fleet:
             actor="user/test",
             interface="cli",
         )
-        with trio.fail_after(WITHIN_S):
+        with trio.fail_after(within_s):
             async with open_dealer(ready["X_DOAI_ENDPOINT"], keys, ready["X_DOAI_PUBLIC_KEY"]) as dealer:
                 await dealer.send(pack_header(Kind.HELLO), encode(hello))
                 await dealer.send(pack_header(Kind.COMMAND), encode(envelope))
@@ -182,15 +232,13 @@ class Fleet:
                         if unpack_header(header).kind == Kind.REPLY:
                             reply = decode(body, c.Reply)
                             assert reply.command_id == command_id
-                            assert reply.problem is None, reply.problem
-                            result: dict[str, Any] = reply.result
-                            return result
+                            return reply
 
-    async def _add_node_key(self) -> None:
-        pair = load_or_make_keypair(self.data_dir / NODE / "keys" / "node.key")
+    async def _add_node_key(self, node: str) -> None:
+        pair = load_or_make_keypair(self.data_dir / node_id(node) / "keys" / "node.key")
         sha256 = hashlib.sha256(self._secret.encode()).hexdigest()
         await self.command(
-            c.ADD_KEY, c.AddKey(name=NODE, role="node", public_key=pair.public, secret_sha256=sha256)
+            c.ADD_KEY, c.AddKey(name=node_id(node), role="node", public_key=pair.public, secret_sha256=sha256)
         )
 
     async def run_on_all(self, source: str) -> str:
@@ -239,29 +287,30 @@ class Fleet:
         """Return when everything that was promised is stored."""
         await self.wait("all artifacts", lambda: self.store.promised().items() <= self.store.stored().items())
 
-    def recorded(self) -> int:
-        """Return the sequence number of the node's newest fact."""
-        return self._ask_node("SELECT max(trimmed_seq, coalesce((SELECT max(seq) FROM facts), 0)) FROM meta")
+    def recorded(self, node: str = "node") -> int:
+        """Return the sequence number of a node's newest fact."""
+        return self._ask_node(node, "SELECT max(trimmed_seq, coalesce((SELECT max(seq) FROM facts), 0)) FROM meta")
 
-    def taken(self) -> int:
-        """Return the sequence number of the newest fact that the broker has."""
-        return int(self.store.ask("SELECT max(last_seq) FROM streams")[0][0])
+    def taken(self, node: str = "node") -> int:
+        """Return the sequence number of a node's newest fact that the broker has."""
+        return int(self.store.ask("SELECT max(last_seq) FROM streams WHERE name = ?", node_id(node))[0][0])
 
-    def unacknowledged(self) -> int:
-        """Count the facts that wait in the node's file."""
-        return self._ask_node("SELECT count(*) FROM facts, meta WHERE seq > trimmed_seq")
+    def unacknowledged(self, node: str = "node") -> int:
+        """Count the facts that wait in a node's file."""
+        return self._ask_node(node, "SELECT count(*) FROM facts, meta WHERE seq > trimmed_seq")
 
-    def _ask_node(self, sql: str) -> int:
-        connection = apsw.Connection(str(self.data_dir / NODE / "node.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    def _ask_node(self, node: str, sql: str) -> int:
+        path = self.data_dir / node_id(node) / "node.db"
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         try:
             connection.set_busy_timeout(5000)
             return int(next(iter(connection.execute(sql)))[0] or 0)
         finally:
             connection.close()
 
-    def wrong(self) -> list[str]:
-        """Return everything that is wrong in the store."""
-        return reconcile(self.data_dir, kills_ms=self.kills_ms)
+    def wrong(self, *, one_command: Collection[str] = ()) -> list[str]:
+        """Return everything that is wrong in the store; the journal counts tries of steps of one command."""
+        return reconcile(self.data_dir, kills_ms=self.kills_ms, one_command=one_command)
 
     def last_words(self) -> str:
         """The end of each program's log."""
@@ -271,10 +320,25 @@ class Fleet:
 
 @asynccontextmanager
 async def open_fleet(
-    data_dir: Path, *, phones: int = 6, slots: int = 4, writer: str = "adaptive"
+    data_dir: Path,
+    *,
+    phones: int = 6,
+    slots: int = 4,
+    writer: str = "adaptive",
+    nodes: int = 1,
+    route: Route = straight,
+    disk_reserve_mb: int | None = None,
 ) -> AsyncIterator[Fleet]:
     """Start everything, and leave nothing behind."""
-    fleet = Fleet(data_dir, phones=phones, slots=slots, writer=writer)
+    fleet = Fleet(
+        data_dir,
+        phones=phones,
+        slots=slots,
+        writer=writer,
+        nodes=nodes,
+        route=route,
+        disk_reserve_mb=disk_reserve_mb,
+    )
     try:
         await fleet.start_all()
         yield fleet
@@ -282,6 +346,11 @@ async def open_fleet(
         with trio.CancelScope(shield=True):
             await fleet.stop_all()
     await gone(str(data_dir))
+
+
+def node_id(name: str) -> str:
+    """Return the id under which the mesh knows a node's program."""
+    return NODE if name == "node" else name
 
 
 async def gone(word: str) -> None:

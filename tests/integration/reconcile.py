@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,11 +117,18 @@ class Store:
         return dict(self.ask("SELECT path, sha256 FROM artifacts"))
 
 
-def reconcile(data_dir: Path, *, kills_ms: list[int] | None = None, artifacts: bool = True) -> list[str]:
+def reconcile(
+    data_dir: Path,
+    *,
+    kills_ms: Mapping[str, Sequence[int]] | None = None,
+    artifacts: bool = True,
+    one_command: Collection[str] = (),
+) -> list[str]:
     """Return everything that is wrong in a store whose runs have all ended.
 
-    ``kills_ms``: when nodes were killed (wall clock), to prove by the phones' journal that no try crossed one.
+    ``kills_ms``: when each node was killed (wall clock), to prove by the phones' journal that no try crossed one.
     ``artifacts``: whether all promised ones must be stored.
+    ``one_command``: ids of steps that give a phone exactly one command a try, so that the journal counts them too.
     """
     store = Store(data_dir)
     events = store.events()
@@ -129,7 +137,7 @@ def reconcile(data_dir: Path, *, kills_ms: list[int] | None = None, artifacts: b
     wrong += _runs(store, events)
     wrong += _tries(events)
     wrong += _files(store, events, all_promised=artifacts)
-    wrong += _journal(data_dir, events, kills_ms or [])
+    wrong += _journal(store, data_dir, events, kills_ms or {}, one_command)
     [(check,)] = store.ask("PRAGMA integrity_check")
     if check != "ok":
         wrong.append(f"the database is damaged: {check}")
@@ -256,20 +264,35 @@ def _files(store: Store, events: list[Event], *, all_promised: bool) -> list[str
     return wrong
 
 
-def _journal(data_dir: Path, events: list[Event], kills_ms: list[int]) -> list[str]:
+def _journal(
+    store: Store,
+    data_dir: Path,
+    events: list[Event],
+    kills_ms: Mapping[str, Sequence[int]],
+    one_command: Collection[str],
+) -> list[str]:
     path = data_dir / "phones" / "journal.jsonl"
     if not path.exists():
         return []
     begun = {event.tried for event in events if event.type == topics.STEP_STARTED}
+    nodes = dict(store.ask("SELECT serial, node_id FROM devices"))
     times_ms: dict[Any, list[int]] = defaultdict(list)
+    kills_of: dict[Any, Sequence[int]] = {}
     for entry in read_journal(path):
         if entry.step is not None:
             generation, n = entry.step.token.split(".")
             tried = (entry.step.task_id, (int(generation), int(n)), entry.step.step_id, int(entry.step.try_number))
             times_ms[tried].append(entry.wall_ms)
+            kills_of[tried] = kills_ms.get(nodes.get(entry.serial, ""), ())
     wrong = [f"a phone was commanded by {tried}, which the log never began" for tried in times_ms.keys() - begun]
     for tried, at_ms in times_ms.items():
-        lives = {sum(kill < at for kill in kills_ms) for at in at_ms}
+        lives = {sum(kill < at for kill in kills_of[tried]) for at in at_ms}
         if len(lives) > 1:
-            wrong.append(f"{tried} commanded a phone before and after a kill: {at_ms}, kills {kills_ms}")
-    return wrong
+            wrong.append(f"{tried} commanded a phone before and after a kill: {at_ms}, kills {kills_of[tried]}")
+        if tried[2] in one_command and len(at_ms) > 1:
+            wrong.append(f"{tried} commanded a phone {len(at_ms)} times: {at_ms}")
+    done = {
+        event.tried for event in events if event.type == topics.STEP_COMPLETED and not event.payload.get("skipped")
+    }
+    unseen = {tried for tried in done if tried[2] in one_command} - times_ms.keys()
+    return wrong + [f"{tried} passed, and no phone was commanded by it" for tried in unseen]

@@ -16,7 +16,7 @@ from doai.cli import exits
 from doai.cli.child import ChildFailed
 from doai.phone.journal import read_journal
 from doai.states import TaskState
-from tests.integration.fleet import Fleet, open_fleet
+from tests.integration.fleet import NODE, Fleet, open_fleet
 from tests.integration.reconcile import reconcile
 
 pytestmark = pytest.mark.slow
@@ -219,5 +219,5 @@ async def test_what_the_check_finds(tmp_path: Path) -> None:
     (tmp_path / "fleet/broker/artifacts" / path).unlink()
     assert any("no file" in text for text in reconcile(tmp_path / "fleet"))
     begun_ms = {entry.step: entry.wall_ms for entry in reversed(steps)}
-    kills_ms = [next(begun_ms[entry.step] for entry in steps if entry.wall_ms > begun_ms[entry.step])]
-    assert any("before and after a kill" in text for text in reconcile(tmp_path / "fleet", kills_ms=kills_ms))
+    killed = [next(begun_ms[entry.step] for entry in steps if entry.wall_ms > begun_ms[entry.step])]
+    assert any("before and after a kill" in text for text in reconcile(tmp_path / "fleet", kills_ms={NODE: killed}))

@@ -1,0 +1,37 @@
+"""A short campaign, always the same faults: nothing is lost, nothing happens twice, nothing is left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.chaos.__main__ import main, tell
+from tests.chaos.campaign import Plan, run_campaign
+from tests.integration.fleet import processes_with
+
+pytestmark = pytest.mark.slow
+
+
+def mounted(folder: Path) -> bool:
+    return str(folder) in Path("/proc/mounts").read_text()
+
+
+async def test_a_short_campaign(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "fleet"
+    with trio.fail_after(400):
+        report = await run_campaign(Plan(seconds=20, seed=1, nodes=1, phones=5), folder, print)
+    code = tell(report)
+    assert code == 0, capsys.readouterr().out
+    assert len(report.injuries) >= 3
+    assert report.states.get("passed", 0) >= 5
+    assert not processes_with(str(folder))
+    assert not mounted(folder)
+
+
+@pytest.mark.parametrize("words", [["--minutes", "0"], ["--nodes", "0"], ["--nodes", "3", "--phones", "2"]])
+def test_a_campaign_of_nothing_is_refused(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
