@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from doai.backoff import Backoff
 from doai.changes.outbox import AppendFact, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
 from doai.codec import Kind, decode, pack_header, unpack_header
 from doai.limits import WELCOME_TIMEOUT_S
+from doai.link import incoming as incoming_end
 from doai.link.incoming import Gap, Greeted, Incoming, Refused, Taken, digest
 from doai.link.outgoing import (
     TRIM_EVERY,
@@ -214,6 +216,34 @@ def test_each_fact_is_taken_exactly_once_and_in_order(seed: int, steps: int, fau
     ]
     assert world.file.facts == {}
     assert world.stopped is None
+
+
+@given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 900))
+def test_no_more_is_on_the_way_than_a_tiny_credit_allows(seed: int, records: int, size: int) -> None:
+    world = World(seed)
+    with patch.object(incoming_end, "CREDIT_RECORDS", records), patch.object(incoming_end, "CREDIT_BYTES", size):
+        for _ in range(60):
+            choice = world.random.random()
+            if choice < 0.3:
+                world.tell(world.random.randint(1, 8))
+            elif choice < 0.6 and world.to_broker:
+                world.broker_step()
+            elif choice < 0.9 and world.to_node:
+                world.node_step()
+            else:
+                world.tick(0.1)
+            on_the_way = [
+                record
+                for frame in world.to_broker
+                if unpack_header(frame.header).kind == Kind.RECORDS
+                for record in decode(frame.body, Records).records
+                if record.seq > world.incoming.last_seq
+            ]
+            assert len(on_the_way) <= records
+            # One record always fits, however large.
+            assert len(on_the_way) <= 1 or sum(len(bytes(record.envelope)) for record in on_the_way) <= size
+        world.settle()
+    assert len(world.taken) == world.told
 
 
 def live_world(facts: int) -> World:
