@@ -77,6 +77,8 @@ class Welcome(Message, frozen=True, kw_only=True):
     """The peer's channel for FORWARD frames."""
     new_incarnation: bool = False
     """The outbox must begin a new incarnation (a rollback was seen on either side), then say HELLO again."""
+    broker_life: str = ""
+    """One life of the broker's process: a node tells a new one its devices again, for what was only in memory."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):

@@ -57,6 +57,7 @@ class Nemesis:
             "strange_frame": strange.frame,
             "key_revoked": strange.revoke_key,
             "driver_notice": self._driver_notice,
+            "quarantine": strange.quarantine,
         }
         self._schedule()
 

@@ -195,7 +195,11 @@ class NodeProcess:
         if serial is None and code == "upload_refused":
             self._decided(self.core.alert(code, "an artifact was refused", now))
         else:
-            self._decided(self.core.driver_noticed(DriverNotice(code=code, message="x" * 9, serial=serial), now))
+            self._decided(
+                self.core.driver_noticed(
+                    DriverNotice(code=code, message="x" * self.world.random.choice((9, 9_000)), serial=serial), now
+                )
+            )
         self.core.sampled(HostNumbers(1.0, 2.0, 3))
 
     def unplug(self, phone: Phone) -> None:

@@ -81,7 +81,7 @@ class Phone:
                 raise Violation("two_steps", f"two steps of {key} act on {self.serial} at once", key.task_id)
             if other.key.token.generation < key.token.generation:
                 self.world.faults["overlap_after_restore"] += 1
-            elif other.owner_acts():
+            elif other.owner_acts() and not (attempt.from_old_disk() or other.from_old_disk()):
                 raise Violation("two_attempts", f"{key} and {other.key} act on {self.serial} at once", key.task_id)
             else:
                 self.world.faults["overlap_in_flight"] += 1
@@ -259,6 +259,12 @@ class Runner:
         outputs: dict[str, Any] = {}
         if failure is None and running.effect.use == "report":
             outputs = {"values": running.effect.arguments.get("values", {})}
+        elif failure is None and self._world.chance(0.003):
+            size = self._world.random.choice((20_000, 90_000))
+            outputs = {"stdout": "x" * size, "lists": [["y" * 300] * 9] * 9, "maps": {"a": {"b": "z" * 999}}}
+            if self._world.chance(0.2):
+                outputs = {f"name{number}": number for number in range(3_000)}
+            self._world.faults["large_outputs"] += 1
         self._ended(StepEnded(key=running.key, outputs=outputs, failure=failure, unobserved=unobserved))
 
 

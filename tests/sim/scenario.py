@@ -44,6 +44,7 @@ FAULT_WEIGHTS: Final = {
     "strange_frame": 2.0,
     "key_revoked": 0.3,
     "driver_notice": 0.7,
+    "quarantine": 1.0,
 }
 """Faults at random times, and how often one is chosen when a seed has it."""
 ALWAYS_ON: Final = [
@@ -119,6 +120,7 @@ def draw_scenario(random: Random, *, scale: float = 1.0, only: Set[str] | None =
         settings=CoreSettings(
             queues={"default": 0, "urgent": 10},
             lease_s=random.choice((35.0, 60.0)),
+            quarantine_after=random.choice((0, 2, 3, 5)),
             tokens_reserved=random.choice((5, 100, 10_000)),
             queue_ahead=random.choice((2, 100)),
             held_per_device_max=random.choice((1, 2, 2, 2)),

@@ -194,6 +194,7 @@ class Simulation:
         self.broker.disk.pace.slow_until_s = 0.0
         self._operator()
         self.strange.close()
+        self.strange.release_all()
         for phone in self.phones.values():
             self.nemesis.mend(phone)
 

@@ -11,8 +11,9 @@ from doai import topics
 from doai.codec import Kind, encode, pack_header, raw
 from doai.envelope import Envelope, Message
 from doai.messages import commands as c
-from doai.messages.events import DeviceOnline, SystemNotice
+from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
 from doai.messages.link import Bye, Hello, HostSample, Record, Records, Role
+from doai.states import DeviceState
 from tests.sim.admin import AdminProcess
 from tests.sim.network import Connection
 from tests.sim.recipes import RECIPES
@@ -68,6 +69,29 @@ class Strange:
         add = c.AddKey(name="stranger", role="node", public_key=key)
         self._world.after(5.0, admin.command, c.ADD_KEY, add, _nothing)
         return True
+
+    def quarantine(self) -> bool:
+        """An operator takes a device or a node out of service, or back, now and then twice."""
+        random, admin = self._world.random, self._sim.admin
+        serial = random.choice([*self._sim.phones, "no-such-phone"])
+        name = random.choice([*(node.name for node in self._sim.nodes), "no-such-node"])
+        for_s = random.choice((None, 5.0, 40.0, -1.0, 1e9))
+        if random.random() < 0.6:
+            admin.command(c.QUARANTINE_DEVICE, c.QuarantineDevice(serial=serial, for_s=for_s), _nothing)
+            again: tuple[str, Message] = (c.RELEASE_DEVICE, c.ReleaseDevice(serial=serial))
+        else:
+            admin.command(c.QUARANTINE_NODE, c.QuarantineNode(node_id=name, for_s=for_s), _nothing)
+            again = (c.RELEASE_NODE, c.ReleaseNode(node_id=name))
+        if random.random() < 0.5:
+            self._world.after(random.uniform(0.0, 20.0), admin.command, *again, _nothing)
+        return True
+
+    def release_all(self) -> None:
+        """An operator takes everything back into service, also what went out of it by itself lately."""
+        for serial in self._sim.phones:
+            self._sim.admin.command(c.RELEASE_DEVICE, c.ReleaseDevice(serial=serial), _nothing)
+        for node in self._sim.nodes:
+            self._sim.admin.command(c.RELEASE_NODE, c.ReleaseNode(node_id=node.name), _nothing)
 
     # --- peers --------------------------------------------------------------------------------------------
 
@@ -171,6 +195,20 @@ class Strange:
             self._envelope(topics.DEVICE_ONLINE, nowhere),
             self._envelope(topics.DEVICE_OFFLINE, nowhere),
             self._envelope(topics.ATTEMPT_ENDED, notice),
+            self._envelope(
+                topics.DEVICE_OFFLINE,
+                DeviceOffline(
+                    serial=f"S{self._world.random.randrange(9)}",
+                    node_id="stranger",
+                    state=DeviceState.UNAUTHORIZED,
+                    reason="new",
+                ),
+            ),
+            self._envelope(
+                topics.DEVICE_OFFLINE,
+                DeviceOffline(serial="n0-0", node_id="stranger", state=DeviceState.OFFLINE, reason="not mine"),
+            ),
+            msgspec.structs.replace(self._envelope(topics.SYSTEM_ALERT, notice), source="n0/main"),
             self._envelope(topics.SYSTEM_ALERT, notice),
         )
         self._fresh()

@@ -11,7 +11,7 @@ from tests.sim.world import UTC_START_MS
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
-LINES_MAX = 120
+LINES_MAX = 400
 
 
 def tell(simulation: Simulation, subject: str) -> list[str]:

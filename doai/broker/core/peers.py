@@ -171,6 +171,7 @@ class Peers:
             heartbeat_s=self._state.settings.heartbeat_s,
             handle=peer.handle,
             new_incarnation=greeted.rolled_back is not None and bool(hello.incarnation),
+            broker_life=self._state.life,
         )
         decision.send_to(peer, Kind.WELCOME, encode(welcome))
 

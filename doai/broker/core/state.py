@@ -30,6 +30,8 @@ class State:
         self.settings = settings
         self.log = Log(snapshot.last_position, settings.source, ids)
         self.store_id = snapshot.store_id
+        self.life = ids.new_id(now.utc_ms)
+        """Of this process; peers learn by it that what only memory held is gone."""
         self.generation = snapshot.generation
         self.token_reserved = snapshot.token_reserved
         self.token_last = snapshot.token_reserved

@@ -140,6 +140,10 @@ class NodeCore:
         out = Decision()
         self._utc_ms = now.utc_ms
         self._session.frame(epoch, header, body, now, random01, out)
+        if self._session.broker_is_new:
+            # That another node saw a device too was only in the memory of the process before.
+            self._session.broker_is_new = False
+            self._tell_devices(out, now)
         return self._decided(out, now)
 
     def facts_read(self, epoch: int, facts: list[tuple[int, bytes]], now: Now) -> Changes:
@@ -157,8 +161,7 @@ class NodeCore:
             merged.effects.extend(out.effects)
         self._deferred = []
         # A store that lost its past may not know where a device is, or have it as it was then.
-        for change, driver in self._devices.known():
-            self._facts.device_changed(merged, now, change, driver=driver, tags=self._settings.tags)
+        self._tell_devices(merged, now)
         return self._decided(merged, now)
 
     def device_changed(self, change: DeviceChange, driver: str, now: Now) -> Changes:
@@ -215,6 +218,10 @@ class NodeCore:
             self._note_intake(now, out)
             self._tasks.drain(now, out)
         return self._decided(out, now)
+
+    def _tell_devices(self, out: Decision, now: Now) -> None:
+        for change, driver in self._devices.known():
+            self._facts.device_changed(out, now, change, driver=driver, tags=self._settings.tags)
 
     # --- inside -----------------------------------------------------------------------------------------------
 

@@ -48,6 +48,9 @@ class Session:
         self._numbers = HostNumbers(0.0, 0.0, 0)
         self._beat_every_s = HEARTBEAT_S
         self._beat_at_s = 0.0
+        self._broker_life = ""
+        self.broker_is_new = False
+        """Another process of the broker answered than before: it does not know what only memory held."""
         self.renewing = False
         """A new incarnation is on its way to the disk: no fact has a place until the file is loaded again."""
 
@@ -216,6 +219,8 @@ class Session:
             out.effects.append(ReloadOutbox())
 
     def _established(self, welcome: Welcome, now: Now, out: Decision) -> None:
+        self.broker_is_new = self._broker_life not in ("", welcome.broker_life)
+        self._broker_life = welcome.broker_life
         self._beat_every_s = welcome.heartbeat_s
         self._beat_at_s = now.mono_s + welcome.heartbeat_s
         # A recipe comes once a connection, so between connections is when one can be forgotten.

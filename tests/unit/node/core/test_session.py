@@ -9,7 +9,7 @@ import pytest
 from doai.codec import Kind, decode
 from doai.drivers.base import DriverNotice, Proof, ProofKind
 from doai.link.outgoing import OpenSocket
-from doai.messages.link import Bye, Heartbeat
+from doai.messages.link import Bye, Heartbeat, Welcome
 from doai.node.core import session
 from doai.node.core.effects import HostNumbers, StopNode
 from doai.states import DeviceState
@@ -131,3 +131,22 @@ def test_a_disk_without_room_starts_nothing_new_and_says_so(world: Any) -> None:
     world.take(world.core.disk_room(1 << 40, world.now))
     assert set(world.open) == {"T1/a"}
     assert beats(world)[-1].intake_closed == ""
+
+
+def test_a_new_life_of_the_broker_is_told_the_devices_again(make_world: Any) -> None:
+    """That another node saw a device too was only in the memory of the process before."""
+    world = make_world()
+    world.connect()
+    world.device("B")
+
+    def told() -> int:
+        return [(t, p.serial) for t, p in world.facts() if t == "device.online"].count(("device.online", "B"))
+
+    assert told() == 1
+    for life, times in (("L1", 1), ("L1", 1), ("L2", 2)):
+        world.take(world.core.socket_lost(world.epoch, world.now, 0.0))
+        world.advance(1)
+        seq = world.file.trimmed_seq
+        welcome = Welcome(store_id="S1", last_seq=seq, capacity=9, heartbeat_s=10.0, handle=1, broker_life=life)
+        world.frame(Kind.WELCOME, welcome, ack=seq)
+        assert told() == times
