@@ -11,11 +11,13 @@ import secrets
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import trio
 
+from doai.cli.child import ChildFailed
 from tests.chaos.campaign import Plan, Report, run_campaign, table
 
 EXIT_BROKEN, EXIT_BADLY_AIMED, EXIT_STOPPED = 3, 4, 130
@@ -36,8 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     plan = Plan(seconds=options.minutes * 60, seed=seed, nodes=options.nodes, phones=options.phones)
     print(f"seed {seed}: {plan.nodes} nodes, {plan.phones} phones, faults for {plan.seconds:.0f} s", flush=True)
+    report, broke = None, ""
     with tempfile.TemporaryDirectory(prefix="doai-chaos-") as folder:
-        report = trio.run(_run, plan, Path(folder) / "fleet")
+        try:
+            report = trio.run(_run, plan, Path(folder) / "fleet")
+        except* (ChildFailed, AssertionError, trio.TooSlowError) as group:
+            # A program that does not come back, a command that is never answered: nothing is left to reconcile.
+            broke = "".join(traceback.format_exception(group))
+    if broke:
+        print(f"{broke}\nFAILED: the fleet did not come back; again: {_again(plan)}", file=sys.stderr)
+        return EXIT_BROKEN
     if report is None:
         print("stopped by hand: nothing is proven", file=sys.stderr)
         return EXIT_STOPPED
@@ -61,6 +71,12 @@ async def _run(plan: Plan, data_dir: Path) -> Report | None:
     return report
 
 
+def _again(plan: Plan) -> str:
+    return (
+        f"bin/chaos --minutes {plan.seconds / 60:g} --seed {plan.seed} --nodes {plan.nodes} --phones {plan.phones}"
+    )
+
+
 def tell(report: Report) -> int:
     """Print a report; return the exit code."""
     tasks = ", ".join(f"{count} {state}" for state, count in sorted(report.states.items()))
@@ -78,9 +94,7 @@ def tell(report: Report) -> int:
         for line in finding.story if number < STORIES_MAX else ():
             print(f"  {line}")
     if report.findings:
-        plan = report.plan
-        again = f"bin/chaos --minutes {plan.seconds / 60:g} --seed {plan.seed}"
-        print(f"\n{len(report.findings)} findings; again: {again} --nodes {plan.nodes} --phones {plan.phones}")
+        print(f"\n{len(report.findings)} findings; again: {_again(report.plan)}")
         return EXIT_BROKEN
     if good < AIM_MIN * len(kills):
         print(f"\nFAILED: less than {AIM_MIN:.0%} of the kills were aimed well: the campaign proves too little")

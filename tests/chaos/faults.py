@@ -115,8 +115,9 @@ class Faults:
         for name in names:
             await self._fleet.kill(name)  # It is dead by now: this waits for it, and notes it.
         self._proxies.heal()
-        for name in self._rng.sample(names, len(names)):
-            await self._fleet.start(name)
+        async with trio.open_nursery() as nursery:  # At once, as after a boot: the admin is ready after its broker.
+            for name in names:
+                nursery.start_soon(self._fleet.start, name)
 
     async def _kill_adb(self, injury: Injury) -> None:
         node = self._pick(injury)

@@ -13,7 +13,7 @@ import random
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +77,7 @@ class Fleet:
         self._reserve = disk_reserve_mb
         self._adb_ports = {node: free_port() for node in self.nodes}
         self._words: dict[str, list[str]] = {}
+        self._broker: Mapping[str, str] = {}
         self._frozen: set[str] = set()
         for name in ("broker", "log", *map(node_id, self.nodes)):
             (data_dir / name).mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,8 @@ class Fleet:
         words = ("--data-dir", folder, "--endpoint", endpoint, "--store-writer", self._writer)
         reserve = () if self._reserve is None else ("--disk-reserve-mb", str(self._reserve))
         await self._first("broker", *words, *reserve)
-        endpoint = self.children["broker"].ready["X_DOAI_ENDPOINT"]
+        self._broker = self.children["broker"].ready  # The same after every start.
+        endpoint = self._broker["X_DOAI_ENDPOINT"]
         self._words["broker"][3] = endpoint
         await self._first(
             "admin", "--data-dir", folder, "--endpoint", endpoint, "--port", "0",
@@ -203,7 +205,7 @@ class Fleet:
 
     async def ask(self, name: str, payload: Message, command_id: str, *, within_s: float = WITHIN_S) -> c.Reply:
         """Ask the broker for something and return its answer; raises trio.TooSlowError when there is none."""
-        ready = self.children["broker"].ready
+        ready = self._broker
         keys = load_or_make_keypair(self.data_dir / "broker" / "keys" / "admin.key")
         hello = Hello(
             name="admin",
