@@ -25,8 +25,8 @@ LINKS_MAX: Final = 4096
 
 # --- liveness ---------------------------------------------------------------------------------------------
 HEARTBEAT_S: Final = 10.0
-LATE_AFTER_S: Final = 14.0
-"""Everybody sees within 15 s of its last word that a node is not proven any more."""
+LATE_AFTER_S: Final = 15.0
+"""Online = proven within 15 s, late until 30 s: one lost heartbeat is no absence."""
 OFFLINE_AFTER_S: Final = 30.0
 BOT_OFFLINE_AFTER_S: Final = 60.0
 WELCOME_TIMEOUT_S: Final = 5.0

@@ -1,4 +1,4 @@
-"""Online within 14 s of a proof, late within 30 s (bots 60 s), then offline; a farewell counts at once."""
+"""Online within 15 s of a proof, late within 30 s (bots 60 s), then offline; a farewell counts at once."""
 
 from doai.link.liveness import Change, Liveness
 from doai.messages.link import Role
@@ -17,7 +17,7 @@ def walk(role: Role, *ages_s: float) -> list[PeerState]:
 
 def test_ages() -> None:
     online, late, offline = PeerState.ONLINE, PeerState.LATE, PeerState.OFFLINE
-    assert walk(Role.NODE, 13.9, 14.0, 14.1, 30.0, 30.1) == [online, online, late, late, offline]
+    assert walk(Role.NODE, 14.9, 15.0, 15.1, 30.0, 30.1) == [online, online, late, late, offline]
     assert walk(Role.BOT, 15.1, 30.1, 60.0, 60.1) == [late, late, late, offline]
     assert walk(Role.NODE, 31.0) == [offline], "a jump over both bounds ends offline"
 
@@ -26,7 +26,7 @@ def test_changes_are_told_once() -> None:
     liveness = Liveness("x", Role.NODE)
     assert liveness.prove(0.0) == Change(PeerState.OFFLINE, PeerState.ONLINE, "heard from again")
     assert liveness.prove(1.0) is None
-    assert liveness.due_s() == 15.0
+    assert liveness.due_s() == 16.0
     assert liveness.age(5.0) is None
     change = liveness.bye("stopping")
     assert change == Change(PeerState.ONLINE, PeerState.OFFLINE, "stopping")
