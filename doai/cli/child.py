@@ -51,6 +51,7 @@ class Child:
 
     async def start(self) -> None:
         """Start it and return when it serves; raises ChildFailed with its own words when it does not."""
+        self.ready = {}  # of an earlier start: the addresses may be others now
         self._socket_path.unlink(missing_ok=True)
         with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
             await listener.bind(str(self._socket_path))
