@@ -113,6 +113,7 @@ def _run_on_all(installation: Installation, options: argparse.Namespace, begun: 
     else:
         print_result(result)
         print(f"run {created['runId']} {result.run['outcome']} in {show.duration(result.seconds)}", flush=True)
+        print(f"screenshots are below {installation.artifacts_dir}", flush=True)
     passed = result.run["outcome"] == "passed" and not result.missing
     return exits.PASSED if passed else exits.NOT_PASSED
 
@@ -157,7 +158,6 @@ def _summary(result: Result, installation: Installation, seconds: float) -> dict
 
 def _say_where(installation: Installation) -> None:
     data_dir = installation.plan.data_dir
-    print(f"screenshots are below {installation.artifacts_dir}")
     print(f"the API is at {installation.place.url} (description: {installation.place.url}/schema)")
     print(f"try: DOAI_DATA_DIR={data_dir} bin/doai devices    Ctrl-C ends the demo", flush=True)
 

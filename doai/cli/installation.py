@@ -75,9 +75,14 @@ class Installation:
         await trio.to_thread.run_sync(self._register_node)
         await self._start_child("node", "--config", self._node_config(broker, endpoint, connect))
 
+    @property
+    def _adb_home(self) -> Path:
+        """Where adb keeps its key when no phone of this machine needs to know the user's: homes may be missing."""
+        return self.plan.data_dir / self.plan.node / "adb"
+
     def _make_folders(self) -> None:
         try:
-            for name in ("", "broker", "log", self.plan.node):
+            for name in ("", "broker", "log", self.plan.node, self._adb_home):
                 (self.plan.data_dir / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
@@ -131,6 +136,7 @@ class Installation:
             "adb_port": plan.adb_port or free_port(),
             "adb_usb": plan.usb,
             "adb_connect": connect,
+            "adb_home": "" if plan.usb else str(self._adb_home),
         }
         path = plan.data_dir / plan.node / "node.toml"
         lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]

@@ -132,7 +132,8 @@ async def open_demo(folder: Path, *words: str, workflow: str | None = None) -> A
         (folder / "flow.yaml").write_text(workflow)
         words = (*words, "--workflow", str(folder / "flow.yaml"))
     command = [str(DEMO), "--data-dir", str(folder / "data"), *words]
-    environ = {**os.environ, "TMPDIR": str(folder)}
+    # A service user may have no home; the demo has no business there anyway.
+    environ = {**os.environ, "TMPDIR": str(folder), "HOME": str(folder / "no-home")}
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environ, start_new_session=True
@@ -180,6 +181,7 @@ async def test_a_run_on_three_phones(folder: Path) -> None:
             assert hashlib.sha256(picture).hexdigest() == sha256
         assert reconcile(data_dir) == []
         await demo.vanish()
+    assert not (folder / "no-home").exists()
 
 
 async def test_a_run_that_fails(folder: Path) -> None:
