@@ -123,13 +123,21 @@ class Database:
         self._log_pages, self._copied_pages = max(pages, 0), max(copied, 0)
 
     def close(self) -> None:
-        """Close the connection, which copies the log, and free the lock; may be called twice."""
+        """Close the connection, which copies the log, and free the lock; may be called twice.
+
+        Raises StoreError when the disk fails: what was committed is in the log, and the next start reads it.
+        """
         if self._closed:
             return
         self._closed = True
         try:
             self._connection.set_wal_hook(None)
             self._connection.close()
+        except apsw.Error as error:
+            raise StoreError(
+                f"{self._path} could not be closed in order ({type(error).__name__}: {error}): what was committed "
+                "is in its log; look at the disk, then start again"
+            ) from error
         finally:
             self._lock.release()
 

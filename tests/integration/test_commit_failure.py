@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apsw
 import pytest
 import trio
 
@@ -22,7 +23,7 @@ def child(folder: Path, program: str, *words: str) -> Child:
     return Child(program, "tests.integration.failing_disk", arguments, folder)
 
 
-async def store_workflow(folder: Path, broker: Child, body: bytes) -> c.Reply:
+async def ask(folder: Path, broker: Child, body: bytes) -> c.Reply:
     pair = load_or_make_keypair(folder / "data" / "keys" / "admin.key")
     async with open_dealer(broker.ready["X_DOAI_ENDPOINT"], pair, broker.ready["X_DOAI_PUBLIC_KEY"]) as dealer:
         await dealer.send(pack_header(Kind.HELLO), hello("admin", Role.ADMIN))
@@ -49,19 +50,19 @@ async def test_a_broker_whose_commit_fails_exits_with_74_and_starts_again(tmp_pa
             (tmp_path / "broker.fails").touch()
             async with trio.open_nursery() as nursery:
 
-                async def ask() -> None:
-                    reply = await store_workflow(tmp_path, broker, body)
+                async def store_workflow() -> None:
+                    reply = await ask(tmp_path, broker, body)
                     raise AssertionError(f"answered ahead of a commit that failed: {reply}")
 
-                nursery.start_soon(ask)
+                nursery.start_soon(store_workflow)
                 assert await broker.wait() == exits.IO_ERROR
                 nursery.cancel_scope.cancel()
             assert "outcome is unknown" in last_line(tmp_path / "broker.log")
             broker = child(tmp_path, "broker", *words)
             await broker.start()
-            reply = await store_workflow(tmp_path, broker, body)
+            reply = await ask(tmp_path, broker, body)
             assert reply.problem is None
-            again = await store_workflow(tmp_path, broker, body)
+            again = await ask(tmp_path, broker, body)
             assert again.result["version"] == 1
         finally:
             await broker.stop()
@@ -69,24 +70,55 @@ async def test_a_broker_whose_commit_fails_exits_with_74_and_starts_again(tmp_pa
 
 @pytest.mark.slow
 async def test_a_node_whose_commit_fails_exits_with_74_and_starts_again(tmp_path: Path) -> None:
+    node_key = load_or_make_keypair(tmp_path / "n1" / "keys" / "node.key").public
+    words = ["--data-dir", str(tmp_path / "data"), "--endpoint", "tcp://127.0.0.1:0"]
+    broker, node = child(tmp_path, "broker", *words), None
+    with trio.fail_after(60):
+        await broker.start()
+        try:
+            endpoint, server_key = broker.ready["X_DOAI_ENDPOINT"], broker.ready["X_DOAI_PUBLIC_KEY"]
+            add_key = command("admin/test", c.ADD_KEY, c.AddKey(name="n1", role="node", public_key=node_key))
+            assert (await ask(tmp_path, broker, add_key)).problem is None
+            node = child(
+                tmp_path, "node", "--name", "n1", "--data-dir", str(tmp_path / "n1"), "--endpoint", endpoint,
+                "--broker-public-key", server_key, "--drivers", "fake", "--fake-count", "1",
+            )  # fmt: skip
+            await node.start()
+            await device_online(tmp_path / "data" / "broker.db")
+            (tmp_path / "node.fails").touch()
+            await broker.stop()  # the node opens a new connection, and commits its epoch before it greets
+            assert await node.wait() == exits.IO_ERROR
+            assert "outcome is unknown" in last_line(tmp_path / "node.log")
+            await node.start()
+        finally:
+            if node is not None:
+                await node.stop()
+            await broker.stop()
+
+
+async def device_online(store: Path) -> None:
+    connection = apsw.Connection(str(store), flags=apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(5000)
+    try:
+        while not connection.execute("SELECT count(*) FROM devices WHERE state = 'online'").get:  # noqa: ASYNC110 - another process
+            await trio.sleep(0.02)
+    finally:
+        connection.close()
+
+
+@pytest.mark.slow
+async def test_a_node_whose_disk_fails_at_its_end_says_so_and_starts_again(tmp_path: Path) -> None:
     key = load_or_make_keypair(tmp_path / "any.key").public
     words = ["--name", "n1", "--data-dir", str(tmp_path / "n1"), "--broker-public-key", key]
-    words += ["--endpoint", "tcp://127.0.0.1:9", "--drivers", "fake", "--fake-count", "1"]
+    words += ["--endpoint", "tcp://127.0.0.1:9", "--drivers", "fake", "--fake-count", "0"]
     node = child(tmp_path, "node", *words)
     with trio.fail_after(60):
         await node.start()
         try:
-            # A node commits before it greets again; its device coming online was one already.
             (tmp_path / "node.fails").touch()
-            node_ended = await stop_or_end(node)
-            assert node_ended == exits.IO_ERROR
-            assert "outcome is unknown" in last_line(tmp_path / "node.log")
-            node = child(tmp_path, "node", *words)
+            await node.stop()
+            assert await node.wait() == exits.IO_ERROR
+            assert last_line(tmp_path / "node.log").startswith("node: ")
             await node.start()
         finally:
             await node.stop()
-
-
-async def stop_or_end(node: Child) -> int:
-    await node.stop()  # what it tells at its end is a commit too
-    return await node.wait()
