@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,7 +19,8 @@ from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
 from doai.node.guarded_device import GuardedDevice
 from doai.node.steps.base import ArtifactRef, StepFunction, step_failed
 from doai.workflow.arguments import arguments_of
-from doai.workflow.steps import BUILT_IN, StepType
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
 
 _log: Final = logging.getLogger(__name__)
 
@@ -214,6 +216,13 @@ class _Context:
 
     async def spool_artifact(self, reference: str) -> ArtifactRef:
         return await self._artifacts.spool(self._effect.key.task_id, self._effect.key.token, reference)
+
+    async def file(self, reference: str) -> Path:
+        raise step_failed(
+            ErrorClass.USER,
+            "no_such_file",
+            f"This node has no file {reference}: put it into the fleet's files first.",
+        )
 
     def log(self, message: str, **fields: object) -> None:
         _log.info("%s", message, extra={**fields, **self.ids})

@@ -23,7 +23,7 @@ from doai.workflow.names import (
     look_up,
 )
 from doai.workflow.reading import explain, hints_of
-from doai.workflow.steps import StepType
+from doai.workflow.step_type import StepType
 from doai.workflow.templates import Reference, Template, TemplateError, parse_template, texts, whole_reference
 
 _SHOWN_TO_PEOPLE: Final = frozenset({"report", "artifact.upload", "screen.capture"})

@@ -13,7 +13,7 @@ import msgspec
 from doai.limits import STEP_TIMEOUT_S, TASK_TIMEOUT_S
 from doai.workflow.duration import format_duration
 from doai.workflow.language import Defaults, Retry, RetryClass, Step, Workflow
-from doai.workflow.steps import StepType
+from doai.workflow.step_type import StepType
 
 TASK_RETRY_ON: Final[tuple[RetryClass, ...]] = ("device", "infrastructure", "rate_limit")
 """What a task is tried again after, unless the recipe says: what may be gone the next time."""

@@ -19,7 +19,8 @@ from doai.workflow.mistakes import Mistake, MistakeList, WorkflowError
 from doai.workflow.names import SECRET
 from doai.workflow.reading import read_struct
 from doai.workflow.source import SourceText, read_source
-from doai.workflow.steps import BUILT_IN, StepType
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
 from doai.workflow.templates import references
 from doai.workflow.validation import validate
 

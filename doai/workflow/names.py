@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from doai.workflow.language import Parameter, Step
 from doai.workflow.mistakes import did_you_mean
-from doai.workflow.steps import Outputs, StepType
+from doai.workflow.step_type import Outputs, StepType
 
 Kinds = frozenset[str]
 """What a value may be: string, integer, number, boolean, list, object, null; any = not known before it runs."""

@@ -20,7 +20,8 @@ from doai.workflow.language import Requires, Retry, Step, Workflow, text_of
 from doai.workflow.mistakes import MistakeList, ParameterError, shown
 from doai.workflow.parameters import check_step_timeouts, resolve_params
 from doai.workflow.reading import explain
-from doai.workflow.steps import BUILT_IN, StepType
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
 from doai.workflow.templates import TemplateError, fill, references
 
 ATTEMPTS_MAX: Final = 10

@@ -22,7 +22,8 @@ from doai.workflow.language import Workflow
 from doai.workflow.model import from_stored
 from doai.workflow.resolve import TaskPlan, content_id_of, plan_task
 from doai.workflow.selection import DeviceFacts
-from doai.workflow.steps import BUILT_IN, StepType
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
 
 Outputs = Mapping[str, Mapping[str, Any]]
 """Outputs of the steps that passed, by step id."""

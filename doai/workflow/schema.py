@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from doai.workflow.language import Workflow
-from doai.workflow.steps import BUILT_IN, StepType
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
 
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TEMPLATE: Final = {"type": "string", "pattern": r"\$\{[^}]+\}"}

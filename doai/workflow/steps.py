@@ -1,8 +1,6 @@
 """The built-in steps as data: arguments, outputs, and how each may be repeated (steps 2 and 8).
 
-The broker validates recipes against this table, the node performs it (doai/node/steps). Durations in
-arguments are strings such as ``500ms``, ``20s``, ``5m``; positions are pixels (540) or a share of the
-screen ("50%").
+The broker validates recipes against this table, the node performs it (doai/node/steps).
 """
 
 from __future__ import annotations
@@ -13,47 +11,19 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from doai.limits import STEP_TIMEOUT_S, UPLOAD_TIMEOUT_S
-from doai.workflow.duration import DURATION_CHARS_MAX, DURATION_PATTERN
-
-
-class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of a step's arguments: an unknown name is a mistake of the recipe."""
-
-
-class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what a step tells later steps and the run."""
-
-
-Package = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$(?!\n)", max_length=255)]
-Text = Annotated[str, Meta(max_length=4096)]
-Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=DURATION_CHARS_MAX)]
-Percent = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]+)?%$(?!\n)")]
-Position = Annotated[int, Meta(ge=0, le=100_000)] | Percent
-
-
-class Target(Arguments, frozen=True, kw_only=True):
-    """Which element of the screen: all given conditions hold; `index` picks among several."""
-
-    text: Text | None = None
-    """The whole visible text."""
-    text_matches: Text | None = None
-    """A regular expression (RE2) found in the visible text."""
-    id: Text | None = None
-    """Resource id, whole (``com.app:id/ok``) or only its last part (``ok``)."""
-    desc: Text | None = None
-    """Content description."""
-    class_name: Text | None = msgspec.field(default=None, name="class")
-    below: Text | None = None
-    """Only elements below the one with this text."""
-    above: Text | None = None
-    child_of: Text | None = None
-    """Only elements inside the one with this resource id."""
-    index: Annotated[int, Meta(ge=0, le=999)] = 0
-
-
-class NoOutputs(Outputs, frozen=True, kw_only=True):
-    """The step tells nothing."""
+from doai.limits import UPLOAD_TIMEOUT_S
+from doai.workflow.step_type import (
+    Arguments,
+    Duration,
+    NoOutputs,
+    Outputs,
+    Package,
+    Position,
+    StepType,
+    Target,
+    Text,
+    on_device,
+)
 
 
 class Bootstrap(Arguments, frozen=True, kw_only=True):
@@ -221,38 +191,19 @@ class ReportOutputs(Outputs, frozen=True, kw_only=True):
     values: dict[str, Any]
 
 
-class StepType(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a step type without performing it."""
-
-    name: str
-    arguments: type[Arguments]
-    outputs: type[Outputs]
-    on_device: bool
-    """It uses the device, so it is serial with others that do."""
-    idempotent: bool
-    """Doing it twice is as good as once, so that it may be repeated when its end was not observed."""
-    timeout_s: float = STEP_TIMEOUT_S
-    holds_device: bool = True
-    """The device stays with its task until the step has ended; an upload or a report may end after that."""
-
-
-def _on_device(name: str, arguments: type[Arguments], outputs: type[Outputs], *, idempotent: bool) -> StepType:
-    return StepType(name=name, arguments=arguments, outputs=outputs, on_device=True, idempotent=idempotent)
-
-
 _ALL: Final = (
-    _on_device("device.bootstrap", Bootstrap, BootstrapOutputs, idempotent=True),
-    _on_device("device.shell", Shell, ShellOutputs, idempotent=False),
-    _on_device("app.launch", Launch, AppOutputs, idempotent=True),
-    _on_device("app.stop", Stop, NoOutputs, idempotent=True),
-    _on_device("app.open_url", OpenUrl, AppOutputs, idempotent=True),
-    _on_device("ui.tap", Tap, TapOutputs, idempotent=False),
-    _on_device("ui.text", TypeText, NoOutputs, idempotent=False),
-    _on_device("ui.key", Key, NoOutputs, idempotent=False),
-    _on_device("ui.wait_for", WaitFor, ElementOutputs, idempotent=True),
-    _on_device("ui.assert_visible", AssertVisible, ElementOutputs, idempotent=True),
-    _on_device("screen.capture", Capture, CaptureOutputs, idempotent=True),
-    _on_device("media.wait_playing", WaitPlaying, PlayingOutputs, idempotent=True),
+    on_device("device.bootstrap", Bootstrap, BootstrapOutputs, idempotent=True),
+    on_device("device.shell", Shell, ShellOutputs, idempotent=False),
+    on_device("app.launch", Launch, AppOutputs, idempotent=True),
+    on_device("app.stop", Stop, NoOutputs, idempotent=True),
+    on_device("app.open_url", OpenUrl, AppOutputs, idempotent=True),
+    on_device("ui.tap", Tap, TapOutputs, idempotent=False),
+    on_device("ui.text", TypeText, NoOutputs, idempotent=False),
+    on_device("ui.key", Key, NoOutputs, idempotent=False),
+    on_device("ui.wait_for", WaitFor, ElementOutputs, idempotent=True),
+    on_device("ui.assert_visible", AssertVisible, ElementOutputs, idempotent=True),
+    on_device("screen.capture", Capture, CaptureOutputs, idempotent=True),
+    on_device("media.wait_playing", WaitPlaying, PlayingOutputs, idempotent=True),
     StepType(
         name="artifact.upload",
         arguments=Upload,

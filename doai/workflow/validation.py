@@ -26,7 +26,7 @@ from doai.workflow.names import (
     symbols,
 )
 from doai.workflow.parameters import check_declarations
-from doai.workflow.steps import StepType
+from doai.workflow.step_type import StepType
 from doai.workflow.templates import TemplateError, references
 
 _EXAMPLES: Final[Mapping[str, Any]] = {

@@ -12,7 +12,8 @@ from doai.errors import ErrorClass, StepError
 from doai.node.steps.base import StepContext, excerpt, step_failed
 from doai.node.steps.foreground import PERMISSION_DIALOGS, Foreground, read_foreground, whole_component
 from doai.node.steps.sections import run_sections
-from doai.workflow.steps import AppOutputs, Launch, NoOutputs, OpenUrl, Stop
+from doai.workflow.step_type import NoOutputs
+from doai.workflow.steps import AppOutputs, Launch, OpenUrl, Stop
 
 FRONT_WITHIN_S: Final = 30.0
 """A cold start of a large app on a slow phone takes some 10 s; three times that is no start any more. Shorter than

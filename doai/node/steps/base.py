@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -47,6 +48,13 @@ class StepContext(Protocol):
         """Hand a kept file over for upload; durable when it returns, tried again until it is stored.
 
         Raises StepError (class user, code unknown_artifact) when the task has no such file.
+        """
+        ...
+
+    async def file(self, reference: str) -> Path:
+        """Return the node's own copy of a file of the fleet (``name@version``), verified; raises StepError.
+
+        The copy is for reading and stays where it is until the step has ended.
         """
         ...
 

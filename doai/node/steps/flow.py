@@ -9,7 +9,8 @@ from doai.errors import ErrorClass
 from doai.limits import OUTPUTS_BYTES_MAX
 from doai.node.steps.base import StepContext, step_failed
 from doai.workflow.duration import parse_duration
-from doai.workflow.steps import NoOutputs, Report, ReportOutputs, Wait
+from doai.workflow.step_type import NoOutputs
+from doai.workflow.steps import Report, ReportOutputs, Wait
 
 
 async def wait(arguments: Wait, context: StepContext) -> NoOutputs:

@@ -14,7 +14,8 @@ from doai.errors import ErrorClass
 from doai.node.steps.base import StepContext, excerpt, step_failed
 from doai.node.steps.hierarchy import ScreenUnreadableError, read_hierarchy
 from doai.node.steps.keys import KEYS, key_number
-from doai.workflow.steps import Key, NoOutputs, TypeText
+from doai.workflow.step_type import NoOutputs
+from doai.workflow.steps import Key, TypeText
 
 TEXT_CHARACTERS_MAX: Final = 200
 """Typed by one `input` at most: slow apps lose keys of longer bursts."""

@@ -13,7 +13,7 @@ from doai.errors import ErrorClass
 from doai.node.steps.base import excerpt, step_failed
 from doai.node.steps.hierarchy import Element
 from doai.workflow.conditions import ConditionError, matches
-from doai.workflow.steps import Target
+from doai.workflow.step_type import Target
 
 TEXTS_SHOWN_MAX: Final = 15
 TEXTS_CHARACTERS_MAX: Final = 400

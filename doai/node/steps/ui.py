@@ -15,7 +15,8 @@ from doai.node.steps.keyboard import check_input
 from doai.node.steps.sections import run_sections
 from doai.node.steps.selectors import describe_screen, describe_target, find_elements, has_conditions
 from doai.workflow.duration import parse_duration
-from doai.workflow.steps import AssertVisible, ElementOutputs, Position, Tap, TapOutputs, Target, WaitFor
+from doai.workflow.step_type import Position, Target
+from doai.workflow.steps import AssertVisible, ElementOutputs, Tap, TapOutputs, WaitFor
 
 TAP_LOOKS_EVERY_S: Final = 0.5
 """A look costs a real phone one second or more; asking at once again would only heat it."""

@@ -18,7 +18,8 @@ from doai.ids import Token
 from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
 from doai.node.runner import Runner
 from doai.node.steps.base import StepContext
-from doai.workflow.steps import NoOutputs, Shell, ShellOutputs
+from doai.workflow.step_type import NoOutputs
+from doai.workflow.steps import Shell, ShellOutputs
 
 
 class TrioClock:

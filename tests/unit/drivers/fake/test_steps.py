@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -38,6 +39,9 @@ class Context:
 
     async def spool_artifact(self, reference: str) -> ArtifactRef:
         raise AssertionError("not a device step")
+
+    async def file(self, reference: str) -> Path:
+        raise AssertionError("no step here asks for a file")
 
     def log(self, message: str, **fields: object) -> None:
         """Steps may say what they do."""

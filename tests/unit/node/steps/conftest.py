@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,8 +12,8 @@ import pytest
 import trio
 
 from doai.drivers.base import CommandOutput
-from doai.errors import StepError
-from doai.node.steps.base import ArtifactRef
+from doai.errors import ErrorClass, StepError
+from doai.node.steps.base import ArtifactRef, step_failed
 from doai.node.steps.table import STEPS
 from doai.phone.device import Device as Phone
 from doai.phone.profiles import PROFILES
@@ -93,6 +94,7 @@ class Context:
         self.kept: dict[str, bytes] = {}
         self.spooled: list[str] = []
         self.logged: list[str] = []
+        self.files: dict[str, Path] = {}
 
     async def keep_artifact(
         self, data: bytes, *, extension: str, media_type: str, name: str | None = None
@@ -110,6 +112,11 @@ class Context:
     async def spool_artifact(self, reference: str) -> ArtifactRef:
         self.spooled.append(reference)
         return ArtifactRef(name=reference, sha256="ab", size_bytes=1, media_type="image/png", path=f"c/{reference}")
+
+    async def file(self, reference: str) -> Path:
+        if reference not in self.files:
+            raise step_failed(ErrorClass.USER, "no_such_file", f"There is no file {reference}: put it there.")
+        return self.files[reference]
 
     def log(self, message: str, **fields: object) -> None:
         self.logged.append(message)

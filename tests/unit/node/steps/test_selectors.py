@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from doai.errors import ErrorClass, StepError
 from doai.node.steps.hierarchy import Element
 from doai.node.steps.selectors import describe_screen, describe_target, find_elements
-from doai.workflow.steps import Target
+from doai.workflow.step_type import Target
 
 
 def element(name: str, top: int, **fields: Any) -> Element:
