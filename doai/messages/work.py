@@ -11,6 +11,17 @@ from doai.envelope import Message
 from doai.ids import Token
 
 
+class FilePin(Message, frozen=True, kw_only=True):
+    """A stored file that a task may ask for, bound to bytes when its run was made."""
+
+    reference: str
+    """As the recipe asks for it: ``my-app``, or ``my-app@1.4``."""
+    version: str
+    sha256: str
+    """64 lowercase hexadecimal digits; the bytes are fetched from the admin by it."""
+    size_bytes: int
+
+
 class Dispatch(Message, frozen=True, kw_only=True):
     """One attempt of a task for a device (or a bot process). The recipe came before, by its hash."""
 
@@ -31,6 +42,8 @@ class Dispatch(Message, frozen=True, kw_only=True):
     begin_within_s: float | None = None
     """Not begun this long after receipt: expired."""
     created_at_ms: int = 0
+    files: list[FilePin] = []
+    """Stored files that its steps may ask for."""
 
 
 class Dispatches(msgspec.Struct, frozen=True, array_like=True):

@@ -14,6 +14,7 @@ from doai.clock import Clock
 from doai.drivers.base import Device, Driver
 from doai.errors import ErrorClass, Failure, StepError
 from doai.ids import Token
+from doai.messages.work import FilePin
 from doai.node.artifacts import ArtifactOwner
 from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
 from doai.node.guarded_device import GuardedDevice
@@ -42,6 +43,18 @@ class ArtifactStore(Protocol):
     async def spool(self, task_id: str, token: Token, name: str) -> ArtifactRef: ...
 
 
+class FileSource(Protocol):
+    """Where steps get stored files from; `doai.node.file_cache.FileCache` is one."""
+
+    async def get(self, pin: FilePin, task_id: str, token: Token) -> Path:
+        """Return the file; it stays until `release`. Raises StepError."""
+        ...
+
+    def release(self, task_id: str, token: Token) -> None:
+        """The attempt has ended: its files may go."""
+        ...
+
+
 class Runner:
     """Performs what StartStep says; `run` must be running in a nursery."""
 
@@ -55,8 +68,12 @@ class Runner:
         steps: Mapping[str, StepFunction],
         ended: Callable[[StepEnded], None],
         step_types: Mapping[str, StepType] = BUILT_IN,
+        files: FileSource | None = None,
     ) -> None:
-        """``driver_of`` returns the driver that has a device now, or raises StepError; ``ended`` must not block."""
+        """``driver_of`` returns the driver that has a device now, or raises StepError; ``ended`` must not block.
+
+        Without ``files`` steps get no stored files.
+        """
         self._node_id = node_id
         self._driver_of = driver_of
         self._artifacts = artifacts
@@ -64,6 +81,7 @@ class Runner:
         self._steps = steps
         self._ended = ended
         self._step_types = step_types
+        self._files = files
         self._scopes: dict[TryKey, trio.CancelScope] = {}
         self._keepers: set[tuple[str, Token]] = set()
         self._nursery: trio.Nursery | None = None
@@ -94,12 +112,14 @@ class Runner:
 
     def forget(self, task_id: str, token: Token) -> bool:
         """The attempt has ended; returns whether a step of it kept a file."""
+        if self._files is not None:
+            self._files.release(task_id, token)
         kept = (task_id, token) in self._keepers
         self._keepers.discard((task_id, token))
         return kept
 
     async def _perform(self, effect: StartStep) -> None:
-        context = _Context(effect, self._node_id, self._driver_of, self._artifacts, self._clock)
+        context = _Context(effect, self._node_id, self._driver_of, self._artifacts, self._clock, self._files)
         outputs: dict[str, Any] = {}
         failure: Failure | None = None
         scope = self._scopes[effect.key]
@@ -158,12 +178,14 @@ class _Context:
         driver_of: Callable[[str], Driver],
         artifacts: ArtifactStore,
         clock: Clock,
+        files: FileSource | None,
     ) -> None:
         self._effect = effect
         self._node_id = node_id
         self._driver_of = driver_of
         self._artifacts = artifacts
         self._clock = clock
+        self._files = files
         self._device: GuardedDevice | None = None
         self.kept_file = False
 
@@ -218,11 +240,23 @@ class _Context:
         return await self._artifacts.spool(self._effect.key.task_id, self._effect.key.token, reference)
 
     async def file(self, reference: str) -> Path:
-        raise step_failed(
-            ErrorClass.USER,
-            "no_such_file",
-            f"This node has no file {reference}: put it into the fleet's files first.",
-        )
+        pins = self._effect.files
+        pin = next((pin for pin in pins if pin.reference == reference), None)
+        if pin is None:
+            known = ", ".join(pin.reference for pin in pins[:10]) or "none"
+            raise step_failed(
+                ErrorClass.USER,
+                "file_not_pinned",
+                f"The run was made without a file {reference[:300]!r} (it has: {known}): put the file with "
+                "`doai files put`, then make the run again.",
+            )
+        if self._files is None:
+            raise step_failed(
+                ErrorClass.INFRASTRUCTURE,
+                "no_file_source",
+                f"This node can not fetch {reference[:300]}: no admin_url is set; set it, and the node's secret.",
+            )
+        return await self._files.get(pin, self._effect.key.task_id, self._effect.key.token)
 
     def log(self, message: str, **fields: object) -> None:
         _log.info("%s", message, extra={**fields, **self.ids})

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 
 import msgspec
 
+from doai.file_reference import FILE_REFERENCE_FORM, FILE_REFERENCE_PATTERN
 from doai.workflow.duration import DURATION_PATTERN, DurationError, parse_duration
 from doai.workflow.language import NAME_PATTERN, SDK_PATTERN, STEP_ID_PATTERN, WORD_PATTERN
 from doai.workflow.mistakes import MistakeList, Path, did_you_mean, shown
@@ -38,6 +39,7 @@ _FORMS: Final = {
     STEP_ID_PATTERN: "write 1 to 63 letters, digits, _ and - and begin with a letter",
     WORD_PATTERN: "write 1 to 63 letters, digits and _ and do not begin with a digit",
     SDK_PATTERN: "write a comparison such as >=28 or >=28,<34",
+    FILE_REFERENCE_PATTERN: FILE_REFERENCE_FORM,
     DURATION_PATTERN: "write a number and ms, s, m or h, such as 90s or 1h30m",
 }
 _KINDS: Final = {

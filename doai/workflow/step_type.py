@@ -6,15 +6,14 @@ screen ("50%").
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from doai.file_reference import FILE_REFERENCE_PATTERN, REFERENCE_CHARACTERS_MAX
 from doai.limits import STEP_TIMEOUT_S
 from doai.workflow.duration import DURATION_CHARS_MAX, DURATION_PATTERN
-
-FILE_REFERENCE_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(@[A-Za-z0-9][A-Za-z0-9._-]{0,62})?$(?!\n)"
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,9 +29,15 @@ Text = Annotated[str, Meta(max_length=4096)]
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=DURATION_CHARS_MAX)]
 Percent = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]+)?%$(?!\n)")]
 Position = Annotated[int, Meta(ge=0, le=100_000)] | Percent
-FileReference = Annotated[str, Meta(pattern=FILE_REFERENCE_PATTERN, max_length=128, extra={"reference": "file"})]
-"""A file that was put into the fleet's store, ``name@version`` or ``name`` for the newest: every argument of this
-type is found by its annotation and pinned when a run is made."""
+FileReference = Annotated[
+    str,
+    Meta(pattern=FILE_REFERENCE_PATTERN, max_length=REFERENCE_CHARACTERS_MAX, extra={"reference": "file"}),
+]
+"""A file of the fleet's store, ``my-app@1.4``, or ``my-app`` for the newest version at the moment the run is made.
+
+The broker finds it by this annotation and pins it to bytes then; the step gets them with ``context.file``. It may
+refer to parameters and to the device (``apps/${device.model}``), never to outputs of steps or secrets.
+"""
 
 
 class Target(Arguments, frozen=True, kw_only=True):
@@ -72,6 +77,10 @@ class StepType(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = STEP_TIMEOUT_S
     holds_device: bool = True
     """The device stays with its task until the step has ended; an upload or a report may end after that."""
+    files: tuple[str, ...] = ()
+    """Stored files that every step of this type may ask for beside those its arguments name: names in which
+    ``{workflow}`` and ``{step}`` stand for its place and ``*`` for what only the node knows, such as
+    ``baseline/{workflow}/{step}/*``. Of all that match, the newest versions are pinned; there may be none."""
 
 
 def on_device(name: str, arguments: type[Arguments], outputs: type[Outputs], *, idempotent: bool) -> StepType:

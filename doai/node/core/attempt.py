@@ -126,6 +126,7 @@ class Attempt:
                 run_id=d.run_id,
                 trace_id=d.trace_id,
                 content_id=self._content_id,
+                files=d.files,
             )
         )
 

@@ -12,6 +12,7 @@ from doai.errors import Failure
 from doai.ids import Token
 from doai.limits import DISK_RESERVE_MB
 from doai.link.outgoing import OpenSocket, ReadFacts, SendFrame
+from doai.messages.work import FilePin
 
 
 class TryKey(msgspec.Struct, frozen=True):
@@ -40,6 +41,8 @@ class StartStep(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     trace_id: str
     content_id: str
+    files: list[FilePin] = []
+    """Stored files that its task may ask for."""
 
 
 class CancelStep(msgspec.Struct, frozen=True):

@@ -52,9 +52,11 @@ class StepContext(Protocol):
         ...
 
     async def file(self, reference: str) -> Path:
-        """Return the node's own copy of a file of the fleet (``name@version``), verified; raises StepError.
+        """Return where a stored file is on this node, fetched if need be; for reading, until the task ends.
 
-        The copy is for reading and stays where it is until the step has ended.
+        ``reference`` is a FileReference of the step's arguments, or a name that its StepType's ``files`` stand
+        for. Raises StepError: ``file_not_pinned`` (class user, the run was made without such a file),
+        ``file_too_large`` (class user), or one of class infrastructure when it can not be had now.
         """
         ...
 

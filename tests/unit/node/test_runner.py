@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from doai.drivers.failures import device_offline, storage_full
 from doai.drivers.fake.driver import FakeDriver
 from doai.errors import ErrorClass
 from doai.ids import Token
+from doai.messages.work import FilePin
 from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
 from doai.node.runner import Runner
 from doai.node.steps.base import StepContext
@@ -39,10 +41,24 @@ class NoArtifacts:
         raise AssertionError
 
 
+class OneFolder:
+    """Has every file, and notes who asked and who is done."""
+
+    def __init__(self) -> None:
+        self.used: list[tuple[str, str]] = []
+
+    async def get(self, pin: FilePin, task_id: str, token: Token) -> Path:
+        self.used.append((pin.sha256, task_id))
+        return Path("/files") / pin.sha256
+
+    def release(self, task_id: str, token: Token) -> None:
+        self.used.append(("released", task_id))
+
+
 class Bench:
     """A runner with one step type whose function a test gives."""
 
-    def __init__(self, function: Any, driver: FakeDriver | None = None) -> None:
+    def __init__(self, function: Any, driver: FakeDriver | None = None, files: Any = None) -> None:
         self.driver = driver or FakeDriver(serials=["A"])
         self.send, self.receive = trio.open_memory_channel[StepEnded](10)
         self.runner = Runner(
@@ -52,6 +68,7 @@ class Bench:
             clock=TrioClock(),
             steps={"device.shell": function},
             ended=self.send.send_nowait,
+            files=files,
         )
 
     def driver_of(self, serial: str) -> Driver:
@@ -73,6 +90,7 @@ class Bench:
                 run_id="R1",
                 trace_id="1",
                 content_id="c",
+                files=[FilePin(reference="my-app", version="1.4", sha256="ab", size_bytes=2)],
             )
         )
         return key
@@ -181,3 +199,29 @@ async def test_a_cut_is_not_an_answer(
 async def test_steps_start_within_run_only() -> None:
     with pytest.raises(RuntimeError):
         Bench(on_device).start()
+
+
+async def ask_for_a_file(arguments: Shell, context: StepContext) -> ShellOutputs:
+    path = await context.file(arguments.command)
+    return ShellOutputs(stdout=str(path), stderr="", exit_code=0)
+
+
+async def test_a_step_gets_the_files_its_run_was_made_with(running: Any, autojump_clock: Any) -> None:
+    files = OneFolder()
+    bench = await running(Bench(ask_for_a_file, files=files))
+    bench.start(command="my-app")
+    assert (await bench.receive.receive()).outputs["stdout"] == "/files/ab"
+    bench.runner.forget("T1", Token(1, 1))
+    assert files.used == [("ab", "T1"), ("released", "T1")]
+    bench.start(command="other@1")
+    ended = await bench.receive.receive()
+    assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.USER, "file_not_pinned")
+    assert "without a file 'other@1' (it has: my-app)" in ended.failure.message
+
+
+async def test_a_node_without_an_admin_has_no_files(running: Any, autojump_clock: Any) -> None:
+    bench = await running(Bench(ask_for_a_file))
+    bench.start(command="my-app")
+    ended = await bench.receive.receive()
+    assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.INFRASTRUCTURE, "no_file_source")
+    assert "admin_url" in ended.failure.message

@@ -95,6 +95,7 @@ class Context:
         self.spooled: list[str] = []
         self.logged: list[str] = []
         self.files: dict[str, Path] = {}
+        """Stored files that steps may ask for, by reference."""
 
     async def keep_artifact(
         self, data: bytes, *, extension: str, media_type: str, name: str | None = None
