@@ -67,12 +67,12 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Return the address of a bound socket as this host reaches it."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 - told apart, not bound
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class _Server(uvicorn.Server):
@@ -99,7 +99,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
     parts: list[Coroutine[Any, Any, object]] = [
         services.mesh.run(),
         services.feed.run(),
-        _announce(services, settings, url_of(listener), tell),
+        _announce(services, settings, url_of(listener, settings.scheme), tell),
         stop.wait(),
     ]
     serving = asyncio.create_task(server.serve([listener]), name="http")
@@ -140,8 +140,10 @@ async def _announce(services: Services, settings: Settings, url: str, tell: Call
             await asyncio.sleep(RETRY_S)
     if made and settings.first_token_file is not None:
         _log.info("the first token is in %s", settings.first_token_file)
-    _log.info("ready: %s", url, extra={"url": url})
-    notify(READY="1", X_DOAI_URL=url)
+    fingerprint = settings.fingerprint
+    certificate = f", its certificate has the SHA-256 {fingerprint}" if fingerprint else ""
+    _log.info("ready: %s%s", url, certificate, extra={"url": url})
+    notify(READY="1", X_DOAI_URL=url, X_DOAI_FINGERPRINT=fingerprint)
 
 
 def _services(settings: Settings) -> Services:
@@ -184,6 +186,8 @@ def _uvicorn_config(app: Any, settings: Settings) -> uvicorn.Config:
         # Only a proxy that was said to be there may say who the client is.
         proxy_headers=settings.behind_proxy,
         forwarded_allow_ips="*" if settings.behind_proxy else None,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from msgspec import Meta
 
 from doai.configuration import check_endpoint
 from doai.errors import ConfigError
+from doai.tls import check_server_files, fingerprint_of, is_http_url, is_loopback
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     behind_proxy: Annotated[
         bool, Meta(description="a proxy with TLS is in front: listening beyond loopback is allowed")
     ] = False
+    tls_cert: Annotated[
+        Path | None, Meta(description="certificate in PEM form (with its chain): HTTPS is served")
+    ] = None
+    tls_key: Annotated[Path | None, Meta(description="its private key in PEM form, mode 0600")] = None
+    public_url: Annotated[
+        str, Meta(description="http(s):// address of this API as nodes elsewhere reach it; empty = as it was asked")
+    ] = ""
     first_token_file: Annotated[
         Path | None, Meta(description="where the first token is written; empty = it is printed once")
     ] = None
@@ -45,6 +52,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data_dir / "broker.db"
 
     @property
+    def scheme(self) -> str:
+        """Of the addresses this admin serves itself."""
+        return "http" if self.tls_cert is None else "https"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, by which a client may pin it; empty without one."""
+        return "" if self.tls_cert is None else fingerprint_of(self.tls_cert)
+
+    @property
     def artifacts_path(self) -> Path:
         return self.artifacts_dir or self.data_dir / "artifacts"
 
@@ -54,17 +71,22 @@ def checked(settings: Settings) -> Settings:
     check_endpoint("endpoint", settings.endpoint)
     if settings.public_endpoint:
         check_endpoint("public_endpoint", settings.public_endpoint)
-    if not settings.behind_proxy and not is_loopback(settings.host):
-        raise ConfigError(
-            f"host {settings.host} is reached from outside and tokens would travel unencrypted: put a proxy with "
-            "TLS in front and set behind_proxy = true, or listen on 127.0.0.1"
-        )
+    if settings.public_url and not is_http_url(settings.public_url):
+        raise ConfigError(f"public_url can not be {settings.public_url[:200]!r}: write https://HOST:PORT")
+    _check_tls(settings)
     return settings
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address; a name other than localhost may be anything."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _check_tls(settings: Settings) -> None:
+    certificate, key = settings.tls_cert, settings.tls_key
+    if certificate is not None and key is not None:
+        check_server_files(certificate, key)
+    elif certificate is not None or key is not None:
+        missing = "tls_key" if key is None else "tls_cert"
+        raise ConfigError(f"{missing} is needed too: a certificate and its key make HTTPS together")
+    elif not settings.behind_proxy and not is_loopback(settings.host):
+        raise ConfigError(
+            f"host {settings.host} is reached from outside, and tokens and secrets would travel unencrypted: give "
+            "--tls-cert and --tls-key, or put a proxy with TLS in front and set behind_proxy = true, or listen on "
+            "127.0.0.1"
+        )

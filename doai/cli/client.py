@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from doai.cli import exits
 from doai.cli.place import Place
 from doai.errors import DoaiError
+from doai.tls import client_context, why_untrusted
 
 if TYPE_CHECKING:
     import httpx
@@ -45,6 +46,9 @@ class Client:
             base_url=place.url + "/api/v1",
             headers={"Authorization": f"Bearer {place.token.reveal()}", "User-Agent": "doai-cli"},
             timeout=TIMEOUT_S,
+            verify=client_context(ca_file=place.ca_file, fingerprint=place.fingerprint)
+            if place.url.startswith("https:")
+            else False,
             trust_env=False,
         )
         self._transport_error = httpx.TransportError
@@ -96,6 +100,13 @@ class Client:
                 method, path, params=given, json=json_body, content=content, headers=dict(headers or {})
             )
         except self._transport_error as error:
+            untrusted = why_untrusted(error)
+            if untrusted:
+                raise ApiError(
+                    f"the certificate of {self.place.url} is not accepted ({untrusted}): give --ca-file with its "
+                    "authority, or --fingerprint with its SHA-256 from the admin's log",
+                    exit_code=exits.NO_PERMISSION,
+                ) from error
             raise ApiError(
                 f"the API at {self.place.url} does not answer ({type(error).__name__}): "
                 "is it running? `doai up` starts it",

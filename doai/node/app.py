@@ -28,7 +28,7 @@ from doai.drivers.fake.driver import FakeDriver
 from doai.errors import ConfigError
 from doai.ids import RandomIds
 from doai.node.boot_clock import BootClock
-from doai.node.config import NodeConfig, broker_key, check_config
+from doai.node.config import NodeConfig, admin_context, broker_key, check_config
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.shell import Shell
@@ -178,4 +178,6 @@ def _uploader(config: NodeConfig, spool: Spool, shell: Shell) -> Uploader | None
             "artifact_refused", f"The admin refused artifact {entry.path} of task {entry.task_id}: {reason}."
         )
 
-    return Uploader(spool, config.admin_url, config.secret.reveal(), config.name, on_refused=refused)
+    return Uploader(
+        spool, config.admin_url, config.secret.reveal(), config.name, on_refused=refused, tls=admin_context(config)
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import email.utils
 import logging
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -88,10 +89,14 @@ class Uploader:
         *,
         on_stored: StoredHook | None = None,
         on_refused: RefusedHook | None = None,
+        tls: ssl.SSLContext | None = None,
         backoff: Backoff = BACKOFF,
         random01: Callable[[], float] = random.random,
     ) -> None:
-        """Raises ConfigError when the address or the secret can not be used."""
+        """``tls`` verifies the admin's certificate; None = with the system's authorities.
+
+        Raises ConfigError when the address or the secret can not be used.
+        """
         parts = urlsplit(admin_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise ConfigError(
@@ -102,6 +107,7 @@ class Uploader:
         self._spool = spool
         self._base_url = f"{admin_url.rstrip('/')}/api/v1/artifacts/"
         self._secret = secret
+        self._tls = tls or True
         self._node_id = node_id
         self._on_stored = on_stored
         self._on_refused = on_refused
@@ -120,7 +126,7 @@ class Uploader:
         limits = httpx.Limits(max_connections=UPLOADS_AT_ONCE, max_keepalive_connections=UPLOADS_AT_ONCE)
         # trust_env: a proxy or a .netrc of the host must not see the node's secret.
         async with (
-            httpx.AsyncClient(timeout=_TIMEOUTS, limits=limits, trust_env=False) as client,
+            httpx.AsyncClient(verify=self._tls, timeout=_TIMEOUTS, limits=limits, trust_env=False) as client,
             trio.open_nursery() as nursery,
         ):
             for _ in range(UPLOADS_AT_ONCE):

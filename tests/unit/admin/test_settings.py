@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from doai.admin.settings import Settings, checked, is_loopback
+from doai.admin.settings import Settings, checked
 from doai.configuration import load
 from doai.errors import ConfigError
+from doai.tls import is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
