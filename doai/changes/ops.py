@@ -14,6 +14,7 @@ from doai.changes.rows import (
     AttemptRow,
     CommandRow,
     DeviceRow,
+    FileRow,
     KeyRow,
     NodeRow,
     RunRow,
@@ -127,6 +128,19 @@ class InsertArtifact(StoreOp, frozen=True):
     row: ArtifactRow
 
 
+class InsertFile(StoreOp, frozen=True):
+    """A version of a file that does not exist yet."""
+
+    row: FileRow
+
+
+class DeleteFile(StoreOp, frozen=True):
+    """Forgets a version of a file; it must exist."""
+
+    name: str
+    version: str
+
+
 class PutKey(StoreOp, frozen=True):
     """A key, new or known by its name."""
 
@@ -171,6 +185,8 @@ Op = (
     | PutStream
     | AdvanceStream
     | InsertArtifact
+    | InsertFile
+    | DeleteFile
     | PutKey
     | PutToken
     | RememberCommand
@@ -204,6 +220,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     devices: list[DeviceRow]
     nodes: list[NodeRow]
     streams: list[StreamState]
+    files: list[FileRow]
+    """Every version, by position: of a name the last is the newest."""
     keys: list[KeyRow]
     tokens: list[TokenRow]
     commands: list[CommandRow]

@@ -51,6 +51,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     state: RunState = RunState.ACTIVE
     outcome: Outcome | None = None
     ended_at_ms: int | None = None
+    files_body: bytes = b"[]"
+    """JSON array of doai.messages.work.FilePin."""
 
 
 class TaskStatusRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +196,20 @@ class ArtifactRow(msgspec.Struct, frozen=True, kw_only=True):
     task_id: str
     step_id: str
     stored_at_ms: int
+
+
+class FileRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One immutable version of a file that people put; the admin has the bytes durably on disk."""
+
+    name: str
+    version: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+    position: int
+    """Of its file.stored in the event log: of a name the largest is the newest."""
+    created_at_ms: int
+    created_by: str
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):

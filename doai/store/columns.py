@@ -15,6 +15,7 @@ from doai.changes.rows import (
     AttemptRow,
     CommandRow,
     DeviceRow,
+    FileRow,
     KeyRow,
     NodeRow,
     Quarantine,
@@ -77,6 +78,7 @@ def run_columns(row: RunRow) -> Columns:
         row.state.value,
         _outcome_column(row.outcome),
         row.ended_at_ms,
+        row.files_body,
     )
 
 
@@ -100,6 +102,7 @@ def run_row(c: Columns) -> RunRow:
         state=RunState(c[15]),
         outcome=_outcome(c[16]),
         ended_at_ms=c[17],
+        files_body=c[18],
     )
 
 
@@ -277,6 +280,7 @@ def node_row(c: Columns) -> NodeRow:
 
 # Flat rows: their fields are their columns, in the same order.
 artifact_columns: Final[Callable[[ArtifactRow], Columns]] = msgspec.structs.astuple
+file_columns: Final[Callable[[FileRow], Columns]] = msgspec.structs.astuple
 key_columns: Final[Callable[[KeyRow], Columns]] = msgspec.structs.astuple
 token_columns: Final[Callable[[TokenRow], Columns]] = msgspec.structs.astuple
 command_columns: Final[Callable[[CommandRow], Columns]] = msgspec.structs.astuple
@@ -284,6 +288,10 @@ command_columns: Final[Callable[[CommandRow], Columns]] = msgspec.structs.astupl
 
 def artifact_row(c: Columns) -> ArtifactRow:
     return ArtifactRow(**dict(zip(ArtifactRow.__struct_fields__, c, strict=True)))
+
+
+def file_row(c: Columns) -> FileRow:
+    return FileRow(**dict(zip(FileRow.__struct_fields__, c, strict=True)))
 
 
 def key_row(c: Columns) -> KeyRow:

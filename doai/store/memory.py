@@ -17,9 +17,11 @@ from doai.changes.ops import (
     DIGEST_BYTES,
     AdvanceStream,
     AppendEvent,
+    DeleteFile,
     ForgetCommands,
     InsertArtifact,
     InsertAttempt,
+    InsertFile,
     InsertRun,
     InsertTask,
     InsertWorkflow,
@@ -42,6 +44,7 @@ from doai.changes.rows import (
     AttemptRow,
     CommandRow,
     DeviceRow,
+    FileRow,
     KeyRow,
     NodeRow,
     RunRow,
@@ -80,6 +83,7 @@ class MemoryTables:
         self.streams: dict[tuple[str, str, str], StreamRow] = {}
         self.digests: dict[tuple[str, str, str], bytes] = {}
         self.artifacts: dict[str, ArtifactRow] = {}
+        self.files: dict[tuple[str, str], FileRow] = {}
         self.keys: dict[str, KeyRow] = {}
         self.tokens: dict[str, TokenRow] = {}
         self.commands: dict[str, CommandRow] = {}
@@ -154,6 +158,7 @@ class MemoryWriter:
             streams=[
                 StreamState(row=row, digests=split_digests(t.digests[k])) for k, row in sorted(t.streams.items())
             ],
+            files=sorted(t.files.values(), key=lambda row: (row.position, row.name, row.version)),
             keys=_sorted_rows(t.keys),
             tokens=_sorted_rows(t.tokens),
             commands=sorted(t.commands.values(), key=lambda row: (row.created_at_ms, row.idempotency_key)),
@@ -229,6 +234,12 @@ class MemoryWriter:
         digests = self._tables.digests[key] + b"".join(op.digests)
         self._put(self._tables.digests, key, digests[-limits.HASHES_KEPT * DIGEST_BYTES :])
 
+    def _delete_file(self, op: DeleteFile) -> None:
+        table, key = self._tables.files, (op.name, op.version)
+        if key not in table:
+            raise StoreError(f"file {op.name}@{op.version} is not stored: the core must not remove it")
+        self._undo.append((table, key, table.pop(key)))
+
     def _forget_commands(self, op: ForgetCommands) -> None:
         table = self._tables.commands
         for key in [key for key, row in table.items() if row.expires_at_ms < op.before_ms]:
@@ -257,6 +268,8 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     PutStream: MemoryWriter._put_stream,
     AdvanceStream: MemoryWriter._advance_stream,
     InsertArtifact: lambda w, op: w._put(w._tables.artifacts, op.row.path, op.row),
+    InsertFile: lambda w, op: w._insert(w._tables.files, (op.row.name, op.row.version), op.row),
+    DeleteFile: MemoryWriter._delete_file,
     PutKey: lambda w, op: w._put(w._tables.keys, op.row.name, op.row),
     PutToken: lambda w, op: w._put(w._tables.tokens, op.row.name, op.row),
     RememberCommand: lambda w, op: w._put(w._tables.commands, op.row.idempotency_key, op.row),

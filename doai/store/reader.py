@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from doai import limits
-from doai.changes.rows import ArtifactRow, KeyRow, RunRow, SampleRow, TaskRow, TokenRow, WorkflowRow
+from doai.changes.rows import ArtifactRow, FileRow, KeyRow, RunRow, SampleRow, TaskRow, TokenRow, WorkflowRow
 from doai.codec import BodyDecoder
 from doai.envelope import Envelope
 from doai.errors import UserError
@@ -222,6 +222,14 @@ class StoreReader:
     async def artifact(self, path: str) -> ArtifactRow | None:
         [answer] = await self._connections.ask(self._list("artifacts", [("path = ?", path)], [], "path", 1))
         return columns.artifact_row(answer[0]) if answer else None
+
+    async def files(
+        self, *, name: str | None = None, version: str | None = None, sha256: str | None = None
+    ) -> list[FileRow]:
+        """Return all files that are stored, by position: of a name the last is the newest."""
+        filters: Filters = [("name = ?", name), ("version = ?", version), ("sha256 = ?", sha256)]
+        [answer] = await self._connections.ask(self._list("files", filters, [], "position", None))
+        return [columns.file_row(c) for c in answer]
 
     async def key(self, name: str) -> KeyRow | None:
         """Return the key of a name, revoked or not."""

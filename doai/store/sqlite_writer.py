@@ -13,9 +13,11 @@ from doai.changes.ops import (
     DIGEST_BYTES,
     AdvanceStream,
     AppendEvent,
+    DeleteFile,
     ForgetCommands,
     InsertArtifact,
     InsertAttempt,
+    InsertFile,
     InsertRun,
     InsertTask,
     InsertWorkflow,
@@ -103,6 +105,7 @@ class SqliteWriter:
             devices=[columns.device_row(c) for c in query(sql["load_devices"])],
             nodes=[columns.node_row(c) for c in query(sql["load_nodes"])],
             streams=self._load_streams(),
+            files=[columns.file_row(c) for c in query(sql["load_files"])],
             keys=[columns.key_row(c) for c in query(sql["load_keys"])],
             tokens=[columns.token_row(c) for c in query(sql["load_tokens"])],
             commands=[columns.command_row(c) for c in query(sql["load_commands"])],
@@ -154,6 +157,9 @@ class SqliteWriter:
     def _update_tasks(self, connection: apsw.Connection, ops: list[UpdateTask]) -> None:
         rows = [(*columns.task_status_columns(op.status), op.task_id) for op in ops]
         self._change_known(connection, "update_task", rows, "a task")
+
+    def _delete_files(self, connection: apsw.Connection, ops: list[DeleteFile]) -> None:
+        self._change_known(connection, "delete_file", [(op.name, op.version) for op in ops], "a file")
 
     def _append_events(self, connection: apsw.Connection, ops: list[AppendEvent]) -> None:
         rows: list[Columns] = []
@@ -240,6 +246,8 @@ _APPLY: Final[dict[type, _Apply]] = {
     PutStream: SqliteWriter._put_streams,
     AdvanceStream: SqliteWriter._advance_streams,
     InsertArtifact: _each("insert_artifact", lambda op: columns.artifact_columns(op.row)),
+    InsertFile: _each("insert_file", lambda op: columns.file_columns(op.row)),
+    DeleteFile: SqliteWriter._delete_files,
     PutKey: _each("put_key", lambda op: columns.key_columns(op.row)),
     PutToken: _each("put_token", lambda op: columns.token_columns(op.row)),
     RememberCommand: _each("remember_command", lambda op: columns.command_columns(op.row)),
@@ -261,6 +269,8 @@ _TABLES: Final[dict[type, str]] = {
     PutStream: "streams",
     AdvanceStream: "streams",
     InsertArtifact: "artifacts",
+    InsertFile: "files",
+    DeleteFile: "files",
     PutKey: "keys",
     PutToken: "tokens",
     RememberCommand: "commands",

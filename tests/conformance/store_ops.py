@@ -70,6 +70,7 @@ RUNS = st.builds(
     state=st.sampled_from(RunState),
     outcome=OUTCOMES,
     ended_at_ms=MAYBE_TIME,
+    files_body=BODIES,
 )
 TASKS = st.builds(
     rows.TaskRow,
@@ -156,6 +157,17 @@ ARTIFACTS = st.builds(
     step_id=TEXTS,
     stored_at_ms=TIMES,
 )
+FILES = st.builds(
+    rows.FileRow,
+    name=NAMES,
+    version=st.sampled_from(["1", "2"]),
+    sha256=TEXTS,
+    size_bytes=TIMES,
+    media_type=TEXTS,
+    position=TIMES,
+    created_at_ms=TIMES,
+    created_by=TEXTS,
+)
 KEYS = st.builds(
     rows.KeyRow,
     name=NAMES,
@@ -226,6 +238,8 @@ OPS = st.one_of(
     st.builds(ops.PutStream, STREAMS),
     st.builds(ops.AdvanceStream, NAMES, st.just("1"), st.sampled_from(["i", "j"]), st.integers(1, 4), DIGESTS),
     st.builds(ops.InsertArtifact, ARTIFACTS),
+    st.builds(ops.InsertFile, FILES),
+    st.builds(ops.DeleteFile, NAMES, st.sampled_from(["1", "2"])),
     st.builds(ops.PutKey, KEYS),
     st.builds(ops.PutToken, API_TOKENS),
     st.builds(ops.RememberCommand, COMMANDS),

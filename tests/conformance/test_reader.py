@@ -139,6 +139,11 @@ async def compare_events(reader: StoreReader, t: MemoryTables) -> None:
 
 
 async def compare_the_rest(reader: StoreReader, t: MemoryTables) -> None:
+    for name in (None, "a"):
+        files = sorted(t.files.values(), key=lambda row: row.position)
+        found = await reader.files(name=name)
+        assert sorted(found, key=str) == sorted((row for row in files if name in (None, row.name)), key=str)
+        assert [row.position for row in found] == sorted(row.position for row in found)
     for state in (None, *DeviceState):
         devices = await reader.devices(state=state)
         assert [view.row for view in devices] == [

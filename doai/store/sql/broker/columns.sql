@@ -5,7 +5,7 @@ name, version, content_hash, body, created_at_ms, created_by, active
 
 -- name: run_columns
 run_id, workflow, version, recipe_hash, params_body, targets_body, step_timeouts_body, queue, priority,
-attempts_max, tasks, created_at_ms, actor, interface, trace_id, state, outcome, ended_at_ms
+attempts_max, tasks, created_at_ms, actor, interface, trace_id, state, outcome, ended_at_ms, files_body
 
 -- name: task_columns
 task_id, run_id, target_kind, selector_body, queue, priority, created_at_ms, expires_at_ms, timeout_s, state,
@@ -26,6 +26,9 @@ state_reason, changed_at_ms, quarantine
 
 -- name: artifact_columns
 path, sha256, size_bytes, media_type, node_id, device_serial, run_id, task_id, step_id, stored_at_ms
+
+-- name: file_columns
+name, version, sha256, size_bytes, media_type, position, created_at_ms, created_by
 
 -- name: key_columns
 name, role, public_key, secret_sha256, created_at_ms, created_by, revoked_at_ms

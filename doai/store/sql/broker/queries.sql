@@ -67,6 +67,9 @@ SELECT {workflow_columns} FROM workflows
 -- name: artifacts
 SELECT {artifact_columns} FROM artifacts
 
+-- name: files
+SELECT {file_columns} FROM files
+
 -- name: key
 SELECT {key_columns} FROM keys WHERE name = ?
 

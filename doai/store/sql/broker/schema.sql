@@ -41,7 +41,7 @@ CREATE TABLE runs (
     state TEXT NOT NULL,
     outcome TEXT,
     ended_at_ms INTEGER
-) STRICT;
+, files_body BLOB NOT NULL DEFAULT x'5b5d') STRICT;
 
 CREATE INDEX runs_open ON runs (run_id) WHERE state IN ('active', 'cancelling');
 
@@ -213,3 +213,18 @@ CREATE TABLE commands (
     created_at_ms INTEGER NOT NULL,
     expires_at_ms INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE files (
+    -- A row never changes once stored; it may be removed.
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    position INTEGER NOT NULL,         -- of its file.stored in the event log: of a name the largest is the newest
+    created_at_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT;
+
+CREATE INDEX files_of_bytes ON files (sha256);

@@ -13,7 +13,7 @@ UPDATE workflows SET active = 0 WHERE name = ? AND active = 1
 INSERT INTO workflows ({workflow_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_run
-INSERT INTO runs ({run_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO runs ({run_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: update_run
 UPDATE runs SET state = ?, outcome = ?, ended_at_ms = ? WHERE run_id = ?
@@ -69,6 +69,12 @@ DELETE FROM stream_digests WHERE name = ? AND instance = ? AND incarnation = ? A
 -- name: insert_artifact
 INSERT OR REPLACE INTO artifacts ({artifact_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: insert_file
+INSERT INTO files ({file_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: delete_file
+DELETE FROM files WHERE name = ? AND version = ?
+
 -- name: put_key
 INSERT OR REPLACE INTO keys ({key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
 
@@ -116,6 +122,9 @@ SELECT name, instance, incarnation, epoch, last_seq FROM streams ORDER BY name, 
 
 -- name: load_digests
 SELECT digests FROM stream_digests WHERE name = ? AND instance = ? AND incarnation = ? ORDER BY last_seq
+
+-- name: load_files
+SELECT {file_columns} FROM files ORDER BY position, name, version
 
 -- name: load_keys
 SELECT {key_columns} FROM keys ORDER BY name
