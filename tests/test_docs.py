@@ -15,6 +15,7 @@ from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, environment, 
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
+BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -124,6 +125,16 @@ def test_the_commands_of_the_readme(site: Up, tmp_path: Path, path: Path) -> Non
     assert run_id
 
 
+def test_back_up_and_restore(site: Up, tmp_path: Path) -> None:
+    [backup, backups, restore] = commands(BACK_UP)
+    folder = re.findall(r"on the admin's host: (\S+)", run(backup, tmp_path, site.data_dir))
+    assert len(folder) == 1
+    assert Path(folder[0]).name in run(backups, tmp_path, site.data_dir)
+    filled = restore.replace("BACKUP_FOLDER", folder[0]).replace("DATA_DIR", str(tmp_path / "new-machine"))
+    assert "start the broker now" in run(filled, tmp_path, site.data_dir)
+    assert (tmp_path / "new-machine" / "broker.db").exists()
+
+
 def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
     node = (site.data_dir / "node-1" / "node.toml").read_text()
     (tmp_path / "node.toml").write_text(node)
@@ -136,7 +147,7 @@ def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHOWN_IN, ids=name)
 def test_every_command_shown_is_run_somewhere(path: Path) -> None:
-    if path in (TUTORIAL, ROOT / "README.md", ROOT / "README.ko.md"):
+    if path in (TUTORIAL, BACK_UP, ROOT / "README.md", ROOT / "README.ko.md"):
         return  # wholly run above, but for what is named here
     for command in commands(path):
         known = command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED)

@@ -20,6 +20,7 @@ from doai import __version__
 from doai.admin.access import Tokens
 from doai.admin.app import make_app
 from doai.admin.artifact_folder import ArtifactFolder
+from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.first_token import make_first_token
 from doai.admin.mesh import BrokerUnavailable, Mesh
@@ -101,6 +102,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
         services.feed.run(),
         _announce(services, settings, url_of(listener, settings.scheme), tell),
         stop.wait(),
+        _back_up(services),
     ]
     serving = asyncio.create_task(server.serve([listener]), name="http")
     working = [asyncio.create_task(part) for part in parts]
@@ -146,6 +148,11 @@ async def _announce(services: Services, settings: Settings, url: str, tell: Call
     notify(READY="1", X_DOAI_URL=url, X_DOAI_FINGERPRINT=fingerprint)
 
 
+async def _back_up(services: Services) -> None:
+    await services.mesh.wait_live()  # before the first start of a broker there is no store
+    await services.backups.run()
+
+
 def _services(settings: Settings) -> Services:
     reader = StoreReader(settings.store_path)
     keys = settings.data_dir / "keys"
@@ -168,6 +175,13 @@ def _services(settings: Settings) -> Services:
         tokens=Tokens(reader),
         artifacts=ArtifactFolder(settings.artifacts_path),
         feed=Feed(reader),
+        backups=Backups(
+            settings.store_path,
+            keys,
+            settings.backups_path,
+            every_h=settings.backup_every_h,
+            keep=settings.backups_keep,
+        ),
         broker_endpoint=settings.public_endpoint or settings.endpoint,
         broker_key_path=broker_key_path,
     )

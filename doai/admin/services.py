@@ -11,6 +11,7 @@ import msgspec
 
 from doai.admin.access import Caller, Tokens
 from doai.admin.artifact_folder import ArtifactFolder
+from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.mesh import Mesh
 from doai.admin.problems import CommandRefused
@@ -44,6 +45,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     tokens: Tokens
     artifacts: ArtifactFolder
     feed: Feed
+    backups: Backups
     broker_endpoint: str
     """As nodes reach it."""
     broker_key_path: Path

@@ -39,6 +39,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     first_token_file: Annotated[
         Path | None, Meta(description="where the first token is written; empty = it is printed once")
     ] = None
+    backups_dir: Annotated[Path | None, Meta(description="folder of backups; empty = data_dir/backups")] = None
+    backup_every_h: Annotated[
+        float, Meta(ge=0, le=8760, description="hours between scheduled backups; 0 = only on demand")
+    ] = 24.0
+    backups_keep: Annotated[int, Meta(ge=1, le=10_000, description="backups that stay, the newest")] = 7
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe lines that are logged")
     ] = "info"
@@ -64,6 +69,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def artifacts_path(self) -> Path:
         return self.artifacts_dir or self.data_dir / "artifacts"
+
+    @property
+    def backups_path(self) -> Path:
+        return self.backups_dir or self.data_dir / "backups"
 
 
 def checked(settings: Settings) -> Settings:

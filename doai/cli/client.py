@@ -79,9 +79,16 @@ class Client:
         """Return the first ``count`` items of a list."""
         return list(itertools.islice(self.items(path, **query, limit=min(count, PAGE)), count))
 
-    def post(self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Any:
+    def post(
+        self,
+        path: str,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Any:
         """Send JSON and return the answer's JSON."""
-        return self.request("POST", path, json_body=body, headers=headers).json()
+        return self.request("POST", path, json_body=body, headers=headers, timeout_s=timeout_s).json()
 
     def request(
         self,
@@ -92,12 +99,19 @@ class Client:
         json_body: object = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> httpx.Response:
         """Send one request; raises ApiError with the API's own sentence where it gives one."""
         given = {key: str(value) for key, value in (query or {}).items() if value is not None}
         try:
             response = self._http.request(
-                method, path, params=given, json=json_body, content=content, headers=dict(headers or {})
+                method,
+                path,
+                params=given,
+                json=json_body,
+                content=content,
+                headers=dict(headers or {}),
+                timeout=timeout_s,
             )
         except self._transport_error as error:
             untrusted = why_untrusted(error)

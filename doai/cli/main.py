@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_workflows(commands)
     _add_artifacts(commands)
     _add_keys(commands)
+    _add_backup(commands)
     completion = commands.add_parser("completion", help="Print the completion script of a shell.")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return parser
@@ -134,6 +135,15 @@ def _add_keys(commands: Any) -> None:
     revoke.add_argument("name")
 
 
+def _add_backup(commands: Any) -> None:
+    _add(commands, "backup", "Back up the broker's store while it runs.", "backup", "backup")
+    backups = _add(commands, "backups", "List the backups, or read one wholly and open it.", "backup", "backups")
+    backups.add_argument("name", nargs="?", help="check this one")
+    from doai.cli.restore import add_restore_flags
+
+    add_restore_flags(commands.add_parser("restore", help="Put a backup in the place of a broker's store."))
+
+
 def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if options.command == "completion":
         import shtab
@@ -144,6 +154,10 @@ def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> in
         from doai.cli.up import up
 
         return up(options)
+    if options.command == "restore":
+        from doai.cli.restore import restore
+
+        return restore(options)
     import importlib
 
     from doai.cli.client import Client

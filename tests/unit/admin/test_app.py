@@ -12,6 +12,7 @@ import pytest
 from doai.admin.access import Tokens
 from doai.admin.app import make_app
 from doai.admin.artifact_folder import ArtifactFolder
+from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.mesh import Mesh
 from doai.admin.services import Services
@@ -31,6 +32,7 @@ def services(folder: Path) -> Services:
         tokens=Tokens(reader),
         artifacts=ArtifactFolder(folder / "artifacts"),
         feed=Feed(reader),
+        backups=Backups(folder / "broker.db", folder / "keys", folder / "backups", every_h=0, keep=1),
         broker_endpoint="tcp://127.0.0.1:1",
         broker_key_path=folder / "broker.key.pub",
     )

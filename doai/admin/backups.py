@@ -1,0 +1,88 @@
+"""Backups: made on demand and on a schedule, beside the load, the oldest removed (step 13)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import Final
+
+from doai import __version__
+from doai.errors import ConflictError, DoaiError, NotFoundError
+from doai.store.backup import Manifest, check_backup, list_backups, make_backup, remove_oldest
+
+RETRY_S: Final = 600.0
+"""After a scheduled backup that failed."""
+_OLDEST_KEY: Final = "broker.key"
+_log: Final = logging.getLogger(__name__)
+
+
+class Backups:
+    """Makes backups of one store into one folder, one at a time."""
+
+    def __init__(self, store_path: Path, keys_dir: Path, backups_dir: Path, *, every_h: float, keep: int) -> None:
+        """``every_h`` = 0: only on demand; ``keep`` is how many stay, the newest."""
+        self.folder = backups_dir
+        self._store_path = store_path
+        self._keys_dir = keys_dir
+        self._every_s = every_h * 3600
+        self._keep = keep
+        self._busy = asyncio.Lock()
+
+    async def make(self) -> tuple[Path, Manifest]:
+        """Make one; raises ConflictError while another is being made, and StoreError."""
+        if self._busy.locked():
+            raise ConflictError("a backup is being made: wait until it is done", code="backup_running")
+        async with self._busy:
+            made = asyncio.create_task(asyncio.to_thread(self._make))
+            # Whoever asked may be gone meanwhile; the thread is not, and the next must wait for it.
+            try:
+                return await asyncio.shield(made)
+            finally:
+                if not made.done():
+                    await asyncio.wait([made])
+
+    async def all(self) -> list[tuple[Path, Manifest]]:
+        """Return the backups, oldest first."""
+        return await asyncio.to_thread(list_backups, self.folder)
+
+    async def check(self, name: str) -> Manifest:
+        """Read one wholly; raises NotFoundError, or BadBackup with what is wrong with it."""
+        known = {folder.name: folder for folder, _ in await self.all()}
+        if name not in known:
+            raise NotFoundError(f"there is no backup {name[:80]!r} in {self.folder}: `doai backups` lists them")
+        return await asyncio.to_thread(check_backup, known[name])
+
+    async def run(self) -> None:
+        """Make one whenever the newest is as old as was set."""
+        while self._every_s:
+            await asyncio.sleep(await self._due_in_s())
+            try:
+                await self.make()
+            except DoaiError as error:
+                _log.error("the scheduled backup failed: %s", error)
+                await asyncio.sleep(RETRY_S)
+        await asyncio.Event().wait()
+
+    async def _due_in_s(self) -> float:
+        made = await self.all()
+        # The first one is due a term after the installation: its key file is as old as that.
+        newest_s = made[-1][1].created_at_ms / 1000 if made else (self._keys_dir / _OLDEST_KEY).stat().st_mtime
+        # A clock that was set back must not stop the backups until it has caught up.
+        return min(max(0.0, newest_s + self._every_s - time.time()), self._every_s)
+
+    def _make(self) -> tuple[Path, Manifest]:
+        now_ms = time.time_ns() // 1_000_000
+        folder, manifest = make_backup(
+            self._store_path, self._keys_dir, self.folder, doai_version=__version__, now_ms=now_ms
+        )
+        removed = remove_oldest(self.folder, self._keep)
+        _log.info(
+            "backup %s: %d bytes, up to event %d; %d older removed",
+            folder,
+            manifest.size_bytes,
+            manifest.last_position,
+            len(removed),
+        )
+        return folder, manifest
