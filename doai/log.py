@@ -1,5 +1,7 @@
 """Log lines: JSON for machines, a short form on a terminal, both with the ids of what they are about (all steps).
 
+Under systemd each JSON line begins with its severity, ``<6>``, as in sd-daemon(3): `journalctl -p warning` works.
+
 Everything logs through the standard library's ``logging``; the ids travel in ``extra={"run_id": ...}``. Known
 ids come first and in this order, so that lines can be grepped by eye.
 """
@@ -7,6 +9,7 @@ ids come first and in this order, so that lines can be grepped by eye.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
@@ -15,6 +18,9 @@ import msgspec
 
 IDS: Final = ("run_id", "node_id", "device_serial", "task_id", "trace_id")
 """Ids every line carries where they apply."""
+
+_SEVERITIES: Final = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
+"""syslog(3): error, warning, informational, debug."""
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -48,6 +54,14 @@ class JsonFormatter(logging.Formatter):
         return self._encode(line).decode()
 
 
+class JournalFormatter(JsonFormatter):
+    """The same after the severity, which systemd takes off the line; one that takes it not leaves it to be read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = next(number for least, number in _SEVERITIES if record.levelno >= least)
+        return f"<{level}>{super().format(record)}"
+
+
 class TerminalFormatter(logging.Formatter):
     """``12:00:03 [run_id=... node_id=...] Task started``; the level only when it is a warning or worse."""
 
@@ -62,12 +76,28 @@ class TerminalFormatter(logging.Formatter):
 def set_up(program: str, *, level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
     """Send the program's log lines to a stream (stderr).
 
-    ``form``: ``json``, ``terminal``, or ``auto`` = terminal if the stream is one. Called once, by a program's
+    ``form``: ``json``, ``terminal``, ``journal``, or ``auto`` = what the stream is. Called once, by a program's
     entry point; libraries' loggers speak from WARNING up.
     """
     target = stream or sys.stderr
-    human = form == "terminal" or (form == "auto" and target.isatty())
     handler = logging.StreamHandler(target)
-    handler.setFormatter(TerminalFormatter() if human else JsonFormatter(program))
+    handler.setFormatter(_formatter(program, form, target))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("doai").setLevel(level.upper())
+
+
+def _formatter(program: str, form: str, stream: TextIO) -> logging.Formatter:
+    if form == "terminal" or (form == "auto" and stream.isatty()):
+        return TerminalFormatter()
+    if form == "journal" or (form == "auto" and is_journal(stream, os.environ.get("JOURNAL_STREAM", ""))):
+        return JournalFormatter(program)
+    return JsonFormatter(program)
+
+
+def is_journal(stream: TextIO, journal_stream: str) -> bool:
+    """Whether a stream goes to the journal: JOURNAL_STREAM of systemd.exec(5) is its device and inode."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return journal_stream == f"{status.st_dev}:{status.st_ino}"

@@ -1,10 +1,13 @@
-"""Tells whoever started a program that it serves now: sd_notify(3), for systemd and `doai up` (all programs)."""
+"""Tells whoever started a program that it serves, and that it is not stuck: sd_notify(3) (all programs).
+
+For systemd and `doai up`; both only listen, so a program does the same without them.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 
 def notify(environ: Mapping[str, str] = os.environ, **variables: str) -> bool:
@@ -25,3 +28,33 @@ def notify(environ: Mapping[str, str] = os.environ, **variables: str) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
     return True
+
+
+def watchdog_every_s(environ: Mapping[str, str] = os.environ) -> float | None:
+    """Return how often a sign of life is wanted, a third of what the supervisor waits; None when nobody waits.
+
+    WATCHDOG_USEC and WATCHDOG_PID as in sd_watchdog_enabled(3): a child that inherits them is not meant.
+    """
+    wait_us, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+    if not wait_us.isdecimal() or int(wait_us) == 0 or (pid and pid != str(os.getpid())):
+        return None
+    return int(wait_us) / 3_000_000
+
+
+async def keep_watchdog(
+    prove_turn: Callable[[], Awaitable[None]],
+    sleep: Callable[[float], Awaitable[None]],
+    environ: Mapping[str, str] = os.environ,
+) -> None:
+    """Send a sign of life each time that ``prove_turn`` has returned; ends at once when none is wanted.
+
+    ``prove_turn`` returns only when the program's own work goes on, so that the signs stop when that stands
+    still. ``sleep`` is that of the event loop in which this runs.
+    """
+    every_s = watchdog_every_s(environ)
+    if every_s is None:
+        return
+    while True:
+        await prove_turn()
+        notify(environ, WATCHDOG="1")
+        await sleep(every_s)

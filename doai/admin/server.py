@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
@@ -28,7 +29,7 @@ from doai.admin.services import Services
 from doai.admin.settings import Settings
 from doai.errors import ConfigError, DoaiError, StoreUnavailable
 from doai.messages.link import HostSample
-from doai.readiness import notify
+from doai.readiness import keep_watchdog, notify
 from doai.store.reader import StoreReader
 from doai.wire.keys import KeyPair, load_or_make_keypair, load_public_key, public_key_file
 
@@ -107,6 +108,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
     serving = asyncio.create_task(server.serve([listener]), name="http")
     working = [asyncio.create_task(part) for part in parts]
     announcing = working[2]
+    beating = asyncio.create_task(keep_watchdog(partial(_prove_turn, services), asyncio.sleep), name="watchdog")
     try:
         waiting = {serving, *working}
         while True:
@@ -117,9 +119,9 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
         notify(STOPPING="1")
         await services.feed.close()
         server.should_exit = True
-        for task in working:
+        for task in (*working, beating):
             task.cancel()
-        results = await asyncio.gather(serving, *working, return_exceptions=True)
+        results = await asyncio.gather(serving, *working, beating, return_exceptions=True)
         await services.reader.close()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -151,6 +153,12 @@ async def _announce(services: Services, settings: Settings, url: str, tell: Call
 async def _back_up(services: Services) -> None:
     await services.mesh.wait_live()  # before the first start of a broker there is no store
     await services.backups.run()
+
+
+async def _prove_turn(services: Services) -> None:
+    """Return when the reader has answered; that it can not be reached is an answer, silence is none."""
+    with contextlib.suppress(StoreUnavailable):
+        await services.reader.last_position()
 
 
 def _services(settings: Settings) -> Services:

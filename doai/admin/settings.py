@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="least severe lines that are logged")
     ] = "info"
     log_form: Annotated[
-        Literal["auto", "json", "terminal"], Meta(description="form of log lines; auto = terminal if it is one")
+        Literal["auto", "json", "terminal", "journal"], Meta(description="form of log lines; auto = what stderr is")
     ] = "auto"
 
     @property

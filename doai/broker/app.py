@@ -30,7 +30,7 @@ from doai.clock import Now
 from doai.disk_space import free_bytes
 from doai.errors import ConfigError
 from doai.ids import RandomIds
-from doai.readiness import notify
+from doai.readiness import keep_watchdog, notify
 from doai.store.base import Writer
 from doai.store.committer import WriterMode
 from doai.store.process_writer import open_process_writer
@@ -131,22 +131,33 @@ async def _serve(
                 disk_free_bytes=partial(free_bytes, _data_dir(config)),
             )
             nursery.start_soon(_stop_on_signal, signals, stop)
-            _log.info(
-                "ready: peers connect to %s, the broker's public key is %s",
-                router.endpoint,
-                keypair.public,
-                extra={"endpoint": router.endpoint, "public_key": keypair.public},
-            )
-            notify(READY="1", X_DOAI_ENDPOINT=router.endpoint, X_DOAI_PUBLIC_KEY=keypair.public)
-            task_status.started(router)
-            await shell.run(stop)
-            notify(STOPPING="1")
+            nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)
+            async with trio.open_nursery() as serving:
+                await serving.start(shell.run, stop)
+                _announce(router, keypair)
+                task_status.started(router)
             nursery.cancel_scope.cancel()
     _log.info("stopped: everything that was acknowledged is on disk")
 
 
+def _announce(router: Router, keypair: KeyPair) -> None:
+    _log.info(
+        "ready: peers connect to %s, the broker's public key is %s",
+        router.endpoint,
+        keypair.public,
+        extra={"endpoint": router.endpoint, "public_key": keypair.public},
+    )
+    notify(
+        READY="1",
+        STATUS=f"peers connect to {router.endpoint}",
+        X_DOAI_ENDPOINT=router.endpoint,
+        X_DOAI_PUBLIC_KEY=keypair.public,
+    )
+
+
 async def _stop_on_signal(signals: Any, stop: trio.Event) -> None:
     async for number in signals:
+        notify(STOPPING="1", STATUS="stopping: what is gathered is committed")
         _log.info("%s: stopping", signal.Signals(number).name)
         stop.set()
 

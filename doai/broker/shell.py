@@ -29,6 +29,10 @@ _LEVELS: Final = {name: getattr(logging, name.upper()) for name in ("debug", "in
 STOP_TIMEOUT_S: Final = 10.0
 """What is gathered at the end is committed within this time, or the store is stuck."""
 
+LATE_S: Final = 5.0
+"""What was due this long ago and was not looked at says that the core's timer stands still."""
+LATE_POLL_S: Final = 0.5
+
 
 class Keys(Protocol):
     """Where the wire looks keys up."""
@@ -74,8 +78,11 @@ class Shell:
         if changes.ops or changes.effects:
             self._committer.submit(changes.ops, changes.effects)
 
-    async def run(self, stop: trio.Event) -> None:
-        """Serve until ``stop``, then commit what is gathered. Raises StoreError when a commit fails."""
+    async def run(self, stop: trio.Event, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until ``stop``, then commit what is gathered. Raises StoreError when a commit fails.
+
+        Started once frames are taken in, and what the start had to write is on disk.
+        """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._committer.run, name="commit")
@@ -84,6 +91,8 @@ class Shell:
                 intake.start_soon(self._receive, name="receive")
                 intake.start_soon(self._keep_time, name="time")
                 intake.start_soon(self._watch_disk, name="disk")
+                await self._committer.wait_idle()
+                task_status.started()
                 await stop.wait()
                 intake.cancel_scope.cancel()
             with trio.move_on_after(STOP_TIMEOUT_S):
@@ -93,6 +102,19 @@ class Shell:
     async def wait_idle(self) -> None:
         """Return when everything submitted is on disk and its effects have left."""
         await self._committer.wait_idle()
+
+    async def prove_turn(self) -> None:
+        """Return when the core is not behind its own times and what waits for the disk gets there.
+
+        For a watchdog: while the loop, the core's timer or a commit stands still, this does not return.
+        """
+        while self._core_is_late():  # noqa: ASYNC110 - a time passes, no event
+            await trio.sleep(LATE_POLL_S)
+        await self._committer.wait_turn()
+
+    def _core_is_late(self) -> bool:
+        due_s = self._core.next_due_s()
+        return due_s is not None and due_s < self._now().mono_s - LATE_S
 
     async def _receive(self) -> None:
         core, router = self._core, self._router

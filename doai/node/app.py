@@ -35,7 +35,7 @@ from doai.node.shell import Shell
 from doai.node.spool import Spool, SpoolEntry
 from doai.node.steps.table import STEPS
 from doai.node.upload import Uploader
-from doai.readiness import notify
+from doai.readiness import keep_watchdog, notify
 from doai.store.outbox import open_outbox
 from doai.wire.base import Dealer
 from doai.wire.dealer import open_dealer
@@ -109,9 +109,16 @@ async def _run(shell: Shell, uploader: Uploader | None) -> StopNode:
                 nursery.start_soon(uploader.run)
             await nursery.start(run_shell)
             nursery.start_soon(_obey, signals, shell, nursery.cancel_scope)
-            notify(READY="1")
-    notify(STOPPING="1")
+            nursery.start_soon(_announce, shell)
+            nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)
     return stop
+
+
+async def _announce(shell: Shell) -> None:
+    notify(STATUS="starting what finds the devices")
+    await shell.wait_serving()
+    _log.info("ready: devices of this host are watched")
+    notify(READY="1", STATUS="devices are watched")
 
 
 async def _obey(signals: AsyncIterator[int], shell: Shell, scope: trio.CancelScope) -> None:
@@ -123,6 +130,7 @@ async def _obey(signals: AsyncIterator[int], shell: Shell, scope: trio.CancelSco
             scope.cancel()
             return
         first = False
+        notify(STOPPING="1", STATUS="giving tasks back; running ones end with their `always`")
         _log.info("%s: the node gives its tasks back and stops; the same again exits at once", name)
         shell.drain(f"the node was stopped by {name}")
 

@@ -84,7 +84,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="log lines from here up")
     ] = "info"
-    log_form: Annotated[Literal["auto", "json", "terminal"], Meta(description="form of log lines")] = "auto"
+    log_form: Annotated[
+        Literal["auto", "json", "terminal", "journal"], Meta(description="form of log lines; auto = what stderr is")
+    ] = "auto"
 
 
 def check_config(config: NodeConfig) -> None:

@@ -46,6 +46,9 @@ LAST_WORDS_S: Final = 0.05
 """Between the end of a connection and the next: what had arrived is taken within this, should the host be busy."""
 EXPLAIN_EVERY_S: Final = 5.0
 """While nobody answers, it is looked this often whether there is a new reason to tell."""
+LATE_S: Final = 5.0
+"""What was due this long ago and was not looked at says that the core's timer stands still."""
+LATE_POLL_S: Final = 0.5
 _log: Final = logging.getLogger(__name__)
 
 OpenDealer = Callable[[], AbstractAsyncContextManager[Dealer]]
@@ -95,6 +98,8 @@ class Shell:
         self._due_s: float | None = None
         self._due_changed = trio.Event()
         self._nursery: trio.Nursery
+        self._not_running = len(drivers)
+        self._drivers_run = trio.Event()
         self._stop: StopNode | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> StopNode:
@@ -113,6 +118,24 @@ class Shell:
             task_status.started()
         assert self._stop is not None
         return self._stop
+
+    async def wait_serving(self) -> None:
+        """Return when every driver runs: devices are seen, and tasks of theirs can be executed."""
+        if self._not_running:
+            await self._drivers_run.wait()
+
+    async def prove_turn(self) -> None:
+        """Return when the core is not behind its own times and what waits for the disk gets there.
+
+        For a watchdog: while the loop, the core's timer or a commit stands still, this does not return.
+        """
+        while self._core_is_late():  # noqa: ASYNC110 - a time passes, no event
+            await trio.sleep(LATE_POLL_S)
+        await self._committer.wait_turn()
+
+    def _core_is_late(self) -> bool:
+        due_s = self._core.due_s()
+        return due_s is not None and due_s < self._clock.now().mono_s - LATE_S
 
     def drain(self, reason: str) -> None:
         """Give everything back and stop."""
@@ -160,6 +183,9 @@ class Shell:
 
     async def _watch(self, driver: Driver) -> None:
         async with driver.run():
+            self._not_running -= 1
+            if not self._not_running:
+                self._drivers_run.set()
             async for item in driver.changes():
                 now = self._clock.now()
                 if isinstance(item, DeviceChange):

@@ -67,6 +67,7 @@ class Committer(Generic[OpT, EffectT]):
         self._clock_s = clock_s
         self._wake = trio.Event()
         self._idle = trio.Event()
+        self._turned = trio.Event()
         self._writer_lock = trio.Lock()
         self._leaving: deque[EffectT] = deque()
         self._releasing = False
@@ -111,6 +112,14 @@ class Committer(Generic[OpT, EffectT]):
             await self._idle.wait()
         await trio.lowlevel.checkpoint()
 
+    async def wait_turn(self) -> None:
+        """Return when nothing waits for the disk, or when the next batch is on it: so not while a commit hangs."""
+        if self._pipeline.idle:
+            await trio.lowlevel.checkpoint()
+            return
+        self._turned = trio.Event() if self._turned.is_set() else self._turned
+        await self._turned.wait()
+
     async def with_writer(self, work: Callable[[], _ResultT]) -> _ResultT:
         """Run ``work`` in a thread while no commit uses the writer, e.g. to read facts again from an outbox."""
         async with self._writer_lock:
@@ -153,6 +162,7 @@ class Committer(Generic[OpT, EffectT]):
                 self._pipeline.failed(batch.n)
                 raise
         self._learn(duration_s)
+        self._turned.set()
         self._leave(self._pipeline.committed(batch.n))
 
     def _may_run_inline(self) -> bool:

@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import os
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,16 @@ def test_other_libraries_speak_from_warning_up() -> None:
     logging.getLogger("httpx").info("quiet")
     logging.getLogger("doai.node").info("loud", extra={"run_id": "R"})
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["loud"]
+
+
+@pytest.mark.usefixtures("_root_logging")
+def test_in_the_journal_a_line_begins_with_its_severity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "journal").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        set_up("node", stream=stream)
+        for level in ("error", "warning", "info"):
+            getattr(logging.getLogger("doai.node"), level)("said")
+    lines = (tmp_path / "journal").read_text().splitlines()
+    assert [line[:3] for line in lines] == ["<3>", "<4>", "<6>"]
+    assert {json.loads(line[3:])["message"] for line in lines} == {"said"}
