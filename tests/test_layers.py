@@ -19,10 +19,11 @@ LAYERS = {
     "workflow": {"messages"},
     "wire": {"messages"},
     "store": {"messages", "changes"},
-    "phone": set(),
+    "apk": set(),
+    "phone": {"apk"},
     "drivers": {"phone"},
     "broker": {"messages", "changes", "link", "workflow", "store", "wire"},
-    "node": {"messages", "changes", "link", "workflow", "store", "wire", "drivers"},
+    "node": {"messages", "changes", "link", "workflow", "store", "wire", "drivers", "apk"},
     "admin": {"messages", "changes", "workflow", "store", "wire"},
     "cli": {"messages", "changes", "workflow", "store", "wire", "broker", "node", "admin", "phone", "drivers"},
 }

@@ -264,14 +264,15 @@ class LoginApp(App):
             super().enter(now_s)
 
 
-def new_app(package: str, label_text: str, icons: Callable[[], list[tuple[str, str]]]) -> App:
+def new_app(package: str, label_text: str, icons: Callable[[], list[tuple[str, str]]], activity: str = "") -> App:
     """A fresh process of a package's app; a package that was installed later shows a plain page with its name."""
     if package == LAUNCHER:
         return HomeApp(icons)
     own: dict[str, Callable[[], App]] = {CHROME: BrowserApp, YOUTUBE: PlayerApp, LOGIN: LoginApp}
     if package in own:
         return own[package]()
-    activity = f"{package}.Settings" if package == SETTINGS else f"{package}.MainActivity"
+    if not activity:
+        activity = f"{package}.Settings" if package == SETTINGS else f"{package}.MainActivity"
     return App(package, label_text, activity)
 
 

@@ -149,7 +149,8 @@ class Window:
         app = self._running.get(package)
         if app is None:
             known = self._packages.get(package)
-            app = new_app(package, known.label_text if known else package, self._packages.icons)
+            label_text, activity = (known.label_text, known.activity) if known else (package, "")
+            app = new_app(package, label_text, self._packages.icons, activity)
             self._running[package] = app
             self.pids[package] = self._next_pid
             self._next_pid += 1

@@ -17,9 +17,9 @@ from doai.drivers.fake.driver import FakeDriver
 from doai.drivers.feed import Item
 from doai.drivers.png import picture_size, whole_png
 from doai.errors import ErrorClass, LocalProtocolError, StepError
-from doai.phone.packages import make_apk
 from doai.phone.shelf import Shelf, open_shelf
 from doai.states import DeviceState
+from tests.apk.builder import make_apk
 
 WITHIN_S = 30.0
 TAG = "01TASK/1.7/shot/1"

@@ -23,10 +23,10 @@ from doai.drivers.feed import Item
 from doai.drivers.png import whole_png
 from doai.errors import ConfigError, ErrorClass, StepError
 from doai.phone.faults import Fault
-from doai.phone.packages import make_apk
 from doai.phone.phone import Phone
 from doai.phone.shelf import Shelf, open_shelf
 from doai.states import DeviceState
+from tests.apk.builder import make_apk
 
 WITHIN_S = 30.0
 TEXT = "marker 0123456789 0123456789 0123456789"

@@ -22,9 +22,9 @@ from PIL import Image
 from doai.phone.control import request_control
 from doai.phone.faults import Fault
 from doai.phone.journal import read_journal
-from doai.phone.packages import make_apk
 from doai.phone.phone import Phone
 from doai.phone.shelf import Shelf, open_shelf
+from tests.apk.builder import make_apk
 
 DEADLINE_S = 30
 

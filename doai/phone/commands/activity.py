@@ -95,7 +95,7 @@ def monkey(call: Call) -> Running:
     """`monkey -p PACKAGE [-c CATEGORY] 1`: starts the package's app. Other uses are refused: no random input."""
     package = option(call.words, "-p") or ""
     known = call.device.packages.get(package)
-    if known is None:
+    if known is None or not known.startable:
         yield Output(OUT, b"** No activities found to run, monkey aborted.\n")
         return 252
     yield Wait(START_S)

@@ -6,6 +6,7 @@ from datetime import datetime
 from doai.phone.apps import YOUTUBE
 from doai.phone.commands.call import Call
 from doai.phone.device import ZONE
+from doai.phone.permissions import RUNTIME
 
 
 def dumpsys(call: Call) -> int:
@@ -30,15 +31,20 @@ def package_text(call: Call, name: str) -> str:
     if package is None:
         return f"Unable to find package: {name}\n" if name else "Packages:\n"
     installed = datetime.fromtimestamp(package.installed_at_s, ZONE).strftime("%Y-%m-%d %H:%M:%S")
-    granted = "".join(f"      {permission}: granted=true\n" for permission in sorted(package.granted))
+    asked = "".join(f"      {permission}\n" for permission in sorted(package.requested))
+    given = "".join(
+        f"        {permission}: granted={str(permission in package.granted).lower()}, flags=[ USER_SET ]\n"
+        for permission in sorted(package.requested & RUNTIME)
+    )
     flags = "SYSTEM HAS_CODE" if package.system else "HAS_CODE ALLOW_CLEAR_USER_DATA"
     return (
         f"Packages:\n  Package [{package.name}] (7f3a1c2):\n    userId={package.user_id}\n"
         f"    codePath={package.path.rpartition('/')[0]}\n"
-        f"    versionCode={package.version_code} minSdk=23 targetSdk={call.device.profile.sdk}\n"
+        f"    versionCode={package.version_code} minSdk={package.min_sdk} targetSdk={call.device.profile.sdk}\n"
         f"    versionName={package.version_name}\n    pkgFlags=[ {flags} ]\n"
         f"    firstInstallTime={installed}\n    lastUpdateTime={installed}\n"
-        f"    User 0: installed=true hidden=false stopped=false enabled=0\n      runtime permissions:\n{granted}"
+        f"    requested permissions:\n{asked}"
+        f"    User 0: installed=true hidden=false stopped=false enabled=0\n      runtime permissions:\n{given}"
     )
 
 

@@ -7,7 +7,7 @@ from doai.phone.commands.dumpsys import package_text
 from doai.phone.effects import STDOUT as OUT
 from doai.phone.effects import Effect, Output, Read, Running
 from doai.phone.files import FileError
-from doai.phone.packages import APK_BYTES_MAX, InstallError
+from doai.phone.packages import APK_BYTES_MAX, GrantError, InstallError, InstallFlags
 
 _INSTALL_VALUED = ("-S", "-i", "--user", "--abi", "--install-location", "--originating-uri", "--pkg", "-p")
 
@@ -41,6 +41,11 @@ def _list(call: Call) -> int:
         return 0
     if words[:1] == ["users"]:
         call.out("Users:\n\tUserInfo{0:Owner:c13} running")
+        return 0
+    if words[:1] == ["instrumentation"]:
+        for package in call.device.packages.all():
+            for found in package.instrumentations:
+                call.out(f"instrumentation:{package.name}/{found.runner} (target={found.target_package})")
         return 0
     if words[:1] not in (["packages"], ["package"]):
         call.err(f"Error: unknown list type '{words[0] if words else ''}'")
@@ -99,10 +104,14 @@ def _installed(call: Call, words: list[str], apk: bytes) -> tuple[str, int]:
         package = call.device.packages.install(
             apk,
             int(call.device.wall_s(call.now_s)),
-            # Since Android 8.0 `pm install` replaces what is there unless -R is given.
-            replace="-R" not in flags and sdk >= 26,
-            downgrade="-d" in flags,
-            grant_all="-g" in flags,
+            sdk,
+            InstallFlags(
+                # Since Android 8.0 `pm install` replaces what is there unless -R is given.
+                replace="-R" not in flags and sdk >= 26,
+                downgrade="-d" in flags,
+                grant_all="-g" in flags,
+                allow_test="-t" in flags,
+            ),
         )
     except InstallError as error:
         return f"Failure [{error}]", 1
@@ -180,18 +189,22 @@ def _clear(call: Call) -> int:
         call.out("Failed")
         return 1
     call.device.window.stop(names[0], call.now_s)
+    call.device.packages.clear(names[0])
     call.out("Success")
     return 0
 
 
 def _grant(call: Call) -> int:
     rest = operands(call.words[1:], "--user")
-    granted = call.words[0] == "grant"
-    if len(rest) == 2 and call.device.packages.grant(rest[0], rest[1], granted=granted):
-        return 0
-    call.err(f"Exception occurred while executing '{call.words[0]}':")
-    call.err(f"java.lang.IllegalArgumentException: Unknown package: {rest[0] if rest else ''}")
-    return 255
+    try:
+        if len(rest) != 2:
+            raise GrantError("java.lang.IllegalArgumentException: Argument expected")
+        call.device.packages.grant(rest[0], rest[1], granted=call.words[0] == "grant")
+    except GrantError as error:
+        call.err(f"Exception occurred while executing '{call.words[0]}':")
+        call.err(str(error))
+        return 255
+    return 0
 
 
 def _dump(call: Call) -> Running:

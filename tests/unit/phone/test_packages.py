@@ -6,8 +6,9 @@ import pytest
 
 from doai.phone.device import Device
 from doai.phone.faults import Fault, FaultOrder
-from doai.phone.packages import InstallError, make_apk, read_apk
 from doai.phone.shell import Finished
+from tests.apk.builder import make_apk
+from tests.apk.keys import OTHER_KEY
 
 Sh = Callable[..., Finished]
 
@@ -59,12 +60,53 @@ def test_install_from_a_file_and_by_session(sh: Sh, device: Device) -> None:
 def test_grant_and_clear(sh: Sh) -> None:
     assert sh("pm grant com.example.login android.permission.CAMERA").exit_code == 0
     assert b"android.permission.CAMERA: granted=true" in sh("dumpsys package com.example.login").stdout
-    assert sh("pm grant com.none x").exit_code == 255
     assert sh("pm clear com.example.login").stdout == b"Success\n"
+    assert b"android.permission.CAMERA: granted=false" in sh("dumpsys package com.example.login").stdout
     assert sh("pm clear com.none").stdout == b"Failed\n"
 
 
-@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 broken", b"no apk at all"])
-def test_what_is_no_apk_is_refused(data: bytes) -> None:
-    with pytest.raises(InstallError, match="INSTALL_PARSE_FAILED_NOT_APK"):
-        read_apk(data)
+@pytest.mark.parametrize(
+    ("package", "permission", "said"),
+    [
+        ("com.none", "android.permission.CAMERA", b"Unknown package: com.none"),
+        ("com.example.login", "android.permission.READ_SMS", b"has not requested permission"),
+        ("com.example.login", "android.permission.INTERNET", b"not a changeable permission type"),
+        ("com.example.login", "com.nobody.PERMISSION", b"Unknown permission: com.nobody.PERMISSION"),
+    ],
+)
+def test_a_permission_that_can_not_be_given(sh: Sh, package: str, permission: str, said: bytes) -> None:
+    found = sh(f"pm grant {package} {permission}")
+    assert found.exit_code == 255
+    assert said in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("apk", "reason"),
+    [
+        (b"", "INSTALL_PARSE_FAILED_NOT_APK"),
+        (b"PK\x03\x04 broken", "INSTALL_PARSE_FAILED_NOT_APK"),
+        (b"no apk at all", "INSTALL_PARSE_FAILED_NOT_APK"),
+        (make_apk("com.a", key=None), "INSTALL_PARSE_FAILED_NO_CERTIFICATES"),
+        (make_apk("com.a", min_sdk=35), "INSTALL_FAILED_OLDER_SDK"),
+        (make_apk("com.a", test_only=True), "INSTALL_FAILED_TEST_ONLY"),
+    ],
+)
+def test_what_can_not_be_installed_is_refused_by_name(sh: Sh, apk: bytes, reason: str) -> None:
+    assert reason.encode() in install(sh, apk).stdout
+
+
+def test_an_update_needs_the_same_key_and_keeps_permissions(sh: Sh) -> None:
+    camera = ("android.permission.CAMERA",)
+    assert install(sh, make_apk("com.a", permissions=camera), "-g").exit_code == 0
+    assert install(sh, make_apk("com.a", version_code=2, permissions=camera)).exit_code == 0
+    assert b"android.permission.CAMERA: granted=true" in sh("dumpsys package com.a").stdout
+    assert b"INSTALL_FAILED_UPDATE_INCOMPATIBLE" in install(sh, make_apk("com.a", key=OTHER_KEY)).stdout
+
+
+def test_an_app_shows_what_its_manifest_says(sh: Sh, device: Device) -> None:
+    install(sh, make_apk("com.a", label="장보기", activity=".shop.Start"))
+    assert ("com.a", "장보기") in device.packages.icons()
+    sh("monkey -p com.a -c android.intent.category.LAUNCHER 1")
+    assert device.component(100.0) == "com.a/com.a.shop.Start"
+    install(sh, make_apk("com.b", activity=""))
+    assert sh("monkey -p com.b -c android.intent.category.LAUNCHER 1").exit_code == 252

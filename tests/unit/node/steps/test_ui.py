@@ -90,7 +90,7 @@ async def test_fewer_elements_than_the_index_are_counted(scripted: Make, autojum
     assert "number 3 on the screen after 1 s (only 1 such)" in str(error)
 
 
-async def test_no_time_is_still_one_look(scripted: Make) -> None:
+async def test_no_time_is_still_one_look(scripted: Make, autojump_clock: MockClock) -> None:
     assert (await scripted({"uiautomator": BUTTON}).do("ui.wait_for", text="OK", within="0s")).waited_ms == 0
 
 
