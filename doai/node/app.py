@@ -33,6 +33,7 @@ from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.shell import Shell
 from doai.node.spool import Spool, SpoolEntry
+from doai.node.steps.host import HostScripts
 from doai.node.steps.table import STEPS
 from doai.node.upload import Uploader
 from doai.readiness import keep_watchdog, notify
@@ -79,6 +80,9 @@ async def run_node(config: NodeConfig) -> StopNode:
             capabilities=[f"step:{name}" for name in STEPS] + [f"driver:{driver.name}" for driver in drivers],
         )
         spool = _open_spool(data_dir, config.name)
+        scripts = HostScripts(
+            [Path(folder) for folder in config.host_scripts], config.adb_port, data_dir / "scripts"
+        )
         shell = Shell(
             node_id=config.name,
             core=NodeCore(outbox.load(), settings, ids, now),
@@ -86,7 +90,7 @@ async def run_node(config: NodeConfig) -> StopNode:
             spool=spool,
             drivers=drivers,
             open_dealer=dealer,
-            steps=STEPS,
+            steps={**STEPS, "host.run": scripts.run},
             clock=clock,
             disk_free_bytes=partial(free_bytes, data_dir),
         )

@@ -78,6 +78,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     fake_latency_s: Annotated[float, Meta(description="seconds a command of a fake device takes", ge=0, le=60)] = (
         0.0
     )
+    host_scripts: Annotated[
+        list[str], Meta(description="folder whose scripts host.run may run on this host; none unless named")
+    ] = []
     disk_reserve_mb: Annotated[
         int, Meta(description="with less free disk (MB) no task starts; 0 = always", ge=0)
     ] = DISK_RESERVE_MB

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from doai.clock import Clock
@@ -54,6 +54,10 @@ class GuardedDevice:
     async def uninstall(self, package: str) -> None:
         with self._call():
             await self._device.uninstall(package)
+
+    def outside(self) -> AbstractContextManager[None]:
+        """Guard what uses the device past the driver, as a call is guarded."""
+        return self._call()
 
     @contextmanager
     def _call(self) -> Iterator[None]:

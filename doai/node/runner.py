@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -195,11 +196,20 @@ class _Context:
 
     @property
     def device(self) -> Device:
+        return self._guarded()
+
+    def _guarded(self) -> GuardedDevice:
         if self._device is None:
             serial = self._effect.device_serial
             device = self._driver_of(serial).device(serial, tag=str(self._effect.key))
             self._device = GuardedDevice(device, self._clock, self._effect.act_until_s)
         return self._device
+
+    @contextmanager
+    def using_device(self) -> Iterator[str]:
+        device = self._guarded()
+        with device.outside():
+            yield device.serial
 
     @property
     def ids(self) -> dict[str, str]:

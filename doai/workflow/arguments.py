@@ -28,6 +28,8 @@ from doai.workflow.templates import Reference, Template, TemplateError, parse_te
 
 _SHOWN_TO_PEOPLE: Final = frozenset({"report", "artifact.upload", "screen.capture"})
 """Step types whose arguments become outputs or paths: a secret would leave the node with them."""
+_SHOWN_ARGUMENTS: Final = frozenset({("host.run", "args"), ("host.run", "script")})
+"""Arguments that everybody on the node's host can see."""
 _WAITING: Final = ("for", "within", "start_within")
 """Arguments that say how long a step may take by itself."""
 
@@ -45,7 +47,8 @@ def check_arguments(
             hint = did_you_mean(name, fields)
             mistakes.add(inner, f"the step {step.use} takes no argument {name[:63]!r}; {hint}", at_key=True)
             continue
-        if check_references(value, known, inner, mistakes, secret_ok=secret_ok):
+        shown = (step.use, name) in _SHOWN_ARGUMENTS
+        if check_references(value, known, inner, mistakes, secret_ok=secret_ok and not shown):
             _check_value(value, hints[fields[name].name], known, inner, mistakes, guarded=step.if_ is not None)
     for name, item in fields.items():
         if item.required and name not in step.with_ and (step.with_ or not mistakes.within(path)):

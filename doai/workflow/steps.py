@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from doai.limits import UPLOAD_TIMEOUT_S
+from doai.workflow.host_steps import HOST_STEPS
 from doai.workflow.step_type import (
     Arguments,
     Duration,
@@ -217,6 +218,7 @@ _ALL: Final = (
     StepType(
         name="report", arguments=Report, outputs=ReportOutputs, on_device=False, idempotent=True, holds_device=False
     ),
+    *HOST_STEPS,
 )
 
 BUILT_IN: Final[Mapping[str, StepType]] = {step.name: step for step in _ALL}

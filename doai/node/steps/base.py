@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -36,6 +37,13 @@ class StepContext(Protocol):
     @property
     def device(self) -> Device:
         """The task's device; every command is tagged with task, token, step and try. One call at a time."""
+        ...
+
+    def using_device(self) -> AbstractContextManager[str]:
+        """Tell that something outside of the driver uses the task's device; yields its serial.
+
+        When that is left by a cancel, nobody knows what became of it. Raises StepError as a device command does.
+        """
         ...
 
     async def keep_artifact(

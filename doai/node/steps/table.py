@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from doai.node.steps import app, artifact, device, flow, keyboard, media, screen, ui
+from doai.node.steps import app, artifact, device, flow, host, http, keyboard, media, screen, ui
 from doai.node.steps.base import StepFunction
+
+ADB_PORT: Final = 5037
+"""Where an adb server listens unless told otherwise."""
 
 STEPS: Final[Mapping[str, StepFunction]] = MappingProxyType(
     {
@@ -24,6 +27,8 @@ STEPS: Final[Mapping[str, StepFunction]] = MappingProxyType(
         "screen.capture": screen.capture,
         "media.wait_playing": media.wait_playing,
         "artifact.upload": artifact.upload,
+        "host.run": host.HostScripts([], ADB_PORT).run,  # the node's program puts its own in this place
+        "http.request": http.request,
         "wait": flow.wait,
         "report": flow.report,
     }

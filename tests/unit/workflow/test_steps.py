@@ -12,6 +12,7 @@ def test_the_steps_of_the_language_are_there() -> None:
         *("device.bootstrap", "device.shell", "app.launch", "app.stop", "app.open_url"),
         *("ui.tap", "ui.text", "ui.key", "ui.wait_for", "ui.assert_visible"),
         *("screen.capture", "media.wait_playing", "artifact.upload", "wait", "report"),
+        *("host.run", "http.request"),
     }
     assert all(name == step.name for name, step in BUILT_IN.items())
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,10 @@ class Context:
         self.logged: list[str] = []
         self.files: dict[str, Path] = {}
         """Stored files that steps may ask for, by reference."""
+
+    @contextmanager
+    def using_device(self) -> Iterator[str]:
+        yield self.device.serial
 
     async def keep_artifact(
         self, data: bytes, *, extension: str, media_type: str, name: str | None = None
