@@ -131,9 +131,19 @@ READ_MAX_S: Final = 0.25
 IDEMPOTENCY_KEPT_S: Final = 24 * 3600.0
 EVENTS_PAGE_MAX: Final = 1000
 
+FILES_PINNED_MAX: Final = 256
+"""Stored files that one run may ask for: each is named in every Dispatch of the run."""
+
 # --- artifacts --------------------------------------------------------------------------------------------
 ARTIFACT_BYTES_MAX: Final = 64 * 1024 * 1024
 
+FILE_MAX_MB: Final = 2048
+"""Largest file that people put for phones unless configured: an app with all its data, a picture of a system."""
+FILE_CACHE_MB: Final = 4096
+"""Disk for stored files on a node unless configured: two of the largest."""
+
+assert FILES_PINNED_MAX * 512 + PARAMS_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch with all its files fits a frame"
+assert FILE_MAX_MB < FILE_CACHE_MB, "any file that can be put fits a node"
 assert RECORD_BYTES_MAX * 2 <= FRAME_BYTES_MAX, "one record always fits a frame"
 assert ATTEMPTS < QUARANTINE_IN_A_ROW <= QUARANTINE_RECENT, "one task alone quarantines nothing"
 assert QUARANTINE_BURST_S * QUARANTINE_IN_A_ROW < QUARANTINE_WITHIN_S, "bursts that are told apart can add up"

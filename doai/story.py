@@ -260,6 +260,15 @@ def _workflow_stored(p: Payload) -> str:
     return f"Workflow {_word(p, 'name')}@{_word(p, 'version')} stored by {_word(p, 'actor')}"
 
 
+def _file_stored(p: Payload) -> str:
+    version = f"{_word(p, 'name')}@{_word(p, 'version')}"
+    return f"File {version} ({_word(p, 'sizeBytes', '0')} bytes) stored by {_word(p, 'actor')}"
+
+
+def _file_removed(p: Payload) -> str:
+    return f"File {_word(p, 'name')}@{_word(p, 'version')} removed by {_word(p, 'actor')}"
+
+
 _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.DEVICE_ONLINE: _device_online,
     topics.DEVICE_OFFLINE: _device_offline,
@@ -300,5 +309,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.HEALTH_CHECK_COMPLETED: _health_check_completed,
     topics.SYSTEM_ERROR: _system_error,
     topics.SYSTEM_ALERT: _system_alert,
+    topics.FILE_STORED: _file_stored,
+    topics.FILE_REMOVED: _file_removed,
     topics.WORKFLOW_STORED: _workflow_stored,
 }

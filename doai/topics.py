@@ -45,6 +45,8 @@ HEALTH_CHECK_COMPLETED: Final = "health.check.completed"
 SYSTEM_ERROR: Final = "system.error"
 SYSTEM_ALERT: Final = "system.alert"
 WORKFLOW_STORED: Final = "workflow.stored"
+FILE_STORED: Final = "file.stored"
+FILE_REMOVED: Final = "file.removed"
 
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}")
 
@@ -68,6 +70,10 @@ def device_subject(serial: str) -> str:
 
 def node_subject(node_id: str) -> str:
     return f"node/{node_id}"
+
+
+def file_subject(name: str) -> str:
+    return f"file/{name}"
 
 
 def matches(pattern: str, event_type: str) -> bool:

@@ -28,6 +28,7 @@ _log: Final = logging.getLogger(__name__)
 _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "bad_request": 400,
     "bad_artifact_path": 400,
+    "bad_file_name": 400,
     "bad_limit": 400,
     "unauthorized": 401,
     "forbidden": 403,
@@ -37,6 +38,8 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "not_open": 404,
     "conflict": 409,
     "key_reused": 409,
+    "file_exists": 409,
+    "file_needed": 409,
     "last_key": 409,
     "last_token": 409,
     "too_late": 409,

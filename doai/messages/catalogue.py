@@ -52,6 +52,8 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.HEALTH_CHECK_COMPLETED: e.HealthCheckCompleted,
     topics.SYSTEM_ERROR: e.SystemNotice,
     topics.SYSTEM_ALERT: e.SystemNotice,
+    topics.FILE_STORED: e.FileStoredEvent,
+    topics.FILE_REMOVED: e.FileRemovedEvent,
     topics.WORKFLOW_STORED: e.WorkflowStoredEvent,
 }
 """Event type -> payload. Where a node's fact and the broker's own words share a type (task.failed,
@@ -63,6 +65,8 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     c.CANCEL_TASK: (c.CancelTask, c.Cancelled),
     c.STORE_WORKFLOW: (c.StoreWorkflow, c.WorkflowStored),
     c.RECORD_ARTIFACT: (c.RecordArtifact, c.ArtifactRecorded),
+    c.STORE_FILE: (c.StoreFile, c.FileStored),
+    c.REMOVE_FILE: (c.RemoveFile, c.FileRemoved),
     c.ADD_KEY: (c.AddKey, c.KeyAdded),
     c.REVOKE_KEY: (c.RevokeKey, c.KeyAdded),
     c.ADD_TOKEN: (c.AddToken, c.TokenAdded),

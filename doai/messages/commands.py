@@ -14,6 +14,8 @@ CANCEL_RUN = "run.cancel"
 CANCEL_TASK = "task.cancel"
 STORE_WORKFLOW = "workflow.store"
 RECORD_ARTIFACT = "artifact.record"
+STORE_FILE = "file.store"
+REMOVE_FILE = "file.remove"
 ADD_KEY = "key.add"
 REVOKE_KEY = "key.revoke"
 ADD_TOKEN = "token.add"  # noqa: S105 - the name of a command
@@ -142,6 +144,48 @@ class ArtifactRecorded(Message, frozen=True, kw_only=True):
     """Answer to RecordArtifact."""
 
     path: str
+
+
+class StoreFile(Message, frozen=True, kw_only=True):
+    """The admin has the bytes of a file durably on disk: let a name and version stand for them. Answer: FileStored.
+
+    The same version with the same bytes again stores nothing; with other bytes it is refused.
+    """
+
+    name: str
+    """Parts joined by slashes, as doai.file_reference says."""
+    version: str = ""
+    """Empty = the next number; or none, when the newest version has these bytes."""
+    sha256: str
+    size_bytes: int
+    media_type: str = "application/octet-stream"
+
+
+class FileStored(Message, frozen=True, kw_only=True):
+    """Answer to StoreFile."""
+
+    name: str
+    version: str
+    sha256: str
+    size_bytes: int
+    new: bool
+
+
+class RemoveFile(Message, frozen=True, kw_only=True):
+    """Forget a version of a file; refused while an open run needs it. Answer: FileRemoved."""
+
+    name: str
+    version: str
+
+
+class FileRemoved(Message, frozen=True, kw_only=True):
+    """Answer to RemoveFile."""
+
+    name: str
+    version: str
+    sha256: str
+    unused: bool
+    """No other file has these bytes: the admin may drop them."""
 
 
 class AddKey(Message, frozen=True, kw_only=True):

@@ -275,6 +275,22 @@ class SystemNotice(Message, frozen=True, kw_only=True):
     """The first bytes of what could not be understood."""
 
 
+class FileStoredEvent(Message, frozen=True, kw_only=True):
+    name: str
+    version: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+    actor: str
+
+
+class FileRemovedEvent(Message, frozen=True, kw_only=True):
+    name: str
+    version: str
+    sha256: str
+    actor: str
+
+
 class WorkflowStoredEvent(Message, frozen=True, kw_only=True):
     name: str
     version: int

@@ -9,6 +9,7 @@ from typing import Any, Final, Union, get_args, get_origin
 import msgspec
 
 from doai.workflow.duration import DurationError, parse_duration
+from doai.workflow.files import check_file_arguments
 from doai.workflow.language import Step
 from doai.workflow.mistakes import MistakeList, Path, did_you_mean
 from doai.workflow.names import (
@@ -54,6 +55,7 @@ def check_arguments(
         if item.required and name not in step.with_ and (step.with_ or not mistakes.within(path)):
             place: Path = (*path, "with") if step.with_ else path
             mistakes.add(place, f"the step {step.use} needs the argument {name!r}; add it under with")
+    check_file_arguments(step, step_type, path, mistakes)
     _check_times(step, timeout_s, path, mistakes)
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from doai.broker.core.access import Access
 from doai.broker.core.decision import Decision
+from doai.broker.core.files import Files
 from doai.broker.core.library import Library
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.runs import Runs
@@ -29,7 +30,7 @@ from doai.workflow.mistakes import did_you_mean
 
 KEY_CHARS_MAX: Final = 200
 FORGET_EVERY_S: Final = 600.0
-_NEEDS_ROOM: Final = frozenset({c.CREATE_RUN, c.STORE_WORKFLOW})
+_NEEDS_ROOM: Final = frozenset({c.CREATE_RUN, c.STORE_WORKFLOW, c.STORE_FILE})
 """Refused below the disk reserve. Cancels, keys and artifacts that are stored already end work or mend things."""
 _Handler = Callable[[Decision, Envelope, Any], Message]
 _reply: Final = BodyDecoder(c.Reply)
@@ -39,7 +40,14 @@ class Commands:
     """Executes commands of admins."""
 
     def __init__(
-        self, state: State, runs: Runs, library: Library, access: Access, quarantines: Quarantines, now: Now
+        self,
+        state: State,
+        runs: Runs,
+        library: Library,
+        files: Files,
+        access: Access,
+        quarantines: Quarantines,
+        now: Now,
     ) -> None:
         self._state = state
         self._forget_s: float | None = now.mono_s + FORGET_EVERY_S if state.commands else None
@@ -49,6 +57,8 @@ class Commands:
             c.CANCEL_TASK: runs.cancel_task,
             c.STORE_WORKFLOW: library.store_workflow,
             c.RECORD_ARTIFACT: library.record_artifact,
+            c.STORE_FILE: files.store,
+            c.REMOVE_FILE: files.remove,
             c.ADD_KEY: access.add_key,
             c.REVOKE_KEY: access.revoke_key,
             c.ADD_TOKEN: access.add_token,

@@ -15,6 +15,7 @@ from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
 from doai.broker.core.effects import Changes
+from doai.broker.core.files import Files
 from doai.broker.core.ingress import Ingress
 from doai.broker.core.leases import Leases
 from doai.broker.core.library import Library
@@ -54,7 +55,7 @@ class BrokerCore:
         )
         self._access = Access(state, self._peers)
         runs = Runs(state, self._scheduler, self._tasks)
-        self._commands = Commands(state, runs, Library(state), self._access, self._quarantines, now)
+        self._commands = Commands(state, runs, Library(state), Files(state), self._access, self._quarantines, now)
         self._ingress = Ingress(state, self._peers, self._leases, results, self._commands)
         self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
 

@@ -23,7 +23,9 @@ from doai.errors import NotFoundError, UserError
 from doai.limits import TARGETS_PER_RUN_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, TargetKind, Targets
 from doai.messages.events import RunCreatedEvent
+from doai.messages.work import FilePin
 from doai.states import RUN_TABLE, DeviceState, RunTrigger, ServiceState, TaskState, move
+from doai.workflow.files import file_needs
 from doai.workflow.mistakes import did_you_mean
 from doai.workflow.resolve import PinnedRun, pin_run
 from doai.workflow.selection import check_selector, matches, unmet_requirement, why_none_matches
@@ -49,10 +51,11 @@ class Runs:
         pinned = pin_run(
             recipe.workflow, create.params, step_timeouts_s=create.step_timeouts_s, attempts=create.attempts
         )
+        files = self._state.files.pin(recipe.title, file_needs(recipe.workflow, pinned.params))
         targets: list[Device | None] = list(self._devices(recipe, create.targets))
         if create.targets.kind is TargetKind.ANY:
             targets = [None] * create.targets.count
-        run = self._insert(decision, command, create, recipe, pinned, len(targets))
+        run = self._insert(decision, command, create, recipe, pinned, files, len(targets))
         task_ids = [self._insert_task(decision, run, create, pinned, device).task_id for device in targets]
         decision.log("info", f"run of {recipe.title} on {len(task_ids)} target(s)", {"run_id": run.row.run_id})
         return RunCreated(
@@ -158,6 +161,7 @@ class Runs:
         create: CreateRun,
         recipe: Recipe,
         pinned: PinnedRun,
+        files: list[FilePin],
         tasks: int,
     ) -> Run:
         actor = command.actor or command.source
@@ -177,6 +181,7 @@ class Runs:
             actor=actor,
             interface=command.interface or "",
             trace_id=command.trace_id,
+            files_body=msgspec.json.encode(files),
         )
         run = self._state.runs[row.run_id] = load_run(row)
         decision.ops.append(InsertRun(row))

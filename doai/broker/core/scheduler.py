@@ -262,6 +262,7 @@ class Scheduler:
                 step_timeouts_s=run.step_timeouts,
                 begin_within_s=max(0.0, task.expires_s - now.mono_s) if task.expires_s is not None else None,
                 created_at_ms=task.created_at_ms,
+                files=run.files,
             ),
         )
 

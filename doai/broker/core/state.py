@@ -8,6 +8,7 @@ from doai.broker.core.deadlines import Deadlines, Due
 from doai.broker.core.decision import Log
 from doai.broker.core.recipes import Recipes
 from doai.broker.core.settings import CoreSettings
+from doai.broker.core.stored_files import StoredFiles
 from doai.broker.core.tables import Device, Peer, Run, Task
 from doai.changes.ops import Snapshot
 from doai.changes.rows import CommandRow, KeyRow, Quarantine, RunRow, TaskRow, TokenRow
@@ -20,6 +21,7 @@ from doai.link.incoming import Incoming
 from doai.link.liveness import Liveness
 from doai.messages.commands import Targets
 from doai.messages.link import Role
+from doai.messages.work import FilePin
 from doai.states import HELD, PeerState, ServiceState, TaskState
 
 
@@ -37,6 +39,7 @@ class State:
         self.token_last = snapshot.token_reserved
         self.disk = DiskReserve(settings.disk_reserve_bytes)
         self.recipes = Recipes(snapshot.workflows)
+        self.files = StoredFiles(snapshot.files)
         self.deadlines = Deadlines()
         self.peers: dict[str, Peer] = {}
         """By address."""
@@ -177,4 +180,5 @@ def load_run(row: RunRow) -> Run:
     params = msgspec.Raw(encode(msgspec.json.decode(row.params_body)))
     step_timeouts = msgspec.json.decode(row.step_timeouts_body, type=dict[str, float])
     targets = msgspec.json.decode(row.targets_body, type=Targets)
-    return Run(row, params, step_timeouts, targets.selector)
+    files = msgspec.json.decode(row.files_body, type=list[FilePin])
+    return Run(row, params, step_timeouts, targets.selector, files)

@@ -17,7 +17,7 @@ from doai.link.liveness import Liveness
 from doai.messages.commands import Selector, TargetKind
 from doai.messages.events import DeviceOnline
 from doai.messages.link import Role
-from doai.messages.work import Holdings
+from doai.messages.work import FilePin, Holdings
 from doai.states import DeviceState, PeerState, RunState, ServiceState, TaskState
 
 TokenKey = tuple[int, int]
@@ -29,10 +29,26 @@ SchedulingKey = tuple[int, int, int]
 class Run:
     """An open run."""
 
-    __slots__ = ("counts", "open", "params", "recipe_hash", "row", "selector", "state", "step_timeouts", "trace_id")
+    __slots__ = (
+        "counts",
+        "files",
+        "open",
+        "params",
+        "recipe_hash",
+        "row",
+        "selector",
+        "state",
+        "step_timeouts",
+        "trace_id",
+    )
 
     def __init__(
-        self, row: RunRow, params: Any, step_timeouts: dict[str, float], selector: Selector | None
+        self,
+        row: RunRow,
+        params: Any,
+        step_timeouts: dict[str, float],
+        selector: Selector | None,
+        files: list[FilePin],
     ) -> None:
         self.row = row
         self.params = params
@@ -40,6 +56,8 @@ class Run:
         self.step_timeouts = step_timeouts
         self.selector = selector
         """Of *any that match*."""
+        self.files = files
+        """What its steps may ask for."""
         self.recipe_hash = row.recipe_hash
         self.trace_id = row.trace_id
         self.state = row.state

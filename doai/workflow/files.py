@@ -1,0 +1,156 @@
+"""Which stored files the steps of a recipe may ask for, as far as it is known when a run is made (step 2)."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+import msgspec
+
+from doai.file_reference import BadFileNameError, parse_file_reference
+from doai.workflow.language import Step, Workflow
+from doai.workflow.mistakes import MistakeList, ParameterError, Path
+from doai.workflow.reading import hints_of
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
+from doai.workflow.templates import Reference, TemplateError, parse_template
+
+ANYTHING: Final = "*"
+"""In the place of what only the node knows, such as the device's model."""
+_KNOWN_LATER: Final = frozenset({"device", "run", "task"})
+"""Roots of names that a node knows before a step runs; outputs and secrets can not choose a file."""
+
+
+class FileNeed(msgspec.Struct, frozen=True):
+    """One file, or all that fit: ``*`` in the reference stands for any text without a slash."""
+
+    reference: str
+    path: Path
+    """Where in the recipe."""
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it is only known on the node which file it is; there may be none that fits yet."""
+        return ANYTHING in self.reference
+
+    def fits(self, name: str) -> bool:
+        """Whether a file of this name may be meant."""
+        return re.fullmatch(self._expression(), name) is not None
+
+    def _expression(self) -> str:
+        return "[^/]+".join(re.escape(part) for part in self.name.split(ANYTHING))
+
+    @property
+    def name(self) -> str:
+        """Without the version."""
+        return self.reference.partition("@")[0]
+
+    @property
+    def version(self) -> str | None:
+        """None = the newest."""
+        return self.reference.partition("@")[2] or None
+
+
+def file_needs(
+    workflow: Workflow, params: Mapping[str, Any], step_types: Mapping[str, StepType] = BUILT_IN
+) -> list[FileNeed]:
+    """Return what the steps may ask for with these (resolved) parameters, without repetitions.
+
+    An argument that is null needs nothing. Raises ParameterError for a text that can name no file.
+    """
+    mistakes = MistakeList()
+    needs: dict[str, FileNeed] = {}
+    groups = {"steps": workflow.steps, "on_failure": workflow.on_failure, "always": workflow.always}
+    for group, steps in groups.items():
+        for index, step in enumerate(steps):
+            step_type = step_types[step.use]
+            for family in step_type.files:
+                name = family.format(workflow=workflow.name, step=step.id)
+                needs.setdefault(name, FileNeed(name, (group, index)))
+            for path, text in _named(step, step_type):
+                place = (group, index, "with", *path)
+                reference = _filled(text, params, place, mistakes)
+                if reference is not None:
+                    needs.setdefault(reference, FileNeed(reference, place))
+    mistakes.raise_if_any(ParameterError, f"the files of workflow {workflow.name}")
+    return list(needs.values())
+
+
+def check_file_arguments(step: Step, step_type: StepType, path: Path, mistakes: MistakeList) -> None:
+    """Note every reference that would choose a file only after the run was made."""
+    for inner, text in _named(step, step_type):
+        try:
+            references = [part for part in parse_template(text) if isinstance(part, Reference)]
+        except TemplateError:
+            continue  # noted where templates are checked
+        for reference in references:
+            if reference.names[0] not in {*_KNOWN_LATER, "params"}:
+                mistakes.add(
+                    (*path, "with", *inner),
+                    f"{reference} is not known when the run is made, and its files are chosen then; use a "
+                    "parameter or a name of the device",
+                )
+
+
+def _named(step: Step, step_type: StepType) -> Iterator[tuple[Path, str]]:
+    """Yield every text of the arguments that names a file, with its place in them."""
+    hints = hints_of(step_type.arguments)
+    for item in msgspec.structs.fields(step_type.arguments):
+        value = step.with_.get(item.encode_name, item.default)
+        for path, text in _texts(value, hints[item.name]):
+            yield (item.encode_name, *path), text
+
+
+def _texts(value: Any, annotation: Any) -> Iterator[tuple[Path, str]]:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        if _is_file(annotation.__metadata__):
+            if isinstance(value, str):
+                yield (), value
+        else:
+            yield from _texts(value, get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for part in get_args(annotation):
+            yield from _texts(value, part)
+    elif origin is list and isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _prefixed(index, _texts(child, get_args(annotation)[0]))
+    elif origin is dict and isinstance(value, dict):
+        for key, child in value.items():
+            yield from _prefixed(key, _texts(child, get_args(annotation)[1]))
+
+
+def _prefixed(key: str | int, found: Iterable[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
+    for path, text in found:
+        yield (key, *path), text
+
+
+def _is_file(metadata: Iterable[Any]) -> bool:
+    return any(
+        isinstance(meta, msgspec.Meta) and meta.extra is not None and meta.extra.get("reference") == "file"
+        for meta in metadata
+    )
+
+
+def _filled(text: str, params: Mapping[str, Any], path: Path, mistakes: MistakeList) -> str | None:
+    """Return the reference with ``*`` for what is not known yet; None when there is none, or it is a mistake."""
+    words: list[str] = []
+    for part in parse_template(text):
+        if isinstance(part, str):
+            words.append(part)
+        elif part.names[0] != "params":
+            words.append(ANYTHING)
+        elif (value := params[part.names[1]]) is None:
+            return None
+        else:
+            words.append(str(value))
+    reference = "".join(words)
+    try:
+        # A file of a name with an x is a file of a name with anything.
+        parse_file_reference(reference.replace(ANYTHING, "x"))
+    except BadFileNameError as error:
+        mistakes.add(path, str(error))
+        return None
+    return reference
