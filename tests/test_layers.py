@@ -21,13 +21,26 @@ LAYERS = {
     "store": {"messages", "changes"},
     "apk": set(),
     "phone": {"apk"},
+    "report": set(),
     "drivers": {"phone"},
     "broker": {"messages", "changes", "link", "workflow", "store", "wire"},
     "node": {"messages", "changes", "link", "workflow", "store", "wire", "drivers", "apk"},
     "admin": {"messages", "changes", "workflow", "store", "wire"},
-    "cli": {"messages", "changes", "workflow", "store", "wire", "broker", "node", "admin", "phone", "drivers"},
+    "cli": {
+        "messages",
+        "report",
+        "changes",
+        "workflow",
+        "store",
+        "wire",
+        "broker",
+        "node",
+        "admin",
+        "phone",
+        "drivers",
+    },
 }
-CORES = ("link", "broker/core", "node/core", "changes", "workflow", "messages")
+CORES = ("link", "broker/core", "node/core", "changes", "workflow", "messages", "report")
 CORE_MAY_NOT = {
     "trio",
     "zmq",
@@ -52,7 +65,8 @@ HOMES = {
     "litestar": ("admin",),
     "uvicorn": ("admin",),
     "adbutils": ("drivers", "cli"),
-    "PIL": ("phone",),
+    "PIL": ("phone", "report"),
+    "jinja2": ("report",),
     "rich": ("cli",),
     "cel_expr_python": ("workflow",),
     "yaml": ("workflow",),

@@ -41,6 +41,7 @@ def make_app(services: Services) -> ASGIApp:
             runs.create_run,
             runs.list_runs,
             runs.show_run,
+            runs.list_steps,
             runs.cancel_run,
             runs.list_tasks,
             runs.show_task,

@@ -98,6 +98,24 @@ TASK_DETAIL: Final = v.TaskDetailJson(
     outputs={"title": "a video"},
     artifacts=[ARTIFACT],
 )
+STEP: Final = v.StepJson(
+    task_id=TASK_ID,
+    device_serial="R58M12ABCDE",
+    attempt=1,
+    token="1.42",  # noqa: S106 - a fencing token, no secret
+    step_id="login",
+    use="ui.tap",
+    label="Log in",
+    try_number=1,
+    state="failed",
+    retried=False,
+    optional=False,
+    started_at_ms=AT_MS + 400,
+    ended_at_ms=AT_MS + 8_900,
+    duration_ms=8_500,
+    failure=FAILURE,
+    outputs={},
+)
 EVENT: Final = v.EventJson(
     position=1042,
     event_id="01KAJD8B00EVENT00000000001",

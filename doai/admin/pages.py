@@ -9,6 +9,7 @@ from doai.admin.views import (
     KeyJson,
     NodeJson,
     RunJson,
+    StepJson,
     TaskJson,
     TokenJson,
     View,
@@ -27,6 +28,13 @@ class TaskPage(View, frozen=True, kw_only=True):
     """Part of the tasks: of one run by id, else newest first."""
 
     items: list[TaskJson]
+    next: str | None
+
+
+class StepPage(View, frozen=True, kw_only=True):
+    """Steps of part of a run's tasks, in the order in which they began; all of a task are in one part."""
+
+    items: list[StepJson]
     next: str | None
 
 

@@ -110,6 +110,32 @@ class TaskDetailJson(TaskJson, frozen=True, kw_only=True):
     artifacts: list[ArtifactJson]
 
 
+class StepJson(View, frozen=True, kw_only=True):
+    """One try of one step of one attempt."""
+
+    task_id: str
+    device_serial: str
+    attempt: int | None
+    token: str
+    step_id: str
+    use: str | None
+    """The step type; null for one that was skipped."""
+    label: str
+    try_number: int
+    state: str
+    """passed, failed, skipped, or started: its end was not seen, or not yet."""
+    retried: bool
+    """It failed, and another try followed."""
+    optional: bool
+    """It failed, and the task went on without it."""
+    started_at_ms: int | None
+    """By the node's clock; null for one that was skipped."""
+    ended_at_ms: int | None
+    duration_ms: int | None
+    failure: FailureJson | None
+    outputs: dict[str, Any]
+
+
 class EventJson(View, frozen=True, kw_only=True):
     """An event of the log and the sentence that a person reads."""
 

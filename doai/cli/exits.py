@@ -9,6 +9,10 @@ NOT_PASSED: Final = 1
 """It ran and the answer is no: a task did not pass, something was not found, a command was refused."""
 USAGE: Final = 2
 """The command line can not be understood (argparse's own code)."""
+CANCELLED: Final = 3
+"""Of a run that was waited for: none of its tasks failed, and some were cancelled."""
+EXPIRED: Final = 4
+"""Of a run that was waited for: none of its tasks failed, and some expired before they began."""
 UNAVAILABLE: Final = 69
 """Something that is needed does not answer, or a port is in use."""
 INTERNAL: Final = 70

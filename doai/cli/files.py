@@ -9,6 +9,7 @@ from pathlib import Path
 
 from doai.cli import exits, show
 from doai.cli.client import ApiError, Client
+from doai.cli.whole_file import write_whole
 
 
 def artifact_list(client: Client, options: argparse.Namespace) -> int:
@@ -41,13 +42,7 @@ def artifact_get(client: Client, options: argparse.Namespace) -> int:
         if response.headers.get("etag", "").strip('"') != digest:
             raise ApiError(f"{path} arrived damaged: try again", exit_code=exits.UNAVAILABLE)
         target = Path(options.out, Path(path).name if is_path else path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(target, response.content)
-        except OSError as error:
-            raise ApiError(
-                f"cannot write {target}: {error.strerror}; name another folder with --out", exit_code=exits.IO_ERROR
-            ) from None
+        write_whole(target, response.content, otherwise="name another folder with --out")
         written.append({"file": str(target), "url": client.url(f"/artifacts/{path}")})
     if options.json:
         show.print_json(written)
@@ -55,13 +50,3 @@ def artifact_get(client: Client, options: argparse.Namespace) -> int:
         print("\n".join(found["file"] for found in written))
         print(f"{show.many(len(written), 'file')} of {options.what}", file=sys.stderr)
     return exits.PASSED
-
-
-def _write_whole(target: Path, content: bytes) -> None:
-    # A name never stands for half a file, also when the disk is full.
-    draft = target.with_name(target.name + ".part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)

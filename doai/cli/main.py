@@ -25,7 +25,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="doai",
         description="Run versioned workflows on fleets of Android devices.",
         epilog=(
-            "Exit codes: 0 passed, 1 not passed or refused, 2 usage, 69 unavailable, 77 no permission, "
+            "Exit codes: 0 passed, 1 not passed or refused, 2 usage, 3 cancelled, 4 expired, 69 unavailable, "
+            "74 a file can not be written, 77 no permission, "
             "78 configuration, 130 interrupted."
         ),
     )
@@ -63,6 +64,7 @@ def _add_up(commands: Any) -> None:
 
 
 def _add_runs(commands: Any) -> None:
+    from doai.cli.results import add_report_files
     from doai.cli.runs import add_run
 
     add_run(_add(commands, "run", "Run a workflow on devices.", "runs", "run"))
@@ -70,6 +72,11 @@ def _add_runs(commands: Any) -> None:
     runs.add_argument("id", nargs="?", help="run id")
     runs.add_argument("--state", choices=("active", "cancelling", "completed"))
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="how many (20)")
+    report = _add(
+        commands, "report", "Write what came of a run as JUnit XML, CSV or one HTML page.", "results", "report"
+    )
+    report.add_argument("id", help="run id")
+    add_report_files(report)
     tasks = _add(commands, "tasks", "List tasks, or show one.", "runs", "tasks")
     tasks.add_argument("id", nargs="?", help="task id")
     tasks.add_argument("--run", metavar="ID")

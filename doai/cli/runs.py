@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from doai.cli import exits, show
 from doai.cli.client import ApiError, Client
+from doai.cli.results import add_report_files, check_report_files, write_reports
 from doai.cli.targets import TARGETS_HELP, parse_params, parse_targets
 from doai.errors import UserError
 from doai.messages.commands import CreateRun
+
+EXIT_OF_OUTCOME: Final = {"passed": exits.PASSED, "cancelled": exits.CANCELLED, "expired": exits.EXPIRED}
+"""Of a run that was waited for; any other outcome is NOT_PASSED."""
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +38,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--idempotency-key", metavar="KEY", help="the same key never makes a second run")
     parser.add_argument(
-        "--wait", action="store_true", help="wait for the end; exit code 0 only if every task passed"
+        "--wait",
+        action="store_true",
+        help="wait for the end; exit code 0 if every task passed, 1 if one did not, 3 if cancelled, 4 if expired",
     )
+    add_report_files(parser)
 
 
 def create_run(client: Client, options: argparse.Namespace) -> dict[str, Any]:
@@ -103,6 +110,7 @@ def run(client: Client, options: argparse.Namespace) -> int:
     from doai.cli.progress import RunDisplay, print_result
     from doai.cli.waiting import wait_for_run
 
+    check_report_files(options, waits=options.wait)
     created = create_run(client, options)
     run_id = created["runId"]
     url = client.url(f"/runs/{run_id}")
@@ -129,7 +137,8 @@ def run(client: Client, options: argparse.Namespace) -> int:
     else:
         print_result(result)
         print(f"run {run_id} {result.run['outcome']} in {show.duration(result.seconds)}: {url}")
-    return exits.PASSED if result.run["outcome"] == "passed" and not result.missing else exits.NOT_PASSED
+    write_reports(client, run_id, options, quiet=options.json)
+    return exits.NOT_PASSED if result.missing else EXIT_OF_OUTCOME.get(result.run["outcome"], exits.NOT_PASSED)
 
 
 def show_one(client: Client, options: argparse.Namespace, path: str) -> int:

@@ -7,6 +7,7 @@ UserError for a limit outside 1 .. limits.EVENTS_PAGE_MAX.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,7 +23,7 @@ from doai.store import columns
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
 from doai.store.views import DeviceView, EventPage, EventView, LineView, NodeView, Page, RunView, TaskView
-from doai.topics import matches
+from doai.topics import matches, task_subject
 
 _RowT = TypeVar("_RowT")
 
@@ -167,6 +168,18 @@ class StoreReader:
         question = (self._sql["story_of_run"], {"run_id": run_id, "after": after, "limit": limit})
         return await self._event_page(question, after=after, until=None, pattern=None, limit=limit)
 
+    async def steps_of_run(
+        self, run_id: str, *, cursor: str | None = None, limit: int = 50
+    ) -> tuple[list[EventView], str | None]:
+        """Return what the steps of a run's next ``limit`` tasks told, by position, and the cursor of further tasks.
+
+        With them come the starts of the attempts (``task.started``), which say which attempt a token was.
+        """
+        page = await self.tasks(run_id=run_id, cursor=cursor, limit=limit)
+        subjects = json.dumps([task_subject(row.task_id) for row in page.items])
+        [answer] = await self._connections.ask((self._sql["steps_of_tasks"], {"subjects": subjects}))
+        return _event_views(answer), page.next_cursor
+
     # --- the fleet ------------------------------------------------------------------------------------------
 
     async def devices(self, *, state: DeviceState | None = None, node: str | None = None) -> list[DeviceView]:
@@ -277,10 +290,7 @@ class StoreReader:
             next_after = int(answer[-1][0])
         else:
             next_after = max(after, last_position if until is None else min(until, last_position))
-        events = [
-            EventView(position=position, recorded_at_ms=recorded_at_ms, envelope=_decode_envelope(envelope))
-            for position, recorded_at_ms, envelope in answer
-        ]
+        events = _event_views(answer)
         if pattern is not None:
             events = [event for event in events if matches(pattern, event.envelope.type)]
         return EventPage(events=events, next_after=next_after, last_position=last_position)
@@ -305,6 +315,13 @@ class StoreReader:
                 )
             )
         return views
+
+
+def _event_views(answer: Answer) -> list[EventView]:
+    return [
+        EventView(position=position, recorded_at_ms=recorded_at_ms, envelope=_decode_envelope(envelope))
+        for position, recorded_at_ms, envelope in answer
+    ]
 
 
 def _task_conditions(state: TaskState | None, *, by_device: bool) -> list[str]:

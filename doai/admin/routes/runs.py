@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Response, get, post
@@ -11,7 +11,7 @@ from litestar.params import Body, FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import OPERATOR, VIEWER
-from doai.admin.pages import RunPage, TaskPage
+from doai.admin.pages import RunPage, StepPage, TaskPage
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.parameters import (
     AnyRequest,
@@ -23,6 +23,7 @@ from doai.admin.routes.parameters import (
     not_found,
 )
 from doai.admin.routes.surroundings import surroundings
+from doai.admin.steps import step_tries
 from doai.admin.translation import run_json, task_detail_json, task_json
 from doai.admin.views import RunJson, TaskDetailJson, View
 from doai.errors import ConflictError
@@ -30,6 +31,8 @@ from doai.limits import EVENTS_PAGE_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, Selector, Targets
 from doai.states import TERMINAL, RunState, TaskState
 
+STEP_TASKS_MAX: Final = 100
+"""Tasks of which one answer has all steps: within a read's time, at 40 steps a task."""
 _CREATE_EXAMPLE = {
     "workflow": "playback-check",
     "targets": {"kind": "all", "selector": {"tags": ["shelf-1"]}},
@@ -135,6 +138,28 @@ async def show_run(run_id: FromPath[str], services: Given) -> RunJson:
     if view is None:
         raise not_found("run", run_id, "runs")
     return run_json(view)
+
+
+@get(
+    "/runs/{run_id:str}/steps",
+    opt={"needs": VIEWER},
+    tags=["runs"],
+    summary="Show every try of every step of a run's tasks",
+    responses=examples.answer(
+        200, StepPage, StepPage(items=[examples.STEP], next=None), "Steps of part of its tasks.", problems=(404,)
+    ),
+)
+async def list_steps(
+    run_id: FromPath[str],
+    services: Given,
+    cursor: Cursor = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=STEP_TASKS_MAX, description="tasks at most")] = 50,
+) -> StepPage:
+    """In the order in which they began; a step that never began is not in it."""
+    if await services.reader.run(run_id) is None:
+        raise not_found("run", run_id, "runs")
+    events, following = await services.reader.steps_of_run(run_id, cursor=cursor, limit=limit)
+    return StepPage(items=step_tries(events), next=following)
 
 
 @post(

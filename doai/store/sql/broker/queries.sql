@@ -46,6 +46,13 @@ FROM (
 JOIN events AS e ON e.position = page.position
 ORDER BY e.position
 
+-- name: steps_of_tasks
+-- Of a page of tasks; :subjects is a JSON array.
+SELECT position, recorded_at_ms, envelope FROM events
+WHERE subject IN (SELECT value FROM json_each(:subjects))
+    AND type IN ('task.started', 'step.started', 'step.completed', 'step.failed')
+ORDER BY position
+
 -- name: last_position
 SELECT coalesce(max(position), 0) FROM events
 
