@@ -23,6 +23,7 @@ _ENGLISH: Final = {
     "cancelling": "cancelling",
     "active": "going on",
     "completed": "completed",
+    "workflow": "Workflow",
     "run": "Run",
     "made": "Made",
     "took": "Took",
@@ -43,6 +44,7 @@ _ENGLISH: Final = {
     "parameters": "Parameters",
     "no_parameters": "None.",
     "story": "Story",
+    "lines": "lines",
     "left_out": "lines in between are left out",
     "still": "This run had not ended when the page was made: what is here is how it stood then.",
     "attempt": "attempt",
@@ -68,6 +70,7 @@ _KOREAN: Final = {
     "cancelling": "취소 중",
     "active": "진행 중",
     "completed": "완료",
+    "workflow": "워크플로",
     "run": "실행",
     "made": "시작",
     "took": "걸린 시간",
@@ -88,6 +91,7 @@ _KOREAN: Final = {
     "parameters": "매개변수",
     "no_parameters": "없음",
     "story": "기록",
+    "lines": "줄",
     "left_out": "줄은 생략했습니다",
     "still": "이 페이지를 만들 때 실행이 끝나지 않았습니다. 그 시점의 상태입니다.",
     "attempt": "시도",
@@ -103,13 +107,15 @@ def duration(seconds: float | None, language: str) -> str:
     """Return a duration as a person says it; empty when there is none."""
     if seconds is None:
         return ""
-    second, minute, hour = ("초", "분", "시간") if language == "ko" else ("s", "min", "h")
+    second, minute, hour = ("초", "분", "시간") if language == "ko" else (" s", " min", " h")
+    if seconds < 0.1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
-        return f"{seconds:.1f} {second}"
+        return f"{seconds:.1f}{second}"
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} {second}"
+        return f"{whole}{second}"
     minutes, rest = divmod(whole, 60)
     if minutes < 60:
-        return f"{minutes} {minute} {rest:02d} {second}"
-    return f"{minutes // 60} {hour} {minutes % 60:02d} {minute}"
+        return f"{minutes}{minute} {rest:02d}{second}"
+    return f"{minutes // 60}{hour} {minutes % 60:02d}{minute}"
