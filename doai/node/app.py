@@ -31,6 +31,8 @@ from doai.node.boot_clock import BootClock
 from doai.node.config import NodeConfig, admin_context, broker_key, check_config
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
+from doai.node.fetch import Fetcher
+from doai.node.file_cache import FileCache
 from doai.node.shell import Shell
 from doai.node.spool import Spool, SpoolEntry
 from doai.node.steps.host import HostScripts
@@ -83,6 +85,7 @@ async def run_node(config: NodeConfig) -> StopNode:
         scripts = HostScripts(
             [Path(folder) for folder in config.host_scripts], config.adb_port, data_dir / "scripts"
         )
+        files = _file_cache(config, data_dir)
         shell = Shell(
             node_id=config.name,
             core=NodeCore(outbox.load(), settings, ids, now),
@@ -93,13 +96,14 @@ async def run_node(config: NodeConfig) -> StopNode:
             steps={**STEPS, "host.run": scripts.run},
             clock=clock,
             disk_free_bytes=partial(free_bytes, data_dir),
+            files=files,
         )
-        return await _run(shell, _uploader(config, spool, shell))
+        return await _run(shell, _uploader(config, spool, shell), files)
     finally:
         outbox.close()
 
 
-async def _run(shell: Shell, uploader: Uploader | None) -> StopNode:
+async def _run(shell: Shell, uploader: Uploader | None, files: FileCache | None) -> StopNode:
     stop = StopNode("a second signal", EXIT_AT_ONCE)
 
     async def run_shell(task_status: trio.TaskStatus[None]) -> None:
@@ -111,6 +115,8 @@ async def _run(shell: Shell, uploader: Uploader | None) -> StopNode:
         async with trio.open_nursery() as nursery:
             if uploader is not None:
                 nursery.start_soon(uploader.run)
+            if files is not None:
+                await nursery.start(files.run)
             await nursery.start(run_shell)
             nursery.start_soon(_obey, signals, shell, nursery.cancel_scope)
             nursery.start_soon(_announce, shell)
@@ -177,6 +183,23 @@ def _open_spool(data_dir: Path, node_id: str) -> Spool:
         return Spool(data_dir, node_id)
     except OSError as error:
         raise ConfigError(f"the spool in {data_dir} can not be used: {error.strerror}; check its owner") from error
+
+
+def _file_cache(config: NodeConfig, data_dir: Path) -> FileCache | None:
+    if not config.admin_url:
+        return None
+    fetcher = Fetcher(config.admin_url, config.secret.reveal(), config.name, tls=admin_context(config))
+    folder = data_dir / "files"
+    try:
+        return FileCache(
+            folder,
+            fetcher,
+            limit_bytes=config.file_cache_mb * 1024 * 1024,
+            free_bytes=partial(free_bytes, folder),
+            reserve_bytes=config.disk_reserve_mb * 1024 * 1024,
+        )
+    except OSError as error:
+        raise ConfigError(f"the file cache {folder} can not be used: {error.strerror}; check its owner") from error
 
 
 def _uploader(config: NodeConfig, spool: Spool, shell: Shell) -> Uploader | None:

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from doai.configuration import Secret, check_endpoint
 from doai.errors import ConfigError
-from doai.limits import DEVICES_PER_NODE_MAX, DISK_RESERVE_MB, SLOTS
+from doai.limits import DEVICES_PER_NODE_MAX, DISK_RESERVE_MB, FILE_CACHE_MB, SLOTS
 from doai.tls import client_context, is_http_url, sends_in_clear
 from doai.wire.keys import is_public_key, load_public_key
 
@@ -81,6 +81,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     host_scripts: Annotated[
         list[str], Meta(description="folder whose scripts host.run may run on this host; none unless named")
     ] = []
+    file_cache_mb: Annotated[
+        int, Meta(description="disk for stored files (apps and the like) that tasks of this host use, in MB", ge=1)
+    ] = FILE_CACHE_MB
     disk_reserve_mb: Annotated[
         int, Meta(description="with less free disk (MB) no task starts; 0 = always", ge=0)
     ] = DISK_RESERVE_MB

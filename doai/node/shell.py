@@ -31,7 +31,7 @@ from doai.node.core.effects import (
     StopNode,
 )
 from doai.node.host import HostMeter
-from doai.node.runner import Runner
+from doai.node.runner import FileSource, Runner
 from doai.node.spool import Spool
 from doai.node.steps.base import StepFunction
 from doai.states import DeviceState
@@ -71,8 +71,12 @@ class Shell:
         clock: Clock,
         random01: Callable[[], float] = random.random,
         disk_free_bytes: Callable[[], int | None] | None = None,
+        files: FileSource | None = None,
     ) -> None:
-        """``disk_free_bytes`` looks at the disk of the node's files; None = there is none to run full."""
+        """``disk_free_bytes`` looks at the disk of the node's files; None = there is none to run full.
+
+        ``files`` gives steps stored files; it runs elsewhere.
+        """
         self._node_id = node_id
         self._core = core
         self._outbox = outbox
@@ -90,6 +94,7 @@ class Shell:
             clock=clock,
             steps=steps,
             ended=self._step_ended,
+            files=files,
         )
         self._holder: dict[str, Driver] = {}
         self._connection: Connection | None = None
