@@ -125,7 +125,6 @@ async def _run(shell: Shell, uploader: Uploader | None, files: FileCache | None)
 
 
 async def _announce(shell: Shell) -> None:
-    notify(STATUS="starting what finds the devices")
     await shell.wait_serving()
     _log.info("ready: devices of this host are watched")
     notify(READY="1", STATUS="devices are watched")
