@@ -22,7 +22,8 @@ from doai.envelope import Envelope
 from doai.errors import LocalProtocolError
 from doai.ids import RandomIds, Token
 from doai.limits import CREDIT_BYTES, RECORDS_PER_FRAME_MAX
-from doai.link.outgoing import Actions, Effect, OpenSocket, Outgoing, ReadFacts, SendFrame
+from doai.link.actions import Actions, Effect, OpenSocket, ReadFacts, SendFrame
+from doai.link.outgoing import Outgoing
 from doai.messages.events import StepCompleted
 from doai.messages.link import HostSample, Role, Welcome
 from doai.node.connection import Connection

@@ -33,6 +33,9 @@ WELCOME_TIMEOUT_S: Final = 5.0
 """A HELLO without an answer for this long: new socket, next epoch."""
 SILENCE_S: Final = 25.0
 """A peer that hears nothing from the broker for this long connects again; two heartbeats may be lost."""
+ACK_TIMEOUT_S: Final = 5.0
+"""Facts on a live connection without an ack for this long are sent again: a broker's slowest commit takes less. The
+wait doubles each time; a connection on which nothing at all comes ends by `SILENCE_S`."""
 ZMTP_HEARTBEAT_MS: Final = 10_000
 HANDSHAKE_MS: Final = 10_000
 RECONNECT_MS: Final = 100
@@ -67,6 +70,8 @@ SLOTS: Final = 20
 DEVICES_PER_NODE_MAX: Final = 500
 TASKS_PER_DEVICE_HELD: Final = 2
 """Dispatched tasks a node holds a device: one executing, one next, so that a slot is filled at once."""
+DEVICE_SETTLE_S: Final = 20.0
+"""Time a node's drivers have after a start to find devices, before those that are not found count as gone."""
 LEASE_S: Final = 60.0
 """A lease lasts this long after the holder's last proof."""
 TASK_TIMEOUT_S: Final = 600.0
@@ -151,6 +156,7 @@ assert QUARANTINE_FIRST_S <= QUARANTINE_MAX_S
 assert HASHES_KEPT >= CREDIT_RECORDS, "every unacknowledged record can be checked against its hash"
 assert CREDIT_BYTES >= RECORD_BYTES_MAX, "one record always fits the credit"
 assert WELCOME_TIMEOUT_S < CONNECT_AGAIN_S
+assert ACK_TIMEOUT_S < SILENCE_S, "a lost frame alone ends no connection"
 assert RECONNECT_MAX_MS < LATE_AFTER_S * 1000, "a short absence of the broker is no absence of its peers"
 assert HEARTBEAT_S < LATE_AFTER_S < OFFLINE_AFTER_S < BOT_OFFLINE_AFTER_S
 assert HEARTBEAT_S * 2 < SILENCE_S < OFFLINE_AFTER_S

@@ -7,16 +7,15 @@ what a fact means is the application's, which writes its decision in the same tr
 from __future__ import annotations
 
 from collections import deque
-from hashlib import blake2b
+from itertools import islice
 
 import msgspec
 
 from doai.changes.ops import AdvanceStream, PutStream
 from doai.changes.rows import StreamRow
 from doai.limits import CREDIT_BYTES, CREDIT_RECORDS, HASHES_KEPT
+from doai.link.past import digest_of
 from doai.messages.link import Hello, Record
-
-DIGEST_BYTES = 8
 
 
 class Greeted(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +23,9 @@ class Greeted(msgspec.Struct, frozen=True, kw_only=True):
 
     ops: list[PutStream]
     last_seq: int
+    digests: bytes = b""
+    """Of the facts that the peer has and has not seen acknowledged, as they were taken here; the newest that are
+    kept, ending at the smaller of `last_seq` and the peer's newest."""
     displaced: int | None
     """The link that spoke for this address until now."""
     rolled_back: str | None = None
@@ -52,8 +54,8 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def digest(record: Record) -> bytes:
-    """Return the 8 bytes by which a resend is known: BLAKE2b of the envelope as it was sent."""
-    return blake2b(record.envelope, digest_size=DIGEST_BYTES).digest()
+    """Return the bytes by which a resend is known."""
+    return digest_of(memoryview(record.envelope))
 
 
 class Incoming:
@@ -106,7 +108,20 @@ class Incoming:
         if not known or hello.epoch > self.epoch:
             self.epoch = hello.epoch
             ops.append(PutStream(self.row()))
-        return Greeted(ops=ops, last_seq=self.last_seq, displaced=displaced, rolled_back=rolled_back)
+        return Greeted(
+            ops=ops,
+            last_seq=self.last_seq,
+            digests=self._digests_between(hello.trimmed_seq, min(hello.highest_seq, self.last_seq)),
+            displaced=displaced,
+            rolled_back=rolled_back,
+        )
+
+    def _digests_between(self, after_seq: int, end_seq: int) -> bytes:
+        oldest_seq = self.last_seq - len(self._digests) + 1
+        first_seq = max(after_seq + 1, oldest_seq)
+        if first_seq > end_seq:
+            return b""
+        return b"".join(islice(self._digests, first_seq - oldest_seq, end_seq - oldest_seq + 1))
 
     def _rollback(self, hello: Hello, store_id: str, *, known: bool) -> str | None:
         last_seq = self.last_seq if known else 0

@@ -6,9 +6,9 @@ performed; later effects are performed after all earlier ops, so a fact never le
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -17,6 +17,7 @@ from doai.changes.outbox import OutboxOp, OutboxState, PutEpoch, PutStoreId, Ren
 from doai.codec import Header, Kind, encode, pack_header
 from doai.errors import LocalProtocolError
 from doai.limits import (
+    ACK_TIMEOUT_S,
     CONNECT_AGAIN_S,
     CREDIT_BYTES,
     FRAME_BYTES_MAX,
@@ -24,65 +25,21 @@ from doai.limits import (
     SILENCE_S,
     WELCOME_TIMEOUT_S,
 )
+from doai.link.actions import (
+    Actions,
+    Effect,
+    Established,
+    OpenSocket,
+    OutgoingState,
+    ReadFacts,
+    Renewing,
+    SendFrame,
+    Stop,
+)
+from doai.link.past import Past
 from doai.messages.link import Hello, HostSample, Record, Records, Role, Welcome
 
-
-class OutgoingState(enum.Enum):
-    """Where the link stands."""
-
-    CLOSED = "closed"
-    """Waits for the time of the next connection."""
-    OPENING = "opening"
-    """The socket looks for the broker, again and again by itself."""
-    GREETING = "greeting"
-    LIVE = "live"
-    FENCED = "fenced"
-    """The broker will not hear this process again."""
-
-
-class OpenSocket(msgspec.Struct, frozen=True):
-    """Close the socket of an earlier epoch, open a new one, and call `opened(epoch)` when it is connected."""
-
-    epoch: int
-
-
-class SendFrame(msgspec.Struct, frozen=True):
-    """Send on the socket of this epoch; if that is gone, drop it."""
-
-    epoch: int
-    header: bytes
-    body: bytes
-
-
-class ReadFacts(msgspec.Struct, frozen=True):
-    """Read facts after this seq from the outbox file, then call `facts_read(epoch, facts)`."""
-
-    epoch: int
-    after_seq: int
-
-
-class Established(msgspec.Struct, frozen=True):
-    """WELCOME came: the link is live; say what is held."""
-
-    welcome: Welcome
-
-
-class Stop(msgspec.Struct, frozen=True):
-    """Fenced: the process exits with this sentence."""
-
-    reason: str
-
-
-Effect = OpenSocket | SendFrame | ReadFacts | Established | Stop
-
-
-class Actions(msgspec.Struct, frozen=True):
-    """What follows from one event: first the ops, durably, then the effects, in order."""
-
-    ops: list[OutboxOp] = []
-    effects: list[Effect] = []
-
-
+_CONNECTED: Final = frozenset({OutgoingState.GREETING, OutgoingState.COMPARING, OutgoingState.LIVE})
 TRIM_EVERY = 256
 """Acknowledged facts after which the file is told so even when nothing else is written."""
 _RECORD_OVERHEAD = 16
@@ -118,16 +75,24 @@ class Outgoing:
         self._failures = 0
         self._due_s = 0.0
         self._trimmed_in_file = outbox.trimmed_seq
+        self._said_highest_seq = 0
+        self._welcomed: tuple[Welcome, Header, Past] | None = None
         self._reset_stream(outbox.trimmed_seq)
 
     def _reset_stream(self, acked: int) -> None:
         self._buffer: deque[tuple[int, bytes]] = deque()
         self._buffer_bytes = 0
         self._sent_seq = acked
+        self._counted_seq = acked
+        """Facts up to here are in `_sent_bytes`; one that is sent again is not counted again."""
         self._sent_bytes = 0
         self._credit_seq = 0
         self._credit_bytes = 0
         self._reading = False
+        self._watched = (acked, acked)
+        """(acknowledged, sent) when it was last looked whether acks come."""
+        self._ack_wait_s = ACK_TIMEOUT_S
+        self._ack_due_s = 0.0
 
     @property
     def unacknowledged(self) -> int:
@@ -136,13 +101,21 @@ class Outgoing:
 
     def due_s(self) -> float | None:
         """Return the monotonic time at which `tick` has something to do; None when fenced."""
-        return None if self.state is OutgoingState.FENCED else self._due_s
+        if self.state is OutgoingState.FENCED:
+            return None
+        return min(self._due_s, self._ack_due_s) if self._awaits_ack else self._due_s
+
+    @property
+    def _awaits_ack(self) -> bool:
+        return self.state is OutgoingState.LIVE and self._sent_seq > self.trimmed_seq and not self._reading
 
     def tick(self, mono_s: float, random01: float) -> Actions:
-        """Let time pass: connect when it is time, give a silent connection up."""
-        if self.state is OutgoingState.FENCED or mono_s < self._due_s:
+        """Let time pass: connect when it is time, give a silent connection up, send again what got no ack."""
+        if self.state is OutgoingState.FENCED:
             return Actions()
-        if self.state in (OutgoingState.GREETING, OutgoingState.LIVE):
+        if mono_s < self._due_s:
+            return Actions([], self._send_again(mono_s)) if self._awaits_ack else Actions()
+        if self.state in _CONNECTED:
             return self.lost(mono_s, random01)
         self.epoch += 1
         self.state = OutgoingState.OPENING
@@ -155,7 +128,7 @@ class Outgoing:
         if self.state in (OutgoingState.FENCED, OutgoingState.CLOSED):
             return Actions()
         self._failures += 1
-        self.state = OutgoingState.CLOSED
+        self._leave(OutgoingState.CLOSED)
         self._due_s = mono_s + self._backoff.delay_s(self._failures, random01)
         return Actions()
 
@@ -165,6 +138,7 @@ class Outgoing:
             return Actions()
         self.state = OutgoingState.GREETING
         self._due_s = mono_s + WELCOME_TIMEOUT_S
+        self._said_highest_seq = self.highest_seq
         hello = Hello(
             name=self._name,
             instance=self._instance,
@@ -181,19 +155,50 @@ class Outgoing:
 
     def heard(self, epoch: int, mono_s: float) -> bool:
         """A frame came on this epoch's socket; returns whether it is to be looked at."""
-        if epoch != self.epoch or self.state not in (OutgoingState.GREETING, OutgoingState.LIVE):
+        if epoch != self.epoch or self.state not in _CONNECTED:
             return False
         if self.state is OutgoingState.LIVE:
             self._due_s = mono_s + SILENCE_S
         return True
 
     def welcome(self, welcome: Welcome, header: Header, mono_s: float) -> Actions:
-        """WELCOME: start the stream where the broker stands, or a new incarnation after a rollback."""
+        """WELCOME: compare what the broker has with the file, then go on as `_go_on` says."""
         if self.state is not OutgoingState.GREETING:
             return Actions()
-        renew = self._renewal(welcome)
-        if renew is not None:
-            return self._renew(renew, welcome, mono_s)
+        if not self.incarnation:
+            return self._go_on(welcome, header, mono_s)
+        if (self.store_id and welcome.store_id != self.store_id) or welcome.last_seq < self.trimmed_seq:
+            reason = "the broker lost its past: what it may have forgotten is told again"
+            renew = RenewIncarnation(self._new_incarnation(), 0, with_results=True)
+            return self._renew(renew, welcome, mono_s, Renewing(reason, cloned=False))
+        past = Past(self.trimmed_seq, min(self._said_highest_seq, welcome.last_seq), welcome.digests)
+        self._welcomed = (welcome, header, past)
+        self.state = OutgoingState.COMPARING
+        self._due_s = mono_s + WELCOME_TIMEOUT_S
+        return self._compared(mono_s)
+
+    def _compared(self, mono_s: float) -> Actions:
+        assert self._welcomed is not None
+        welcome, header, past = self._welcomed
+        if past.next_seq is not None:
+            self._reading = True
+            return Actions([], [ReadFacts(self.epoch, past.next_seq - 1)])
+        self._welcomed = None
+        old_disk = welcome.last_seq > self._said_highest_seq
+        if not past.differs and not old_disk and not welcome.new_incarnation:
+            return self._go_on(welcome, header, mono_s)
+        first = past.common_seq + 1
+        reason = "this disk is an old one: the broker has later facts of it"
+        if past.differs:
+            reason = (
+                f"the broker took other facts than these from number {first} on: another process used a copy of "
+                "this node's data; stop one of the two. What the broker does not have is told again"
+            )
+        renew = RenewIncarnation(self._new_incarnation(), past.common_seq, with_results=False)
+        return self._renew(renew, welcome, mono_s, Renewing(reason, cloned=past.differs))
+
+    def _go_on(self, welcome: Welcome, header: Header, mono_s: float) -> Actions:
+        """The link is live: the stream goes on where the broker stands."""
         self._failures = 0
         self.state = OutgoingState.LIVE
         self._due_s = mono_s + SILENCE_S
@@ -208,23 +213,13 @@ class Outgoing:
         acked = self.acked(header)
         return Actions(ops + acked.ops, effects + acked.effects)
 
-    def _renewal(self, welcome: Welcome) -> RenewIncarnation | None:
-        if not self.incarnation:
-            return None
-        other_store = bool(self.store_id) and welcome.store_id != self.store_id
-        if other_store or welcome.last_seq < self.trimmed_seq:
-            return RenewIncarnation(self._new_incarnation(), 0, with_results=True)
-        if welcome.last_seq > self.highest_seq or welcome.new_incarnation:
-            return RenewIncarnation(self._new_incarnation(), welcome.last_seq, with_results=False)
-        return None
-
-    def _renew(self, renew: RenewIncarnation, welcome: Welcome, mono_s: float) -> Actions:
+    def _renew(self, renew: RenewIncarnation, welcome: Welcome, mono_s: float, why: Renewing) -> Actions:
         # The seqs of the new stream are known only to the file: the caller loads it again and calls `renewed`.
         self.state = OutgoingState.CLOSED
         self._due_s = mono_s
         self.store_id = welcome.store_id
         self.incarnation = renew.incarnation
-        return Actions([*self.trim(), renew, PutStoreId(welcome.store_id)], [])
+        return Actions([*self.trim(), renew, PutStoreId(welcome.store_id)], [why])
 
     def renewed(self, outbox: OutboxState) -> None:
         """The outbox file as it is after a RenewIncarnation."""
@@ -236,8 +231,13 @@ class Outgoing:
 
     def fenced(self, reason: str) -> Actions:
         """The broker refuses this process for good."""
-        self.state = OutgoingState.FENCED
+        self._leave(OutgoingState.FENCED)
         return Actions([], [Stop(reason)])
+
+    def _leave(self, state: OutgoingState) -> None:
+        self.state = state
+        self._welcomed = None
+        self._reading = False
 
     def acked(self, header: Header) -> Actions:
         """Take ack and credit from the header of any frame; what they allow is sent."""
@@ -280,11 +280,19 @@ class Outgoing:
             self._buffer_bytes += len(envelope)
         return seq
 
-    def facts_read(self, epoch: int, facts: list[tuple[int, bytes]]) -> Actions:
+    def facts_read(self, epoch: int, facts: list[tuple[int, bytes]], mono_s: float) -> Actions:
         """Facts that were asked for with ReadFacts."""
         if epoch != self.epoch or not self._reading:
             return Actions()
         self._reading = False
+        if self._welcomed is not None:
+            _, _, past = self._welcomed
+            if not facts or facts[0][0] != past.next_seq:
+                raise LocalProtocolError(
+                    f"the outbox does not give fact {past.next_seq}, which it has: the file is damaged"
+                )
+            past.compare(facts)
+            return self._compared(mono_s)
         for seq, envelope in facts:
             expected = self._buffer[-1][0] + 1 if self._buffer else self._sent_seq + 1
             if seq != expected:
@@ -308,13 +316,30 @@ class Outgoing:
             effects.append(ReadFacts(self.epoch, self._sent_seq))
         return effects
 
+    def _send_again(self, mono_s: float) -> list[Effect]:
+        """Go back to the first fact without an ack, when no ack came since the last look and some was due."""
+        if mono_s < self._ack_due_s:
+            return []
+        acked, sent = self._watched
+        overdue = self.trimmed_seq == acked and sent > acked
+        self._ack_wait_s = self._ack_wait_s * 2 if overdue else ACK_TIMEOUT_S
+        self._ack_due_s = mono_s + self._ack_wait_s
+        self._watched = (self.trimmed_seq, self._sent_seq)
+        if not overdue:
+            return []
+        self._buffer.clear()
+        self._buffer_bytes = 0
+        self._sent_seq = self.trimmed_seq
+        return self.pump()
+
     def _affordable(self) -> bool:
         seq, envelope = self._buffer[0]
         if seq > self._credit_seq:
             return False
         # One record always fits: with nothing on the way the byte credit never stops the stream.
         nothing_on_the_way = self._sent_seq == self.trimmed_seq
-        return nothing_on_the_way or self._sent_bytes + len(envelope) <= self._credit_bytes
+        again = seq <= self._counted_seq
+        return nothing_on_the_way or again or self._sent_bytes + len(envelope) <= self._credit_bytes
 
     def _next_frame(self) -> SendFrame:
         records: list[Record] = []
@@ -328,5 +353,7 @@ class Outgoing:
             size += len(envelope) + _RECORD_OVERHEAD
             records.append(Record(seq, msgspec.Raw(envelope)))
             self._sent_seq = seq
-            self._sent_bytes += len(envelope)
+            if seq > self._counted_seq:
+                self._counted_seq = seq
+                self._sent_bytes += len(envelope)
         return SendFrame(self.epoch, pack_header(Kind.RECORDS), encode(Records(records)))

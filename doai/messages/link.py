@@ -77,6 +77,10 @@ class Welcome(Message, frozen=True, kw_only=True):
     """The peer's channel for FORWARD frames."""
     new_incarnation: bool = False
     """The outbox must begin a new incarnation (a rollback was seen on either side), then say HELLO again."""
+    digests: bytes = b""
+    """8 bytes (BLAKE2b of the envelope) of each fact after the HELLO's `trimmed_seq` that the broker has, up to its
+    `highest_seq`: where one differs, another process told other facts from a copy of this outbox. The oldest may be
+    missing."""
     broker_life: str = ""
     """One life of the broker's process: a node tells a new one its devices again, for what was only in memory."""
 

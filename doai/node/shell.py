@@ -16,7 +16,7 @@ from doai.drivers.base import DeviceChange, Driver, Proof
 from doai.drivers.failures import device_offline
 from doai.errors import StepError
 from doai.limits import CREDIT_BYTES, DISK_LOOK_S, RECORDS_PER_FRAME_MAX
-from doai.link.outgoing import OpenSocket, ReadFacts, SendFrame
+from doai.link.actions import OpenSocket, ReadFacts, SendFrame
 from doai.node.connection import Connection
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import (

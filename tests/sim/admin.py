@@ -13,7 +13,8 @@ from doai.changes.outbox import OutboxState
 from doai.codec import Header, Kind, decode, encode, pack_header, raw, unpack_header
 from doai.envelope import Envelope, Message
 from doai.ids import RandomIds
-from doai.link.outgoing import OpenSocket, Outgoing, OutgoingState, SendFrame
+from doai.link.actions import OpenSocket, OutgoingState, SendFrame
+from doai.link.outgoing import Outgoing
 from doai.messages.commands import Reply
 from doai.messages.link import Heartbeat, HostSample, Role, Welcome
 from tests.sim.network import Connection, Network

@@ -8,11 +8,11 @@ from typing import Any
 from doai import topics
 from doai.broker.core.core import BrokerCore
 from doai.broker.core.effects import SendFrame
-from doai.changes.outbox import AppendFact, OutboxOp, RenewIncarnation
+from doai.changes.outbox import AppendFact, OutboxOp
 from doai.codec import BodyDecoder, Kind, decode, unpack_header
 from doai.envelope import Envelope
-from doai.link.outgoing import OutgoingState
-from doai.link.outgoing import SendFrame as NodeSendFrame
+from doai.link.actions import OutgoingState
+from doai.link.actions import SendFrame as NodeSendFrame
 from doai.messages.commands import Reply
 from doai.messages.link import Hello, Records
 from doai.messages.work import Dispatches
@@ -38,8 +38,6 @@ class Checks:
         self._durable: set[Any] = set()
         self._places: dict[str, int] = {}
         self.dispatched_largest = 0
-        self.begun_again = 0
-        """Tries that a node with an old disk began again."""
 
     @property
     def tries(self) -> int:
@@ -56,11 +54,10 @@ class Checks:
                 envelope: Envelope = _envelope(op.envelope)
                 place = self._places[node.name] = self._places.get(node.name, 0) + 1
                 ledger.recorded[envelope.event_id] = (node.name, place)
+                node.disk.history.append(envelope.event_id)
                 if envelope.type == topics.STEP_STARTED:
                     told = read_payload(envelope.payload)
                     self._durable.add((told.task_id, told.token, told.step_id, told.try_number))
-            elif type(op) is RenewIncarnation:
-                ledger.loose.add(node.name)
 
     def node_effect(self, node: NodeProcess, effect: Any) -> None:
         """Something leaves a node's core."""
@@ -78,9 +75,7 @@ class Checks:
                 "start_not_durable", f"{key} begins on {node.name}, its start is not on disk", key.task_id
             )
         if name in self._begun:
-            if (key.task_id, key.token) not in node.forgotten:
-                raise Violation("begun_twice", f"{key} begins again on {node.name}", key.task_id)
-            self.begun_again += 1
+            raise Violation("begun_twice", f"{key} begins again on {node.name}", key.task_id)
         self._begun.add(name)
 
     def _node_sends(self, node: NodeProcess, effect: NodeSendFrame) -> None:
@@ -229,10 +224,12 @@ def check_nodes_at_end(nodes: Sequence[NodeProcess], ledger: Ledger) -> None:
             raise Violation("stream_stuck", message, node.name)
         if node.name in ledger.loose:
             continue
-        lost = [event_id for event_id, (name, _) in ledger.recorded.items() if name == node.name]
-        lost = [event_id for event_id in lost if event_id not in ledger.event_ids]
-        if lost:
-            raise Violation("fact_lost", f"{len(lost)} facts of {node.name} are not in the log", node.name)
+        places = [ledger.event_ids.get(event_id) for event_id in node.disk.history]
+        if None in places:
+            message = f"{places.count(None)} facts of {node.name} are not in the log"
+            raise Violation("fact_lost", message, node.name)
+        if places != sorted(places):  # type: ignore[type-var]
+            raise Violation("fact_order", f"facts of {node.name} are in the log in another order", node.name)
     for node in nodes:
         tasks = node.core._tasks if node.core is not None else None
         if tasks is not None and (tasks.held or tasks.running or len(tasks._waiting)):

@@ -115,6 +115,8 @@ class NodeDisk:
         self.file = file
         self.pace = DiskPace(world, world.random.choice((0.0005, 0.003, 0.02)))
         self.observers: list[Callable[[Sequence[OutboxOp]], None]] = []
+        self.history: list[str] = []
+        """Ids of all facts that were ever on it, in order; a copy has those of its original."""
         self._folder = folder
         self._memory: MemoryOutbox | None = None
         self._real: SqliteOutbox | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from doai.states import DeviceState
+from doai.store.memory_outbox import MemoryOutboxFile
 from tests.sim.network import Network
 from tests.sim.node import NodeProcess
 from tests.sim.phones import Phone
@@ -24,7 +25,7 @@ class Nemesis:
         self._network: Network = simulation.network
         self._strange = strange
         self._active = True
-        self._old_disks: dict[str, object] = {}
+        self._old_disks: dict[str, tuple[MemoryOutboxFile, list[str]]] = {}
         self._kinds: dict[str, Callable[[], bool]] = {
             "cut": self._cut,
             "partition": lambda: self._partition([self._node()], inwards=True, outwards=True),
@@ -185,12 +186,11 @@ class Nemesis:
             return False
         old = self._old_disks.pop(node.name, None)
         if old is None:
-            self._old_disks[node.name] = node.disk.file.copy()
+            self._old_disks[node.name] = (node.disk.file.copy(), list(node.disk.history))
             return False
         node.kill()
-        self._sim.forget_past_of(node)
-        node.disk.file = old  # type: ignore[assignment]
-        node.forgotten.update(node.disk.file.held)
+        self._sim.ledger.forked.add(node.name)
+        node.disk.file, node.disk.history = old
         self._world.after(1.0, node.start)
         return True
 

@@ -87,7 +87,8 @@ class Ledger:
         """(queue priority, run priority, attempts at most)."""
         self.run_states: dict[str, RunState] = {}
         self.waiting: dict[str, dict[str, tuple[int, int, int]]] = {}
-        self.event_ids: set[str] = set()
+        self.event_ids: dict[str, int] = {}
+        """Where in the log each event is."""
         self.fact_order: dict[str, int] = {}
         self.last_token = Token(0, 0)
         self.position = 0
@@ -98,7 +99,9 @@ class Ledger:
         self.recorded: dict[str, tuple[str, int]] = {}
         """Facts on nodes' disks: event id -> (node, place)."""
         self.loose: set[str] = set()
-        """Nodes whose streams began anew, so that facts may come again or be missing."""
+        """Nodes whose facts a restored store had forgotten, so that they may come again or be missing."""
+        self.forked: set[str] = set()
+        """Nodes that had an old disk or a clone: their facts come from more than one history."""
         self._started: dict[Token, int] = {}
         self._touched: set[str] = set()
         self._skipped: set[str] = set()
@@ -174,7 +177,7 @@ class Ledger:
             self._fact(node, envelope.event_id, envelope.type, envelope.subject)
         elif envelope.event_id in self.event_ids:
             raise Violation("event_twice", f"event {envelope.event_id} {envelope.type} is in the log twice")
-        self.event_ids.add(envelope.event_id)
+        self.event_ids[envelope.event_id] = op.position
         if envelope.type.startswith("task."):
             self._task_event(op, read_payload(envelope.payload))
         elif envelope.type == topics.RUN_COMPLETED:
@@ -190,6 +193,8 @@ class Ledger:
             raise Violation(
                 "ahead_of_disk", f"{event_type} of {node} is in the log, not on the node's disk", subject
             )
+        if node in self.forked:
+            return  # the order is that of the disk which came back, looked at in the end
         place = known[1]
         if place != self.fact_order.get(node, 0) + 1:
             message = f"{event_type} is fact {place} of {node}, it came after {self.fact_order.get(node, 0)}"

@@ -14,12 +14,8 @@ from doai.codec import Kind
 from tests.sim.world import World
 
 Frame = tuple[bytes, bytes]
-_MAY_DROP: Final = frozenset(
-    {Kind.RECORDS, Kind.HEARTBEAT, Kind.COMMAND, Kind.HELLO, Kind.WELCOME, Kind.ACK, Kind.BEAT, Kind.DISPATCH}
-    | {Kind.CANCEL, Kind.RELEASE, Kind.REPLY}
-)
-"""A ROUTER drops what a full pipe does not take. HOLDINGS and RECIPE are not among them: the link must carry them
-whole once WELCOME did, or be lost."""
+_MAY_DROP: Final = frozenset(Kind) - {Kind.FENCED, Kind.FORWARD}
+"""Of a live link any single frame may be lost: a ROUTER drops what a full pipe does not take."""
 _MAY_REPEAT: Final = frozenset(
     {Kind.RECORDS, Kind.HEARTBEAT, Kind.COMMAND, Kind.DISPATCH, Kind.CANCEL, Kind.RELEASE}
 )
@@ -187,16 +183,8 @@ class Network:
     # --- frames -------------------------------------------------------------------------------------------
 
     def to_broker(self, connection: Connection, header: bytes, body: bytes) -> None:
-        copies = self._copies(header)
-        if not copies and header[1] == Kind.RECORDS:
-            # A link that loses facts does not live long; until then the next fact shows the gap.
-            self.world.after(self.world.random.uniform(1.0, 30.0), self._break, connection, connection.link)
-        for _ in range(copies):
+        for _ in range(self._copies(header)):
             connection.put_in(header, body, self.latency_s(connection.name))
-
-    def _break(self, connection: Connection, link: int) -> None:
-        if connection.link == link:
-            connection.break_link()
 
     def to_peer(self, link: int, header: bytes, body: bytes) -> bool:
         """Send from the broker; False when the link is gone."""
@@ -209,7 +197,9 @@ class Network:
 
     def _copies(self, header: bytes) -> int:
         if self.drop_share and len(header) > 1 and header[1] in _MAY_DROP and self.world.chance(self.drop_share):
-            self.world.fault("drop", Kind(header[1]).name)
+            name = Kind(header[1]).name
+            self.world.fault("drop", name)
+            self.world.faults[f"drop_{name.lower()}"] += 1
             return 0
         if (
             self.repeat_share

@@ -10,7 +10,7 @@ from doai.drivers.base import DeviceChange, DeviceInfo, DriverNotice, Proof, Pro
 from doai.errors import Failure
 from doai.ids import RandomIds
 from doai.limits import CREDIT_BYTES, RECORDS_PER_FRAME_MAX
-from doai.link.outgoing import OpenSocket, ReadFacts, SendFrame
+from doai.link.actions import OpenSocket, ReadFacts, SendFrame
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import (
     CancelStep,
@@ -63,8 +63,6 @@ class NodeProcess:
         self.lives = 0
         self.fenced = ""
         """Why its process ended for good; an operator starts it again."""
-        self.forgotten: set[tuple[str, Any]] = set()
-        """Attempts that an old disk holds again after they were begun elsewhere or ended."""
         self.is_clone = False
         self._network = network
         self._slots = slots
@@ -122,7 +120,6 @@ class NodeProcess:
             self._draw,
             self._step_ended,
             lambda: not (self.frozen and self.lives == life),
-            self.forgotten,
         )
         self._inbox.clear()
         self._armed_s = None

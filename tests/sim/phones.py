@@ -81,11 +81,11 @@ class Phone:
                 raise Violation("two_steps", f"two steps of {key} act on {self.serial} at once", key.task_id)
             if other.key.token.generation < key.token.generation:
                 self.world.faults["overlap_after_restore"] += 1
-            elif other.owner_acts() and not (attempt.from_old_disk() or other.from_old_disk()):
+            elif other.owner_acts():
                 raise Violation("two_attempts", f"{key} and {other.key} act on {self.serial} at once", key.task_id)
             else:
                 self.world.faults["overlap_in_flight"] += 1
-        if self.attempt is not None and mine[0] < self.attempt[0] and not attempt.from_old_disk():
+        if self.attempt is not None and mine[0] < self.attempt[0]:
             raise Violation("acts_after_next", f"{key} acts on {self.serial} after {self.attempt}", key.task_id)
         self.attempt = max(mine, self.attempt or mine)
         self.in_flight[attempt] = None
@@ -114,10 +114,6 @@ class _Try:
         """Whether its process could stop it: alive and not frozen."""
         return not self.runner.dead and self.runner.acts()
 
-    def from_old_disk(self) -> bool:
-        """Whether its node came back with a disk that had forgotten this attempt's end."""
-        return self.attempt_key in self.runner.forgotten
-
 
 class Runner:
     """Performs tries for one node process, as doai.node.runner does in cancel scopes."""
@@ -130,11 +126,9 @@ class Runner:
         draw: Callable[[StartStep], list[tuple[float, Failure | None]]],
         ended: Callable[[StepEnded], None],
         acts: Callable[[], bool],
-        forgotten: set[tuple[str, Any]],
     ) -> None:
         self.phones = phones
         self.acts = acts
-        self.forgotten = forgotten
         self.dead = False
         self._world = world
         self._clock = clock

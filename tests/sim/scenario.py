@@ -49,6 +49,10 @@ FAULT_WEIGHTS: Final = {
 """Faults at random times, and how often one is chosen when a seed has it."""
 ALWAYS_ON: Final = [
     "drop",
+    "drop_records",
+    "drop_ack",
+    "drop_holdings",
+    "drop_recipe",
     "duplicate",
     "late_on_old_link",
     "lost_in_flight",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.sim.campaign import run_campaign, run_seed
+from tests.sim.simulation import Simulation, simulate
 
 SEEDS = 200
 
@@ -16,6 +17,17 @@ def test_two_hundred_seeds_keep_every_rule_and_meet_every_fault() -> None:
     assert failures == []
     assert report.never_fired() == []
     assert sum(verdict.tasks for verdict in report.verdicts) > 10_000
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_frame_of_a_live_link_may_be_lost(seed: int) -> None:
+    def lose_often(simulation: Simulation) -> None:
+        simulation.network.drop_share = 0.1
+
+    verdict = simulate(seed, only=frozenset(), change=lose_often)
+    assert verdict.kind == "", verdict.message
+    lost = {kind for kind in verdict.faults if kind.startswith("drop_")}
+    assert lost >= {"drop_records", "drop_ack", "drop_heartbeat"}
 
 
 def test_a_seed_always_comes_to_the_same() -> None:

@@ -56,7 +56,7 @@ class BrokerCore:
         self._access = Access(state, self._peers)
         runs = Runs(state, self._scheduler, self._tasks)
         self._commands = Commands(state, runs, Library(state), Files(state), self._access, self._quarantines, now)
-        self._ingress = Ingress(state, self._peers, self._leases, results, self._commands)
+        self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands)
         self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
 
     def frame(self, link: int, key_name: str, header: bytes, body: bytes, now: Now) -> Changes:

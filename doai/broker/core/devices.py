@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from doai import topics
@@ -12,7 +14,10 @@ from doai.broker.core.tables import Device, Peer
 from doai.changes.ops import PutDevice
 from doai.changes.rows import DeviceRow
 from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
+from doai.messages.link import Heartbeat
 from doai.states import DeviceState, PeerState
+
+_WITH_IT: Final = frozenset({DeviceState.ONLINE, DeviceState.UNRESPONSIVE})
 
 
 class Devices:
@@ -53,6 +58,23 @@ class Devices:
         )
         decision.ops.append(PutDevice(device.row))
         self._hand_over(decision, device)
+
+    def listed(self, decision: Decision, peer: Peer, heartbeat: Heartbeat) -> None:
+        """The node's heartbeat lists all devices that are with it: of one that is missing nobody would hear.
+
+        A phone may have been unplugged while the node's process was down: the next one knows nothing of it.
+        """
+        if decision.now.mono_s < peer.settled_s or peer.stream.last_seq != heartbeat.as_of_seq:
+            return
+        here = {proof.serial for proof in heartbeat.devices}
+        for device in list(peer.devices.values()):
+            if device.serial not in here and device.state in _WITH_IT:
+                reason = f"node {peer.name} has not found it since it started"
+                gone = DeviceOffline(
+                    serial=device.serial, node_id=peer.name, state=DeviceState.OFFLINE, reason=reason
+                )
+                decision.event(topics.DEVICE_OFFLINE, topics.device_subject(device.serial), gone)
+                self.offline(decision, peer, gone)
 
     def node_went(self, decision: Decision, peer: Peer) -> None:
         """The node is not proven any more: another that sees one of its devices takes it."""

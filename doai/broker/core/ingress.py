@@ -8,6 +8,7 @@ from typing import Any, Final
 from doai import topics
 from doai.broker.core.commands import Commands
 from doai.broker.core.decision import Decision
+from doai.broker.core.devices import Devices
 from doai.broker.core.effects import ShutLink
 from doai.broker.core.leases import Leases
 from doai.broker.core.peers import Peers
@@ -66,10 +67,13 @@ class _Rates:
 class Ingress:
     """Hears frames."""
 
-    def __init__(self, state: State, peers: Peers, leases: Leases, results: Results, commands: Commands) -> None:
+    def __init__(
+        self, state: State, peers: Peers, leases: Leases, devices: Devices, results: Results, commands: Commands
+    ) -> None:
         self._state = state
         self._peers = peers
         self._leases = leases
+        self._devices = devices
         self._results = results
         self._commands = commands
         self._rates: dict[str, _Rates] = {}
@@ -193,6 +197,7 @@ class Ingress:
 
     def _heartbeat(self, decision: Decision, peer: Peer, link: int, heartbeat: Heartbeat) -> None:
         self._leases.heartbeat(decision, peer, heartbeat)
+        self._devices.listed(decision, peer, heartbeat)
         decision.send_to(peer, Kind.BEAT)
 
     def _holdings(self, decision: Decision, peer: Peer, link: int, holdings: Holdings) -> None:

@@ -15,7 +15,7 @@ from doai.broker.core.tables import Peer, Task, TokenKey
 from doai.broker.core.tasks import Tasks
 from doai.codec import Kind
 from doai.errors import ErrorClass, Failure
-from doai.messages.link import Heartbeat
+from doai.messages.link import Heartbeat, Role
 from doai.messages.work import Holdings, TaskRef
 from doai.states import TaskState, TaskTrigger
 
@@ -38,6 +38,10 @@ class Leases:
                 foreign = True
             else:
                 self.prove(decision, task)
+        if peer.role is Role.NODE and not peer.ready and peer.holdings is None:
+            # A node lists what it holds before its first heartbeat: that frame was lost.
+            decision.log("warning", f"what node {peer.name} holds did not come: it is asked to list it")
+            decision.send_to(peer, Kind.HELLO_REQUIRED)
         settled = peer.ready and peer.stream.last_seq == heartbeat.as_of_seq
         if foreign and settled:
             decision.log("warning", f"node {peer.name} holds tasks that are not its own: it is asked to list them")

@@ -15,7 +15,7 @@ from doai.changes.rows import NodeRow
 from doai.codec import Kind, encode
 from doai.errors import ProtocolError
 from doai.ids import parse_address
-from doai.limits import LATE_AFTER_S
+from doai.limits import DEVICE_SETTLE_S, LATE_AFTER_S
 from doai.link.incoming import Greeted, Incoming, Refused
 from doai.link.liveness import Change, Liveness
 from doai.messages.events import NodeOnline, NodeStatus, SystemNotice
@@ -140,6 +140,8 @@ class Peers:
         change = peer.liveness.prove(now.mono_s)
         self._state.sweep_by(now.mono_s + LATE_AFTER_S)
         peer.capacity = max(1, sample.slots) + self._state.settings.queue_ahead
+        if before is None or before.started_at_ms != sample.started_at_ms:
+            peer.settled_s = now.mono_s + DEVICE_SETTLE_S
         peer.row = NodeRow(
             node_id=peer.name,
             host=sample.host,
@@ -167,6 +169,7 @@ class Peers:
         welcome = Welcome(
             store_id=self._state.store_id,
             last_seq=greeted.last_seq,
+            digests=greeted.digests,
             capacity=peer.capacity,
             heartbeat_s=self._state.settings.heartbeat_s,
             handle=peer.handle,

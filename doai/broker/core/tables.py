@@ -242,6 +242,7 @@ class Peer:
         "role",
         "row",
         "service",
+        "settled_s",
         "stream",
         "term_ends_s",
         "wants",
@@ -270,6 +271,8 @@ class Peer:
         self.lease_due_s: float | None = None
         """No lease of it ends before; None while it holds nothing that can be lost."""
         self.row: NodeRow | None = None
+        self.settled_s = 0.0
+        """Monotonic time from which on its process has found all its devices."""
         self.intake_closed = ""
         """Why it starts no new task now, as its heartbeat said."""
         self.service = ServiceState.IN_SERVICE

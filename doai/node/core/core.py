@@ -160,6 +160,8 @@ class NodeCore:
             merged.ops.extend(out.ops)
             merged.effects.extend(out.effects)
         self._deferred = []
+        if self._session.cloned_because:
+            self._facts.alert(merged, now, "cloned_outbox", self._session.cloned_because)
         # A store that lost its past may not know where a device is, or have it as it was then.
         self._tell_devices(merged, now)
         return self._decided(merged, now)

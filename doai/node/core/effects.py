@@ -11,7 +11,7 @@ from doai.changes.outbox import OutboxOp
 from doai.errors import Failure
 from doai.ids import Token
 from doai.limits import DISK_RESERVE_MB
-from doai.link.outgoing import OpenSocket, ReadFacts, SendFrame
+from doai.link.actions import OpenSocket, ReadFacts, SendFrame
 from doai.messages.work import FilePin
 
 

@@ -18,6 +18,10 @@ class Recipes:
         self._recipes: dict[str, Recipe | StepError] = {}
         self._plans: dict[str, TaskPlan] = {}
 
+    def __contains__(self, recipe_hash: object) -> bool:
+        """Whether its body is here."""
+        return recipe_hash in self._bodies
+
     def put(self, recipe_hash: str, body: bytes) -> bool:
         """Keep a body; False when it is there already."""
         if recipe_hash in self._bodies:
@@ -26,13 +30,11 @@ class Recipes:
         return True
 
     def get(self, recipe_hash: str, name: str) -> Recipe:
-        """Return a recipe; raises StepError when there is none or it can not be executed here."""
+        """Return a recipe whose body is here; raises StepError when it can not be executed."""
         found = self._recipes.get(recipe_hash)
         if found is None:
             found = self._recipes[recipe_hash] = self._load(recipe_hash, name)
         if isinstance(found, StepError):
-            if found.code == "recipe_missing":
-                del self._recipes[recipe_hash]
             raise found
         return found
 
@@ -55,17 +57,8 @@ class Recipes:
         return unneeded
 
     def _load(self, recipe_hash: str, name: str) -> Recipe | StepError:
-        body = self._bodies.get(recipe_hash)
-        if body is None:
-            return StepError(
-                Failure(
-                    error_class=ErrorClass.INFRASTRUCTURE,
-                    code="recipe_missing",
-                    message=f"The recipe of {name} did not reach this node before its task: try the task again.",
-                )
-            )
         try:
-            return Recipe.from_stored(body)
+            return Recipe.from_stored(self._bodies[recipe_hash])
         except WorkflowError as error:
             return StepError(
                 Failure(

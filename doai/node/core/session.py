@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from doai.changes.outbox import AppendFact, DropRecipe, OutboxState, RenewIncarnation
+from doai.changes.outbox import AppendFact, DropRecipe, OutboxState
 from doai.clock import Now
 from doai.codec import BodyDecoder, Kind, encode, pack_header, unpack_header
 from doai.disk_reserve import DiskReserve
 from doai.errors import DecodeError
 from doai.limits import HEARTBEAT_S, OUTBOX_RECORDS_MAX, OUTBOX_START_SHARE
-from doai.link.outgoing import Actions, Effect, Established, Outgoing, OutgoingState, SendFrame, Stop
+from doai.link.actions import Actions, Effect, Established, OutgoingState, Renewing, SendFrame, Stop
+from doai.link.outgoing import Outgoing
 from doai.messages.link import Bye, Fenced, Heartbeat, HostSample, Welcome
 from doai.messages.work import Cancels, Dispatches, Holdings, Recipe, Releases
 from doai.node.core.devices import Devices
@@ -53,6 +54,8 @@ class Session:
         """Another process of the broker answered than before: it does not know what only memory held."""
         self.renewing = False
         """A new incarnation is on its way to the disk: no fact has a place until the file is loaded again."""
+        self.cloned_because = ""
+        """Why that is so, when another process told other facts from a copy of the outbox."""
 
     @property
     def live(self) -> bool:
@@ -128,7 +131,7 @@ class Session:
     def facts_read(self, epoch: int, facts: list[tuple[int, bytes]], now: Now, out: Decision) -> None:
         """Facts that were asked for from the file."""
         if not self.renewing:
-            self._take(self._outgoing.facts_read(epoch, facts), now, out)
+            self._take(self._outgoing.facts_read(epoch, facts, now.mono_s), now, out)
 
     def renewed(self, state: OutboxState) -> None:
         """The file after a new incarnation."""
@@ -163,24 +166,30 @@ class Session:
         self._take(self._outgoing.acked(header), now, out)
         handler = _HANDLERS.get(header.kind)
         if handler is not None:
-            handler(self, message, now, out)
+            handler(self, message, now, random01, out)
         self._tasks.fill(now, out)
 
-    def _dispatched(self, message: Dispatches, now: Now, out: Decision) -> None:
+    def _dispatched(self, message: Dispatches, now: Now, random01: float, out: Decision) -> None:
         if self._tasks.draining:
             # The word that nothing is taken did not arrive: without it, what is given back comes again at once.
             self.beat(now, out)
         for dispatch in message.dispatches:
+            if dispatch.recipe_hash not in self._recipes:
+                # A recipe comes before its tasks, once a connection: this one lost a frame. The next begins anew.
+                text = f"The recipe of {dispatch.workflow} did not come: the connection to the broker begins anew."
+                out.effects.append(Log(Level.WARNING, text, {"task_id": dispatch.task_id}))
+                self._take(self._outgoing.lost(now.mono_s, random01), now, out)
+                return
             self._tasks.dispatch(dispatch, now, out)
 
-    def _recipe(self, message: Recipe, now: Now, out: Decision) -> None:
+    def _recipe(self, message: Recipe, now: Now, random01: float, out: Decision) -> None:
         self._tasks.take_recipe(message.recipe_hash, message.body, out)
 
-    def _cancelled(self, message: Cancels, now: Now, out: Decision) -> None:
+    def _cancelled(self, message: Cancels, now: Now, random01: float, out: Decision) -> None:
         for ref in message.tasks:
             self._tasks.cancel(ref.task_id, ref.token, now, out)
 
-    def _released(self, message: Releases, now: Now, out: Decision) -> None:
+    def _released(self, message: Releases, now: Now, random01: float, out: Decision) -> None:
         for ref in message.tasks:
             self._tasks.release(ref.task_id, ref.token, now, out)
 
@@ -211,12 +220,13 @@ class Session:
                 self._established(effect.welcome, now, out)
             elif isinstance(effect, Stop):
                 out.effects.append(StopNode(f"The broker refuses this node: {effect.reason}", EXIT_FENCED))
+            elif isinstance(effect, Renewing):
+                self.renewing = True
+                self.cloned_because = effect.reason if effect.cloned else ""
+                out.effects.append(Log(Level.WARNING, f"A new stream begins: {effect.reason}."))
+                out.effects.append(ReloadOutbox())
             else:
                 out.effects.append(effect)
-        if any(type(op) is RenewIncarnation for op in actions.ops):
-            self.renewing = True
-            out.effects.append(Log(Level.WARNING, "The broker or this node lost its past: a new stream begins."))
-            out.effects.append(ReloadOutbox())
 
     def _established(self, welcome: Welcome, now: Now, out: Decision) -> None:
         self.broker_is_new = self._broker_life not in ("", welcome.broker_life)
@@ -257,7 +267,7 @@ _BODIES: Final[dict[int, BodyDecoder]] = {
     Kind.RELEASE: BodyDecoder(Releases),
     Kind.RECIPE: BodyDecoder(Recipe),
 }
-_HANDLERS: Final[dict[int, Callable[[Session, Any, Now, Decision], None]]] = {
+_HANDLERS: Final[dict[int, Callable[[Session, Any, Now, float, Decision], None]]] = {
     Kind.DISPATCH: Session._dispatched,
     Kind.CANCEL: Session._cancelled,
     Kind.RELEASE: Session._released,
@@ -266,4 +276,4 @@ _HANDLERS: Final[dict[int, Callable[[Session, Any, Now, Decision], None]]] = {
 
 
 def _of_link(effects: list[Effect]) -> list[NodeEffect]:
-    return [effect for effect in effects if not isinstance(effect, Established | Stop)]
+    return [effect for effect in effects if not isinstance(effect, Established | Renewing | Stop)]

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Final
 
 from doai import topics
-from doai.changes.outbox import HeldRow, OutboxState, PutHeld, PutRecipe
+from doai.changes.outbox import DropHeld, HeldRow, OutboxState, PutHeld, PutRecipe
 from doai.clock import Now
 from doai.codec import BodyDecoder, encode
 from doai.envelope import Envelope
 from doai.errors import NODE_RESTARTED, DecodeError, ErrorClass, Failure, StepError
 from doai.ids import Token
-from doai.limits import RESULTS_KEPT
+from doai.limits import DEVICE_SETTLE_S, RESULTS_KEPT
 from doai.messages.events import AttemptEnded
 from doai.messages.work import Dispatch, Holding, HoldingState
 from doai.node.core.acts import Cause, Finish
@@ -27,9 +27,6 @@ from doai.node.core.slots import Slots
 from doai.node.core.timers import Timers
 from doai.states import Outcome
 from doai.workflow.mistakes import ParameterError
-
-DEVICE_SETTLE_S: Final = 20.0
-"""Time the drivers have after a start to find devices, before tasks for those that are not here are given back."""
 
 Key = tuple[str, Token]
 _dispatch: Final = BodyDecoder(Dispatch)
@@ -114,10 +111,19 @@ class Tasks:
     # --- a new life -------------------------------------------------------------------------------------------
 
     def restore(self, state: OutboxState, now: Now, out: Decision) -> None:
-        """Take over what the file holds: waiting tasks wait on, what ran when the process died has ended."""
+        """Settle what the file holds: what ran when the process died has ended, the rest goes back to the broker.
+
+        Nothing is told of what waits: HOLDINGS does not list it, so the broker gives it anew, under a new token. A
+        file that is an old one, or a copy, can thus begin nothing that was begun before.
+        """
+        given_back = 0
         for row in sorted(state.held, key=lambda row: row.order):
             self._order = max(self._order, row.order)
             self._newest[row.task_id] = max(row.token, self._newest.get(row.task_id, row.token))
+            if row.state is HoldingState.WAITING:
+                given_back += 1
+                out.ops.append(DropHeld(row.task_id, row.token))
+                continue
             try:
                 dispatch: Dispatch = _dispatch(row.dispatch_body)
             except DecodeError as error:
@@ -126,10 +132,10 @@ class Tasks:
                     Log(Level.ERROR, f"A held task can not be read and waits for its lease: {error}")
                 )
                 continue
-            if row.state is HoldingState.RUNNING:
-                self._end(dispatch, _end_of_crash(row), now, out)
-                continue
-            self._accept(row, dispatch, now, out)
+            self._end(dispatch, _end_of_crash(row), now, out)
+        if given_back:
+            text = f"{given_back} tasks that had not begun before this start go back to the broker."
+            out.effects.append(Log(Level.INFO, text))
 
     def note_told(self, envelope: bytes) -> None:
         """Remember an attempt whose end is told and not acknowledged: its Dispatch may be repeated."""
@@ -275,8 +281,7 @@ class Tasks:
         self._held[task.key] = task
         self._waiting.push(d.device_serial, task)
         if d.begin_within_s is not None:
-            waited_s = max(0.0, (now.utc_ms - row.received_at_ms) / 1000)
-            self._timers.set(task.key, now.mono_s + max(0.0, d.begin_within_s - waited_s))
+            self._timers.set(task.key, now.mono_s + d.begin_within_s)
         self._offer(d.device_serial)
         return True
 

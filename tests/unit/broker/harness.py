@@ -22,7 +22,7 @@ from doai.ids import RandomIds, Token
 from doai.messages import commands as c
 from doai.messages.catalogue import BODIES, EVENTS
 from doai.messages.events import AttemptEnded, DeviceOffline, DeviceOnline, TaskStarted
-from doai.messages.link import Bye, Heartbeat, Hello, HostSample, Record, Records, Role, Welcome
+from doai.messages.link import Bye, DeviceProof, Heartbeat, Hello, HostSample, Record, Records, Role, Welcome
 from doai.messages.work import Dispatch, Holding, Holdings, HoldingState
 from doai.states import DeviceState, Outcome, TaskState
 from doai.store.memory import MemoryTables, MemoryWriter
@@ -200,6 +200,7 @@ class FakeNode:
         self.cancelled: list[Token] = []
         self.released: list[Token] = []
         self.recipes: set[str] = set()
+        self.here: set[str] = set()
         self.unsent: list[Record] = []
         self.facts = 0
 
@@ -294,10 +295,12 @@ class FakeNode:
         return self.pump()
 
     def device(self, serial: str, **about: Any) -> None:
+        self.here.add(serial)
         told = DeviceOnline(serial=serial, node_id=self.name, driver="fake", connection=serial, **about)
         self.fact(topics.DEVICE_ONLINE, topics.device_subject(serial), told)
 
     def device_gone(self, serial: str) -> None:
+        self.here.discard(serial)
         told = DeviceOffline(serial=serial, node_id=self.name, state=DeviceState.OFFLINE, reason="unplugged")
         self.fact(topics.DEVICE_OFFLINE, topics.device_subject(serial), told)
 
@@ -329,7 +332,12 @@ class FakeNode:
 
     def heartbeat(self, tokens: list[Token] | None = None) -> None:
         listed = list(self.held) if tokens is None else tokens
-        body = Heartbeat(sample=sample(), tokens=[(t.generation, t.n) for t in listed], as_of_seq=self.seq)
+        body = Heartbeat(
+            sample=sample(),
+            tokens=[(t.generation, t.n) for t in listed],
+            as_of_seq=self.seq,
+            devices=[DeviceProof(serial, 1.0, 1.0) for serial in sorted(self.here)],
+        )
         self.send(Kind.HEARTBEAT, body)
         self.pump()
 

@@ -13,7 +13,7 @@ from doai.errors import ErrorClass
 from doai.ids import Token
 from doai.messages.link import Heartbeat, Record
 from doai.messages.work import Dispatch
-from doai.states import Outcome, TaskState
+from doai.states import DeviceState, Outcome, TaskState
 from tests.unit.broker.harness import RECIPE, TAPPING, FakeAdmin, FakeNode, World, failure, sample, started_world
 
 
@@ -290,6 +290,41 @@ def test_a_device_seen_twice_stays_with_its_proven_holder() -> None:
     assert world.tables.devices["d1"].node_id == "n2"
     admin.run("d1")
     assert [d.device_serial for d in other.pump()] == ["d1"]
+    world.check()
+
+
+def test_a_device_that_a_restarted_node_does_not_find_goes_to_the_node_that_does() -> None:
+    world, node, _ = started_world("d1")
+    other = FakeNode(world, "n2").connect()
+    other.device("d1")
+    other.flush()
+    node.bye()
+    node.here.clear()
+    node.connect()
+    node.hello(sample=msgspec.structs.replace(sample(), started_at_ms=2))
+    node.list_holdings()
+    other.heartbeat()
+    world.pass_time(10)
+    node.heartbeat()
+    assert world.tables.devices["d1"].state is DeviceState.ONLINE, "its drivers are still looking"
+    for _ in range(2):
+        world.pass_time(10)
+        other.heartbeat()
+        node.heartbeat()
+    assert world.tables.devices["d1"].node_id == "n2"
+    world.check()
+
+
+def test_a_device_that_nobody_finds_any_more_is_offline() -> None:
+    world, node, _ = started_world("d1", "d2")
+    node.here.discard("d1")
+    world.pass_time(25)
+    node.heartbeat()
+    rows = world.tables.devices
+    assert rows["d1"].state is DeviceState.OFFLINE
+    assert rows["d1"].reason == "node n1 has not found it since it started"
+    assert rows["d2"].state is DeviceState.ONLINE
+    assert world.events(topics.DEVICE_OFFLINE)[-1].subject == topics.device_subject("d1")
     world.check()
 
 

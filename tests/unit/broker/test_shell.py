@@ -18,13 +18,12 @@ from doai.broker.config import BrokerConfig, queues_of
 from doai.broker.core.core import BrokerCore
 from doai.broker.core.settings import CoreSettings
 from doai.broker.shell import Shell
-from doai.changes.ops import Op, PutKey
+from doai.changes.ops import DIGEST_BYTES, Op, PutKey
 from doai.changes.rows import KeyRow
 from doai.codec import Kind, decode, encode, pack_header, raw, unpack_header
 from doai.envelope import Envelope, Message
 from doai.errors import ConfigError, StoreError
 from doai.ids import RandomIds
-from doai.link.incoming import DIGEST_BYTES
 from doai.messages import commands as c
 from doai.messages.events import AttemptEnded, DeviceOnline
 from doai.messages.link import Hello, Record, Records, Role, Welcome

@@ -14,20 +14,11 @@ from hypothesis import strategies as st
 from doai.backoff import Backoff
 from doai.changes.outbox import AppendFact, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
 from doai.codec import Kind, decode, pack_header, unpack_header
-from doai.limits import WELCOME_TIMEOUT_S
+from doai.limits import ACK_TIMEOUT_S, WELCOME_TIMEOUT_S
 from doai.link import incoming as incoming_end
+from doai.link.actions import Actions, Established, OpenSocket, OutgoingState, ReadFacts, Renewing, SendFrame, Stop
 from doai.link.incoming import Gap, Greeted, Incoming, Refused, Taken, digest
-from doai.link.outgoing import (
-    TRIM_EVERY,
-    Actions,
-    Established,
-    OpenSocket,
-    Outgoing,
-    OutgoingState,
-    ReadFacts,
-    SendFrame,
-    Stop,
-)
+from doai.link.outgoing import TRIM_EVERY, Outgoing
 from doai.messages.link import Hello, HostSample, Record, Records, Role, Welcome
 
 SAMPLE = HostSample(host="h", pid=1, version="0", started_at_ms=0)
@@ -79,6 +70,7 @@ class World:
         self.to_broker: deque[SendFrame] = deque()
         self.to_node: deque[tuple[int, bytes, bytes]] = deque()
         self.stopped: str | None = None
+        self.renewals: list[Renewing] = []
         self.start_node()
 
     def start_node(self) -> None:
@@ -107,9 +99,11 @@ class World:
                 self.perform(self.node.opened(effect.epoch, SAMPLE, self.now_s))
             elif isinstance(effect, ReadFacts):
                 facts = self.file.read(effect.after_seq, self.random.randint(1, 50))
-                self.perform(self.node.facts_read(effect.epoch, facts))
+                self.perform(self.node.facts_read(effect.epoch, facts, self.now_s))
             elif isinstance(effect, Stop):
                 self.stopped = effect.reason
+            elif isinstance(effect, Renewing):
+                self.renewals.append(effect)
             else:
                 assert isinstance(effect, Established)
 
@@ -130,7 +124,12 @@ class World:
             greeted = self.incoming.hello(hello, frame.epoch, self.store_id)
             assert isinstance(greeted, Greeted), greeted
             welcome = Welcome(
-                store_id=self.store_id, last_seq=greeted.last_seq, capacity=1, heartbeat_s=10, handle=1
+                store_id=self.store_id,
+                last_seq=greeted.last_seq,
+                digests=greeted.digests,
+                capacity=1,
+                heartbeat_s=10,
+                handle=1,
             )
             self.answer(frame.epoch, Kind.WELCOME, msgspec.msgpack.encode(welcome))
         elif header.kind == Kind.RECORDS and self.incoming.link == frame.epoch:
@@ -275,6 +274,138 @@ def test_an_old_disk_begins_a_new_life_and_drops_what_was_taken() -> None:
     world.tell(1)
     world.settle()
     assert len(world.taken) == 6
+
+
+def copy_of(world: World) -> tuple[OutboxState, dict[int, bytes]]:
+    return world.file.state, dict(world.file.facts)
+
+
+def told(world: World) -> list[str]:
+    return [msgspec.msgpack.decode(data).split(".")[0] for data in world.taken]
+
+
+def test_a_copy_of_an_outbox_tells_what_the_broker_does_not_have_and_nothing_twice() -> None:
+    world = live_world(3)
+    world.perform(world.node.lost(world.now_s, 0.0))
+    world.tell(2)  # facts 4 and 5: in the copy too
+    copy = copy_of(world)
+    world.tell(3)  # facts 6-8 of the original
+    world.settle()
+    world.file.state, world.file.facts = copy
+    world.start_node()
+    world.tell(2)  # facts 9 and 10 of the copy, under the numbers 6 and 7
+    world.settle()
+    assert told(world) == [f"fact {n}" for n in range(1, 11)]
+    [renewal] = world.renewals
+    assert renewal.cloned
+    assert "from number 6 on" in renewal.reason
+    assert world.file.state.incarnation != "life-1"
+
+
+def test_a_copy_that_went_on_longer_than_the_original_is_noticed_too() -> None:
+    world = live_world(1)
+    copy = copy_of(world)
+    world.tell(2)
+    world.settle()
+    world.file.state, world.file.facts = copy
+    world.start_node()
+    world.tell(5)
+    world.settle()
+    assert sorted(told(world)) == [f"fact {n}" for n in range(1, 9)]
+    assert [renewal.cloned for renewal in world.renewals] == [True]
+
+
+def test_an_old_disk_that_told_nothing_of_its_own_is_no_clone() -> None:
+    world = live_world(1)
+    world.perform(world.node.lost(world.now_s, 0.0))
+    world.tell(2)
+    copy = copy_of(world)
+    world.tell(2)
+    world.settle()
+    world.file.state, world.file.facts = copy
+    world.start_node()
+    world.settle()
+    assert [renewal.cloned for renewal in world.renewals] == [False]
+    assert told(world) == [f"fact {n}" for n in range(1, 6)], "and nothing is told again"
+
+
+def test_a_fact_recorded_while_an_old_disk_greets_is_not_taken_for_one_that_the_broker_has() -> None:
+    world = live_world(1)
+    copy = copy_of(world)
+    world.tell(4)
+    world.settle()
+    world.file.state, world.file.facts = copy
+    world.start_node()
+    world.tick(0.0)  # HELLO is on its way and says: one fact
+    world.tell(2)
+    world.settle()
+    assert told(world) == [f"fact {n}" for n in range(1, 8)]
+
+
+def test_facts_whose_digests_the_broker_no_longer_has_are_told_again() -> None:
+    world = live_world(1)
+    copy = copy_of(world)
+    with patch.object(incoming_end, "HASHES_KEPT", 2):
+        world.incoming = Incoming("node-1", "main")
+    world.incoming.load(
+        msgspec.structs.replace(world.incoming.row(), incarnation="life-1", epoch=1, last_seq=1), []
+    )
+    world.tell(6)
+    world.settle()
+    world.file.state, world.file.facts = copy
+    world.start_node()
+    world.tell(2)
+    world.settle()
+    assert told(world)[-2:] == ["fact 8", "fact 9"]
+    assert [renewal.cloned for renewal in world.renewals] == [True]
+
+
+def frames_of(world: World) -> list[list[int]]:
+    """Take the RECORDS frames that are on their way, as the numbers in each."""
+    frames = [decode(frame.body, Records).records for frame in world.to_broker]
+    world.to_broker.clear()
+    return [[record.seq for record in records] for records in frames]
+
+
+def test_a_lost_last_frame_is_sent_again_on_the_same_connection() -> None:
+    world = live_world(2)
+    epoch = world.node.epoch
+    world.tell(3)
+    assert frames_of(world) == [[3, 4, 5]], "lost"
+    world.tick(0.0)
+    world.tick(ACK_TIMEOUT_S - 0.1)
+    assert frames_of(world) == []
+    world.tick(0.1)
+    world.settle()
+    assert world.node.epoch == epoch
+    assert told(world) == [f"fact {n}" for n in range(1, 6)]
+
+
+def test_a_lost_ack_is_asked_for_ever_more_seldom() -> None:
+    world = live_world(1)
+    world.tell(1)
+    assert frames_of(world) == [[2]]
+    at_s = []
+    began_s = world.now_s
+    for _ in range(240):
+        world.tick(0.1)
+        if frames_of(world) == [[2]]:
+            at_s.append(round(world.now_s - began_s))
+    assert at_s == [5, 15], "and then the silent connection is given up"
+
+
+def test_what_is_sent_again_needs_no_credit_twice() -> None:
+    world = live_world(0)
+    world.tell(1)
+    [size] = [len(data) for data in world.file.facts.values()]
+    frames_of(world)
+    world.perform(world.node.acked(unpack_header(pack_header(Kind.BEAT, credit_seq=9, credit_bytes=size))))
+    world.tick(0.0)
+    world.tick(ACK_TIMEOUT_S)
+    assert frames_of(world) == [[1]]
+    world.perform(world.node.acked(unpack_header(pack_header(Kind.ACK, ack=1, credit_seq=9, credit_bytes=9999))))
+    assert world.node.unacknowledged == 0
+    assert world.node._sent_bytes == size
 
 
 def hello(epoch: int, incarnation: str = "life-1") -> Hello:

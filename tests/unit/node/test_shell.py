@@ -15,6 +15,7 @@ from doai.drivers.fake.driver import FakeDriver
 from doai.envelope import Envelope
 from doai.errors import StoreError
 from doai.ids import RandomIds, Token
+from doai.link.incoming import digest
 from doai.messages.catalogue import EVENTS
 from doai.messages.link import Bye, Fenced, Hello, Records, Welcome
 from doai.messages.work import Cancels, Dispatch, Dispatches, Holdings, Recipe, TaskRef
@@ -59,6 +60,7 @@ class ScriptedBroker:
         self.last_seq = 0
         self.facts: list[tuple[str, Any]] = []
         self.bodies: list[tuple[int, bytes]] = []
+        self.digests: list[bytes] = []
         self.news = trio.Condition()
         self.acknowledges = True
 
@@ -74,9 +76,16 @@ class ScriptedBroker:
         kind = unpack_header(incoming.header).kind
         self.bodies.append((kind, incoming.body))
         if kind == Kind.HELLO:
-            decode(incoming.body, Hello)
+            hello = decode(incoming.body, Hello)
             self.link = incoming.link
-            welcome = Welcome(store_id="S", last_seq=self.last_seq, capacity=9, heartbeat_s=10.0, handle=1)
+            welcome = Welcome(
+                store_id="S",
+                last_seq=self.last_seq,
+                digests=b"".join(self.digests[hello.trimmed_seq : hello.highest_seq]),
+                capacity=9,
+                heartbeat_s=10.0,
+                handle=1,
+            )
             self.send(Kind.WELCOME, welcome)
         elif kind == Kind.RECORDS and incoming.link == self.link:
             for record in decode(incoming.body, Records).records:
@@ -84,6 +93,7 @@ class ScriptedBroker:
                     continue
                 assert record.seq == self.last_seq + 1
                 self.last_seq = record.seq
+                self.digests.append(digest(record))
                 envelope = decode(record.envelope, Envelope)
                 self.facts.append((envelope.type, decode(envelope.payload, EVENTS[envelope.type])))
             if self.acknowledges:

@@ -16,7 +16,8 @@ from doai.drivers.base import DeviceChange, DeviceInfo
 from doai.envelope import Envelope
 from doai.errors import ErrorClass, Failure
 from doai.ids import RandomIds, Token
-from doai.link.outgoing import OpenSocket, ReadFacts, SendFrame
+from doai.link.actions import OpenSocket, ReadFacts, SendFrame
+from doai.link.past import digest_of
 from doai.messages import work
 from doai.messages.catalogue import EVENTS
 from doai.messages.link import Records, Welcome
@@ -127,14 +128,26 @@ class NodeWorld:
 
     # --- the broker's part ------------------------------------------------------------------------------------
 
-    def connect(self, *, last_seq: int | None = None, store_id: str = "S1", credit: int = CREDIT) -> None:
-        """Connect and welcome the node; by default everything it was acknowledged is known."""
+    def connect(
+        self,
+        *,
+        last_seq: int | None = None,
+        store_id: str = "S1",
+        credit: int = CREDIT,
+        digests: bytes | None = None,
+    ) -> None:
+        """Connect and welcome the node; by default everything it was acknowledged is known, as it told it."""
         self.frames.clear()
         while not any(kind == Kind.HELLO for kind, _ in self.frames):
             self.mono_s = max(self.mono_s, self.core.due_s() or 0.0)
             self.take(self.core.tick(self.now, 0.0))
         seq = self.file.trimmed_seq if last_seq is None else last_seq
-        welcome = Welcome(store_id=store_id, last_seq=seq, capacity=100, heartbeat_s=10.0, handle=1)
+        if digests is None:
+            facts = self.file.facts.values()
+            digests = b"".join(digest_of(fact.envelope) for fact in facts if fact.seq <= seq)
+        welcome = Welcome(
+            store_id=store_id, last_seq=seq, digests=digests, capacity=100, heartbeat_s=10.0, handle=1
+        )
         self.frames.clear()
         self.frame(Kind.WELCOME, welcome, ack=seq, credit=credit)
 
@@ -196,6 +209,9 @@ class NodeWorld:
         rows = [*self.file.kept, *self.file.facts.values()]
         envelopes = [decode(row.envelope, Envelope) for row in rows]
         return [(e.type, decode(e.payload, EVENTS[e.type])) for e in envelopes]
+
+    def all_ends(self) -> list[Any]:
+        return [p for t, p in self.facts() if t == "attempt.ended"]
 
     def ends(self, task: str = "T1") -> list[Any]:
         return [p for t, p in self.facts() if t == "attempt.ended" and p.task_id == task]

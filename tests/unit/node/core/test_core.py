@@ -116,12 +116,13 @@ def test_with_a_task_given_back_the_state_of_its_device_is_told_again(world: Any
     assert [t for t, p in world.facts() if t == "device.offline" and p.serial == "B"] == ["device.offline"] * 2
 
 
-def test_an_unknown_recipe_is_no_fault_of_the_user(world: Any) -> None:
+def test_a_recipe_that_did_not_come_begins_the_connection_anew(world: Any) -> None:
     world.dispatch("T1", "nowhere")
-    [end] = world.ends()
-    assert (end.failure.error_class.value, end.failure.code) == ("infrastructure", "recipe_missing")
-    recipe = world.recipe(ONE)
-    world.dispatch("T1", recipe)
+    assert world.ends() == []
+    assert not world.core.live, "one lost frame: the broker says all again on the next connection"
+    world.connect()
+    assert not world.file.held
+    world.dispatch("T1", world.recipe(ONE))
     assert len(world.starts) == 1
 
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from doai import topics
+from doai.codec import Kind, decode
 from doai.errors import ErrorClass
 from doai.ids import Token
-from doai.messages.work import Releases, TaskRef
+from doai.link.past import digest_of
+from doai.messages.work import Holdings, Releases, TaskRef
 from doai.states import Outcome
 from doai.store.memory_outbox import MemoryOutboxFile
 
@@ -58,10 +61,15 @@ def drive(make_world: Any, *, die_at: int | None, lost: bool, seed: int) -> Any:
         world.before_commit = lambda ops: None
         world.boot()
         world.connect()
+        recipe = world.recipe(TWO)
         world.device("A")
         world.device("B")
         for n in range(1, 5):  # what the broker may say again: of what is known nothing new
             world.dispatch(f"T{n}", recipe, serial="AB"[n % 2], n=n)
+        ended = {end.task_id for end in world.all_ends()}
+        for n in range(1, 5):  # what HOLDINGS did not list is given anew
+            if f"T{n}" not in ended and not any(key[0] == f"T{n}" for key in world.file.held):
+                world.dispatch(f"T{n}", recipe, serial="AB"[n % 2], n=10 + n)
         while world.open:
             world.end(sorted(world.open)[0], stdout="", stderr="", exit_code=0)
     return world
@@ -102,7 +110,7 @@ def test_dies_at_every_commit(make_world: Any, seed: int, lost: bool) -> None:
     assert die_at > 20
 
 
-def test_a_task_that_ran_ends_and_the_waiting_ones_go_on_in_order(make_world: Any) -> None:
+def test_a_task_that_ran_ends_and_the_waiting_ones_go_back_to_the_broker(make_world: Any) -> None:
     world = make_world()
     world.connect()
     world.device("A")
@@ -113,8 +121,30 @@ def test_a_task_that_ran_ends_and_the_waiting_ones_go_on_in_order(make_world: An
     [end] = world.ends("T1")
     assert (end.outcome, end.failure.code, end.repeatable) == (Outcome.FAILED, "node_restarted", True)
     assert end.failure.error_class is ErrorClass.INFRASTRUCTURE
+    assert world.ends("T2") == [], "nothing is told: HOLDINGS does not list it"
+    assert not world.file.held
     world.device("A")
+    world.connect()
+    assert [decode(body, Holdings).tasks for kind, body in world.frames if kind == Kind.HOLDINGS] == [[]]
+    assert world.open == {}, "an old disk may have begun them before: they begin under a new token only"
+    world.dispatch("T2", world.recipe(TWO), n=2)
+    assert world.open == {}, "the old token begins nothing"
+    world.dispatch("T2", world.recipe(TWO), n=12)
     assert set(world.open) == {"T2/a"}
+
+
+def test_a_copy_of_the_outbox_is_told_to_an_operator(make_world: Any) -> None:
+    world = make_world()
+    world.connect()
+    world.device("A")
+    world.take(world.core.socket_lost(world.epoch, world.now, 0.0))
+    world.device("B")
+    world.connect(last_seq=2, digests=digest_of(world.file.facts[1].envelope) + b"another.")
+    assert world.file.incarnation != "I1"
+    [alert] = [told for event_type, told in world.facts() if event_type == topics.SYSTEM_ALERT]
+    assert alert.code == "cloned_outbox"
+    assert "number 2" in alert.message
+    assert [t for t, _ in world.facts()].count(topics.DEVICE_ONLINE) == 3, "B, and both again"
 
 
 def test_a_step_that_must_not_be_repeated_makes_it_unknown(make_world: Any) -> None:
@@ -140,24 +170,11 @@ def test_after_its_end_was_seen_it_is_no_longer_unknown(make_world: Any) -> None
     assert end.outcome is Outcome.FAILED
 
 
-def test_begin_within_goes_on_over_a_restart(make_world: Any) -> None:
-    world = make_world()
-    world.connect()
-    world.dispatch("T1", world.recipe(TWO), begin_within_s=12.0)
-    world.advance(7)
-    world.boot()
-    world.advance(6)
-    assert [end.outcome for end in world.ends("T1")] == [Outcome.EXPIRED]
-
-
 def test_what_waits_for_a_device_that_does_not_come_is_given_back(make_world: Any) -> None:
     world = make_world()
-    world.connect()
-    world.device("A")
-    recipe = world.recipe(TWO)
-    world.dispatch("T1", recipe)
-    world.dispatch("T2", recipe)
     world.boot()
+    world.connect()
+    world.dispatch("T2", world.recipe(TWO))
     world.advance(21)
     assert [end.released for end in world.ends("T2")] == [True]
     assert not world.file.held

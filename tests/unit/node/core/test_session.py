@@ -8,7 +8,7 @@ import pytest
 
 from doai.codec import Kind, decode
 from doai.drivers.base import DriverNotice, Proof, ProofKind
-from doai.link.outgoing import OpenSocket
+from doai.link.actions import OpenSocket
 from doai.messages.link import Bye, Heartbeat, Welcome
 from doai.node.core import session
 from doai.node.core.effects import HostNumbers, StopNode
