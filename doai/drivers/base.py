@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -28,6 +28,26 @@ class CommandOutput(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """stdout as text, undecodable bytes replaced, without the last line break."""
         return self.stdout.decode("utf-8", "replace").rstrip("\r\n")
+
+
+class InstallOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What an installation may do besides installing or updating."""
+
+    downgrade: bool = False
+    """Over a newer version; Android allows it for apps that can be debugged."""
+    grant_permissions: bool = False
+    """Give every permission that the app asks for and a person would be asked for."""
+    test_only: bool = False
+    """Also an app that is marked as for tests only, as development tools build them."""
+
+    @property
+    def flags(self) -> str:
+        """The options of `pm install`; -r lets it update."""
+        wanted = (("-d", self.downgrade), ("-g", self.grant_permissions), ("-t", self.test_only))
+        return " ".join(["-r", *(flag for flag, is_wanted in wanted if is_wanted)])
+
+
+DEFAULT_INSTALL: Final = InstallOptions()
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,11 +125,15 @@ class Device(Protocol):
         """Write a file on the device; folders on the way are made. Codes: storage_full, push_failed."""
         ...
 
+    async def push_file(self, path: str, remote_path: str, *, mode: int = 0o644) -> None:
+        """Write a file of this host on the device, read piece by piece. Codes as of `push`, and no_such_file."""
+        ...
+
     async def pull(self, remote_path: str) -> bytes:
         """Read a file from the device. Codes: no_such_file, pull_failed."""
         ...
 
-    async def install(self, apk_path: str) -> None:
+    async def install(self, apk_path: str, options: InstallOptions = DEFAULT_INSTALL) -> None:
         """Install or update an app from a file of the host; the failure's code is adb's INSTALL_FAILED_* in
         lower case, or no_such_file when the host has no such file."""
         ...

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from doai.clock import Clock
-from doai.drivers.base import CommandOutput, Device
+from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, Device, InstallOptions
 from doai.errors import ErrorClass, StepError
 from doai.node.steps.base import step_failed
 
@@ -43,13 +43,17 @@ class GuardedDevice:
         with self._call():
             await self._device.push(data, remote_path, mode=mode)
 
+    async def push_file(self, path: str, remote_path: str, *, mode: int = 0o644) -> None:
+        with self._call():
+            await self._device.push_file(path, remote_path, mode=mode)
+
     async def pull(self, remote_path: str) -> bytes:
         with self._call():
             return await self._device.pull(remote_path)
 
-    async def install(self, apk_path: str) -> None:
+    async def install(self, apk_path: str, options: InstallOptions = DEFAULT_INSTALL) -> None:
         with self._call():
-            await self._device.install(apk_path)
+            await self._device.install(apk_path, options)
 
     async def uninstall(self, package: str) -> None:
         with self._call():

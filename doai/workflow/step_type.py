@@ -83,6 +83,20 @@ class StepType(msgspec.Struct, frozen=True, kw_only=True):
     ``baseline/{workflow}/{step}/*``. Of all that match, the newest versions are pinned; there may be none."""
 
 
-def on_device(name: str, arguments: type[Arguments], outputs: type[Outputs], *, idempotent: bool) -> StepType:
-    """Return a step type that uses the device, with the usual timeout."""
-    return StepType(name=name, arguments=arguments, outputs=outputs, on_device=True, idempotent=idempotent)
+def on_device(
+    name: str,
+    arguments: type[Arguments],
+    outputs: type[Outputs],
+    *,
+    idempotent: bool,
+    timeout_s: float = STEP_TIMEOUT_S,
+) -> StepType:
+    """Return a step type that uses the device."""
+    return StepType(
+        name=name,
+        arguments=arguments,
+        outputs=outputs,
+        on_device=True,
+        idempotent=idempotent,
+        timeout_s=timeout_s,
+    )

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from doai.limits import UPLOAD_TIMEOUT_S
+from doai.workflow.app_steps import APP_STEPS
 from doai.workflow.host_steps import HOST_STEPS
 from doai.workflow.step_type import (
     Arguments,
@@ -193,6 +194,7 @@ class ReportOutputs(Outputs, frozen=True, kw_only=True):
 
 
 _ALL: Final = (
+    *APP_STEPS,
     on_device("device.bootstrap", Bootstrap, BootstrapOutputs, idempotent=True),
     on_device("device.shell", Shell, ShellOutputs, idempotent=False),
     on_device("app.launch", Launch, AppOutputs, idempotent=True),

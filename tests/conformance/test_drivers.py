@@ -12,7 +12,7 @@ import trio
 from doai.drivers.adb.config import AdbConfig
 from doai.drivers.adb.driver import AdbDriver
 from doai.drivers.adb.server import free_port
-from doai.drivers.base import Device, DeviceChange, DeviceInfo, Driver, Proof, ProofKind
+from doai.drivers.base import Device, DeviceChange, DeviceInfo, Driver, InstallOptions, Proof, ProofKind
 from doai.drivers.fake.driver import FakeDriver
 from doai.drivers.feed import Item
 from doai.drivers.png import picture_size, whole_png
@@ -181,6 +181,30 @@ async def test_an_app_is_installed_and_removed(fleet: Fleet, tmp_path: Path) -> 
     assert b"doai" not in (await fleet.device.shell("ls /data/local/tmp")).stdout
     await fleet.device.uninstall("com.example.new")
     assert (await fleet.device.shell("pm list packages com.example.new")).text == ""
+
+
+async def test_a_file_of_this_host_comes_back_as_it_went(fleet: Fleet, tmp_path: Path) -> None:
+    path = tmp_path / "large.bin"
+    path.write_bytes(bytes(range(256)) * 6000)
+    await fleet.device.push_file(str(path), "/sdcard/new/large.bin", mode=0o600)
+    assert await fleet.device.pull("/sdcard/new/large.bin") == path.read_bytes()
+    with pytest.raises(StepError) as caught:
+        await fleet.device.push_file(str(tmp_path / "missing.bin"), "/sdcard/new/large.bin")
+    assert caught.value.failure.code == "no_such_file"
+
+
+async def test_options_of_an_installation_reach_the_device(fleet: Fleet, tmp_path: Path) -> None:
+    apk = tmp_path / "app.apk"
+    apk.write_bytes(make_apk("com.example.new", version_code=2, permissions=("android.permission.CAMERA",)))
+    await fleet.device.install(str(apk), InstallOptions(grant_permissions=True))
+    given = await fleet.device.shell("dumpsys package com.example.new | grep granted=")
+    assert given.text.strip().startswith("android.permission.CAMERA: granted=true")
+    apk.write_bytes(make_apk("com.example.new", test_only=True))
+    for options in (InstallOptions(test_only=True), InstallOptions(downgrade=True)):
+        with pytest.raises(StepError):
+            await fleet.device.install(str(apk), options)
+    await fleet.device.install(str(apk), InstallOptions(downgrade=True, test_only=True))
+    await fleet.device.uninstall("com.example.new")
 
 
 async def test_a_refused_removal_and_a_missing_app_file_have_names(fleet: Fleet, tmp_path: Path) -> None:

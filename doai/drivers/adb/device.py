@@ -15,7 +15,7 @@ from doai.drivers.adb.client import AdbClient, AdbCutError, AdbError, AdbRefused
 from doai.drivers.adb.registry import Registry
 from doai.drivers.adb.shell import ShellGarbledError, run_shell
 from doai.drivers.adb.sync import SyncRefusedError, pull_file, push_file
-from doai.drivers.base import CommandOutput
+from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, InstallOptions
 from doai.drivers.png import PictureError, whole_png
 from doai.errors import ErrorClass, StepError
 
@@ -73,6 +73,13 @@ class AdbDevice:
         """Write a file on the device."""
         await self._push(_one(data), remote_path, mode)
 
+    async def push_file(self, path: str, remote_path: str, *, mode: int = 0o644) -> None:
+        """Write a file of this host on the device."""
+        try:
+            await self._push(_blocks(path), remote_path, mode)
+        except OSError as error:
+            raise failures.no_such_file("this node", f"{path} ({error.strerror or error})") from None
+
     async def pull(self, remote_path: str) -> bytes:
         """Read a file from the device."""
         try:
@@ -82,7 +89,7 @@ class AdbDevice:
         except SyncRefusedError as error:
             raise failures.file_refused(self._serial, "pull", remote_path, str(error)) from None
 
-    async def install(self, apk_path: str) -> None:
+    async def install(self, apk_path: str, options: InstallOptions = DEFAULT_INSTALL) -> None:
         """Install or update an app from a file of this host."""
         try:
             digest = await trio.to_thread.run_sync(_digest, apk_path)
@@ -92,7 +99,7 @@ class AdbDevice:
         except OSError as error:
             raise failures.no_such_file("this node", f"{apk_path} ({error.strerror or error})") from None
         try:
-            output = await self.shell(f"pm install -r {remote}")
+            output = await self.shell(f"pm install {options.flags} {remote}")
         finally:
             with trio.move_on_after(SERVER_ASKED_S):
                 await self._remove(remote)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from doai.drivers import failures
-from doai.drivers.base import CommandOutput
+from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, InstallOptions
 from doai.drivers.fake.phone import FakePhone, RebootedError
 from doai.drivers.fake.scripts import scripted_failure
 from doai.phone.files import FileError
@@ -57,6 +57,10 @@ class FakeDevice:
 
         await self._call(f"push {remote_path}", work)
 
+    async def push_file(self, path: str, remote_path: str, *, mode: int = 0o644) -> None:
+        """Write a file of this host on the device."""
+        await self.push(await _bytes_of(path), remote_path, mode=mode)
+
     async def pull(self, remote_path: str) -> bytes:
         """Read a file from the device."""
 
@@ -69,15 +73,12 @@ class FakeDevice:
         output = await self._call(f"pull {remote_path}", work)
         return output.stdout if isinstance(output, CommandOutput) else output
 
-    async def install(self, apk_path: str) -> None:
+    async def install(self, apk_path: str, options: InstallOptions = DEFAULT_INSTALL) -> None:
         """Install or update an app from a file of this host."""
-        try:
-            data = await trio.Path(apk_path).read_bytes()
-        except OSError as error:
-            raise failures.no_such_file("this node", f"{apk_path} ({error.strerror or error})") from None
+        data = await _bytes_of(apk_path)
         remote = "/data/local/tmp/doai.apk"
         await self.push(data, remote)
-        output = await self.shell(f"pm install -r {remote}")
+        output = await self.shell(f"pm install {options.flags} {remote}")
         await self.shell(f"rm -f {remote}")
         failures.check_package(self._serial, f"install {apk_path}", output)
 
@@ -109,3 +110,10 @@ class FakeDevice:
                 await trio.sleep_forever()
         driver.answered(phone)
         return result
+
+
+async def _bytes_of(path: str) -> bytes:
+    try:
+        return await trio.Path(path).read_bytes()
+    except OSError as error:
+        raise failures.no_such_file("this node", f"{path} ({error.strerror or error})") from None

@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from doai.node.steps import app, artifact, device, flow, host, http, keyboard, media, screen, ui
+from doai.node.steps import (
+    app,
+    artifact,
+    device,
+    flow,
+    host,
+    http,
+    instrument,
+    keyboard,
+    media,
+    package,
+    screen,
+    ui,
+)
 from doai.node.steps.base import StepFunction
 
 ADB_PORT: Final = 5037
@@ -19,6 +32,11 @@ STEPS: Final[Mapping[str, StepFunction]] = MappingProxyType(
         "app.launch": app.launch,
         "app.stop": app.stop,
         "app.open_url": app.open_url,
+        "app.install": package.install,
+        "app.uninstall": package.uninstall,
+        "app.clear": package.clear,
+        "app.grant": package.grant,
+        "app.instrument": instrument.instrument,
         "ui.tap": ui.tap,
         "ui.text": keyboard.type_text,
         "ui.key": keyboard.press_key,

@@ -4,6 +4,7 @@ from doai.phone import apps
 from doai.phone.commands.call import Call, Program, operands, option
 from doai.phone.effects import STDOUT as OUT
 from doai.phone.effects import Output, Running, Wait
+from doai.phone.instrumentation import chosen, report
 
 START_S = 0.05
 """How long `am start` takes to come back; `-W` also waits for the app, as long again."""
@@ -11,7 +12,7 @@ _VALUED = ("-a", "-d", "-n", "-c", "-t", "-f", "-p", "--user", "--es", "--ei", "
 
 
 def am(call: Call) -> int | Running:
-    """`am start|start-activity|force-stop|kill|kill-all|broadcast|get-current-user`."""
+    """`am start|start-activity|force-stop|kill|kill-all|broadcast|instrument|get-current-user`."""
     words = call.words
     verb = words[0] if words else ""
     if verb in ("start", "start-activity"):
@@ -25,6 +26,8 @@ def am(call: Call) -> int | Running:
         if verb == "force-stop" or call.device.window.front.package != names[0]:
             call.device.window.stop(names[0], call.now_s)
         return 0
+    if verb == "instrument":
+        return _instrument(call)
     if verb == "kill-all":
         return 0
     if verb == "get-current-user":
@@ -77,6 +80,33 @@ def _start(call: Call) -> Running:
         call.out("Complete")
     yield from call.take_output()
     return 0
+
+
+def _instrument(call: Call) -> Running:
+    """`am instrument -w -r [-e NAME VALUE]... PACKAGE/RUNNER`: the tests that the test app lists."""
+    words = call.words[1:]
+    values = {words[at + 1]: words[at + 2] for at in range(len(words) - 2) if words[at] == "-e"}
+    names = [word for word in words if "/" in word and word not in values.values()]
+    component = names[-1] if names else ""
+    package, _, runner = component.partition("/")
+    known = call.device.packages.get(package)
+    found = next((one for one in known.instrumentations if one.runner == runner), None) if known else None
+    yield Wait(START_S)
+    if known is None or found is None:
+        why = f"Unable to find instrumentation info for: ComponentInfo{{{component}}}"
+    elif call.device.packages.get(found.target_package) is None:
+        why = f"Unable to find instrumentation target package: {found.target_package}"
+    else:
+        call.device.window.stop(found.target_package, call.now_s)
+        for duration_s, text in report(chosen(known.tests, values.get("class", ""))):
+            yield Wait(duration_s)
+            yield Output(OUT, text.encode())
+        return 0
+    call.out(f"INSTRUMENTATION_STATUS: Error={why}\nINSTRUMENTATION_STATUS: id=ActivityManagerService")
+    call.out("INSTRUMENTATION_STATUS_CODE: -1")
+    call.err(f"android.util.AndroidException: INSTRUMENTATION_FAILED: {component}")
+    yield from call.take_output()
+    return 1
 
 
 def _resolve(call: Call, url: str) -> str:

@@ -12,11 +12,13 @@ import msgspec
 import pytest
 import trio
 
-from doai.drivers.base import CommandOutput
+from doai.drivers import failures
+from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, InstallOptions
 from doai.errors import ErrorClass, StepError
 from doai.node.steps.base import ArtifactRef, step_failed
 from doai.node.steps.table import STEPS
 from doai.phone.device import Device as Phone
+from doai.phone.files import FileError
 from doai.phone.profiles import PROFILES
 from doai.phone.shell import run_at_once
 from doai.workflow.steps import BUILT_IN
@@ -33,6 +35,7 @@ class ScriptedDevice:
         self.rules = rules
         self.commands: list[str] = []
         self.picture = b""
+        self.pushed: dict[str, bytes] = {}
         self._busy = False
 
     async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
@@ -53,16 +56,22 @@ class ScriptedDevice:
         return self.picture
 
     async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
-        raise AssertionError("no step pushes")
+        self.pushed[remote_path] = data
 
     async def pull(self, remote_path: str) -> bytes:
-        raise AssertionError("no step pulls")
+        return self.pushed[remote_path]
 
-    async def install(self, apk_path: str) -> None:
-        raise AssertionError("no step installs")
+    async def push_file(self, path: str, remote_path: str, *, mode: int = 0o644) -> None:
+        await self.push(await trio.Path(path).read_bytes(), remote_path, mode=mode)
+
+    async def install(self, apk_path: str, options: InstallOptions = DEFAULT_INSTALL) -> None:
+        await self.push_file(apk_path, "/data/local/tmp/a.apk")
+        output = await self.shell(f"pm install {options.flags} /data/local/tmp/a.apk")
+        failures.check_package(self.serial, f"install {apk_path}", output)
 
     async def uninstall(self, package: str) -> None:
-        raise AssertionError("no step uninstalls")
+        output = await self.shell(f"pm uninstall {package}")
+        failures.check_package(self.serial, f"uninstall {package}", output)
 
 
 class PhoneDevice(ScriptedDevice):
@@ -83,6 +92,19 @@ class PhoneDevice(ScriptedDevice):
 
     async def screenshot(self) -> bytes:
         return (await self.shell("screencap -p")).stdout
+
+    async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
+        try:
+            self.phone.files.make_folder(remote_path.rpartition("/")[0] or "/", parents=True)
+            self.phone.files.write(remote_path, data, 0, mode=mode)
+        except FileError as error:
+            raise failures.file_refused(self.serial, "push", remote_path, str(error)) from None
+
+    async def pull(self, remote_path: str) -> bytes:
+        try:
+            return self.phone.files.read(remote_path)
+        except FileError as error:
+            raise failures.file_refused(self.serial, "pull", remote_path, str(error)) from None
 
 
 class Context:
