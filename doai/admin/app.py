@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from doai import __version__
 from doai.admin.access import require_token
 from doai.admin.problems import answer_doai_error, answer_http_error, answer_unforeseen
-from doai.admin.routes import artifacts, backups, events, fleet, health, keys, quarantine, runs, workflows
+from doai.admin.routes import artifacts, backups, events, files, fleet, health, keys, quarantine, runs, workflows
 from doai.admin.routes.parameters import provide_caller
 from doai.admin.services import Services
 from doai.errors import DoaiError
@@ -59,6 +59,10 @@ def make_app(services: Services) -> ASGIApp:
             workflows.store_workflow,
             artifacts.list_artifacts,
             artifacts.fetch_artifact,
+            files.list_files,
+            files.show_file,
+            files.put_file,
+            files.remove_file,
             events.list_events,
             events.stream_events,
             events.story,
@@ -74,7 +78,7 @@ def make_app(services: Services) -> ASGIApp:
         ],
     )
     app = Litestar(
-        route_handlers=[api, artifacts.store_artifact, health.healthz, health.readyz],
+        route_handlers=[api, artifacts.store_artifact, files.fetch_content, health.healthz, health.readyz],
         dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
         exception_handlers={
             DoaiError: answer_doai_error,

@@ -78,6 +78,18 @@ ARTIFACT: Final = v.ArtifactJson(
     step_id="shot",
     stored_at_ms=AT_MS + 9_100,
 )
+FILE: Final = v.FileJson(
+    name="my-app",
+    version="1.4",
+    newest=True,
+    url="/api/v1/files/my-app@1.4",
+    content_url=f"/api/v1/contents/{SHA256}",
+    sha256=SHA256,
+    size_bytes=24_117_248,
+    media_type="application/vnd.android.package-archive",
+    created_at_ms=AT_MS,
+    created_by="user/first",
+)
 TASK_DETAIL: Final = v.TaskDetailJson(
     waiting_because=None,
     position=None,

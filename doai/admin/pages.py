@@ -6,6 +6,7 @@ from doai.admin.views import (
     ArtifactJson,
     DeviceJson,
     EventJson,
+    FileJson,
     KeyJson,
     NodeJson,
     RunJson,
@@ -81,6 +82,13 @@ class ArtifactPage(View, frozen=True, kw_only=True):
     """Part of the stored files, by path."""
 
     items: list[ArtifactJson]
+    next: str | None
+
+
+class FilePage(View, frozen=True, kw_only=True):
+    """Part of the files for phones, by name; versions of a name in the order in which they were put."""
+
+    items: list[FileJson]
     next: str | None
 
 

@@ -23,8 +23,10 @@ from doai.admin.app import make_app
 from doai.admin.artifact_folder import ArtifactFolder
 from doai.admin.backups import Backups
 from doai.admin.feed import Feed
+from doai.admin.file_folder import FileFolder
 from doai.admin.first_token import make_first_token
 from doai.admin.mesh import BrokerUnavailable, Mesh
+from doai.admin.receiving import Intake
 from doai.admin.services import Services
 from doai.admin.settings import Settings
 from doai.errors import ConfigError, DoaiError, StoreUnavailable
@@ -93,6 +95,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
     """
     services = _services(settings)
     services.artifacts.open()
+    services.files.open()
     server = _Server(_uvicorn_config(make_app(services), settings))
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -142,6 +145,7 @@ async def _announce(services: Services, settings: Settings, url: str, tell: Call
         except (BrokerUnavailable, StoreUnavailable) as error:
             _log.warning("the first token waits: %s", error)
             await asyncio.sleep(RETRY_S)
+    await _sweep_files(services)
     if made and settings.first_token_file is not None:
         _log.info("the first token is in %s", settings.first_token_file)
     fingerprint = settings.fingerprint
@@ -161,11 +165,20 @@ async def _prove_turn(services: Services) -> None:
         await services.reader.last_position()
 
 
+async def _sweep_files(services: Services) -> None:
+    """Remove the bytes that an admin which died left without a name."""
+    try:
+        await services.files.sweep({row.sha256 for row in await services.reader.files()})
+    except (StoreUnavailable, OSError) as error:
+        _log.warning("files without a name stay until the next start: %s", error)
+
+
 def _services(settings: Settings) -> Services:
     reader = StoreReader(settings.store_path)
     keys = settings.data_dir / "keys"
     broker_key_path = public_key_file(keys / "broker.key")
     started_at_ms = time.time_ns() // 1_000_000
+    reserve_bytes = settings.disk_reserve_mb * 1024 * 1024
 
     def load_keys() -> tuple[KeyPair, str]:
         if not broker_key_path.exists():
@@ -181,7 +194,11 @@ def _services(settings: Settings) -> Services:
         reader=reader,
         mesh=Mesh(settings.endpoint, load_keys, instance=secrets.token_hex(6), sample=sample),
         tokens=Tokens(reader),
-        artifacts=ArtifactFolder(settings.artifacts_path),
+        artifacts=ArtifactFolder(Intake(settings.artifacts_path, reserve_bytes=reserve_bytes)),
+        files=FileFolder(
+            Intake(settings.files_path, reserve_bytes=reserve_bytes),
+            size_max_bytes=settings.file_max_mb * 1024 * 1024,
+        ),
         feed=Feed(reader),
         backups=Backups(
             settings.store_path,

@@ -13,6 +13,7 @@ from doai.admin.access import Caller, Tokens
 from doai.admin.artifact_folder import ArtifactFolder
 from doai.admin.backups import Backups
 from doai.admin.feed import Feed
+from doai.admin.file_folder import FileFolder
 from doai.admin.mesh import Mesh
 from doai.admin.problems import CommandRefused
 from doai.codec import raw
@@ -44,6 +45,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     mesh: Mesh
     tokens: Tokens
     artifacts: ArtifactFolder
+    files: FileFolder
     feed: Feed
     backups: Backups
     broker_endpoint: str

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from doai.configuration import check_endpoint
 from doai.errors import ConfigError
+from doai.limits import DISK_RESERVE_MB, FILE_MAX_MB
 from doai.tls import check_server_files, fingerprint_of, is_http_url, is_loopback
 
 
@@ -24,6 +25,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     artifacts_dir: Annotated[Path | None, Meta(description="folder of artifacts; empty = data_dir/artifacts")] = (
         None
     )
+    files_dir: Annotated[Path | None, Meta(description="folder of files for phones; empty = data_dir/files")] = None
+    file_max_mb: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="largest file for phones that can be put, in MB")
+    ] = FILE_MAX_MB
+    disk_reserve_mb: Annotated[
+        int, Meta(ge=0, description="with less free disk (MB) no file is taken in; 0 = always")
+    ] = DISK_RESERVE_MB
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 = any free one")] = 7700
     behind_proxy: Annotated[
@@ -69,6 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def artifacts_path(self) -> Path:
         return self.artifacts_dir or self.data_dir / "artifacts"
+
+    @property
+    def files_path(self) -> Path:
+        return self.files_dir or self.data_dir / "files"
 
     @property
     def backups_path(self) -> Path:

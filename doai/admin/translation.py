@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -12,6 +13,7 @@ from doai.admin.views import (
     DeviceJson,
     EventJson,
     FailureJson,
+    FileJson,
     KeyJson,
     NodeJson,
     ProofJson,
@@ -26,7 +28,7 @@ from doai.admin.views import (
     WorkflowJson,
 )
 from doai.admin.waiting import Surroundings, position, service_of, waiting_because
-from doai.changes.rows import ArtifactRow, AttemptRow, KeyRow, Quarantine, TaskRow, TokenRow, WorkflowRow
+from doai.changes.rows import ArtifactRow, AttemptRow, FileRow, KeyRow, Quarantine, TaskRow, TokenRow, WorkflowRow
 from doai.codec import BodyDecoder
 from doai.envelope import to_json
 from doai.errors import Failure
@@ -154,6 +156,14 @@ def workflow_json(row: WorkflowRow) -> WorkflowJson:
 def workflow_detail_json(row: WorkflowRow, versions: list[int]) -> WorkflowDetailJson:
     """Return a version of a workflow whole."""
     return WorkflowDetailJson(recipe=_object(row.body), versions=versions, **_workflow_fields(row))
+
+
+def file_json(row: FileRow, *, newest: bool, base: str) -> FileJson:
+    """Return a version of a file as the API shows it; ``base`` is the address of the API."""
+    fields = msgspec.structs.asdict(row)
+    del fields["position"]
+    url = f"{base}/files/{quote(f'{row.name}@{row.version}', safe='/@+')}"
+    return FileJson(newest=newest, url=url, content_url=f"{base}/contents/{row.sha256}", **fields)
 
 
 def key_json(row: KeyRow) -> KeyJson:

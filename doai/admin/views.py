@@ -98,6 +98,22 @@ class ArtifactJson(View, frozen=True, kw_only=True):
     stored_at_ms: int
 
 
+class FileJson(View, frozen=True, kw_only=True):
+    """One version of a file for phones."""
+
+    name: str
+    version: str
+    newest: bool
+    """It is what the bare name means."""
+    url: str
+    content_url: str
+    sha256: str
+    size_bytes: int
+    media_type: str
+    created_at_ms: int
+    created_by: str
+
+
 class TaskDetailJson(TaskJson, frozen=True, kw_only=True):
     """A task with its ended attempts (oldest first), its outputs, and its files."""
 

@@ -9,22 +9,23 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import unquote
 
 from litestar import Response, get, put
-from litestar.exceptions import HTTPException
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
 from doai.admin.access import VIEWER, Forbidden, check_node
-from doai.admin.artifact_folder import Announced, DamagedUpload
 from doai.admin.pages import ArtifactPage
+from doai.admin.receiving import Announced
 from doai.admin.routes.bodies import FileBytes
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, not_found
+from doai.admin.routes.uploads import announced as announced_by
+from doai.admin.routes.uploads import drain, received
 from doai.admin.services import Services
 from doai.admin.translation import artifact_json
 from doai.admin.views import View
@@ -34,8 +35,6 @@ from doai.errors import ConflictError, UserError
 from doai.limits import ARTIFACT_BYTES_MAX
 from doai.messages.commands import RecordArtifact
 
-DRAINED_BYTES_MAX: Final = 1024 * 1024
-"""Of a refused upload this much is read, so that its sender sees the answer and not a broken connection."""
 _MEDIA_TYPES: Final[Mapping[str, str]] = {
     "png": "image/png",
     "jpg": "image/jpeg",
@@ -52,7 +51,6 @@ _MEDIA_TYPES: Final[Mapping[str, str]] = {
     "zip": "application/zip",
 }
 """By the path's extension, which was checked; what a node calls its bytes decides nothing in a browser."""
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TEXT_MAX: Final = 200
 
@@ -170,7 +168,7 @@ async def store_artifact(
         await check_node(services.reader, node_id, secret)
         where = parse_artifact_path(str(path).lstrip("/"))
         _check_path(where, node_id=node_id, run_id=run_id, device_serial=device_serial)
-        announced = _announced(request, sha256)
+        announced = announced_by(request, sha256, size_max_bytes=ARTIFACT_BYTES_MAX)
         record = _record(where, announced, request, task_id, step_id)
         known = await services.reader.artifact(str(where))
         if known is not None and known.sha256 != announced.sha256:
@@ -178,7 +176,7 @@ async def store_artifact(
                 f"{where} is stored with other bytes, and a stored artifact never changes: use another name"
             )
     except UserError:
-        await _drain(request)
+        await drain(request)
         raise
     return await _store(services, request, where, announced, record, known)
 
@@ -191,7 +189,7 @@ async def _store(
     record: RecordArtifact,
     known: ArtifactRow | None,
 ) -> Response[Stored]:
-    await services.artifacts.store(where, announced, _received(request))
+    await services.artifacts.store(where, announced, received(request))
     stored = Stored(path=str(where), sha256=announced.sha256, size_bytes=announced.size_bytes)
     if known is not None:
         return Response(stored, status_code=200)
@@ -227,23 +225,6 @@ def _check_path(where: ArtifactPath, *, node_id: str, run_id: str, device_serial
             )
 
 
-def _announced(request: AnyRequest, sha256: str) -> Announced:
-    if _SHA256.fullmatch(sha256) is None:
-        raise UserError(
-            "X-Content-Sha256 must be the SHA-256 of the file, 64 hexadecimal digits", code="bad_request"
-        )
-    length = request.headers.get("Content-Length", "")
-    if not length.isdecimal():
-        raise UserError("Content-Length is needed: how many bytes the file has", code="length_required")
-    size_bytes = int(length[:19])
-    if size_bytes > ARTIFACT_BYTES_MAX:
-        raise UserError(
-            f"the file has {size_bytes} bytes, {ARTIFACT_BYTES_MAX // 2**20} MiB are allowed: make it smaller",
-            code="too_large",
-        )
-    return Announced(sha256=sha256, size_bytes=size_bytes)
-
-
 def _record(
     where: ArtifactPath, announced: Announced, request: AnyRequest, task_id: str, step_id: str
 ) -> RecordArtifact:
@@ -263,19 +244,3 @@ def _record(
         step_id=step,
         media_type=request.headers.get("Content-Type", "application/octet-stream")[:_TEXT_MAX],
     )
-
-
-async def _received(request: AnyRequest) -> AsyncIterator[bytes]:
-    try:
-        async for part in request.stream():
-            yield part
-    except HTTPException as error:
-        raise DamagedUpload("the connection ended before the whole file had arrived: send it again") from error
-
-
-async def _drain(request: AnyRequest) -> None:
-    length = request.headers.get("Content-Length", "")
-    if not length.isdecimal() or int(length[:19]) > DRAINED_BYTES_MAX:
-        return
-    async for _ in _received(request):
-        continue

@@ -14,7 +14,9 @@ from doai.admin.app import make_app
 from doai.admin.artifact_folder import ArtifactFolder
 from doai.admin.backups import Backups
 from doai.admin.feed import Feed
+from doai.admin.file_folder import FileFolder
 from doai.admin.mesh import Mesh
+from doai.admin.receiving import Intake
 from doai.admin.services import Services
 from doai.messages.link import HostSample
 from doai.store.reader import StoreReader
@@ -30,7 +32,8 @@ def services(folder: Path) -> Services:
         reader=reader,
         mesh=Mesh("tcp://127.0.0.1:1", no_keys, instance="i", sample=lambda: sample),
         tokens=Tokens(reader),
-        artifacts=ArtifactFolder(folder / "artifacts"),
+        artifacts=ArtifactFolder(Intake(folder / "artifacts")),
+        files=FileFolder(Intake(folder / "files"), size_max_bytes=1000),
         feed=Feed(reader),
         backups=Backups(folder / "broker.db", folder / "keys", folder / "backups", every_h=0, keep=1),
         broker_endpoint="tcp://127.0.0.1:1",

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from doai.admin.artifact_folder import INCOMING, Announced, ArtifactFolder, DamagedUpload, DiskFull
+from doai.admin.artifact_folder import ArtifactFolder
+from doai.admin.receiving import INCOMING, Announced, DamagedUpload, DiskFull, Intake
 from doai.artifact_path import ArtifactPath, parse_artifact_path
 from doai.errors import ConfigError, ConflictError, NotFoundError
 
@@ -33,7 +34,7 @@ def store(folder: ArtifactFolder, data: bytes, *, path: ArtifactPath = PATH, tol
 
 
 def opened(root: Path) -> ArtifactFolder:
-    folder = ArtifactFolder(root)
+    folder = ArtifactFolder(Intake(root))
     folder.open()
     return folder
 
@@ -88,7 +89,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, number: int) -> 
     def full(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    folder = ArtifactFolder(tmp_path, sync=full)
+    folder = ArtifactFolder(Intake(tmp_path, sync=full))
     folder.open()
     with pytest.raises(DiskFull, match="make space"):
         store(folder, b"data")
@@ -97,7 +98,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, number: int) -> 
 
 def test_file_and_every_new_folder_are_synced_before_it_counts(tmp_path: Path) -> None:
     synced: list[str] = []
-    folder = ArtifactFolder(tmp_path, sync=lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    synced_path = "/proc/self/fd/{}".format
+    intake = Intake(tmp_path, sync=lambda fd: synced.append(str(Path(synced_path(fd)).readlink())))
+    folder = ArtifactFolder(intake)
     folder.open()
     store(folder, b"data")
     target = tmp_path / str(PATH)
@@ -140,7 +143,7 @@ def test_a_start_removes_what_was_half_received_but_not_what_is_being_received(t
 def test_a_folder_that_can_not_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="artifacts_dir"):
-        ArtifactFolder(tmp_path / "file").open()
+        ArtifactFolder(Intake(tmp_path / "file")).open()
 
 
 def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
