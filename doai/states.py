@@ -24,6 +24,17 @@ class Outcome(enum.Enum):
     """Nobody can know whether a step took effect."""
 
 
+class WorkflowState(enum.Enum):
+    """States of a stored version; any may become active or archived. None of them touches a run that was made."""
+
+    DRAFT = "draft"
+    """Only runs that name this version run it."""
+    ACTIVE = "active"
+    """A bare name means the newest of these."""
+    ARCHIVED = "archived"
+    """No run can be made of it; those that were made go on."""
+
+
 class TaskState(enum.Enum):
     """States of a task; the last five are terminal and named like the outcomes."""
 

@@ -256,8 +256,8 @@ def _system_alert(p: Payload) -> str:
     return f"An operator is needed ({_word(p, 'code')}): {_word(p, 'message')}"
 
 
-def _workflow_stored(p: Payload) -> str:
-    return f"Workflow {_word(p, 'name')}@{_word(p, 'version')} stored by {_word(p, 'actor')}"
+def _workflow_is(what: str) -> Callable[[Payload], str]:
+    return lambda p: f"Workflow {_word(p, 'name')}@{_word(p, 'version')} {what} by {_word(p, 'actor')}"
 
 
 def _file_stored(p: Payload) -> str:
@@ -311,5 +311,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.SYSTEM_ALERT: _system_alert,
     topics.FILE_STORED: _file_stored,
     topics.FILE_REMOVED: _file_removed,
-    topics.WORKFLOW_STORED: _workflow_stored,
+    topics.WORKFLOW_STORED: _workflow_is("stored"),
+    topics.WORKFLOW_ACTIVATED: _workflow_is("made active"),
+    topics.WORKFLOW_ARCHIVED: _workflow_is("archived"),
 }

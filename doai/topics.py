@@ -45,6 +45,8 @@ HEALTH_CHECK_COMPLETED: Final = "health.check.completed"
 SYSTEM_ERROR: Final = "system.error"
 SYSTEM_ALERT: Final = "system.alert"
 WORKFLOW_STORED: Final = "workflow.stored"
+WORKFLOW_ACTIVATED: Final = "workflow.activated"
+WORKFLOW_ARCHIVED: Final = "workflow.archived"
 FILE_STORED: Final = "file.stored"
 FILE_REMOVED: Final = "file.removed"
 

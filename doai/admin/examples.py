@@ -211,7 +211,7 @@ _WORKFLOW_FIELDS: Final[dict[str, Any]] = {
     "name": "playback-check",
     "version": 3,
     "title": "A video plays",
-    "active": True,
+    "state": "active",
     "content_hash": SHA256,
     "created_at_ms": AT_MS,
     "created_by": "user/first",

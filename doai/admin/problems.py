@@ -40,6 +40,7 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "key_reused": 409,
     "file_exists": 409,
     "file_needed": 409,
+    "workflow_archived": 409,
     "last_key": 409,
     "last_token": 409,
     "too_late": 409,

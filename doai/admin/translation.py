@@ -153,6 +153,11 @@ def workflow_json(row: WorkflowRow) -> WorkflowJson:
     return WorkflowJson(**_workflow_fields(row))
 
 
+def recipe_of(row: WorkflowRow) -> dict[str, Any]:
+    """Return the recipe of a stored version."""
+    return _object(row.body)
+
+
 def workflow_detail_json(row: WorkflowRow, versions: list[int]) -> WorkflowDetailJson:
     """Return a version of a workflow whole."""
     return WorkflowDetailJson(recipe=_object(row.body), versions=versions, **_workflow_fields(row))
@@ -215,7 +220,7 @@ def _workflow_fields(row: WorkflowRow) -> dict[str, Any]:
     title = _object(fields.pop("body")).get("title")
     if isinstance(title, dict):  # translations: lists show one
         title = title.get("en") or next(iter(title.values()), None)
-    return fields | {"title": title}
+    return fields | {"title": title, "state": row.state.value}
 
 
 def _object(body: bytes | None) -> dict[str, Any]:

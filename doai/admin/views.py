@@ -264,7 +264,8 @@ class WorkflowJson(View, frozen=True, kw_only=True):
     name: str
     version: int
     title: str | None
-    active: bool
+    state: str
+    """draft, active or archived; a bare name means the newest active version."""
     content_hash: str
     created_at_ms: int
     created_by: str
@@ -275,6 +276,38 @@ class WorkflowDetailJson(WorkflowJson, frozen=True, kw_only=True):
 
     recipe: dict[str, Any]
     versions: list[int]
+
+
+class ChangeJson(View, frozen=True, kw_only=True):
+    """One thing that differs between two versions of a workflow."""
+
+    kind: str
+    """added, removed, changed or moved."""
+    path: str
+    """``steps.login.with.text``: a step is named by its id."""
+    before: Any
+    """null when it was added; of one that was moved its place in its section, from 1."""
+    after: Any
+    text: str
+    """As a person reads it."""
+
+
+class DiffJson(View, frozen=True, kw_only=True):
+    """What differs between two versions."""
+
+    name: str
+    old: int
+    new: int
+    changes: list[ChangeJson]
+
+
+class CheckedJson(View, frozen=True, kw_only=True):
+    """A workflow without mistakes that was not stored."""
+
+    name: str
+    steps: int
+    content_hash: str
+    """Of what would be stored."""
 
 
 class KeyJson(View, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from doai.changes.rows import (
     WorkflowRow,
 )
 from doai.envelope import Envelope
-from doai.states import Outcome, RunState
+from doai.states import Outcome, RunState, WorkflowState
 
 DIGEST_BYTES: Final = 8
 """Bytes of the hash kept of each accepted record."""
@@ -37,9 +37,17 @@ class StoreOp(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class InsertWorkflow(StoreOp, frozen=True):
-    """A new version; when it is active it becomes the one that a bare name means."""
+    """A version that does not exist yet."""
 
     row: WorkflowRow
+
+
+class SetWorkflowState(StoreOp, frozen=True):
+    """Makes a version active or archived; it must exist."""
+
+    name: str
+    version: int
+    state: WorkflowState
 
 
 class InsertRun(StoreOp, frozen=True):
@@ -173,6 +181,7 @@ class ReserveTokens(StoreOp, frozen=True):
 
 Op = (
     InsertWorkflow
+    | SetWorkflowState
     | InsertRun
     | UpdateRun
     | InsertTask

@@ -11,11 +11,11 @@ import msgspec
 from doai.errors import Failure
 from doai.ids import Token
 from doai.messages.commands import TargetKind
-from doai.states import DeviceState, Outcome, RunState, TaskState
+from doai.states import DeviceState, Outcome, RunState, TaskState, WorkflowState
 
 
 class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One immutable version of a workflow; only `active` may change."""
+    """One immutable version of a workflow; only `state` may change."""
 
     name: str
     version: int
@@ -24,7 +24,7 @@ class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical JSON (doai.workflow)."""
     created_at_ms: int
     created_by: str
-    active: bool
+    state: WorkflowState
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from doai import __version__
 from doai.cli import exits
 from doai.cli.place import add_place_flags, find_place
+from doai.cli.recipe_flags import add_workflows
 from doai.errors import ConfigError, DoaiError, UserError
 from doai.states import TaskState
 
@@ -35,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_up(commands)
     _add_runs(commands)
     _add_fleet(commands)
-    _add_workflows(commands)
+    add_workflows(commands, _add)
     _add_artifacts(commands)
     _add_keys(commands)
     _add_backup(commands)
@@ -107,16 +108,6 @@ def _add_fleet(commands: Any) -> None:
     back.add_argument("--why", default="", help="why, for its story")
 
 
-def _add_workflows(commands: Any) -> None:
-    group = commands.add_parser("workflows", help="Store, list and show workflows.")
-    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = _add(actions, "add", "Store workflow files as new versions.", "recipes", "add")
-    add.add_argument("files", nargs="+", metavar="FILE")
-    _add(actions, "list", "List workflows.", "recipes", "show_list")
-    show = _add(actions, "show", "Show a workflow as stored.", "recipes", "show_one")
-    show.add_argument("name", help="NAME or NAME@VERSION")
-
-
 def _add_artifacts(commands: Any) -> None:
     group = commands.add_parser("artifacts", help="List and fetch what tasks left.")
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -169,6 +160,10 @@ def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> in
 
     from doai.cli.client import Client
 
+    if offline := getattr(options, "offline", None):
+        code = int(getattr(importlib.import_module(f"doai.cli.{offline[0]}"), offline[1])(options))
+        sys.stdout.flush()
+        return code
     module, function = options.handler
     handler: Command = getattr(importlib.import_module(f"doai.cli.{module}"), function)
     with Client(find_place(options)) as client:

@@ -55,6 +55,8 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.FILE_STORED: e.FileStoredEvent,
     topics.FILE_REMOVED: e.FileRemovedEvent,
     topics.WORKFLOW_STORED: e.WorkflowStoredEvent,
+    topics.WORKFLOW_ACTIVATED: e.WorkflowStateChanged,
+    topics.WORKFLOW_ARCHIVED: e.WorkflowStateChanged,
 }
 """Event type -> payload. Where a node's fact and the broker's own words share a type (task.failed,
 task.cancelled), the payload has the fields of the one that made it; both carry task_id and run_id."""
@@ -64,6 +66,8 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     c.CANCEL_RUN: (c.CancelRun, c.Cancelled),
     c.CANCEL_TASK: (c.CancelTask, c.Cancelled),
     c.STORE_WORKFLOW: (c.StoreWorkflow, c.WorkflowStored),
+    c.ACTIVATE_WORKFLOW: (c.ActivateWorkflow, c.WorkflowVersion),
+    c.ARCHIVE_WORKFLOW: (c.ArchiveWorkflow, c.WorkflowVersion),
     c.RECORD_ARTIFACT: (c.RecordArtifact, c.ArtifactRecorded),
     c.STORE_FILE: (c.StoreFile, c.FileStored),
     c.REMOVE_FILE: (c.RemoveFile, c.FileRemoved),

@@ -7,12 +7,14 @@ from typing import Any
 
 from doai.envelope import Message
 from doai.errors import Fault
-from doai.states import ServiceState
+from doai.states import ServiceState, WorkflowState
 
 CREATE_RUN = "run.create"
 CANCEL_RUN = "run.cancel"
 CANCEL_TASK = "task.cancel"
 STORE_WORKFLOW = "workflow.store"
+ACTIVATE_WORKFLOW = "workflow.activate"
+ARCHIVE_WORKFLOW = "workflow.archive"
 RECORD_ARTIFACT = "artifact.record"
 STORE_FILE = "file.store"
 REMOVE_FILE = "file.remove"
@@ -123,6 +125,30 @@ class WorkflowStored(Message, frozen=True, kw_only=True):
     version: int
     content_hash: str
     new: bool
+
+
+class ActivateWorkflow(Message, frozen=True, kw_only=True):
+    """A bare name may mean this version: it means the newest active one. Answer: WorkflowVersion."""
+
+    name: str
+    version: int
+
+
+class ArchiveWorkflow(Message, frozen=True, kw_only=True):
+    """No run can be made of this version any more; those that were made go on. Answer: WorkflowVersion."""
+
+    name: str
+    version: int
+
+
+class WorkflowVersion(Message, frozen=True, kw_only=True):
+    """Answer to ActivateWorkflow and ArchiveWorkflow: how the version stands now."""
+
+    name: str
+    version: int
+    state: WorkflowState
+    active_version: int | None = None
+    """What the bare name means now; None = nothing, every version is archived or a draft."""
 
 
 class RecordArtifact(Message, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Any
 from doai.envelope import Message
 from doai.errors import Failure
 from doai.ids import Token
-from doai.states import DeviceState, Outcome
+from doai.states import DeviceState, Outcome, WorkflowState
 
 
 class DeviceOnline(Message, frozen=True, kw_only=True):
@@ -288,6 +288,15 @@ class FileRemovedEvent(Message, frozen=True, kw_only=True):
     name: str
     version: str
     sha256: str
+    actor: str
+
+
+class WorkflowStateChanged(Message, frozen=True, kw_only=True):
+    """A version of a workflow was made active or archived."""
+
+    name: str
+    version: int
+    state: WorkflowState
     actor: str
 
 

@@ -28,7 +28,7 @@ from doai.changes.rows import (
 from doai.errors import Failure
 from doai.ids import Token
 from doai.messages.commands import TargetKind
-from doai.states import DeviceState, Outcome, RunState, TaskState
+from doai.states import DeviceState, Outcome, RunState, TaskState, WorkflowState
 
 Columns = tuple[Any, ...]
 
@@ -43,7 +43,7 @@ _TARGET_KINDS: Final[dict[Any, TargetKind]] = {kind.value: kind for kind in Targ
 
 
 def workflow_columns(row: WorkflowRow) -> Columns:
-    return (row.name, row.version, row.content_hash, row.body, row.created_at_ms, row.created_by, int(row.active))
+    return (row.name, row.version, row.content_hash, row.body, row.created_at_ms, row.created_by, row.state.value)
 
 
 def workflow_row(c: Columns) -> WorkflowRow:
@@ -54,7 +54,7 @@ def workflow_row(c: Columns) -> WorkflowRow:
         body=c[3],
         created_at_ms=c[4],
         created_by=c[5],
-        active=bool(c[6]),
+        state=WorkflowState(c[6]),
     )
 
 

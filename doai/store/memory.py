@@ -34,6 +34,7 @@ from doai.changes.ops import (
     PutToken,
     RememberCommand,
     ReserveTokens,
+    SetWorkflowState,
     Snapshot,
     StreamState,
     UpdateRun,
@@ -179,13 +180,12 @@ class MemoryWriter:
             raise StoreError(f"{type(row).__name__} {key} is stored already: the core must not insert it again")
         self._put(table, key, row)
 
-    def _insert_workflow(self, op: InsertWorkflow) -> None:
-        row = op.row
-        if row.active:
-            for key, other in list(self._tables.workflows.items()):
-                if key[0] == row.name and other.active:
-                    self._put(self._tables.workflows, key, msgspec.structs.replace(other, active=False))
-        self._insert(self._tables.workflows, (row.name, row.version), row)
+    def _set_workflow_state(self, op: SetWorkflowState) -> None:
+        old = self._tables.workflows.get((op.name, op.version))
+        if old is None:
+            raise StoreError(f"workflow {op.name}@{op.version} is not stored: the core must not change it")
+        row = msgspec.structs.replace(old, state=op.state)
+        self._put(self._tables.workflows, (op.name, op.version), row)
 
     def _update_run(self, op: UpdateRun) -> None:
         old = self._tables.runs.get(op.run_id)
@@ -255,7 +255,8 @@ def _sorted_rows(table: dict[Any, _RowT]) -> list[_RowT]:
 
 
 _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
-    InsertWorkflow: MemoryWriter._insert_workflow,
+    InsertWorkflow: lambda w, op: w._insert(w._tables.workflows, (op.row.name, op.row.version), op.row),
+    SetWorkflowState: MemoryWriter._set_workflow_state,
     InsertRun: lambda w, op: w._insert(w._tables.runs, op.row.run_id, op.row),
     UpdateRun: MemoryWriter._update_run,
     InsertTask: lambda w, op: w._insert(w._tables.tasks, op.row.task_id, op.row),

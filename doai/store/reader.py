@@ -217,8 +217,8 @@ class StoreReader:
         return [columns.workflow_row(c) for c in answer]
 
     async def workflow(self, name: str, version: int | None = None) -> WorkflowRow | None:
-        """Return one version, or the active one."""
-        fixed = ["active = 1"] if version is None else []
+        """Return one version, or the newest active one."""
+        fixed = ["state = 'active'"] if version is None else []
         filters: Filters = [("name = ?", name), ("version = ?", version)]
         [answer] = await self._connections.ask(self._list("workflows", filters, fixed, "version DESC", 1))
         return columns.workflow_row(answer[0]) if answer else None

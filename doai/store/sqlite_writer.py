@@ -30,6 +30,7 @@ from doai.changes.ops import (
     PutToken,
     RememberCommand,
     ReserveTokens,
+    SetWorkflowState,
     Snapshot,
     StreamState,
     UpdateRun,
@@ -144,11 +145,9 @@ class SqliteWriter:
                     _APPLY[kind](self, connection, table_ops[start:end])
                     start = end
 
-    def _insert_workflows(self, connection: apsw.Connection, ops: list[InsertWorkflow]) -> None:
-        for op in ops:
-            if op.row.active:
-                _execute(connection, self._sql["deactivate_workflow"], (op.row.name,))
-            _execute(connection, self._sql["insert_workflow"], columns.workflow_columns(op.row))
+    def _set_workflow_states(self, connection: apsw.Connection, ops: list[SetWorkflowState]) -> None:
+        rows = [(op.state.value, op.name, op.version) for op in ops]
+        self._change_known(connection, "set_workflow_state", rows, "a workflow's version")
 
     def _update_runs(self, connection: apsw.Connection, ops: list[UpdateRun]) -> None:
         rows = [(op.state.value, op.outcome.value if op.outcome else None, op.ended_at_ms, op.run_id) for op in ops]
@@ -233,7 +232,8 @@ def _each(name: str, bind: Callable[[Any], Columns]) -> _Apply:
 
 
 _APPLY: Final[dict[type, _Apply]] = {
-    InsertWorkflow: SqliteWriter._insert_workflows,
+    InsertWorkflow: _each("insert_workflow", lambda op: columns.workflow_columns(op.row)),
+    SetWorkflowState: SqliteWriter._set_workflow_states,
     InsertRun: _each("insert_run", lambda op: columns.run_columns(op.row)),
     UpdateRun: SqliteWriter._update_runs,
     InsertTask: _each("insert_task", lambda op: columns.task_columns(op.row)),
@@ -257,6 +257,7 @@ _APPLY: Final[dict[type, _Apply]] = {
 
 _TABLES: Final[dict[type, str]] = {
     InsertWorkflow: "workflows",
+    SetWorkflowState: "workflows",
     InsertRun: "runs",
     UpdateRun: "runs",
     InsertTask: "tasks",

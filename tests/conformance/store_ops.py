@@ -11,7 +11,7 @@ from doai.errors import ErrorClass, Failure
 from doai.ids import Token
 from doai.messages.commands import TargetKind
 from doai.messages.work import HoldingState
-from doai.states import DeviceState, Outcome, RunState, TaskState
+from doai.states import DeviceState, Outcome, RunState, TaskState, WorkflowState
 
 NAMES = st.sampled_from(["a", "b", "c"])
 TIMES = st.integers(0, 9)
@@ -48,7 +48,7 @@ WORKFLOWS = st.builds(
     body=BODIES,
     created_at_ms=TIMES,
     created_by=TEXTS,
-    active=st.booleans(),
+    state=st.sampled_from(WorkflowState),
 )
 RUNS = st.builds(
     rows.RunRow,
@@ -227,6 +227,7 @@ OPS = st.one_of(
     EVENTS,
     EVENTS,
     st.builds(ops.InsertWorkflow, WORKFLOWS),
+    st.builds(ops.SetWorkflowState, NAMES, st.integers(1, 4), st.sampled_from(WorkflowState)),
     st.builds(ops.InsertRun, RUNS),
     st.builds(ops.UpdateRun, NAMES, st.sampled_from(RunState), OUTCOMES, MAYBE_TIME),
     st.builds(ops.InsertTask, TASKS),

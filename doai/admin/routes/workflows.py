@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
+import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
 
 from doai.admin import examples
-from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.access import OPERATOR, VIEWER, Caller
 from doai.admin.pages import WorkflowPage
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.bodies import WorkflowText
-from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, Who, not_found, part
-from doai.admin.translation import workflow_detail_json, workflow_json
-from doai.admin.views import WorkflowDetailJson
+from doai.admin.routes.parameters import AnyRequest, Cursor, Given, IdempotencyKey, Limit, Who, not_found, part
+from doai.admin.services import Services
+from doai.admin.translation import recipe_of, workflow_detail_json, workflow_json
+from doai.admin.views import ChangeJson, CheckedJson, DiffJson, WorkflowDetailJson
 from doai.changes.rows import WorkflowRow
 from doai.errors import NotFoundError, UserError
 from doai.limits import WORKFLOW_BYTES_MAX
-from doai.messages.commands import StoreWorkflow, WorkflowStored
+from doai.messages.commands import ActivateWorkflow, ArchiveWorkflow, StoreWorkflow, WorkflowStored, WorkflowVersion
+from doai.states import WorkflowState
+from doai.workflow.diff import differences
+from doai.workflow.drawing import draw
 from doai.workflow.mistakes import WorkflowError
-from doai.workflow.model import parse_workflow
+from doai.workflow.model import content_hash, from_stored, parse_workflow, to_stored
 
+VERSION_MAX: Final = 2**31
+Version = Annotated[
+    int | None, QueryParameter(ge=1, le=VERSION_MAX, description="not given = the newest active one")
+]
+SVG: Final = "image/svg+xml"
+_ACTIVATED = WorkflowVersion(name="look", version=2, state=WorkflowState.ACTIVE, active_version=2)
+_ARCHIVED = WorkflowVersion(name="look", version=2, state=WorkflowState.ARCHIVED, active_version=1)
+_DIFF = DiffJson(
+    name="look",
+    old=1,
+    new=2,
+    changes=[
+        ChangeJson(
+            kind="changed",
+            path="steps.shot.timeout",
+            before="90s",
+            after="30s",
+            text='~ steps.shot.timeout: "90s" -> "30s"',
+        )
+    ],
+)
+_CHECKED = CheckedJson(name="look", steps=2, content_hash=examples.SHA256)
 _STORED = WorkflowStored(name="look", version=1, content_hash=examples.SHA256, new=True)
 
 
@@ -39,7 +66,7 @@ async def list_workflows(services: Given, cursor: Cursor = None, limit: Limit = 
     chosen: dict[str, WorkflowRow] = {}
     for row in await services.reader.workflows():  # by name and version: a later active one wins
         before = chosen.get(row.name)
-        if before is None or row.active or not before.active:
+        if before is None or row.state is WorkflowState.ACTIVE or before.state is not WorkflowState.ACTIVE:
             chosen[row.name] = row
     items, following = part(list(chosen.values()), lambda row: row.name, cursor, limit)
     return WorkflowPage(items=[workflow_json(row) for row in items], next=following)
@@ -55,18 +82,122 @@ async def list_workflows(services: Given, cursor: Cursor = None, limit: Limit = 
 async def show_workflow(
     name: FromPath[str],
     services: Given,
-    version: Annotated[int | None, QueryParameter(ge=1, le=2**31, description="not given = the active one")] = None,
+    version: Version = None,
 ) -> WorkflowDetailJson:
     """The recipe is the stored JSON, its defaults written in."""
-    rows = await services.reader.workflows(name)
-    if not rows:
-        raise not_found("workflow", name, "workflows", (row.name for row in await services.reader.workflows()))
-    wanted = [row for row in rows if (row.active if version is None else row.version == version)]
-    if not wanted:
-        known = ", ".join(str(row.version) for row in rows[-20:])
-        what = f"version {version}" if version is not None else "active version"
-        raise NotFoundError(f"workflow {name} has no {what}: versions are {known}")
-    return workflow_detail_json(wanted[-1], [row.version for row in rows])
+    rows = await _versions(services, name)
+    return workflow_detail_json(_chosen(rows, version), [row.version for row in rows])
+
+
+@get(
+    "/workflows/{name:str}/versions",
+    opt={"needs": VIEWER},
+    tags=["workflows"],
+    summary="List the versions of a workflow, newest first",
+    responses=examples.answer(
+        200, WorkflowPage, WorkflowPage(items=[examples.WORKFLOW], next=None), "All versions.", problems=(404,)
+    ),
+)
+async def list_versions(name: FromPath[str], services: Given) -> WorkflowPage:
+    """With the state of each: draft, active or archived; a bare name means the newest active one."""
+    rows = await _versions(services, name)
+    return WorkflowPage(items=[workflow_json(row) for row in reversed(rows)], next=None)
+
+
+@get(
+    "/workflows/{name:str}/diff",
+    opt={"needs": VIEWER},
+    tags=["workflows"],
+    summary="Tell what differs between two versions",
+    responses=examples.answer(200, DiffJson, _DIFF, "What differs, in the order of a recipe.", problems=(404,)),
+)
+async def diff_versions(
+    name: FromPath[str],
+    services: Given,
+    old: Annotated[int, QueryParameter(name="from", ge=1, le=VERSION_MAX, description="the older version")],
+    new: Annotated[int, QueryParameter(name="to", ge=1, le=VERSION_MAX, description="the newer version")],
+) -> DiffJson:
+    """Parameters, steps and settings that were added, removed, moved or changed; empty for the same content."""
+    rows = await _versions(services, name)
+    before, after = _chosen(rows, old), _chosen(rows, new)
+    changes = differences(recipe_of(before), recipe_of(after))
+    return DiffJson(
+        name=name,
+        old=old,
+        new=new,
+        changes=[ChangeJson(**msgspec.structs.asdict(change), text=str(change)) for change in changes],
+    )
+
+
+@get(
+    "/workflows/{name:str}/graph.svg",
+    opt={"needs": VIEWER},
+    tags=["workflows"],
+    summary="Draw the graph of a workflow's steps",
+    media_type=SVG,
+    responses=examples.answer(200, str, "<svg/>", "The drawing.", problems=(404,), media_type=SVG),
+)
+async def draw_graph(name: FromPath[str], services: Given, version: Version = None) -> Response[str]:
+    """An SVG that needs nothing else; its colours follow the reader's light or dark setting."""
+    row = _chosen(await _versions(services, name), version)
+    # It may be opened by itself: nothing in it runs or is fetched.
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return Response(draw(from_stored(row.body), version=row.version), media_type=SVG, headers=headers)
+
+
+@post(
+    "/workflows/{name:str}/versions/{version:int}/activate",
+    status_code=200,
+    opt={"needs": OPERATOR},
+    tags=["workflows"],
+    summary="Make a version active",
+    responses=examples.answer(200, WorkflowVersion, _ACTIVATED, "How it stands now.", problems=(404, 409)),
+)
+async def activate_version(
+    name: FromPath[str],
+    version: FromPath[int],
+    services: Given,
+    caller: Who,
+    idempotency_key: IdempotencyKey = None,
+) -> Response[WorkflowVersion]:
+    """A bare name means the newest active version."""
+    return await _set_state(services, caller, ActivateWorkflow(name=name, version=version), idempotency_key)
+
+
+@post(
+    "/workflows/{name:str}/versions/{version:int}/archive",
+    status_code=200,
+    opt={"needs": OPERATOR},
+    tags=["workflows"],
+    summary="Archive a version",
+    responses=examples.answer(200, WorkflowVersion, _ARCHIVED, "How it stands now.", problems=(404, 409)),
+)
+async def archive_version(
+    name: FromPath[str],
+    version: FromPath[int],
+    services: Given,
+    caller: Who,
+    idempotency_key: IdempotencyKey = None,
+) -> Response[WorkflowVersion]:
+    """No run can be made of it any more; those that were made go on."""
+    return await _set_state(services, caller, ArchiveWorkflow(name=name, version=version), idempotency_key)
+
+
+@post(
+    "/workflow-checks",
+    status_code=200,
+    opt={"needs": VIEWER},
+    tags=["workflows"],
+    summary="Check a workflow without storing it",
+    operation_class=WorkflowText,
+    responses=examples.answer(200, CheckedJson, _CHECKED, "It has no mistake.", problems=(413, 422)),
+)
+async def check_workflow(request: AnyRequest) -> CheckedJson:
+    """422 with every mistake's line and column, as storing it would answer."""
+    workflow = parse_workflow(_text(await request.body()))
+    return CheckedJson(
+        name=workflow.name, steps=len(workflow.steps), content_hash=content_hash(to_stored(workflow))
+    )
 
 
 @post(
@@ -96,6 +227,34 @@ async def store_workflow(
         raise
     stored: WorkflowStored = done.result
     return Response(stored, status_code=201 if stored.new else 200, headers=done.headers)
+
+
+async def _versions(services: Services, name: str) -> list[WorkflowRow]:
+    rows = await services.reader.workflows(name)
+    if not rows:
+        raise not_found("workflow", name, "workflows", (row.name for row in await services.reader.workflows()))
+    return rows
+
+
+def _chosen(rows: list[WorkflowRow], version: int | None) -> WorkflowRow:
+    """Return one version; None = the newest active one."""
+    if version is None:
+        wanted = [row for row in rows if row.state is WorkflowState.ACTIVE]
+    else:
+        wanted = [row for row in rows if row.version == version]
+    if not wanted:
+        known = ", ".join(str(row.version) for row in rows[-20:])
+        what = f"version {version}" if version is not None else "active version"
+        raise NotFoundError(f"workflow {rows[0].name} has no {what}: versions are {known}")
+    return wanted[-1]
+
+
+async def _set_state(
+    services: Services, caller: Caller, command: ActivateWorkflow | ArchiveWorkflow, key: str | None
+) -> Response[WorkflowVersion]:
+    subject = f"workflow/{command.name[:63]}"
+    done = await services.command_of(caller, command, subject, idempotency_key=key)
+    return Response(done.result, headers=done.headers)
 
 
 def _text(body: bytes) -> str:

@@ -56,6 +56,8 @@ class Commands:
             c.CANCEL_RUN: runs.cancel_run,
             c.CANCEL_TASK: runs.cancel_task,
             c.STORE_WORKFLOW: library.store_workflow,
+            c.ACTIVATE_WORKFLOW: library.activate_workflow,
+            c.ARCHIVE_WORKFLOW: library.archive_workflow,
             c.RECORD_ARTIFACT: library.record_artifact,
             c.STORE_FILE: files.store,
             c.REMOVE_FILE: files.remove,

@@ -10,12 +10,21 @@ import msgspec
 from doai import topics
 from doai.broker.core.decision import Decision
 from doai.broker.core.state import State
-from doai.changes.ops import InsertArtifact, InsertWorkflow
+from doai.changes.ops import InsertArtifact, InsertWorkflow, SetWorkflowState
 from doai.changes.rows import ArtifactRow, WorkflowRow
 from doai.envelope import Envelope
 from doai.errors import UserError
-from doai.messages.commands import ArtifactRecorded, RecordArtifact, StoreWorkflow, WorkflowStored
-from doai.messages.events import ArtifactStored, WorkflowStoredEvent
+from doai.messages.commands import (
+    ActivateWorkflow,
+    ArchiveWorkflow,
+    ArtifactRecorded,
+    RecordArtifact,
+    StoreWorkflow,
+    WorkflowStored,
+    WorkflowVersion,
+)
+from doai.messages.events import ArtifactStored, WorkflowStateChanged, WorkflowStoredEvent
+from doai.states import WorkflowState
 from doai.workflow.model import content_hash, parse_workflow, to_stored
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -35,7 +44,7 @@ class Library:
         digest = content_hash(body)
         newest = recipes.newest(workflow.name)
         is_same = newest is not None and newest.content_hash == digest
-        if newest is not None and is_same and (newest.active or not store.activate):
+        if newest is not None and is_same and (newest.state is WorkflowState.ACTIVE or not store.activate):
             return WorkflowStored(name=newest.name, version=newest.version, content_hash=digest, new=False)
         version = newest.version + 1 if newest is not None else 1
         actor = command.actor or command.source
@@ -46,7 +55,7 @@ class Library:
             body=body,
             created_at_ms=decision.now.utc_ms,
             created_by=actor,
-            active=store.activate,
+            state=WorkflowState.ACTIVE if store.activate else WorkflowState.DRAFT,
         )
         recipes.add(row)
         decision.ops.append(InsertWorkflow(row))
@@ -58,6 +67,35 @@ class Library:
             causation_id=command.event_id,
         )
         return WorkflowStored(name=row.name, version=version, content_hash=digest, new=True)
+
+    def activate_workflow(
+        self, decision: Decision, command: Envelope, activate: ActivateWorkflow
+    ) -> WorkflowVersion:
+        """Make a version active; one that is so already stays as it is."""
+        return self._set_state(decision, command, activate.name, activate.version, WorkflowState.ACTIVE)
+
+    def archive_workflow(self, decision: Decision, command: Envelope, archive: ArchiveWorkflow) -> WorkflowVersion:
+        """Archive a version; its runs go on. One that is archived already stays as it is."""
+        return self._set_state(decision, command, archive.name, archive.version, WorkflowState.ARCHIVED)
+
+    def _set_state(
+        self, decision: Decision, command: Envelope, name: str, version: int, state: WorkflowState
+    ) -> WorkflowVersion:
+        recipes = self._state.recipes
+        row = recipes.row(name, version)
+        if row.state is not state:
+            recipes.add(msgspec.structs.replace(row, state=state))
+            decision.ops.append(SetWorkflowState(name, version, state))
+            decision.event(
+                topics.WORKFLOW_ACTIVATED if state is WorkflowState.ACTIVE else topics.WORKFLOW_ARCHIVED,
+                f"workflow/{name}",
+                WorkflowStateChanged(
+                    name=name, version=version, state=state, actor=command.actor or command.source
+                ),
+                trace_id=command.trace_id,
+                causation_id=command.event_id,
+            )
+        return WorkflowVersion(name=name, version=version, state=state, active_version=recipes.active_version(name))
 
     def record_artifact(self, decision: Decision, command: Envelope, record: RecordArtifact) -> ArtifactRecorded:
         """Note that a file is durably on disk; the same path and content again changes nothing that is seen."""

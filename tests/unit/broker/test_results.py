@@ -13,7 +13,7 @@ from doai.errors import ErrorClass
 from doai.ids import Token
 from doai.messages.link import Heartbeat, Record
 from doai.messages.work import Dispatch
-from doai.states import DeviceState, Outcome, TaskState
+from doai.states import DeviceState, Outcome, TaskState, WorkflowState
 from tests.unit.broker.harness import RECIPE, TAPPING, FakeAdmin, FakeNode, World, failure, sample, started_world
 
 
@@ -354,4 +354,4 @@ def test_a_recipe_for_two_names_is_two_recipes() -> None:
     admin.run("d2", workflow="other")
     assert len(node.pump()) == 2
     assert len(node.recipes) == 2
-    assert world.tables.workflows[("other", 1)].active
+    assert world.tables.workflows[("other", 1)].state is WorkflowState.ACTIVE

@@ -1,7 +1,7 @@
 -- Columns of each row in the order of doai/store/columns.py; other files name them in {braces}.
 
 -- name: workflow_columns
-name, version, content_hash, body, created_at_ms, created_by, active
+name, version, content_hash, body, created_at_ms, created_by, state
 
 -- name: run_columns
 run_id, workflow, version, recipe_hash, params_body, targets_body, step_timeouts_body, queue, priority,

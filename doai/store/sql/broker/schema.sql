@@ -17,7 +17,7 @@ CREATE TABLE workflows (
     body BLOB NOT NULL,
     created_at_ms INTEGER NOT NULL,
     created_by TEXT NOT NULL,
-    active INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'active',
     PRIMARY KEY (name, version)
 ) STRICT;
 

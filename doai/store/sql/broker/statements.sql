@@ -6,11 +6,11 @@ INSERT INTO meta (one, store_id, generation, token_reserved, created_at_ms) VALU
 -- name: reserve_tokens
 UPDATE meta SET token_reserved = max(token_reserved, ?)
 
--- name: deactivate_workflow
-UPDATE workflows SET active = 0 WHERE name = ? AND active = 1
-
 -- name: insert_workflow
 INSERT INTO workflows ({workflow_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: set_workflow_state
+UPDATE workflows SET state = ? WHERE name = ? AND version = ?
 
 -- name: insert_run
 INSERT INTO runs ({run_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
