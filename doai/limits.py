@@ -111,6 +111,10 @@ QUARANTINE_FIRST_S: Final = 60.0
 QUARANTINE_MAX_S: Final = 3600.0
 """It doubles with every probe that fails, up to here: one task an hour costs nobody much."""
 
+# --- statistics -------------------------------------------------------------------------------------------
+STATISTICS_MINUTES_KEPT_S: Final = 24 * 3600.0
+STATISTICS_HOURS_KEPT_S: Final = 90 * 24 * 3600.0
+
 # --- store ------------------------------------------------------------------------------------------------
 COMMIT_ROWS_MAX: Final = 256
 """Store operations gathered into one commit at most: larger batches make p99 worse and gain little."""

@@ -19,7 +19,19 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from doai import __version__
 from doai.admin.access import require_token
 from doai.admin.problems import answer_doai_error, answer_http_error, answer_unforeseen
-from doai.admin.routes import artifacts, backups, events, files, fleet, health, keys, quarantine, runs, workflows
+from doai.admin.routes import (
+    artifacts,
+    backups,
+    events,
+    files,
+    fleet,
+    health,
+    keys,
+    quarantine,
+    runs,
+    statistics,
+    workflows,
+)
 from doai.admin.routes.parameters import provide_caller
 from doai.admin.services import Services
 from doai.errors import DoaiError
@@ -75,6 +87,7 @@ def make_app(services: Services) -> ASGIApp:
             backups.list_backups,
             backups.make_backup,
             backups.check_backup,
+            statistics.list_statistics,
             keys.list_keys,
             keys.add_key,
             keys.revoke_key,

@@ -25,6 +25,7 @@ from doai.changes.rows import (
     TokenRow,
     WorkflowRow,
 )
+from doai.changes.statistics import EndedTask, Period, StatisticsRow
 from doai.envelope import Envelope
 from doai.states import Outcome, RunState, WorkflowState
 
@@ -179,6 +180,19 @@ class ReserveTokens(StoreOp, frozen=True):
     n: int
 
 
+class InsertStatistics(StoreOp, frozen=True):
+    """A minute or an hour of a queue that is complete."""
+
+    row: StatisticsRow
+
+
+class TrimStatistics(StoreOp, frozen=True):
+    """Remove the rows of a period that began before a time."""
+
+    period: Period
+    before_ms: int
+
+
 Op = (
     InsertWorkflow
     | SetWorkflowState
@@ -201,6 +215,8 @@ Op = (
     | RememberCommand
     | ForgetCommands
     | ReserveTokens
+    | InsertStatistics
+    | TrimStatistics
 )
 
 
@@ -235,3 +251,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     tokens: list[TokenRow]
     commands: list[CommandRow]
     """Every remembered command, expired ones too until they are forgotten; by creation."""
+    statistics: list[StatisticsRow]
+    """Rows of minutes whose hour has no row yet; by time and id."""
+    statistics_begun: bool
+    """Whether there ever was a row."""
+    statistics_position: int
+    """Up to here the ends of tasks are counted in rows; with none, the end of the log."""
+    ended_since: list[EndedTask]
+    """Tasks whose end came later, by position."""

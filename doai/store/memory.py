@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from doai import limits
+from doai import limits, topics
 from doai.changes.ops import (
     DIGEST_BYTES,
     AdvanceStream,
@@ -23,6 +23,7 @@ from doai.changes.ops import (
     InsertAttempt,
     InsertFile,
     InsertRun,
+    InsertStatistics,
     InsertTask,
     InsertWorkflow,
     Op,
@@ -37,6 +38,7 @@ from doai.changes.ops import (
     SetWorkflowState,
     Snapshot,
     StreamState,
+    TrimStatistics,
     UpdateRun,
     UpdateTask,
 )
@@ -55,12 +57,16 @@ from doai.changes.rows import (
     TokenRow,
     WorkflowRow,
 )
+from doai.changes.statistics import PERIOD_MS, EndedTask, Period, StatisticsRow
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
 from doai.states import TERMINAL, RunState
 from doai.store.digests import check_digests, split_digests
 
 _MISSING: Final = object()
+_ENDS: Final = frozenset(
+    {topics.TASK_COMPLETED, topics.TASK_FAILED, topics.TASK_CANCELLED, topics.TASK_EXPIRED, topics.TASK_UNKNOWN}
+)
 _KeyT = TypeVar("_KeyT")
 _RowT = TypeVar("_RowT")
 
@@ -88,6 +94,7 @@ class MemoryTables:
         self.keys: dict[str, KeyRow] = {}
         self.tokens: dict[str, TokenRow] = {}
         self.commands: dict[str, CommandRow] = {}
+        self.statistics: dict[str, StatisticsRow] = {}
         self.held_by: MemoryWriter | None = None
         """The lock: the writer that has these tables open."""
 
@@ -145,6 +152,7 @@ class MemoryWriter:
             else:
                 tasks.append(task)
         tasks.sort(key=lambda row: (row.status.order, row.task_id))
+        counted = max((row.position for row in t.statistics.values()), default=len(t.events))
         return Snapshot(
             store_id=t.store_id,
             generation=t.generation,
@@ -163,7 +171,34 @@ class MemoryWriter:
             keys=_sorted_rows(t.keys),
             tokens=_sorted_rows(t.tokens),
             commands=sorted(t.commands.values(), key=lambda row: (row.created_at_ms, row.idempotency_key)),
+            statistics=self._minutes_without_hour(),
+            statistics_begun=bool(t.statistics),
+            statistics_position=counted,
+            ended_since=self._ended_since(counted),
         )
+
+    def _minutes_without_hour(self) -> list[StatisticsRow]:
+        rows = self._tables.statistics.values()
+        begins = [row.at_ms + PERIOD_MS[Period.HOUR] for row in rows if row.period is Period.HOUR]
+        minutes = [row for row in rows if row.period is Period.MINUTE and row.at_ms >= max(begins, default=0)]
+        return sorted(minutes, key=lambda row: (row.at_ms, row.row_id))
+
+    def _ended_since(self, position: int) -> list[EndedTask]:
+        found: list[EndedTask] = []
+        for event in self._tables.events[position:]:
+            task = self._tables.tasks.get(event.envelope.subject[5:])
+            if event.envelope.type in _ENDS and task is not None and task.status.ended_at_ms is not None:
+                found.append(
+                    EndedTask(
+                        queue=task.queue,
+                        state=task.status.state,
+                        created_at_ms=task.created_at_ms,
+                        started_at_ms=task.status.started_at_ms,
+                        ended_at_ms=task.status.ended_at_ms,
+                        position=event.position,
+                    )
+                )
+        return found
 
     def _check_open(self) -> None:
         if self._failed:
@@ -245,6 +280,11 @@ class MemoryWriter:
         for key in [key for key, row in table.items() if row.expires_at_ms < op.before_ms]:
             self._undo.append((table, key, table.pop(key)))
 
+    def _trim_statistics(self, op: TrimStatistics) -> None:
+        table = self._tables.statistics
+        for key in [k for k, row in table.items() if row.period is op.period and row.at_ms < op.before_ms]:
+            self._undo.append((table, key, table.pop(key)))
+
     def _reserve_tokens(self, op: ReserveTokens) -> None:
         meta = self._tables.meta
         self._put(meta, "token_reserved", max(op.n, meta["token_reserved"]))
@@ -276,4 +316,6 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     RememberCommand: lambda w, op: w._put(w._tables.commands, op.row.idempotency_key, op.row),
     ForgetCommands: MemoryWriter._forget_commands,
     ReserveTokens: MemoryWriter._reserve_tokens,
+    InsertStatistics: lambda w, op: w._insert(w._tables.statistics, op.row.row_id, op.row),
+    TrimStatistics: MemoryWriter._trim_statistics,
 }

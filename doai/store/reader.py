@@ -14,12 +14,13 @@ from typing import Any, Final, TypeVar
 
 from doai import limits
 from doai.changes.rows import ArtifactRow, FileRow, KeyRow, RunRow, SampleRow, TaskRow, TokenRow, WorkflowRow
+from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import BodyDecoder
 from doai.envelope import Envelope
 from doai.errors import UserError
 from doai.messages.link import DeviceProof, Heartbeat
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
-from doai.store import columns
+from doai.store import columns, statistics_columns
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
 from doai.store.views import DeviceView, EventPage, EventView, LineView, NodeView, Page, RunView, TaskView
@@ -59,6 +60,12 @@ class StoreReader:
         """Return the newest position of the event log; 0 = it is empty."""
         [[(position,)]] = await self._connections.ask((self._sql["last_position"], ()))
         return int(position)
+
+    async def statistics(self, period: Period, begin_ms: int, end_ms: int) -> list[StatisticsRow]:
+        """Return the rows that began in [begin_ms, end_ms), by time and queue; rows of the same both add up."""
+        bindings = (period.value, begin_ms, end_ms)
+        [answer] = await self._connections.ask((self._sql["statistics"], bindings))
+        return [statistics_columns.statistics_row(c) for c in answer]
 
     # --- runs and tasks -------------------------------------------------------------------------------------
 

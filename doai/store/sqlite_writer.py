@@ -19,6 +19,7 @@ from doai.changes.ops import (
     InsertAttempt,
     InsertFile,
     InsertRun,
+    InsertStatistics,
     InsertTask,
     InsertWorkflow,
     Op,
@@ -33,13 +34,14 @@ from doai.changes.ops import (
     SetWorkflowState,
     Snapshot,
     StreamState,
+    TrimStatistics,
     UpdateRun,
     UpdateTask,
 )
 from doai.changes.rows import StreamRow
 from doai.codec import encode
 from doai.errors import StoreError
-from doai.store import columns
+from doai.store import columns, statistics_columns
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import check_digests, split_digests
@@ -91,13 +93,16 @@ class SqliteWriter:
     def load(self) -> Snapshot:
         query, sql = self._database.query, self._sql
         [(store_id, generation, token_reserved)] = query(sql["load_meta"])
+        last_position = self._load_last_position()
+        [(counted_to,)] = query(sql["load_statistics_position"])
+        counted = last_position if counted_to is None else int(counted_to)
         ended: dict[str, dict[str, int]] = {}
         for run_id, state, count in query(sql["load_ended_counts"]):
             ended.setdefault(str(run_id), {})[str(state)] = int(count or 0)
         return Snapshot(
             store_id=str(store_id),
             generation=int(generation or 0),
-            last_position=self._load_last_position(),
+            last_position=last_position,
             token_reserved=int(token_reserved or 0),
             workflows=[columns.workflow_row(c) for c in query(sql["load_workflows"])],
             runs=[columns.run_row(c) for c in query(sql["load_runs"])],
@@ -110,6 +115,10 @@ class SqliteWriter:
             keys=[columns.key_row(c) for c in query(sql["load_keys"])],
             tokens=[columns.token_row(c) for c in query(sql["load_tokens"])],
             commands=[columns.command_row(c) for c in query(sql["load_commands"])],
+            statistics=[statistics_columns.statistics_row(c) for c in query(sql["load_statistics"])],
+            statistics_begun=counted_to is not None,
+            statistics_position=counted,
+            ended_since=[statistics_columns.ended_task(c) for c in query(sql["load_ended_since"], (counted,))],
         )
 
     def _load_last_position(self) -> int:
@@ -253,6 +262,8 @@ _APPLY: Final[dict[type, _Apply]] = {
     RememberCommand: _each("remember_command", lambda op: columns.command_columns(op.row)),
     ForgetCommands: _each("forget_commands", lambda op: (op.before_ms,)),
     ReserveTokens: _each("reserve_tokens", lambda op: (op.n,)),
+    InsertStatistics: _each("insert_statistics", lambda op: statistics_columns.statistics_columns(op.row)),
+    TrimStatistics: _each("trim_statistics", lambda op: (op.period.value, op.before_ms)),
 }
 
 _TABLES: Final[dict[type, str]] = {
@@ -277,4 +288,6 @@ _TABLES: Final[dict[type, str]] = {
     RememberCommand: "commands",
     ForgetCommands: "commands",
     ReserveTokens: "meta",
+    InsertStatistics: "statistics",
+    TrimStatistics: "statistics",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from doai.changes import ops, outbox, rows
+from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import raw
 from doai.envelope import Envelope
 from doai.errors import ErrorClass, Failure
@@ -223,6 +224,19 @@ EVENTS = st.builds(
 )
 """Position -1: the caller numbers them (`numbered`)."""
 
+STATISTICS = st.builds(
+    StatisticsRow,
+    row_id=st.integers(0, 99).map(str),
+    queue=NAMES,
+    period=st.sampled_from(Period),
+    at_ms=TIMES,
+    position=TIMES,
+    observed_ms=TIMES,
+    **dict.fromkeys(["waiting", "running", "delayed", "unproven", "nodes_online", "nodes_total"], MAYBE_TIME),
+    **dict.fromkeys(["passed", "failed", "cancelled", "expired", "unknown"], TIMES),
+    wait=BODIES,
+    duration=BODIES,
+)
 OPS = st.one_of(
     EVENTS,
     EVENTS,
@@ -246,6 +260,8 @@ OPS = st.one_of(
     st.builds(ops.RememberCommand, COMMANDS),
     st.builds(ops.ForgetCommands, TIMES),
     st.builds(ops.ReserveTokens, TIMES),
+    st.builds(ops.InsertStatistics, STATISTICS),
+    st.builds(ops.TrimStatistics, st.sampled_from(Period), TIMES),
 )
 UNITS = st.lists(st.lists(OPS, min_size=1, max_size=4), max_size=14)
 

@@ -26,6 +26,7 @@ from doai.broker.core.runs import Runs
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.settings import CoreSettings
 from doai.broker.core.state import State
+from doai.broker.core.statistics import Statistics
 from doai.broker.core.tables import Task
 from doai.broker.core.tasks import Tasks
 from doai.changes.ops import Snapshot
@@ -45,7 +46,8 @@ class BrokerCore:
         """For reading: checkers compare it with the store."""
         state = self.state
         self._scheduler = Scheduler(state)
-        self._tasks = Tasks(state, self._scheduler)
+        self._statistics = Statistics(state, snapshot, now)
+        self._tasks = Tasks(state, self._scheduler, self._statistics)
         self._leases = Leases(state, self._scheduler, self._tasks)
         devices = Devices(state, self._scheduler)
         self._peers = Peers(state, self._scheduler, devices)
@@ -88,6 +90,7 @@ class BrokerCore:
             self._leases.sweep(decision)
             self._quarantines.sweep(decision)
             self._commands.forget(decision)
+            self._statistics.sweep(decision)
             self.state.sweep_s = self._next_sweep_s()
         return self._finish(decision)
 
@@ -132,7 +135,7 @@ class BrokerCore:
         return decision.finish()
 
     def _next_sweep_s(self) -> float | None:
-        parts = (self._peers, self._leases, self._quarantines, self._commands)
+        parts = (self._peers, self._leases, self._quarantines, self._commands, self._statistics)
         return min((at for part in parts if (at := part.due_s()) is not None), default=None)
 
     def _retry(self, decision: Decision, task: Task) -> None:

@@ -11,6 +11,7 @@ from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
+from doai.broker.core.statistics import Statistics
 from doai.broker.core.tables import Run, Task
 from doai.changes.ops import InsertAttempt, UpdateRun
 from doai.changes.rows import AttemptRow
@@ -46,9 +47,10 @@ _WORDS: Final = {
 class Tasks:
     """Moves tasks from state to state; whoever calls it has said in the event log why, or lets `say` do it."""
 
-    def __init__(self, state: State, scheduler: Scheduler) -> None:
+    def __init__(self, state: State, scheduler: Scheduler, statistics: Statistics) -> None:
         self._state = state
         self._scheduler = scheduler
+        self._statistics = statistics
 
     def move(self, decision: Decision, task: Task, trigger: TaskTrigger) -> None:
         """Move it by the table; a terminal state is its end."""
@@ -207,6 +209,7 @@ class Tasks:
         run = task.run
         task.ended_at_ms = decision.now.utc_ms
         task.not_before_ms = None
+        self._statistics.task_ended(decision, task)
         del self._state.tasks[task.task_id]
         del run.open[task.task_id]
         outcome = task.state.value

@@ -14,6 +14,7 @@ from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, Send
 from doai.broker.core.settings import CoreSettings
 from doai.changes.ops import PutKey
 from doai.changes.rows import KeyRow
+from doai.changes.statistics import Period
 from doai.clock import Now
 from doai.codec import Header, Kind, decode, encode, pack_header, raw, unpack_header
 from doai.envelope import Envelope, Message
@@ -24,7 +25,7 @@ from doai.messages.catalogue import BODIES, EVENTS
 from doai.messages.events import AttemptEnded, DeviceOffline, DeviceOnline, TaskStarted
 from doai.messages.link import Bye, DeviceProof, Heartbeat, Hello, HostSample, Record, Records, Role, Welcome
 from doai.messages.work import Dispatch, Holding, Holdings, HoldingState
-from doai.states import DeviceState, Outcome, TaskState
+from doai.states import TERMINAL, DeviceState, Outcome, TaskState
 from doai.store.memory import MemoryTables, MemoryWriter
 
 RECIPE = """
@@ -161,6 +162,11 @@ class World:
         }
         assert {row.idempotency_key: row for row in snapshot.commands} == state.commands
         self._check_held()
+        if snapshot.statistics_begun:
+            minutes = [row for row in self.tables.statistics.values() if row.period is Period.MINUTE]
+            ended = [row for row in self.tables.tasks.values() if row.status.state in TERMINAL]
+            counted = sum(row.ended for row in minutes)
+            assert counted + len(snapshot.ended_since) == len(ended), "each end of a task is counted once"
 
     def _check_held(self) -> None:
         state = self.core.state

@@ -12,8 +12,10 @@ import pytest
 
 from doai.changes import ops
 from doai.changes.rows import DeviceRow, NodeRow, SampleRow
+from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import encode
 from doai.errors import StoreUnavailable, UserError
+from doai.histogram import Histogram
 from doai.messages.link import DeviceProof, Heartbeat, HostSample
 from doai.states import DeviceState
 from doai.store.process_writer import ProcessWriter, open_process_writer
@@ -192,3 +194,21 @@ def test_devices_show_the_proofs_of_their_nodes_newest_heartbeat(path: Path, wri
     assert (shown.row, shown.proof_at_ms, shown.adb_age_s, shown.answer_age_s) == (device, 9, 0.5, None)
     assert nobody is None
     assert (its_node.row, its_node.sample) == (node, newest)
+
+
+def test_statistics_of_a_time(path: Path, writer: ProcessWriter) -> None:
+    def row(row_id: str, period: Period, at_ms: int, queue: str = "default") -> StatisticsRow:
+        looked = dict.fromkeys(["waiting", "running", "delayed", "unproven", "nodes_online", "nodes_total"], None)
+        ended = dict.fromkeys(["passed", "failed", "cancelled", "expired", "unknown"], 1)
+        body = Histogram().encoded()
+        return StatisticsRow(
+            row_id=row_id, queue=queue, period=period, at_ms=at_ms, position=1, observed_ms=0,
+            wait=body, duration=body, **looked, **ended,
+        )  # fmt: skip
+
+    minutes = [row("b", Period.MINUTE, 60_000), row("a", Period.MINUTE, 60_000), row("c", Period.MINUTE, 120_000)]
+    other = [row("d", Period.MINUTE, 180_000), row("e", Period.HOUR, 0), row("f", Period.MINUTE, 60_000, "urgent")]
+    writer.commit([ops.InsertStatistics(r) for r in (*minutes, *other)])
+    found = read(path, lambda reader: reader.statistics(Period.MINUTE, 60_000, 180_000))
+    assert [r.row_id for r in found] == ["a", "b", "f", "c"]
+    assert found[0] == minutes[1]

@@ -38,3 +38,7 @@ name, token_sha256, role, created_at_ms, created_by, revoked_at_ms
 
 -- name: command_columns
 idempotency_key, payload_sha256, reply_body, created_at_ms, expires_at_ms
+
+-- name: statistics_columns
+row_id, queue, period, at_ms, position, observed_ms, waiting, running, delayed, unproven, nodes_online, nodes_total,
+    passed, failed, cancelled, expired, unknown, wait, duration

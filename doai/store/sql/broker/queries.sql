@@ -88,3 +88,6 @@ SELECT {token_columns} FROM tokens WHERE token_sha256 = ? ORDER BY revoked_at_ms
 
 -- name: tokens
 SELECT {token_columns} FROM tokens ORDER BY name
+
+-- name: statistics
+SELECT {statistics_columns} FROM statistics WHERE period = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms, queue, row_id

@@ -134,3 +134,28 @@ SELECT {token_columns} FROM tokens ORDER BY name
 
 -- name: load_commands
 SELECT {command_columns} FROM commands ORDER BY created_at_ms, idempotency_key
+
+-- name: insert_statistics
+INSERT INTO statistics ({statistics_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: trim_statistics
+DELETE FROM statistics WHERE period = ? AND at_ms < ?
+
+-- name: load_statistics
+SELECT {statistics_columns} FROM statistics
+WHERE period = 'minute' AND at_ms >= (
+    SELECT coalesce(max(at_ms) + 3600000, 0) FROM statistics WHERE period = 'hour'
+)
+ORDER BY at_ms, row_id
+
+-- name: load_statistics_position
+SELECT max(position) FROM statistics
+
+-- name: load_ended_since
+-- The end of a task is one event; what its row says now is what it was at the end.
+SELECT tasks.queue, tasks.state, tasks.created_at_ms, tasks.started_at_ms, tasks.ended_at_ms, events.position
+FROM events JOIN tasks ON tasks.task_id = substr(events.subject, 6)
+WHERE events.position > ?
+    AND events.type IN ('task.completed', 'task.failed', 'task.cancelled', 'task.expired', 'task.unknown')
+    AND tasks.ended_at_ms IS NOT NULL
+ORDER BY events.position

@@ -1,0 +1,194 @@
+"""Counts a minute and an hour per queue: what waits, what ended, how long it took, the nodes there (step 12).
+
+Every end of a task is counted once, over restarts too: a row says up to which event it counts, and what a broker
+had not written when it died is read again from the store at its next start.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from doai.broker.core.decision import Decision
+from doai.broker.core.settings import QUEUE
+from doai.broker.core.state import State
+from doai.broker.core.tables import Task
+from doai.changes.ops import InsertStatistics, Snapshot, TrimStatistics
+from doai.changes.statistics import (
+    OUTCOMES,
+    PERIOD_MS,
+    EndedTask,
+    Period,
+    StatisticsRow,
+    summed,
+)
+from doai.clock import Now
+from doai.histogram import Histogram
+from doai.limits import STATISTICS_HOURS_KEPT_S, STATISTICS_MINUTES_KEPT_S
+from doai.states import PeerState, TaskState
+
+MINUTE_MS: Final = PERIOD_MS[Period.MINUTE]
+HOUR_MS: Final = PERIOD_MS[Period.HOUR]
+_KEPT_MS: Final = {
+    Period.MINUTE: round(STATISTICS_MINUTES_KEPT_S * 1000),
+    Period.HOUR: round(STATISTICS_HOURS_KEPT_S * 1000),
+}
+_GAUGE_OF: Final = {
+    TaskState.QUEUED: "waiting",
+    TaskState.DISPATCHED: "running",
+    TaskState.RUNNING: "running",
+    TaskState.CANCELLING: "running",
+    TaskState.DELAYED: "delayed",
+    TaskState.UNPROVEN: "unproven",
+}
+
+
+class _Minute:
+    """What ended in one queue within one minute."""
+
+    __slots__ = ("duration", "outcomes", "wait")
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.wait = Histogram()
+        self.duration = Histogram()
+
+
+class Statistics:
+    """Counts while the core runs; `sweep` writes what is complete."""
+
+    def __init__(self, state: State, snapshot: Snapshot, now: Now) -> None:
+        self._state = state
+        self._open: dict[tuple[int, str], _Minute] = {}
+        """By the beginning of the minute and the queue."""
+        self._minutes = list(snapshot.statistics)
+        """Rows of minutes whose hour is not written yet."""
+        self._position = snapshot.statistics_position
+        self._begun = snapshot.statistics_begun
+        self._minute_ms = _begin(now.utc_ms, MINUTE_MS)
+        self._since_ms = now.utc_ms
+        """From when on the open minute is observed."""
+        self._due_s = now.mono_s
+        for ended in snapshot.ended_since:
+            self._count(ended)
+
+    def task_ended(self, decision: Decision, task: Task) -> None:
+        """Count a task whose end was just written to the event log."""
+        self._count(
+            EndedTask(
+                queue=task.run.row.queue,
+                state=task.state,
+                created_at_ms=task.created_at_ms,
+                started_at_ms=task.started_at_ms,
+                ended_at_ms=decision.now.utc_ms,
+                position=decision.position,
+            )
+        )
+
+    def due_s(self) -> float:
+        """Return when the open minute is over."""
+        return self._due_s
+
+    def sweep(self, decision: Decision) -> None:
+        """Write the rows of minutes and hours that are over."""
+        now = decision.now
+        if now.mono_s < self._due_s:
+            return
+        minute_ms = _begin(now.utc_ms, MINUTE_MS)
+        self._due_s = now.mono_s + (minute_ms + MINUTE_MS - now.utc_ms) / 1000
+        if not self._begun:
+            # From here on nothing is left out, whatever happens before the first minute is over.
+            self._begun = True
+            self._insert(decision, [self._row(decision, self._minute_ms, QUEUE)])
+        if minute_ms != self._minute_ms:
+            self._close_minutes(decision, minute_ms)
+
+    def _count(self, ended: EndedTask) -> None:
+        key = _begin(ended.ended_at_ms, MINUTE_MS), ended.queue
+        minute = self._open.get(key)
+        if minute is None:
+            minute = self._open[key] = _Minute()
+        minute.outcomes[ended.state.value] += 1
+        if ended.started_at_ms is not None:
+            # The start is told by the node's clock, the rest by ours: what is impossible is nothing.
+            minute.wait.add(max(0.0, (ended.started_at_ms - ended.created_at_ms) / 1000))
+            minute.duration.add(max(0.0, (ended.ended_at_ms - ended.started_at_ms) / 1000))
+        self._position = max(self._position, ended.position)
+
+    def _close_minutes(self, decision: Decision, minute_ms: int) -> None:
+        looked_ms = self._minute_ms
+        observed_ms = min(max(0, looked_ms + MINUTE_MS - self._since_ms), MINUTE_MS)
+        gauges = self._gauges()
+        queues = {*self._state.settings.queues, *gauges}
+        rows = [
+            self._row(decision, looked_ms, queue, observed_ms, gauges.get(queue, Counter()))
+            for queue in sorted(queues)
+        ]
+        # What is counted beside: of before a restart, of a queue that is no more, of the minute that just began.
+        # All of it, because a row says that nothing up to its position is left out.
+        rows += [self._row(decision, at_ms, queue) for at_ms, queue in sorted(self._open)]
+        self._minute_ms = self._since_ms = minute_ms
+        self._insert(decision, rows)
+        self._minutes += rows
+        self._close_hours(decision, _begin(minute_ms, HOUR_MS))
+        for period, kept_ms in _KEPT_MS.items():
+            decision.ops.append(TrimStatistics(period, minute_ms - kept_ms))
+
+    def _close_hours(self, decision: Decision, hour_ms: int) -> None:
+        over: dict[tuple[int, str], list[StatisticsRow]] = {}
+        for row in self._minutes:
+            at_ms = _begin(row.at_ms, HOUR_MS)
+            if at_ms != hour_ms:
+                over.setdefault((at_ms, row.queue), []).append(row)
+        self._minutes = [row for row in self._minutes if _begin(row.at_ms, HOUR_MS) == hour_ms]
+        self._insert(
+            decision,
+            [
+                summed(rows, decision.new_id(), Period.HOUR, at_ms)
+                for (at_ms, _), rows in sorted(over.items(), key=lambda item: item[0])
+            ],
+        )
+
+    def _row(
+        self,
+        decision: Decision,
+        at_ms: int,
+        queue: str,
+        observed_ms: int = 0,
+        gauges: Counter[str] | None = None,
+    ) -> StatisticsRow:
+        minute = self._open.pop((at_ms, queue), None) or _Minute()
+        nodes = self._state.nodes.values()
+        online = sum(node.liveness.state is PeerState.ONLINE for node in nodes)
+        return StatisticsRow(
+            row_id=decision.new_id(),
+            queue=queue,
+            period=Period.MINUTE,
+            at_ms=at_ms,
+            position=self._position,
+            observed_ms=observed_ms,
+            wait=minute.wait.encoded(),
+            duration=minute.duration.encoded(),
+            waiting=None if gauges is None else gauges["waiting"],
+            running=None if gauges is None else gauges["running"],
+            delayed=None if gauges is None else gauges["delayed"],
+            unproven=None if gauges is None else gauges["unproven"],
+            nodes_online=None if gauges is None else online,
+            nodes_total=None if gauges is None else len(nodes),
+            **{name: minute.outcomes[name] for name in OUTCOMES},
+        )
+
+    def _gauges(self) -> dict[str, Counter[str]]:
+        # Once a minute over all open tasks: 20 ms for 100,000, and it can not drift as counters do.
+        found: dict[str, Counter[str]] = {}
+        for task in self._state.tasks.values():
+            found.setdefault(task.run.row.queue, Counter())[_GAUGE_OF[task.state]] += 1
+        return found
+
+    def _insert(self, decision: Decision, rows: Iterable[StatisticsRow]) -> None:
+        decision.ops.extend(InsertStatistics(row) for row in rows)
+
+
+def _begin(utc_ms: int, period_ms: int) -> int:
+    return utc_ms - utc_ms % period_ms
