@@ -225,6 +225,13 @@ def _run_created(p: Payload) -> str:
     )
 
 
+def _device_described(p: Payload) -> str:
+    said = [f"{name} {p[name]}" for name in ("label", "shelf") if p.get(name)]
+    said += [f"{name} {', '.join(p[name])}" for name in ("tags", "groups") if p.get(name)]
+    what = "; ".join(said) or "nothing is said of it"
+    return f"Device {_word(p, 'serial')} described by {_word(p, 'actor')}: {what}"
+
+
 def _run_completed(p: Payload) -> str:
     counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(_part(p, "counts").items()) if n)
     return f"Run of {_word(p, 'workflow')} {_word(p, 'outcome')}{f' ({counts})' if counts else ''}"
@@ -273,6 +280,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.DEVICE_ONLINE: _device_online,
     topics.DEVICE_OFFLINE: _device_offline,
     topics.DEVICE_ERROR: _device_error,
+    topics.DEVICE_DESCRIBED: _device_described,
     topics.DEVICE_QUARANTINED: _quarantined("Device", "serial"),
     topics.DEVICE_RELEASED: _released("Device", "serial"),
     topics.NODE_REGISTERED: _node_registered,

@@ -8,6 +8,7 @@ from typing import Final
 DEVICE_ONLINE: Final = "device.online"
 DEVICE_OFFLINE: Final = "device.offline"
 DEVICE_ERROR: Final = "device.error"
+DEVICE_DESCRIBED: Final = "device.described"
 DEVICE_QUARANTINED: Final = "device.quarantined"
 DEVICE_RELEASED: Final = "device.released"
 NODE_ONLINE: Final = "node.online"

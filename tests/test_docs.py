@@ -16,6 +16,7 @@ from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, environment, 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
 BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
+LABELS = ROOT / "docs/how-to/label-phones.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -135,6 +136,12 @@ def test_back_up_and_restore(site: Up, tmp_path: Path) -> None:
     assert (tmp_path / "new-machine" / "broker.db").exists()
 
 
+def test_phones_get_labels_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    shown = [run(command, tmp_path, site.data_dir) for command in commands(LABELS)]
+    assert "Galaxy 7" in shown[1]
+    assert "Galaxy 7" in (tmp_path / "shelf.csv").read_text(encoding="utf-8")
+
+
 def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
     node = (site.data_dir / "node-1" / "node.toml").read_text()
     (tmp_path / "node.toml").write_text(node)
@@ -147,7 +154,7 @@ def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHOWN_IN, ids=name)
 def test_every_command_shown_is_run_somewhere(path: Path) -> None:
-    if path in (TUTORIAL, BACK_UP, ROOT / "README.md", ROOT / "README.ko.md"):
+    if path in (TUTORIAL, BACK_UP, LABELS, ROOT / "README.md", ROOT / "README.ko.md"):
         return  # wholly run above, but for what is named here
     for command in commands(path):
         known = command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED)

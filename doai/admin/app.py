@@ -22,6 +22,7 @@ from doai.admin.problems import answer_doai_error, answer_http_error, answer_unf
 from doai.admin.routes import (
     artifacts,
     backups,
+    descriptions,
     events,
     files,
     fleet,
@@ -62,6 +63,8 @@ def make_app(services: Services) -> ASGIApp:
             fleet.show_device,
             fleet.list_nodes,
             fleet.show_node,
+            descriptions.describe_device,
+            descriptions.describe_devices,
             quarantine.quarantine_device,
             quarantine.release_device,
             quarantine.quarantine_node,

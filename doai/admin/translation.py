@@ -10,6 +10,7 @@ import msgspec
 from doai.admin.views import (
     ArtifactJson,
     AttemptJson,
+    DescriptionJson,
     DeviceJson,
     EventJson,
     FailureJson,
@@ -28,7 +29,17 @@ from doai.admin.views import (
     WorkflowJson,
 )
 from doai.admin.waiting import Surroundings, position, service_of, waiting_because
-from doai.changes.rows import ArtifactRow, AttemptRow, FileRow, KeyRow, Quarantine, TaskRow, TokenRow, WorkflowRow
+from doai.changes.rows import (
+    ArtifactRow,
+    AttemptRow,
+    Description,
+    FileRow,
+    KeyRow,
+    Quarantine,
+    TaskRow,
+    TokenRow,
+    WorkflowRow,
+)
 from doai.codec import BodyDecoder
 from doai.envelope import to_json
 from doai.errors import Failure
@@ -114,10 +125,14 @@ def event_json(view: EventView) -> EventJson:
 def device_json(view: DeviceView, now_ms: int) -> DeviceJson:
     """Return a device as the API shows it."""
     fields = msgspec.structs.asdict(view.row)
+    said = view.row.description or Description()
+    del fields["description"]
     return DeviceJson(
         state=fields.pop("state").value,
         service=service_of(fields["quarantine"], now_ms).value,
         quarantine=_quarantine_json(fields.pop("quarantine")),
+        tags=list(dict.fromkeys([*fields.pop("tags"), *said.tags])),
+        description=DescriptionJson(**msgspec.structs.asdict(said)),
         screen=(fields.pop("screen_width"), fields.pop("screen_height")),
         proven=view.node_state is PeerState.ONLINE,
         proofs=ProofsJson(

@@ -198,8 +198,19 @@ class QuarantineJson(View, frozen=True, kw_only=True):
     """The how many-th since it last worked; 0 = a person did it."""
 
 
+class DescriptionJson(View, frozen=True, kw_only=True):
+    """What people said of a device."""
+
+    label: str
+    shelf: str
+    notes: str
+    tags: list[str]
+    """Beside those of its node."""
+    groups: list[str]
+
+
 class DeviceJson(View, frozen=True, kw_only=True):
-    """A device as its node last told."""
+    """A device as its node last told, and as people describe it."""
 
     serial: str
     node_id: str
@@ -213,6 +224,10 @@ class DeviceJson(View, frozen=True, kw_only=True):
     android: str
     screen: tuple[int, int]
     tags: list[str]
+    """Those of its node, and those that people gave it."""
+    usb_path: str
+    """Where on USB its node sees it, such as 1-4.2; empty = not on USB."""
+    description: DescriptionJson
     first_seen_at_ms: int
     changed_at_ms: int
     proofs: ProofsJson

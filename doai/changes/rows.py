@@ -124,8 +124,20 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
     """The how many-th since it last worked; 0 = a person did it."""
 
 
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of a device, so that it is found on its shelf and chosen for runs."""
+
+    label: str = ""
+    shelf: str = ""
+    """Where it lies, in words of the shelf's owner, e.g. ``A3-12``."""
+    notes: str = ""
+    tags: list[str] = []
+    """Beside those of its node."""
+    groups: list[str] = []
+
+
 class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A device as its holder last told."""
+    """A device as its holder last told, and as a person describes it."""
 
     serial: str
     node_id: str
@@ -143,6 +155,9 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     first_seen_at_ms: int
     changed_at_ms: int
     quarantine: Quarantine | None = None
+    usb_path: str = ""
+    """Where on USB its node sees it, as the adb server says, e.g. ``1-4.2``; empty = not on USB."""
+    description: Description | None = None
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,17 +19,23 @@ def devices(client: Client, options: argparse.Namespace) -> int:
     rows = (
         (
             item["serial"],
+            item["description"]["label"],
+            item["description"]["shelf"],
             _state(item),
             _service(item),
             item["nodeId"],
+            item["usbPath"],
             item.get("model"),
             item.get("sdk"),
             item.get("tags"),
+            item["description"]["groups"],
             _why(item, "reason"),
         )
         for item in found
     )
-    headings = ("device", "state", "service", "node", "model", "sdk", "tags", "why")
+    headings = (
+        *("device", "label", "shelf", "state", "service", "node", "usb", "model", "sdk", "tags", "groups", "why"),
+    )
     return _list(
         client, options, "/devices", "serial", found, headings, rows, "No devices yet: start a node with phones."
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from doai import __version__
 from doai.cli import exits
+from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.recipe_flags import add_workflows
 from doai.errors import ConfigError, DoaiError, UserError
@@ -98,10 +99,7 @@ def _add_runs(commands: Any) -> None:
 
 
 def _add_fleet(commands: Any) -> None:
-    devices = _add(commands, "devices", "List devices, or show one with its last proofs.", "fleet", "devices")
-    devices.add_argument("serial", nargs="?")
-    devices.add_argument("--state", choices=("online", "unresponsive", "unauthorized", "offline"))
-    devices.add_argument("--node", metavar="NAME")
+    add_devices(commands, _add)
     nodes = _add(commands, "nodes", "List nodes, or show one.", "fleet", "nodes")
     nodes.add_argument("name", nargs="?")
     out = _add(commands, "quarantine", "Give a device, or the devices of a node, no tasks.", "fleet", "quarantine")
@@ -186,7 +184,7 @@ def _exit_code(error: DoaiError) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Every failure is one sentence on stderr."""
     parser = _parser()
-    options = parser.parse_args(argv)
+    options = parser.parse_args(with_default_action(sys.argv[1:] if argv is None else argv))
     try:
         return _perform(options, parser)
     except KeyboardInterrupt:

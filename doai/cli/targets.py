@@ -11,8 +11,8 @@ from doai.ids import is_serial
 from doai.messages.commands import Selector, TargetKind, Targets
 
 TARGETS_HELP: Final = (
-    "all; serials (A,B); any:N (N devices that match); tag:NAME; model:NAME; node:NAME; 'sdk:>=28'. Conditions "
-    "may be given several times and all hold"
+    "all; serials (A,B); any:N (N devices that match); tag:NAME; group:NAME; model:NAME; node:NAME; 'sdk:>=28'. "
+    "Conditions may be given several times and all hold"
 )
 _TRUE: Final = frozenset({"true", "yes", "1"})
 _FALSE: Final = frozenset({"false", "no", "0"})
@@ -22,12 +22,13 @@ def parse_targets(words: Sequence[str]) -> Targets:
     """Return the targets that the values of `--on` name; raises UserError with one sentence."""
     serials: list[str] = []
     tags: list[str] = []
+    groups: list[str] = []
     models: list[str] = []
     nodes: list[str] = []
     comparisons: list[str] = []
     count: int | None = None
     everything = False
-    lists = {"tag": tags, "model": models, "node": nodes, "sdk": comparisons}
+    lists = {"tag": tags, "group": groups, "model": models, "node": nodes, "sdk": comparisons}
     for word in words:
         kind, colon, value = word.partition(":")
         if word == "all":
@@ -41,7 +42,7 @@ def parse_targets(words: Sequence[str]) -> Targets:
             lists[kind].append(value)
         else:
             serials += _serials(word)
-    selector = Selector(tags=tags, models=models, nodes=nodes, sdk=",".join(comparisons) or None)
+    selector = Selector(tags=tags, groups=groups, models=models, nodes=nodes, sdk=",".join(comparisons) or None)
     if serials and (count is not None or selector != Selector()):
         raise UserError("--on takes serials or conditions, not both: leave one out")
     if everything and (serials or count is not None):

@@ -62,6 +62,8 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     sdk: int = 0
     android: str = ""
     screen: tuple[int, int] = (0, 0)
+    usb_path: str = ""
+    """Where on USB it is, e.g. ``1-4.2``; empty = not on USB."""
 
 
 class DeviceChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ ADD_KEY = "key.add"
 REVOKE_KEY = "key.revoke"
 ADD_TOKEN = "token.add"  # noqa: S105 - the name of a command
 REVOKE_TOKEN = "token.revoke"  # noqa: S105
+DESCRIBE_DEVICES = "device.describe"
 QUARANTINE_DEVICE = "device.quarantine"
 RELEASE_DEVICE = "device.release"
 QUARANTINE_NODE = "node.quarantine"
@@ -36,6 +37,8 @@ class Selector(Message, frozen=True, kw_only=True):
     models: list[str] = []
     """The device's model is one of these."""
     nodes: list[str] = []
+    groups: list[str] = []
+    """The device is in one of these."""
     sdk: str | None = None
     """Comparison with the Android API level: ``>=28``, ``<34``, ``=30``; several joined by commas."""
 
@@ -255,6 +258,33 @@ class RevokeToken(Message, frozen=True, kw_only=True):
     """The token of this name is no longer accepted. Answer: TokenAdded."""
 
     name: str
+
+
+class DeviceDescription(Message, frozen=True, kw_only=True):
+    """What a person says of one device. What is None stays as it is; an empty text or list takes away."""
+
+    serial: str
+    label: str | None = None
+    shelf: str | None = None
+    notes: str | None = None
+    tags: list[str] | None = None
+    groups: list[str] | None = None
+
+
+class DescribeDevices(Message, frozen=True, kw_only=True):
+    """Describe devices: all of them, or none. Answer: DevicesDescribed."""
+
+    devices: list[DeviceDescription]
+    check_only: bool = False
+    """Say what would be refused, and change nothing."""
+
+
+class DevicesDescribed(Message, frozen=True, kw_only=True):
+    """Answer to DescribeDevices."""
+
+    described: int
+    changed: int
+    """Of those, how many are, or with `check_only` would be, other than before."""
 
 
 class QuarantineDevice(Message, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ class DeviceOnline(Message, frozen=True, kw_only=True):
     screen: tuple[int, int] = (0, 0)
     """Width and height in pixels."""
     tags: list[str] = []
+    usb_path: str = ""
+    """Where on USB it is, as the adb server says, e.g. ``1-4.2``; empty = not on USB."""
 
 
 class DeviceOffline(Message, frozen=True, kw_only=True):
@@ -65,6 +67,20 @@ class NodeStatus(Message, frozen=True, kw_only=True):
 
     node_id: str
     reason: str
+
+
+class DeviceDescribed(Message, frozen=True, kw_only=True):
+    """A person said what a device is called, where it lies and what it belongs to; the whole of it as it is now."""
+
+    serial: str
+    node_id: str
+    actor: str
+    label: str = ""
+    shelf: str = ""
+    notes: str = ""
+    tags: list[str] = []
+    """Beside those of its node."""
+    groups: list[str] = []
 
 
 class DeviceQuarantined(Message, frozen=True, kw_only=True):

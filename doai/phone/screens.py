@@ -1,5 +1,7 @@
 """Builders of the widgets that the phone's own apps are made of (way of a task: 9)."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from doai.phone.widgets import Bounds, Widget
@@ -36,6 +38,16 @@ def page(frame: Frame, children: list[Widget], fill: int = WHITE) -> Widget:
 def label(bounds: Bounds, text: str, resource_id: str = "", ink: int = BLACK) -> Widget:
     """Text that does nothing when tapped."""
     return Widget("TextView", bounds, text=text, resource_id=resource_id, ink=ink)
+
+
+def shade(frame: Frame, notifications: Mapping[str, tuple[str, str]]) -> Widget:
+    """The notification shade over everything: the title of each notification, its text below."""
+    rows: list[Widget] = []
+    for number, (title, text) in enumerate(notifications.values()):
+        top_px = STATUS_BAR_PX + MARGIN_PX + number * 90
+        rows += [label(frame.row(top_px, 40), title, "android:id/title")]
+        rows += [label(frame.row(top_px + 40, 40), text, "android:id/big_text", DARK)]
+    return page(frame, rows or [label(frame.row(STATUS_BAR_PX + MARGIN_PX, 40), "No notifications")], PALE)
 
 
 def button(bounds: Bounds, text: str, resource_id: str, action: str, desc: str = "") -> Widget:

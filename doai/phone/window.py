@@ -6,7 +6,7 @@ from doai.phone import apps
 from doai.phone.apps import App, PlayerApp, new_app
 from doai.phone.packages import PackageBook
 from doai.phone.power import Power
-from doai.phone.screens import Frame, keyboard_bounds
+from doai.phone.screens import Frame, keyboard_bounds, shade
 from doai.phone.widgets import Screen, widget_at
 
 FIRST_PID = 2000
@@ -43,6 +43,9 @@ class Window:
     def __init__(self, frame: Frame, packages: PackageBook, power: Power) -> None:
         self.frame = frame
         self.keyboard_shown = False
+        self.notifications: dict[str, tuple[str, str]] = {}
+        """Title and text by tag; of the shell alone, apps of this phone post none."""
+        self.shade_open = False
         self.pids: dict[str, int] = {}
         self._packages = packages
         self._power = power
@@ -78,6 +81,8 @@ class Window:
 
     def screen(self, now_s: float) -> Screen:
         """What is shown (also when the screen is dark: the picture says that, not the tree)."""
+        if self.shade_open:
+            return Screen("com.android.systemui", "NotificationShade", shade(self.frame, self.notifications))
         return Screen(self._front.package, self._front.activity, self._front.screen(self.frame, now_s))
 
     def start(self, package: str, now_s: float, url: str = "") -> bool:
@@ -106,6 +111,7 @@ class Window:
 
     def home(self, now_s: float) -> None:
         """The home screen comes to the front."""
+        self.shade_open = False
         self.start(apps.LAUNCHER, now_s)
 
     def tap(self, x: int, y: int, now_s: float) -> str:

@@ -14,6 +14,7 @@ from doai.changes.rows import (
     ArtifactRow,
     AttemptRow,
     CommandRow,
+    Description,
     DeviceRow,
     FileRow,
     KeyRow,
@@ -34,6 +35,7 @@ Columns = tuple[Any, ...]
 
 _encode_json: Final = msgspec.json.Encoder().encode
 _decode_quarantine: Final = msgspec.json.Decoder(Quarantine).decode
+_decode_description: Final = msgspec.json.Decoder(Description).decode
 _decode_failure: Final = msgspec.json.Decoder(Failure).decode
 _decode_strings: Final = msgspec.json.Decoder(list[str]).decode
 
@@ -220,6 +222,8 @@ def device_columns(row: DeviceRow) -> Columns:
         row.first_seen_at_ms,
         row.changed_at_ms,
         _quarantine_column(row.quarantine),
+        row.usb_path,
+        None if row.description is None else _encode_json(row.description).decode(),
     )
 
 
@@ -241,6 +245,8 @@ def device_row(c: Columns) -> DeviceRow:
         first_seen_at_ms=c[13],
         changed_at_ms=c[14],
         quarantine=_quarantine(c[15]),
+        usb_path=c[16],
+        description=None if c[17] is None else _decode_description(c[17]),
     )
 
 

@@ -40,6 +40,7 @@ class DeviceFacts(msgspec.Struct, frozen=True, kw_only=True):
     sdk: int = 0
     """Android API level; 0 = not known, which satisfies no comparison."""
     tags: Sequence[str] = ()
+    groups: Sequence[str] = ()
 
 
 class SdkCondition(msgspec.Struct, frozen=True):
@@ -77,6 +78,8 @@ def matches(selector: Selector, facts: DeviceFacts) -> bool:
     """Whether the device fulfils every condition of the selector; raises SelectorError for a bad comparison."""
     if selector.nodes and facts.node_id not in selector.nodes:
         return False
+    if selector.groups and not any(group in facts.groups for group in selector.groups):
+        return False
     return _unmet(selector.sdk, selector.tags, selector.models, facts) is None
 
 
@@ -85,10 +88,11 @@ def why_none_matches(selector: Selector, devices: Sequence[DeviceFacts]) -> str:
     none = f"none of the {len(devices)} known devices has"
     for what, wanted, found in (
         ("tag", selector.tags, {tag for facts in devices for tag in facts.tags}),
+        ("group", selector.groups, {group for facts in devices for group in facts.groups}),
         ("node", selector.nodes, {facts.node_id for facts in devices}),
         ("model", selector.models, {facts.model for facts in devices}),
     ):
-        # Every tag must be there; of nodes and models one is enough.
+        # Every tag must be there; of groups, nodes and models one is enough.
         missing = [name for name in wanted if name not in found]
         if missing and (what == "tag" or len(missing) == len(wanted)):
             return f"{none} the {what} {missing[0]!r}: {_those(missing[0], found)}"

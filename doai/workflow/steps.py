@@ -44,6 +44,18 @@ class BootstrapOutputs(Outputs, frozen=True, kw_only=True):
     screen_height: int
 
 
+class Identify(Arguments, frozen=True, kw_only=True):
+    """Light the screen and show a text on it for a while, so that a person finds the device."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=200)]
+    duration: Duration = msgspec.field(name="for", default="30s")
+
+
+class IdentifyOutputs(Outputs, frozen=True, kw_only=True):
+    text_shown: bool
+    """Before Android 10 the screen shines without a text."""
+
+
 class Shell(Arguments, frozen=True, kw_only=True):
     """Run a shell command line on the device."""
 
@@ -196,6 +208,7 @@ class ReportOutputs(Outputs, frozen=True, kw_only=True):
 _ALL: Final = (
     *APP_STEPS,
     on_device("device.bootstrap", Bootstrap, BootstrapOutputs, idempotent=True),
+    on_device("device.identify", Identify, IdentifyOutputs, idempotent=True),
     on_device("device.shell", Shell, ShellOutputs, idempotent=False),
     on_device("app.launch", Launch, AppOutputs, idempotent=True),
     on_device("app.stop", Stop, NoOutputs, idempotent=True),

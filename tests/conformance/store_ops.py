@@ -120,6 +120,8 @@ DEVICES = st.builds(
     first_seen_at_ms=TIMES,
     changed_at_ms=TIMES,
     quarantine=QUARANTINES,
+    usb_path=TEXTS,
+    description=st.none() | st.builds(rows.Description, label=TEXTS, tags=st.lists(TEXTS, max_size=2)),
 )
 NODES = st.builds(
     rows.NodeRow,

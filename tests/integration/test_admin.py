@@ -33,6 +33,8 @@ OPERATIONS = [
     ("GET", "/devices/x", "viewer"),
     ("GET", "/nodes", "viewer"),
     ("GET", "/nodes/x", "viewer"),
+    ("PATCH", "/devices/x", "operator"),
+    ("POST", "/devices/descriptions", "operator"),
     ("POST", "/devices/x/quarantine", "operator"),
     ("POST", "/devices/x/release", "operator"),
     ("POST", "/nodes/x/quarantine", "operator"),

@@ -155,6 +155,37 @@ def test_a_device_out_of_service_has_its_tasks_say_why_they_wait(site: Up) -> No
     assert "not quarantined" in site.refused("unquarantine", "SIM0002")
 
 
+def test_which_phone_is_this(site: Up, tmp_path: Path) -> None:
+    shown = site.doai("devices", "set", "SIM0001", "--label", "갤럭시 7", "--shelf", "A3-12", "--tag", "lab").stdout
+    assert shown.startswith("SIM0001 is described anew: http://")
+    site.doai("devices", "set", "SIM0001", "--group", "night", "--untag", "lab")
+    assert re.search(r"SIM0001 +갤럭시 7 +A3-12 +online .*night", site.doai("devices").stdout)
+    assert "described by user/" in site.doai("story", "SIM0001").stdout
+    assert "nothing is said" in site.refused("devices", "set", "SIM0001", code=exits.USAGE)
+    assert "no device 'SIM9999'" in site.refused("devices", "set", "SIM9999", "--label", "x")
+
+    file = tmp_path / "shelf.csv"
+    site.doai("devices", "export", str(file))
+    lines = file.read_text(encoding="utf-8-sig").splitlines()
+    assert lines[1].startswith("SIM0001,갤럭시 7,A3-12,,,night,node-1,")
+    file.write_text("serial,label\nSIM0002,two\nSIM9999,x\nSIM0003,a\tb\n", encoding="utf-8")
+    said = site.refused("devices", "import", str(file))
+    assert "nothing was changed" in said
+    assert f"{file}:3: SIM9999: there is no such device" in said
+    assert f"{file}:4: SIM0003: label has a character" in said
+    file.write_text("serial,label\nSIM0002,two\n", encoding="utf-8")
+    assert "1 would change (dry run)" in site.doai("devices", "import", str(file), "--dry-run").stdout
+    assert site.json("devices", "SIM0002")["description"]["label"] == ""
+    assert "1 changed" in site.doai("devices", "import", str(file)).stdout
+    assert site.json("devices", "SIM0002")["description"]["label"] == "two"
+
+    run = site.json("run", "login-and-screenshot", "--on", "group:night", "--wait")
+    assert [task["deviceSerial"] for task in run["tasks"]] == ["SIM0001"]
+    found = site.json("identify", "SIM0001", "--for", "1s")
+    assert (found["state"], found["text"]) == ("passed", "갤럭시 7 · A3-12")
+    assert found["textShown"] is (site.json("devices", "SIM0001")["sdk"] >= 29), "Android 9 only shines"
+
+
 def test_a_node_out_of_service_until_it_is_released(site: Up) -> None:
     assert "untilMs" not in site.json("quarantine", "node-1", "--why", "rewired")
     assert site.json("nodes", "node-1")["service"] == "quarantined"

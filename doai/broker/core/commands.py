@@ -10,6 +10,7 @@ import msgspec
 
 from doai.broker.core.access import Access
 from doai.broker.core.decision import Decision
+from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.files import Files
 from doai.broker.core.library import Library
 from doai.broker.core.quarantine import Quarantines
@@ -47,6 +48,7 @@ class Commands:
         files: Files,
         access: Access,
         quarantines: Quarantines,
+        descriptions: Descriptions,
         now: Now,
     ) -> None:
         self._state = state
@@ -65,6 +67,7 @@ class Commands:
             c.REVOKE_KEY: access.revoke_key,
             c.ADD_TOKEN: access.add_token,
             c.REVOKE_TOKEN: access.revoke_token,
+            c.DESCRIBE_DEVICES: descriptions.describe,
             c.QUARANTINE_DEVICE: quarantines.quarantine_device,
             c.RELEASE_DEVICE: quarantines.release_device,
             c.QUARANTINE_NODE: quarantines.quarantine_node,

@@ -13,6 +13,7 @@ from doai.broker.core.access import Access
 from doai.broker.core.commands import Commands
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
+from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.devices import Devices
 from doai.broker.core.effects import Changes
 from doai.broker.core.files import Files
@@ -57,7 +58,10 @@ class BrokerCore:
         )
         self._access = Access(state, self._peers)
         runs = Runs(state, self._scheduler, self._tasks)
-        self._commands = Commands(state, runs, Library(state), Files(state), self._access, self._quarantines, now)
+        descriptions = Descriptions(state, self._scheduler)
+        self._commands = Commands(
+            state, runs, Library(state), Files(state), self._access, self._quarantines, descriptions, now
+        )
         self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands)
         self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
 

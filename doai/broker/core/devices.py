@@ -116,6 +116,8 @@ class Devices:
             first_seen_at_ms=before.first_seen_at_ms if before is not None else now_ms,
             changed_at_ms=now_ms,
             quarantine=before.quarantine if before is not None else None,
+            usb_path=told.usb_path,
+            description=before.description if before is not None else None,
         )
         decision.ops.append(PutDevice(device.row))
         self._scheduler.mark(device)

@@ -98,4 +98,12 @@ def facts_of(device: Device) -> DeviceFacts | None:
     row = device.row
     if row is None:
         return None
-    return DeviceFacts(serial=row.serial, node_id=row.node_id, model=row.model, sdk=row.sdk, tags=row.tags)
+    said = row.description
+    return DeviceFacts(
+        serial=row.serial,
+        node_id=row.node_id,
+        model=row.model,
+        sdk=row.sdk,
+        tags=row.tags if said is None else [*row.tags, *said.tags],
+        groups=() if said is None else said.groups,
+    )

@@ -10,6 +10,7 @@ import msgspec
 from doai.drivers.base import DeviceInfo
 
 _ATTRIBUTE: Final = re.compile(r"\s(usb|product|model|device|transport_id):")
+_USB: Final = re.compile(r"\susb:(\S+)")
 _SIZE: Final = re.compile(r"(\d+)x(\d+)")
 
 IDENTITY_COMMAND: Final = (
@@ -28,6 +29,8 @@ class ListedDevice(msgspec.Struct, frozen=True):
     state: str
     """``device``, ``offline``, ``unauthorized``, ``authorizing``, ``recovery``, ``no permissions (...)`` ..."""
     transport_id: int
+    usb_path: str = ""
+    """Where on USB it is, e.g. ``1-4.2``; empty = on the network."""
 
 
 def parse_listing(text: str) -> list[ListedDevice]:
@@ -41,7 +44,8 @@ def parse_listing(text: str) -> list[ListedDevice]:
         # The state may hold spaces ("no permissions; see [http://...]"): it ends at the first attribute.
         attribute = _ATTRIBUTE.search(" " + rest)
         state = rest[: max(0, attribute.start() - 1)] if attribute else rest
-        found.append(ListedDevice(address, state.strip(), int(number)))
+        usb = _USB.search(rest)
+        found.append(ListedDevice(address, state.strip(), int(number), usb[1] if usb else ""))
     return found
 
 

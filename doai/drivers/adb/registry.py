@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import trio
 
 from doai.drivers.adb.config import PROOF_EVERY_S
@@ -37,6 +38,7 @@ class Transport:
     def __init__(self, transport_id: int, address: str, name: str) -> None:
         self.id = transport_id
         self.address = address
+        self.usb_path = ""
         self.name = name
         self.adb_state = ""
         self.state_since_s = 0.0
@@ -112,7 +114,7 @@ class Registry:
     def identified(self, transport: Transport, info: DeviceInfo) -> None:
         """The device told who it is."""
         before = transport.name
-        transport.info = info
+        transport.info = msgspec.structs.replace(info, usb_path=transport.usb_path)
         transport.silent_because = ""
         self._serial_of_address[transport.address] = info.serial
         self._rename(transport, info.serial)
@@ -161,6 +163,7 @@ class Registry:
             return None
         transport.adb_state = entry.state
         transport.state_since_s = self._now_s()
+        transport.usb_path = entry.usb_path
         transport.watch.cancel()
         # Behind a returning address another device may answer: it has to tell again who it is.
         transport.info = None

@@ -81,6 +81,7 @@ class Facts:
                 android=info.android if info else "",
                 screen=info.screen if info else (0, 0),
                 tags=tags,
+                usb_path=info.usb_path if info else "",
             )
             self._about_device(out, now, topics.DEVICE_ONLINE, change.serial, online)
         else:

@@ -13,6 +13,7 @@ from doai.node.steps import (
     flow,
     host,
     http,
+    identify,
     instrument,
     keyboard,
     media,
@@ -28,6 +29,7 @@ ADB_PORT: Final = 5037
 STEPS: Final[Mapping[str, StepFunction]] = MappingProxyType(
     {
         "device.bootstrap": device.bootstrap,
+        "device.identify": identify.identify,
         "device.shell": device.shell,
         "app.launch": app.launch,
         "app.stop": app.stop,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from doai.phone.commands import activity, display, files, package, settings, system, touch
+from doai.phone.commands import activity, display, files, package, settings, shade, system, touch
 from doai.phone.commands.call import Program
 from doai.phone.commands.dumpsys import dumpsys
 
@@ -14,6 +14,7 @@ TABLE: Mapping[str, Program] = MappingProxyType(
         **files.PROGRAMS,
         **package.PROGRAMS,
         **settings.PROGRAMS,
+        **shade.PROGRAMS,
         **system.PROGRAMS,
         **touch.PROGRAMS,
         "dumpsys": dumpsys,

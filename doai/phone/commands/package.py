@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 
+from doai.phone.commands import shade
 from doai.phone.commands.call import Call, Program, operands, option
 from doai.phone.commands.dumpsys import package_text
 from doai.phone.effects import STDOUT as OUT
@@ -18,7 +19,9 @@ def cmd(call: Call) -> int | Running:
     if words[:1] == ["package"]:
         call.argv = ["pm", *words[1:]]
         return pm(call)
-    if words[:1] in (["statusbar"], ["notification"], ["device_config"], ["uimode"]):
+    if words[:1] in (["statusbar"], ["notification"]):
+        return (shade.statusbar if words[0] == "statusbar" else shade.notification)(call)
+    if words[:1] in (["device_config"], ["uimode"]):
         return 0
     call.err(f"cmd: Can't find service: {words[0] if words else ''}")
     return 20

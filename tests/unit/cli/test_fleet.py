@@ -16,6 +16,8 @@ DEVICE = {
     "proofs": {"link": {"atMs": 1_763_712_000_000}, "adb": None, "answer": None},
     "service": "in_service",
     "quarantine": None,
+    "usbPath": "1-4.2",
+    "description": {"label": "", "shelf": "", "notes": "", "tags": [], "groups": []},
 }
 
 
@@ -34,7 +36,7 @@ class Listing:
 
 
 def shown(capsys: pytest.CaptureFixture[str], *items: dict[str, Any]) -> str:
-    devices(Listing(*items), _parser().parse_args(["devices"]))  # type: ignore[arg-type]
+    devices(Listing(*items), _parser().parse_args(["devices", "list"]))  # type: ignore[arg-type]
     return " ".join(capsys.readouterr().out.split())
 
 

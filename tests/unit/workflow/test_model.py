@@ -43,8 +43,8 @@ def test_shipped_recipes_are_sound_and_named_as_their_file(path: Path) -> None:
     assert from_stored(to_stored(workflow)) == workflow
 
 
-def test_both_recipes_are_shipped() -> None:
-    assert {path.stem for path in SHIPPED} == {"playback-check", "login-and-screenshot"}
+def test_the_recipes_are_shipped() -> None:
+    assert {path.stem for path in SHIPPED} == {"identify", "playback-check", "login-and-screenshot"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -21,10 +21,10 @@ broken
 def test_a_listing_is_read() -> None:
     found = parse_listing(LISTING)
     assert found[0] == ListedDevice("127.0.0.1:5601", "device", 1)
-    assert found[1] == ListedDevice("R3CN30ABCDE", "unauthorized", 22)
+    assert found[1] == ListedDevice("R3CN30ABCDE", "unauthorized", 22, "1-2")
     assert found[2] == ListedDevice("emulator-5554", "offline", 3)
     assert found[3].state.startswith("no permissions (user in plugdev group")
-    assert found[3].transport_id == 4
+    assert (found[3].transport_id, found[3].usb_path) == (4, "3-1")
     assert found[4].state == "connecting"
     assert len(found) == 5
     assert parse_listing("") == []

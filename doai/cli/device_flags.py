@@ -1,0 +1,54 @@
+"""Flags of `doai devices` and `doai identify` (step 1)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+_ACTIONS: Final = ("list", "set", "export", "import")
+
+
+def add_devices(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add `doai devices` and `doai identify`; ``add`` makes a command that talks to the API."""
+    group = commands.add_parser("devices", help="List devices, show one, or say which one it is.")
+    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = add(
+        actions, "list", "List devices, or show one with its last proofs (the default).", "fleet", "devices"
+    )
+    listing.add_argument("serial", nargs="?")
+    listing.add_argument("--state", choices=("online", "unresponsive", "unauthorized", "offline"))
+    listing.add_argument("--node", metavar="NAME")
+    said = add(
+        actions, "set", "Say what a device is called, where it lies, what it belongs to.", "labels", "device_set"
+    )
+    said.add_argument("serial")
+    for name, text in (("label", "as people call it"), ("shelf", "where it lies"), ("notes", "what else to know")):
+        said.add_argument(f"--{name}", metavar="TEXT", help=f"{text}; an empty text takes it away")
+    for name in ("tag", "group"):
+        said.add_argument(f"--{name}", action="append", default=[], metavar="NAME", help=f"give it this {name}")
+        said.add_argument(f"--un{name}", action="append", default=[], metavar="NAME", help=f"take this {name} away")
+    export = add(actions, "export", "Write what is said of all devices as CSV.", "labels", "device_export")
+    export.add_argument(
+        "file", nargs="?", default="-", help="file to write, readable by spreadsheets (default: stdout)"
+    )
+    taken = add(
+        actions, "import", "Take what a CSV file says of devices: all of it or nothing.", "labels", "device_import"
+    )
+    taken.add_argument("file")
+    taken.add_argument("--dry-run", action="store_true", help="check every line, change nothing")
+    shows = add(commands, "identify", "Light the screen of a device, with its label on it.", "labels", "identify")
+    shows.add_argument("serial")
+    shows.add_argument("--for", dest="term", default="30s", metavar="TIME", help="how long (30s)")
+    shows.add_argument("--text", help="what it shows (its label and shelf; else its serial)")
+
+
+def with_default_action(words: Sequence[str]) -> list[str]:
+    """`doai devices`, also with a serial or flags, is `doai devices list`."""
+    if list(words[:1]) == ["devices"] and list(words[1:2]) not in (
+        ["-h"],
+        ["--help"],
+        *([name] for name in _ACTIONS),
+    ):
+        return ["devices", "list", *words[1:]]
+    return list(words)
