@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.apk.builder import make_apk
 from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, environment, up
 
 ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
 BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
 LABELS = ROOT / "docs/how-to/label-phones.md"
+FILES = ROOT / "docs/how-to/files-for-phones.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -142,6 +144,18 @@ def test_phones_get_labels_as_the_document_says(site: Up, tmp_path: Path) -> Non
     assert "Galaxy 7" in (tmp_path / "shelf.csv").read_text(encoding="utf-8")
 
 
+def test_an_app_is_put_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    [recipe] = blocks(FILES, "yaml")
+    (tmp_path / "install-shop.yaml").write_text(recipe)
+    (tmp_path / "shop.apk").write_bytes(make_apk("com.example.shop", version_code=14, version_name="1.4"))
+    [put, listing, show, install, remove] = commands(FILES)
+    assert "shop@1.4 stored" in run(put, tmp_path, site.data_dir)
+    assert "shop@1.4" in run(listing, tmp_path, site.data_dir)
+    assert "application/vnd.android.package-archive" in run(show, tmp_path, site.data_dir)
+    assert run(install, tmp_path, site.data_dir).count("passed") == 4
+    assert "shop@1.4 removed" in run(remove, tmp_path, site.data_dir)
+
+
 def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
     node = (site.data_dir / "node-1" / "node.toml").read_text()
     (tmp_path / "node.toml").write_text(node)
@@ -154,7 +168,7 @@ def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHOWN_IN, ids=name)
 def test_every_command_shown_is_run_somewhere(path: Path) -> None:
-    if path in (TUTORIAL, BACK_UP, LABELS, ROOT / "README.md", ROOT / "README.ko.md"):
+    if path in (TUTORIAL, BACK_UP, LABELS, FILES, ROOT / "README.md", ROOT / "README.ko.md"):
         return  # wholly run above, but for what is named here
     for command in commands(path):
         known = command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED)

@@ -38,6 +38,7 @@ LAYERS = {
         "admin",
         "phone",
         "drivers",
+        "apk",
     },
 }
 CORES = ("link", "broker/core", "node/core", "changes", "workflow", "messages", "report")

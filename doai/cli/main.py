@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fleet(commands)
     add_workflows(commands, _add)
     _add_artifacts(commands)
+    _add_files(commands)
     _add_keys(commands)
     _add_backup(commands)
     completion = commands.add_parser("completion", help="Print the completion script of a shell.")
@@ -121,6 +122,21 @@ def _add_artifacts(commands: Any) -> None:
     get = _add(actions, "get", "Fetch one artifact, or all of a run.", "files", "artifact_get")
     get.add_argument("what", help="path of an artifact, or a run id")
     get.add_argument("--out", default=".", metavar="DIR", help="folder to write to (default: here)")
+
+
+def _add_files(commands: Any) -> None:
+    group = commands.add_parser("files", help="Store what steps install, push and compare with.")
+    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    put = _add(actions, "put", "Store a file as a version that never changes.", "stored_files", "put")
+    put.add_argument("path", metavar="PATH")
+    put.add_argument("--name", help="NAME, or NAME@VERSION (the name of PATH without its ending)")
+    put.add_argument("--version", help="such as 1.4 (the next number)")
+    listing = _add(actions, "list", "List files with all their versions.", "stored_files", "show_list")
+    listing.add_argument("prefix", nargs="?", help="only names that begin so")
+    show = _add(actions, "show", "Show a file.", "stored_files", "show_one")
+    show.add_argument("name", help="NAME or NAME@VERSION")
+    remove = _add(actions, "rm", "Remove a version that no open run needs.", "stored_files", "remove")
+    remove.add_argument("name", help="NAME@VERSION")
 
 
 def _add_keys(commands: Any) -> None:

@@ -9,9 +9,10 @@ import hashlib
 import os
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import httpx
 import msgspec
@@ -144,15 +145,21 @@ class Fetcher:
         try:
             async with client.stream("GET", self._base_url + pin.sha256, headers=headers) as response:
                 await self._check(response, pin, draft)
-                async for chunk in response.aiter_raw(CHUNK_BYTES):
-                    if draft.size_bytes + len(chunk) > pin.size_bytes:
-                        draft.restart()
-                        raise _Broken(f"more than its {pin.size_bytes} bytes arrived")
-                    await trio.to_thread.run_sync(draft.write, chunk, limiter=self._threads)
+                # Closed here: a generator that is left half-used ends somewhere else, when nobody expects it.
+                parts = cast("AsyncGenerator[bytes]", response.aiter_raw(CHUNK_BYTES))
+                async with aclosing(parts) as chunks:
+                    async for chunk in chunks:
+                        await self._take(chunk, pin, draft)
         except httpx.HTTPError as error:
             raise _Broken(f"{type(error).__name__}: {error}"[:300]) from None
         if draft.size_bytes != pin.size_bytes:
             raise _Broken(f"{draft.size_bytes} of its {pin.size_bytes} bytes arrived")
+
+    async def _take(self, chunk: bytes, pin: FilePin, draft: _Draft) -> None:
+        if draft.size_bytes + len(chunk) > pin.size_bytes:
+            draft.restart()
+            raise _Broken(f"more than its {pin.size_bytes} bytes arrived")
+        await trio.to_thread.run_sync(draft.write, chunk, limiter=self._threads)
 
     async def _check(self, response: httpx.Response, pin: FilePin, draft: _Draft) -> None:
         """Make the draft fit what the answer begins with; raises _Broken or StepError when it has no bytes."""
