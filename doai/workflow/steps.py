@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from doai.limits import UPLOAD_TIMEOUT_S
 from doai.workflow.app_steps import APP_STEPS
+from doai.workflow.device_steps import DEVICE_STEPS
 from doai.workflow.host_steps import HOST_STEPS
 from doai.workflow.step_type import (
     Arguments,
@@ -207,6 +208,7 @@ class ReportOutputs(Outputs, frozen=True, kw_only=True):
 
 _ALL: Final = (
     *APP_STEPS,
+    *DEVICE_STEPS,
     on_device("device.bootstrap", Bootstrap, BootstrapOutputs, idempotent=True),
     on_device("device.identify", Identify, IdentifyOutputs, idempotent=True),
     on_device("device.shell", Shell, ShellOutputs, idempotent=False),

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from doai.phone.apps import YOUTUBE
 from doai.phone.commands.call import Call
+from doai.phone.commands.files import storage_kb
 from doai.phone.device import ZONE
 from doai.phone.permissions import RUNTIME
 
@@ -188,6 +189,16 @@ def _input_method(call: Call, words: list[str]) -> str:
     return f"Current Input Method Manager state:\n  mInputShown={str(call.device.window.keyboard_shown).lower()}\n"
 
 
+def _diskstats(call: Call, words: list[str]) -> str:
+    total_kb, used_kb = storage_kb(call)
+    free_kb = total_kb - used_kb
+    return (
+        "Latency: 1ms [512B Data Write]\n"
+        f"Data-Free: {free_kb}K / {total_kb}K total = {free_kb * 100 // total_kb}% free\n"
+        "Cache-Free: 0K / 0K total = 0% free\n"
+    )
+
+
 def _wifi(call: Call, words: list[str]) -> str:
     return 'Wi-Fi is enabled\nmWifiInfo SSID: "lab", RSSI: -51, Link speed: 433Mbps\n'
 
@@ -196,6 +207,7 @@ _SERVICES: dict[str, Callable[[Call, list[str]], str]] = {
     "activity": _activity,
     "battery": _battery,
     "cpuinfo": _cpuinfo,
+    "diskstats": _diskstats,
     "display": _display,
     "input_method": _input_method,
     "media_session": _media_session,

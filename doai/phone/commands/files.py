@@ -1,5 +1,6 @@
 """`cat`, `ls`, `rm`, `mkdir`, `df` and other programs for files and text (way of a task: 9)."""
 
+import hashlib
 import re
 import stat
 from collections.abc import Generator
@@ -178,6 +179,18 @@ def wc(call: Call) -> Running:
     return 0
 
 
+def sha256sum(call: Call) -> int:
+    """`sha256sum FILE...`."""
+    code = 0
+    for path in operands(call.words):
+        try:
+            call.out(f"{hashlib.sha256(read_file(call, path)).hexdigest()}  {path}")
+        except FileError as error:
+            call.err(f"sha256sum: {path}: {error}")
+            code = 1
+    return code
+
+
 def _input() -> Generator[Effect, bytes, bytes]:
     collected = bytearray()
     while data := (yield Read()):
@@ -195,6 +208,7 @@ PROGRAMS: dict[str, Program] = {
     "ls": ls,
     "mkdir": mkdir,
     "rm": rm,
+    "sha256sum": sha256sum,
     "tail": head,
     "touch": touch,
     "wc": wc,

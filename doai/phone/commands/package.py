@@ -5,6 +5,7 @@ from collections.abc import Generator
 from doai.phone.commands import shade
 from doai.phone.commands.call import Call, Program, operands, option
 from doai.phone.commands.dumpsys import package_text
+from doai.phone.commands.settings import CMD_SERVICES
 from doai.phone.effects import STDOUT as OUT
 from doai.phone.effects import Effect, Output, Read, Running
 from doai.phone.files import FileError
@@ -21,7 +22,9 @@ def cmd(call: Call) -> int | Running:
         return pm(call)
     if words[:1] in (["statusbar"], ["notification"]):
         return (shade.statusbar if words[0] == "statusbar" else shade.notification)(call)
-    if words[:1] in (["device_config"], ["uimode"]):
+    if words and words[0] in CMD_SERVICES:
+        return CMD_SERVICES[words[0]](call)
+    if words[:1] == ["device_config"]:
         return 0
     call.err(f"cmd: Can't find service: {words[0] if words else ''}")
     return 20

@@ -12,6 +12,9 @@ _DEFAULTS = {
     ("global", "animator_duration_scale"): "1.0",
     ("global", "airplane_mode_on"): "0",
     ("global", "wifi_on"): "1",
+    ("global", "mobile_data"): "1",
+    ("system", "font_scale"): "1.0",
+    ("system", "user_rotation"): "0",
     ("secure", "default_input_method"): "com.android.inputmethod.latin/.LatinIME",
     ("secure", "android_id"): "5d1ab2c3e4f50617",
 }
@@ -70,9 +73,41 @@ def svc(call: Call) -> int:
     if len(call.words) < 2 or call.words[0] not in ("power", "wifi", "data", "nfc", "bluetooth"):
         call.err("Available commands:\n    power wifi data nfc bluetooth")
         return 255
-    if call.words[0] == "wifi":
-        call.device.settings[("global", "wifi_on")] = "1" if call.words[1] == "enable" else "0"
+    name = {"wifi": "wifi_on", "data": "mobile_data"}.get(call.words[0])
+    if name is not None:
+        call.device.settings[("global", name)] = "1" if call.words[1] == "enable" else "0"
     return 0
+
+
+def uimode(call: Call) -> int:
+    """`cmd uimode night [yes|no]`."""
+    key = ("secure", "ui_night_mode")
+    if call.words[2:3] in (["yes"], ["no"]):
+        call.device.settings[key] = "2" if call.words[2] == "yes" else "1"
+    call.out(f"Night mode: {'yes' if call.device.settings.get(key) == '2' else 'no'}")
+    return 0
+
+
+def alarm(call: Call) -> int:
+    """`cmd alarm set-timezone NAME`."""
+    if call.words[1:2] != ["set-timezone"] or len(call.words) != 3:
+        call.err("Alarm manager service (alarm) commands: set-timezone TZ")
+        return 255
+    call.device.set_property("persist.sys.timezone", call.words[2])
+    return 0
+
+
+def connectivity(call: Call) -> int:
+    """`cmd connectivity airplane-mode enable|disable`: since Android 11."""
+    if call.device.profile.sdk < 30 or call.words[1:2] != ["airplane-mode"] or len(call.words) != 3:
+        call.err("Connectivity service commands: help")
+        return 255
+    call.device.settings[("global", "airplane_mode_on")] = "1" if call.words[2] == "enable" else "0"
+    return 0
+
+
+CMD_SERVICES: dict[str, Program] = {"alarm": alarm, "connectivity": connectivity, "uimode": uimode}
+"""What `cmd SERVICE` does besides packages and activities."""
 
 
 PROGRAMS: dict[str, Program] = {"getprop": getprop, "setprop": setprop, "settings": settings, "svc": svc}

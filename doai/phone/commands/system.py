@@ -6,6 +6,7 @@ from doai.phone.commands.call import Call, Program, operands, option
 from doai.phone.device import ZONE, LogLine
 from doai.phone.effects import Reboot, Running, Wait
 
+_LEVELS = "VDIWEFS"
 SLEEP_S_MAX = 3600.0
 """A longer sleep is cut: a phone's commands end."""
 
@@ -88,28 +89,64 @@ def pidof(call: Call) -> int:
 
 
 def logcat(call: Call) -> int:
-    """`logcat -d [-t N]` and `logcat -c`: what was logged; it never follows."""
+    """`logcat -d [-t N] [-T MOMENT] [--pid=N] [TAG:LEVEL]...` and `logcat -c`: what was logged; never follows."""
     if "-c" in call.words:
         call.device.clear_log()
         return 0
     if "-d" not in call.words and "-t" not in call.words:
         call.err("logcat: this phone dumps only: use -d")
         return 1
-    count = option(call.words, "-t")
+    count, since = option(call.words, "-t"), option(call.words, "-T")
     lines = call.device.log_lines()
-    tags = {word.split(":")[0] for word in operands(call.words, "-t", "-v", "-b", "-T") if ":" in word} - {"*"}
-    silent = "*:S" in call.words or "-s" in call.words
+    if since is not None and since.isdecimal():
+        lines = lines[-int(since) :]
+    elif since is not None:
+        lines = [line for line in lines if line.at_s >= _moment(call, since)]
+    pids = {word.partition("=")[2] for word in call.words if word.startswith("--pid=")}
+    lines = [line for line in lines if not pids or str(line.pid) in pids]
+    filters = [word.split(":") for word in operands(call.words, "-t", "-v", "-b", "-T") if ":" in word]
+    levels = {words[0]: words[-1][:1] for words in filters}
+    rest = "S" if "-s" in call.words else levels.get("*", "V")
     call.out("--------- beginning of main")
     for line in lines[-int(count) :] if count and count.isdecimal() else lines:
-        if not silent or line.tag in tags:
+        if _LEVELS.index(line.level) >= _LEVELS.index(levels.get(line.tag, rest)):
             call.out(_log_text(line))
     return 0
+
+
+def _moment(call: Call, text: str) -> float:
+    """What `-T` means: Unix seconds with a fraction, or `MM-DD hh:mm:ss.mmm` of this year."""
+    try:
+        return float(text)
+    except ValueError:
+        year = call.device.local_time(call.now_s).year
+        try:
+            return datetime.strptime(f"{year}-{text}", "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=ZONE).timestamp()
+        except ValueError:
+            return 0.0
 
 
 def _log_text(line: LogLine) -> str:
     when = datetime.fromtimestamp(line.at_s, ZONE)
     stamp = f"{when:%m-%d %H:%M:%S}.{when.microsecond // 1000:03d}"
     return f"{stamp} {line.pid:>5} {line.pid:>5} {line.level} {line.tag}: {line.text}"
+
+
+def ip(call: Call) -> int:
+    """`ip [-6] route get ADDRESS`: over Wi-Fi, else over the mobile network, else not at all."""
+    if operands(call.words)[:2] != ["route", "get"]:
+        call.err("ip: this phone knows `ip route get ADDRESS` only")
+        return 1
+    settings = call.device.settings
+    airplane = settings.get(("global", "airplane_mode_on"), "0") == "1"
+    wifi = settings.get(("global", "wifi_on"), "1") != "0" and not airplane
+    mobile = settings.get(("global", "mobile_data"), "1") != "0" and not airplane
+    if "-6" in call.words or not (wifi or mobile):
+        call.err("RTNETLINK answers: Network is unreachable")
+        return 2
+    device, source = ("wlan0", "192.168.0.23") if wifi else ("rmnet_data0", "10.71.3.4")
+    call.out(f"{operands(call.words)[-1]} via 192.168.0.1 dev {device} table 1021 src {source} uid 2000 ")
+    return 0
 
 
 def reboot(call: Call) -> Running:
@@ -135,6 +172,7 @@ PROGRAMS: dict[str, Program] = {
     "exit": succeed,
     "false": fail,
     "id": identity,
+    "ip": ip,
     "logcat": logcat,
     "pidof": pidof,
     "ps": ps,

@@ -87,7 +87,10 @@ class PhoneDevice(ScriptedDevice):
     async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
         await trio.lowlevel.checkpoint()
         self.commands.append(command)
+        boots = self.phone.boots
         done = run_at_once(self.phone, f"DOAI_STEP=t/1.1/s/1;{command}", trio.current_time(), stdin)
+        if self.phone.boots != boots:
+            raise failures.device_offline(self.serial, "it restarts")
         return CommandOutput(done.stdout, done.stderr, done.exit_code)
 
     async def screenshot(self) -> bytes:
