@@ -13,6 +13,8 @@ CANCELLED: Final = 3
 """Of a run that was waited for: none of its tasks failed, and some were cancelled."""
 EXPIRED: Final = 4
 """Of a run that was waited for: none of its tasks failed, and some expired before they began."""
+PARTIAL: Final = 5
+"""It was done in part: what was left out is named."""
 UNAVAILABLE: Final = 69
 """Something that is needed does not answer, or a port is in use."""
 INTERNAL: Final = 70

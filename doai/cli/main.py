@@ -27,8 +27,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="doai",
         description="Run versioned workflows on fleets of Android devices.",
         epilog=(
-            "Exit codes: 0 passed, 1 not passed or refused, 2 usage, 3 cancelled, 4 expired, 69 unavailable, "
-            "74 a file can not be written, 77 no permission, "
+            "Exit codes: 0 passed, 1 not passed or refused, 2 usage, 3 cancelled, 4 expired, 5 in part, "
+            "69 unavailable, 74 a file can not be written, 77 no permission, "
             "78 configuration, 130 interrupted."
         ),
     )

@@ -15,6 +15,7 @@ from doai.cli.place import find_place
 from doai.cli.whole_file import write_whole
 from doai.errors import UserError
 from doai.workflow.drawing import draw
+from doai.workflow.maestro import import_flow
 from doai.workflow.mistakes import WorkflowError
 from doai.workflow.model import Workflow, from_stored, parse_workflow
 
@@ -60,6 +61,30 @@ def graph(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(picture)
     return exits.PASSED
+
+
+def import_maestro(options: argparse.Namespace) -> int:
+    """`doai workflows import-maestro FILE [--out FILE]`: 0 all of it, 5 in part, 1 nothing."""
+    path = Path(options.flow)
+    try:
+        found = import_flow(read_text(path), name=options.name or path.stem, rename=bool(options.name))
+    except WorkflowError as error:
+        raise WorkflowError(str(path), error.mistakes) from None
+    if options.out:
+        write_whole(Path(options.out), found.text.encode())
+    elif not options.json:
+        sys.stdout.write(found.text)
+    if options.json:
+        told = {"workflow": found.name, "steps": found.steps, "partial": found.is_partial, "out": options.out}
+        show.print_json({**told, "notes": msgspec.to_builtins(found.notes), "text": found.text})
+        return exits.PARTIAL if found.is_partial else exits.PASSED
+    for note in found.notes:
+        print(f"{path}:{note.line}: {note.command}: {note.message}", file=sys.stderr)
+    count = sum(note.left_out for note in found.notes)
+    where = f" in {options.out}" if options.out else ""
+    left_out = f", {show.many(count, 'command')} left out" if count else ""
+    print(f"{found.name}: {show.many(found.steps, 'step')}{where}{left_out}", file=sys.stderr)
+    return exits.PARTIAL if found.is_partial else exits.PASSED
 
 
 def parse_file(path: Path) -> Workflow:

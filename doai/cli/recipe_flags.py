@@ -47,3 +47,8 @@ def _add_files(actions: Any) -> None:
     graph.add_argument("--out", metavar="FILE", help="write it there instead of stdout")
     graph.add_argument("--lang", choices=("en", "ko"), default="en", help="language of its title (en)")
     add_place_flags(graph)
+    maestro = offline("import-maestro", "Make a workflow of a Maestro flow; exit code 5 when a part was left out.")
+    maestro.add_argument("flow", metavar="FILE", help="the flow, a YAML file")
+    maestro.add_argument("--out", metavar="FILE", help="write the workflow there instead of stdout")
+    maestro.add_argument("--name", help="of the workflow (default: the flow's own, or that of its file)")
+    maestro.add_argument("--json", action="store_true", help="print JSON for programs")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from doai.workflow.language import Step, Workflow, text_of
 from doai.workflow.layers import Layout, Place, arrange
 
 _MARGIN: Final = 24.0
-_BOX_HEIGHT: Final = 52.0
+_BOX_HEIGHT: Final = 58.0
 _GAP: Final = (28.0, 34.0)
 _PADDING: Final = 16.0
 _ADVANCE: Final = 7.4
@@ -81,14 +80,19 @@ def _section(root: Xml.Element, steps: Sequence[Step], graph: Graph, layout: Lay
 
 def _edge(root: Xml.Element, points: Sequence[Place]) -> None:
     first, last = points[0], points[-1]
-    path = [Place(first.x, first.y + _BOX_HEIGHT / 2), *points[1:-1], Place(last.x, last.y - _BOX_HEIGHT / 2 - 6)]
-    drawn = f"M{_number(path[0].x)} {_number(path[0].y)}"
-    for start, end in itertools.pairwise(path):
-        middle = (start.y + end.y) / 2
-        curve = (start.x, middle, end.x, middle, end.x, end.y)
-        drawn += " C" + " ".join(map(_number, curve))
+    # Straight down past the boxes of a layer, curved between the layers: so it crosses no box.
+    half = _BOX_HEIGHT / 2
+    x, y = first.x, first.y + half
+    drawn = f"M{_number(x)} {_number(y)}"
+    for point in points[1:]:
+        end = point.y - half - (6 if point is last else 0)
+        middle = (y + end) / 2
+        drawn += " C" + " ".join(map(_number, (x, middle, point.x, middle, point.x, end)))
+        x, y = point.x, point.y + half
+        if point is not last:
+            drawn += f" V{_number(y)}"
     Xml.SubElement(root, "path", {"d": drawn})
-    x, y = path[-1].x, path[-1].y
+    y = last.y - half - 6
     tip = f"M{_number(x - 4)} {_number(y - 1)} L{_number(x + 4)} {_number(y - 1)} L{_number(x)} {_number(y + 6)} Z"
     Xml.SubElement(root, "path", {"d": tip, "class": "tip"})
 
