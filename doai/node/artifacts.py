@@ -1,7 +1,8 @@
 """The files that the steps of an attempt made, kept until they are spooled or dropped with it (step 10).
 
-On disk: ``data_dir/tasks/<task_id>/<token>/<name>``. What they are is remembered in memory only: an attempt is
-never resumed, so that after a crash nobody asks for them and a start removes them.
+On disk: ``data_dir/tasks/<task_id>-<token>-<name>``. What they are is remembered in memory only: an attempt is
+never resumed, so that after a crash nobody asks for them and a start removes them. So they are not synced either:
+a file is on disk once it is spooled.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from doai.artifact_path import LABEL_CHARACTERS_MAX, BadArtifactPathError, label
 from doai.errors import ErrorClass
 from doai.ids import Token
 from doai.limits import ARTIFACT_BYTES_MAX
-from doai.node.durable_file import make_folder, remove_folder, sync_folder, write_file
+from doai.node.durable_file import make_folder, remove_folder
 from doai.node.steps.base import ArtifactRef, step_failed
 
 _SUFFIX_CHARACTERS_MAX: Final = 16
@@ -37,7 +38,7 @@ class ArtifactOwner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of an attempt, on disk."""
+    """A file of an attempt."""
 
     ref: ArtifactRef
     owner: ArtifactOwner
@@ -93,15 +94,18 @@ class KeptArtifacts:
         ref = ArtifactRef(
             name=f"{label}.{extension}", sha256="", size_bytes=size_bytes, media_type=media_type, path=str(path)
         )
-        folder = self._folder_of(owner.task_id, owner.token)
-        attempt[ref.name] = KeptArtifact(ref=ref, owner=owner, file=folder / ref.name)
+        file = self._folder / f"{label_of(owner.task_id)}-{owner.token}-{ref.name}"
+        attempt[ref.name] = KeptArtifact(ref=ref, owner=owner, file=file)
         return ref
 
     def write(self, owner: ArtifactOwner, ref: ArtifactRef, data: bytes) -> ArtifactRef:
-        """Write a planned artifact; synced when it returns, with its hash. Raises OSError."""
+        """Write a planned artifact and return it with its hash; raises OSError, and nothing is left of it then."""
         kept = self._kept[owner.task_id, owner.token][ref.name]
-        make_folder(kept.file.parent)
-        write_file(kept.file, data)
+        try:
+            kept.file.write_bytes(data)
+        except OSError:
+            kept.file.unlink(missing_ok=True)  # a full disk needs the space back
+            raise
         whole = msgspec.structs.replace(ref, sha256=hashlib.sha256(data).hexdigest())
         self._kept[owner.task_id, owner.token][ref.name] = msgspec.structs.replace(kept, ref=whole)
         return whole
@@ -126,20 +130,13 @@ class KeptArtifacts:
 
     def drop(self, task_id: str, token: Token) -> None:
         """Forget an attempt and remove its files; dropping it twice is fine."""
-        self._kept.pop((task_id, token), None)
-        folder = self._folder_of(task_id, token)
-        remove_folder(folder)
-        if folder.parent.is_dir() and not any(folder.parent.iterdir()):
-            folder.parent.rmdir()
-            sync_folder(self._folder)
+        for kept in self._kept.pop((task_id, token), {}).values():
+            kept.file.unlink(missing_ok=True)
 
     @property
     def count(self) -> int:
         """Files kept now."""
         return sum(len(attempt) for attempt in self._kept.values())
-
-    def _folder_of(self, task_id: str, token: Token) -> Path:
-        return self._folder / label_of(task_id) / str(token)
 
     @staticmethod
     def _free_label(attempt: dict[str, KeptArtifact], wanted: str, try_number: int, extension: str) -> str:

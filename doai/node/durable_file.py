@@ -44,11 +44,12 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def link_file(source: Path, path: Path) -> None:
-    """Give a synced file a second name without copying it, or copy it where the file system has no hard links.
+    """Give a file a second name, durably, without copying it, or copy it where the file system has no hard links.
 
     A name that is there already is replaced: it is left over from a try that was not finished.
     """
     path.unlink(missing_ok=True)
+    _sync_file(source)
     try:
         path.hardlink_to(source)
     except OSError as error:
@@ -73,7 +74,15 @@ def remove_folder(folder: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync_file(path: Path) -> None:
+    _sync(path, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -78,7 +78,7 @@ class SpoolStatistics(msgspec.Struct, frozen=True, kw_only=True):
 class Spool:
     """Keeps the files of attempts and hands those that were spooled to the uploader, oldest first.
 
-    Every call that changes something is on disk when it returns. A failing disk is a StepError of class
+    Every call that changes entries is on disk when it returns. A failing disk is a StepError of class
     infrastructure: ``disk_full`` or ``disk_error``.
     """
 
@@ -226,7 +226,7 @@ class Spool:
 def _entry_of(kept: KeptArtifact, node_id: str) -> SpoolEntry:
     owner, ref = kept.owner, kept.ref
     return SpoolEntry(
-        entry_id=f"{kept.file.parent.parent.name}-{owner.token}-{ref.name}",
+        entry_id=kept.file.name,
         path=ref.path,
         sha256=ref.sha256,
         size_bytes=ref.size_bytes,
