@@ -126,8 +126,9 @@ WAL_BYTES_MAX: Final = 16 * 1024 * 1024
 """At this size it is copied even while work waits: commits stand still for some 50 ms then, not for 200."""
 CHECKPOINT_IDLE_S: Final = 0.5
 """Nothing to commit for this long is an idle moment."""
-COMMIT_INLINE_S: Final = 0.001
-"""While the rolling p99 of a commit is below this, it may run in the event loop: a thread costs more."""
+COMMIT_INLINE_S: Final = 0.002
+"""While the shorter quarter of the latest commits is below this, one may run in the event loop: a thread costs 1 ms
+of CPU and waiting a commit. The shorter ones: on a busy machine the p99 tells of the CPU, not of the disk."""
 STORE_LOCK_WAIT_S: Final = 1.0
 """How long a start waits for the process before it, which may just be ending."""
 DISK_RESERVE_MB: Final = 512
