@@ -91,7 +91,14 @@ OUTPUTS_BYTES_MAX: Final = 64 * 1024
 STEP_OUTPUTS_BYTES_MAX: Final = 16 * 1024
 """Outputs of one step in its event; longer texts are cut there, later steps of the task see the whole."""
 STEPS_MAX: Final = 200
+STEPS_PLANNED_MAX: Final = 1000
+"""Steps of a recipe together with those of the workflows it calls, as often as it calls them."""
 CALL_DEPTH_MAX: Final = 5
+LOOP_DEPTH_MAX: Final = 3
+"""Loops within loops of one recipe. Deeper ones are nobody's intention, and their rounds multiply."""
+LOOP_ROUNDS_MAX: Final = 1000
+TRIES_PER_ATTEMPT_MAX: Final = 10_000
+"""Steps that an attempt begins, rounds and tries counted: some 6 MB of facts, a tenth of the node's outbox."""
 WORKFLOW_BYTES_MAX: Final = 128 * 1024
 
 # --- quarantine -------------------------------------------------------------------------------------------
@@ -170,5 +177,6 @@ assert PARAMS_BYTES_MAX + WORKFLOW_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch fit
 assert 2 * TARGETS_PER_RUN_MAX < PIPELINE_ROOM, "the largest run (a task and an event a target) fits the pipeline"
 assert WAL_CHECKPOINT_BYTES < WAL_BYTES_MAX
 assert WAL_BYTES_MAX * 4 < DISK_RESERVE_MB * 1024 * 1024, "the reserve takes the log and its copy in the database"
+assert TRIES_PER_ATTEMPT_MAX * 2 < OUTBOX_RECORDS_MAX / 5, "a loop does not fill the outbox alone"
 assert STEP_OUTPUTS_BYTES_MAX <= OUTPUTS_BYTES_MAX
 assert OUTPUTS_BYTES_MAX < RECORD_BYTES_MAX, "a result with its outputs fits a record"

@@ -15,7 +15,10 @@ from doai.states import DeviceState, Outcome, RunState, TaskState, WorkflowState
 
 
 class WorkflowRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One immutable version of a workflow; only `state` may change."""
+    """One immutable version of a workflow; only `state` may change.
+
+    A name with a slash is a version together with the workflows it calls, as runs pin it: ``login-check/3``.
+    """
 
     name: str
     version: int

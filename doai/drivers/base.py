@@ -167,7 +167,7 @@ class Driver(Protocol):
         """Return the device; raises StepError (class device, code device_offline, or device_unauthorized) when it
         can not be used now. One that is unresponsive is returned: the next answer brings it back.
 
-        ``tag`` (``task/token/step/try``, letters, digits, ``.``, ``_``, ``-`` and ``/``) goes before every command
+        ``tag`` (``task/token/step/try``, letters, digits and ``._-/[]``) goes before every command
         as the shell assignment ``DOAI_STEP=tag;``: harmless on a phone, and its journal can tell which step did
         what. File transfers carry no tag: their protocol has no room for one.
         """

@@ -8,7 +8,7 @@ from typing import Final
 from doai.drivers.base import CommandOutput
 from doai.errors import ErrorClass, Failure, LocalProtocolError, StepError
 
-_TAG: Final = re.compile(r"[A-Za-z0-9._/-]+")
+_TAG: Final = re.compile(r"[A-Za-z0-9._/[\]-]+")
 _PACKAGE: Final = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _BRACKETED: Final = re.compile(r"\[?((?:INSTALL|DELETE)_[A-Z0-9_]+)(?::\s*([^\]]*))?\]?")
 
@@ -161,5 +161,5 @@ def tagged(tag: str, command: str) -> str:
     if not tag:
         return command
     if _TAG.fullmatch(tag) is None:
-        raise LocalProtocolError(f"step tag {tag!r} has other characters than letters, digits and . _ - /")
+        raise LocalProtocolError(f"step tag {tag!r} has other characters than letters, digits and . _ - / [ ]")
     return f"DOAI_STEP={tag};{command}"

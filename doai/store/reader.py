@@ -217,9 +217,10 @@ class StoreReader:
     # --- workflows, artifacts, keys -------------------------------------------------------------------------
 
     async def workflows(self, name: str | None = None) -> list[WorkflowRow]:
-        """Return all versions, by name and version."""
+        """Return all versions, by name and version; none that is stored linked for runs (``name/version``)."""
+        fixed = ["instr(name, '/') = 0"]
         [answer] = await self._connections.ask(
-            self._list("workflows", [("name = ?", name)], [], "name, version", None)
+            self._list("workflows", [("name = ?", name)], fixed, "name, version", None)
         )
         return [columns.workflow_row(c) for c in answer]
 

@@ -10,6 +10,7 @@ import msgspec
 
 from doai.workflow.duration import DurationError, parse_duration
 from doai.workflow.files import check_file_arguments
+from doai.workflow.flow_steps import CALL, LOOPS
 from doai.workflow.language import Step
 from doai.workflow.mistakes import MistakeList, Path, did_you_mean
 from doai.workflow.names import (
@@ -27,8 +28,8 @@ from doai.workflow.reading import explain, hints_of
 from doai.workflow.step_type import StepType
 from doai.workflow.templates import Reference, Template, TemplateError, parse_template, texts, whole_reference
 
-_SHOWN_TO_PEOPLE: Final = frozenset({"report", "artifact.upload", "screen.capture"})
-"""Step types whose arguments become outputs or paths: a secret would leave the node with them."""
+_SHOWN_TO_PEOPLE: Final = frozenset({"report", "artifact.upload", "screen.capture", CALL, *LOOPS})
+"""Step types whose arguments become outputs, paths or parameters: a secret would leave the node with them."""
 _SHOWN_ARGUMENTS: Final = frozenset({("host.run", "args"), ("host.run", "script")})
 """Arguments that everybody on the node's host can see."""
 _WAITING: Final = ("for", "within", "start_within")

@@ -13,6 +13,7 @@ import msgspec
 from doai.limits import STEP_TIMEOUT_S, TASK_TIMEOUT_S
 from doai.workflow.duration import format_duration
 from doai.workflow.language import Defaults, Retry, RetryClass, Step, Workflow
+from doai.workflow.nesting import every_step, with_steps
 from doai.workflow.step_type import StepType
 
 TASK_RETRY_ON: Final[tuple[RetryClass, ...]] = ("device", "infrastructure", "rate_limit")
@@ -24,21 +25,24 @@ STEP_RETRY_ON: Final[tuple[RetryClass, ...]] = ("device", "infrastructure", "rat
 def with_ids(workflow: Workflow) -> Workflow:
     """Give every step without an id one from its place (``step-3``), which a stored version never changes."""
     groups = {"step": workflow.steps, "on_failure": workflow.on_failure, "always": workflow.always}
-    taken = {step.id for steps in groups.values() for step in steps}
-    named: dict[str, list[Step]] = {}
-    for group, steps in groups.items():
-        named[group] = []
+    taken = {step.id for _, step in every_step(workflow)}
+
+    def named(steps: Sequence[Step], group: str) -> list[Step]:
+        found = []
         for number, step in enumerate(steps, 1):
             step_id = step.id or _free_id(group, number, taken)
             taken.add(step_id)
-            named[group].append(msgspec.structs.replace(step, id=step_id))
+            found.append(msgspec.structs.replace(step, id=step_id, steps=named(step.steps, f"{step_id}-step")))
+        return found
+
+    made = {group: named(steps, group) for group, steps in groups.items()}
     return msgspec.structs.replace(
-        workflow, steps=named["step"], on_failure=named["on_failure"], always=named["always"]
+        workflow, steps=made["step"], on_failure=made["on_failure"], always=made["always"]
     )
 
 
 def _free_id(group: str, number: int, taken: set[str]) -> str:
-    wanted = f"{group}-{number}"
+    wanted = f"{group[-40:].lstrip('0123456789-_')}-{number}"  # an id within its bound, however deep it is
     while wanted in taken:
         wanted += "-made"
     return wanted
@@ -56,21 +60,21 @@ def step_timeout(step: Step, step_type: StepType | None, defaults: Defaults) -> 
 def with_defaults(workflow: Workflow, step_types: Mapping[str, StepType]) -> Workflow:
     """Write timeouts and retries into the recipe and its steps."""
 
-    def filled(steps: Sequence[Step]) -> list[Step]:
-        return [_filled(step, step_types.get(step.use), workflow.defaults) for step in steps]
-
+    filled = with_steps(workflow, lambda step: _filled(step, step_types.get(step.use), workflow.defaults))
     return msgspec.structs.replace(
-        workflow,
+        filled,
         timeout=workflow.timeout or format_duration(TASK_TIMEOUT_S),
         retry=_with_classes(workflow.retry or Retry(), TASK_RETRY_ON),
-        steps=filled(workflow.steps),
-        on_failure=filled(workflow.on_failure),
-        always=filled(workflow.always),
     )
 
 
+def step_retry(step: Step, step_type: StepType | None, defaults: Defaults) -> Retry | None:
+    """Return the retry of a step. What is made of steps has only its own: the default is for each of them."""
+    return step.retry if step_type is not None and step_type.nests else step.retry or defaults.retry
+
+
 def _filled(step: Step, step_type: StepType | None, defaults: Defaults) -> Step:
-    retry = step.retry or defaults.retry
+    retry = step_retry(step, step_type, defaults)
     return msgspec.structs.replace(
         step,
         timeout=step_timeout(step, step_type, defaults),

@@ -27,6 +27,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """Outputs of the steps that passed, by step id; a step that was skipped or failed is not there."""
     known_steps: frozenset[str] = frozenset()
     """Ids of all steps of the recipe, so that a condition may ask ``has(steps.id.field)`` of any of them."""
+    round: Mapping[str, Any] = {}
+    """number, counted from 1: inside of a loop."""
     secrets: Mapping[str, str] = {}
     """Resolved on the node; for arguments only."""
 
@@ -35,7 +37,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, steps={**self.steps, step_id: outputs})
 
 
-_ROOTS: Final = frozenset({"params", "device", "run", "task", "steps"})
+_ROOTS: Final = frozenset({"params", "device", "run", "task", "steps", "round"})
 
 
 class _Absent(Exception):
@@ -88,6 +90,11 @@ def expectation_met(expect: Condition, scope: Scope, step_id: str, outputs: Mapp
     return _holds(expect, {**outputs, **names, "outputs": outputs}, step_id, "expect")
 
 
+def until_holds(until: Condition, scope: Scope, step_id: str) -> bool:
+    """Return whether the `until` of a loop holds after a round; raises like the above."""
+    return _holds(until, _names(scope), step_id, "until")
+
+
 def _holds(condition: Condition, names: Mapping[str, Any], step_id: str, field: str) -> bool:
     try:
         return condition.evaluate(names)
@@ -106,6 +113,7 @@ def _names(scope: Scope) -> dict[str, Any]:
         "device": scope.device,
         "run": scope.run,
         "task": scope.task,
+        "round": scope.round,
     }
 
 

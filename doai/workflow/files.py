@@ -10,12 +10,14 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 import msgspec
 
 from doai.file_reference import BadFileNameError, parse_file_reference
+from doai.workflow.flow_steps import called_by
 from doai.workflow.language import Step, Workflow
 from doai.workflow.mistakes import MistakeList, ParameterError, Path
+from doai.workflow.nesting import every_step
 from doai.workflow.reading import hints_of
 from doai.workflow.step_type import StepType
 from doai.workflow.steps import BUILT_IN
-from doai.workflow.templates import Reference, TemplateError, parse_template
+from doai.workflow.templates import Reference, TemplateError, fill, parse_template, references
 
 ANYTHING: Final = "*"
 """In the place of what only the node knows, such as the device's model."""
@@ -62,20 +64,39 @@ def file_needs(
     """
     mistakes = MistakeList()
     needs: dict[str, FileNeed] = {}
-    groups = {"steps": workflow.steps, "on_failure": workflow.on_failure, "always": workflow.always}
-    for group, steps in groups.items():
-        for index, step in enumerate(steps):
+    pending: list[tuple[Path, Workflow, Mapping[str, Any]]] = [((), workflow, params)]
+    while pending:
+        at, recipe, values = pending.pop()
+        for inner, step in every_step(recipe):
+            place = (*at, *inner)
             step_type = step_types[step.use]
             for family in step_type.files:
-                name = family.format(workflow=workflow.name, step=step.id)
-                needs.setdefault(name, FileNeed(name, (group, index)))
+                name = family.format(workflow=recipe.name, step=step.id)
+                needs.setdefault(name, FileNeed(name, place))
             for path, text in _named(step, step_type):
-                place = (group, index, "with", *path)
-                reference = _filled(text, params, place, mistakes)
+                reference = _filled(text, values, (*place, "with", *path), mistakes)
                 if reference is not None:
-                    needs.setdefault(reference, FileNeed(reference, place))
+                    needs.setdefault(reference, FileNeed(reference, (*place, "with", *path)))
+            called = called_by(step)
+            if called is not None:
+                other = workflow.called[called]
+                pending.append((("called", called), other, _params_of_call(step, other, values)))
     mistakes.raise_if_any(ParameterError, f"the files of workflow {workflow.name}")
     return list(needs.values())
+
+
+def _params_of_call(step: Step, called: Workflow, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a call gives, with ``*`` for what is only known on the node."""
+    given = step.with_.get("params", {})
+    found: dict[str, Any] = {}
+    for name, parameter in called.params.items():
+        default = None if parameter.default is msgspec.UNSET else parameter.default
+        value = given.get(name, default)
+        if any(reference.names[0] != "params" for reference in references(value)):
+            found[name] = ANYTHING
+        else:
+            found[name] = fill(value, lambda reference: params[reference.names[1]])
+    return found
 
 
 def check_file_arguments(step: Step, step_type: StepType, path: Path, mistakes: MistakeList) -> None:

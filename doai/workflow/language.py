@@ -135,6 +135,10 @@ class Step(Part, frozen=True, kw_only=True):
     """No pictures are taken while it runs."""
     needs: list[StepId] | None = None
     """The steps it waits for; unless said, the step before it."""
+    until: Expression | None = None
+    """Of flow.until: a CEL condition, asked after every round; true = the step has passed."""
+    steps: Annotated[list[Step], Meta(max_length=STEPS_MAX)] = []
+    """Of flow.repeat and flow.until: what each round does, in this order; ``${round.number}`` counts from 1."""
 
 
 Steps = Annotated[list[Step], Meta(max_length=STEPS_MAX)]
@@ -161,6 +165,8 @@ class Workflow(Part, frozen=True, kw_only=True):
     """After a failure, before `always`: a screenshot, a log."""
     always: Steps = []
     """After everything else, whatever the outcome."""
+    called: dict[str, Workflow] = {}
+    """The workflows it calls, by ``name@version``, and those that they call: filled in when a run is made."""
     outputs: dict[Word, Any] = {}
     """What the task tells: values that refer to outputs of steps; null when that step did not run."""
 

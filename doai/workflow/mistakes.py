@@ -84,6 +84,11 @@ class MistakeList:
     def __len__(self) -> int:
         return len(self._found) + self._more
 
+    @property
+    def found(self) -> tuple[Mistake, ...]:
+        """What was noted, in that order; more than `MISTAKES_MAX` are only counted."""
+        return tuple(self._found)
+
     def add(self, path: Path, message: str, *, at_key: bool = False) -> None:
         """Note a mistake of the value at the path, or of its key."""
         self._paths.add(path)

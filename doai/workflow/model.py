@@ -8,15 +8,17 @@ stored version means the same for ever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from doai.limits import WORKFLOW_BYTES_MAX
+from doai.workflow.calls import Find, calls, link
 from doai.workflow.defaults import with_defaults, with_ids
 from doai.workflow.language import Step, Workflow
 from doai.workflow.mistakes import Mistake, MistakeList, WorkflowError
 from doai.workflow.names import SECRET
+from doai.workflow.nesting import every_called_step
 from doai.workflow.reading import read_struct
 from doai.workflow.source import SourceText, read_source
 from doai.workflow.step_type import StepType
@@ -31,18 +33,48 @@ __all__ = [
     "WorkflowError",
     "content_hash",
     "from_stored",
+    "link_workflow",
     "parse_workflow",
     "secret_names",
     "to_stored",
 ]
 
 
-def parse_workflow(source: str, step_types: Mapping[str, StepType] = BUILT_IN) -> Workflow:
+def parse_workflow(
+    source: str, step_types: Mapping[str, StepType] = BUILT_IN, *, find: Callable[[Workflow], Find] | None = None
+) -> Workflow:
     """Return the workflow that a YAML 1.2 or JSON text says, checked, its defaults written in.
 
-    Raises WorkflowError with every mistake, each with line and column; a text that is no YAML has one.
+    Given ``find`` (from the workflow as it was read, what looks up others), its calls are checked against what is
+    stored now; which versions they mean is decided anew for every run. Raises WorkflowError with every mistake,
+    each with line and column; a text that is no YAML has one.
     """
-    return _read(read_source(source), step_types)
+    text = read_source(source)
+    mistakes = MistakeList(text.values, text.keys)
+    if isinstance(text.data, dict) and "called" in text.data:
+        mistakes.add(("called",), "what is called is filled in when a run is made; remove it", at_key=True)
+    workflow = _read(text, mistakes, step_types)
+    if find is not None and calls(workflow):
+        linked = link(workflow, workflow.name, find(workflow), mistakes)
+        if not len(mistakes):
+            validate(linked, step_types, mistakes)
+        mistakes.raise_if_any(WorkflowError, f"workflow {workflow.name}")
+    return workflow
+
+
+def link_workflow(
+    workflow: Workflow, title: str, find: Find, step_types: Mapping[str, StepType] = BUILT_IN
+) -> Workflow:
+    """Return a stored workflow with those that it calls now, checked together; raises WorkflowError."""
+    mistakes = MistakeList()
+    linked = link(workflow, title, find, mistakes)
+    if not len(mistakes):
+        validate(linked, step_types, mistakes)
+    if len(to_stored(linked)) > WORKFLOW_BYTES_MAX:
+        limit = f"{WORKFLOW_BYTES_MAX // 1024} KiB"
+        mistakes.add((), f"with the workflows that it calls it is larger than {limit}; call fewer or smaller ones")
+    mistakes.raise_if_any(WorkflowError, f"workflow {title}")
+    return linked
 
 
 def to_stored(workflow: Workflow) -> bytes:
@@ -62,7 +94,7 @@ def from_stored(data: bytes, step_types: Mapping[str, StepType] = BUILT_IN) -> W
         content = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _unreadable(str(error)) from error
-    return _read(SourceText(content, {}, {}), step_types)
+    return _read(SourceText(content, {}, {}), MistakeList(), step_types)
 
 
 def content_hash(stored: bytes) -> str:
@@ -72,8 +104,7 @@ def content_hash(stored: bytes) -> str:
 
 def secret_names(workflow: Workflow) -> frozenset[str]:
     """Return the names of the secrets that the steps' arguments refer to."""
-    steps = (*workflow.steps, *workflow.on_failure, *workflow.always)
-    found = (reference.names for step in steps for reference in references(step.with_))
+    found = (reference.names for step in every_called_step(workflow) for reference in references(step.with_))
     return frozenset(names[1] for names in found if names[0] == SECRET)
 
 
@@ -82,8 +113,7 @@ def _unreadable(reason: str) -> WorkflowError:
     return WorkflowError("the workflow can not be read", [Mistake(line=0, column=0, path="", message=message)])
 
 
-def _read(source: SourceText, step_types: Mapping[str, StepType]) -> Workflow:
-    mistakes = MistakeList(source.values, source.keys)
+def _read(source: SourceText, mistakes: MistakeList, step_types: Mapping[str, StepType]) -> Workflow:
     workflow = with_ids(read_struct(source.data, Workflow, (), mistakes))
     validate(workflow, step_types, mistakes)
     named = workflow.name and not mistakes.within(("workflow",))

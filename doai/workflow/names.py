@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from doai.workflow.flow_steps import called_by
 from doai.workflow.language import Parameter, Step
 from doai.workflow.mistakes import did_you_mean
 from doai.workflow.step_type import Outputs, StepType
@@ -30,6 +31,7 @@ DEVICE_NAMES: Final[Mapping[str, Kinds]] = {
 }
 RUN_NAMES: Final[Mapping[str, Kinds]] = {"id": STRING, "workflow": STRING}
 TASK_NAMES: Final[Mapping[str, Kinds]] = {"id": STRING, "attempt": _INTEGER}
+ROUND_NAMES: Final[Mapping[str, Kinds]] = {"number": _INTEGER}
 _LATER: Final[Kinds] = frozenset({"later"})
 """Stands for a step that may not have ended when it is asked for."""
 SECRET: Final = "secret"  # noqa: S105 - a word of the language
@@ -83,28 +85,48 @@ def _output_kinds(outputs: type[Outputs]) -> Mapping[str, Kinds]:
     return {item.encode_name: kinds_of(item.type) for item in msgspec.structs.fields(outputs)}
 
 
+def step_kinds(step: Step, step_types: Mapping[str, StepType], called: Mapping[str, Symbols]) -> Kinds | Symbols:
+    """Return what may be named of a step's outputs; ``called`` are the outputs of known workflows, by name.
+
+    The outputs of an unknown step or workflow are not known either; its own mistake is enough.
+    """
+    step_type = step_types.get(step.use)
+    name = called_by(step)
+    if step_type is None or (name is not None and name not in called):
+        return ANY
+    if name is not None:
+        return called[name]
+    kinds: dict[str, Kinds | Symbols] = dict(output_kinds(step_type))
+    if step_type.nests:
+        kinds["last"] = {inner.id: step_kinds(inner, step_types, called) for inner in step.steps}
+    return kinds
+
+
 def symbols(
     params: Mapping[str, Kinds],
     steps: Sequence[Step],
     step_types: Mapping[str, StepType],
     later: Iterable[str] = (),
+    *,
+    called: Mapping[str, Symbols] | None = None,
+    in_round: bool = False,
 ) -> dict[str, Kinds | Symbols]:
     """Return what may be named: the parameters, the outputs of these steps, device, run and task.
 
-    ``later`` are the ids of steps that exist and may not have ended: to name one is another mistake.
+    ``called`` are the outputs of known workflows; ``in_round``: inside of a loop. ``later`` are the ids of steps
+    that exist and may not have ended: to name one is another mistake.
     """
     outputs: dict[str, Kinds | Symbols] = dict.fromkeys(later, _LATER)
     for step in steps:
-        step_type = step_types.get(step.use)
-        # The outputs of an unknown step are not known either; its own mistake is enough.
-        outputs[step.id] = ANY if step_type is None else output_kinds(step_type)
-    return {
+        outputs[step.id] = step_kinds(step, step_types, called or {})
+    known: dict[str, Kinds | Symbols] = {
         "params": params,
         "steps": outputs,
         "device": DEVICE_NAMES,
         "run": RUN_NAMES,
         "task": TASK_NAMES,
     }
+    return known | {"round": ROUND_NAMES} if in_round else known
 
 
 def look_up(names: Sequence[str], known: Symbols) -> Kinds:

@@ -10,8 +10,10 @@ import msgspec
 from doai.limits import PARAMS_BYTES_MAX
 from doai.workflow.conditions import LOOP_ITEMS_MAX, ConditionError, matches
 from doai.workflow.duration import format_duration, parse_duration
-from doai.workflow.language import Parameter, Workflow
+from doai.workflow.flow_steps import called_by
+from doai.workflow.language import Bounds, Parameter, Workflow
 from doai.workflow.mistakes import MistakeList, ParameterError, Path, did_you_mean, shown
+from doai.workflow.nesting import every_step
 
 LIST_ITEMS_MAX: Final = LOOP_ITEMS_MAX
 """So that a condition can read every list parameter."""
@@ -58,11 +60,11 @@ def _check_constraints(parameter: Parameter, path: Path, mistakes: MistakeList) 
 def _check_values(parameter: Parameter, path: Path, mistakes: MistakeList) -> None:
     free = msgspec.structs.replace(parameter, enum=None)
     for index, choice in enumerate(parameter.enum or ()):
-        for sentence in _unfit(choice, free):
+        for sentence in unfit(choice, free):
             mistakes.add((*path, "enum", index), sentence)
     if parameter.default is msgspec.UNSET:
         return
-    for sentence in _unfit(parameter.default, parameter):
+    for sentence in unfit(parameter.default, parameter):
         mistakes.add((*path, "default"), f"the default does not fit: {sentence}")
     if isinstance(parameter.default, str) and "${" in parameter.default:
         mistakes.add((*path, "default"), "a default is a plain value and refers to nothing; remove the ${")
@@ -88,7 +90,7 @@ def resolve_params(workflow: Workflow, given: Mapping[str, Any]) -> dict[str, An
     for name, parameter in workflow.params.items():
         if name in given:
             values[name] = _normal(given[name], parameter)
-            for sentence in _unfit(values[name], parameter):
+            for sentence in unfit(values[name], parameter):
                 mistakes.add((name,), sentence)
         elif parameter.default is not msgspec.UNSET:
             values[name] = parameter.default
@@ -118,7 +120,7 @@ def _encoded_bytes(values: dict[str, Any]) -> int | None:
         return None
 
 
-def _unfit(value: Any, parameter: Parameter) -> list[str]:
+def unfit(value: Any, parameter: Parameter) -> list[str]:
     """Return why the value does not fit, one sentence a reason."""
     if value is None:
         return [] if parameter.nullable else [f"null is not allowed; give {_WANTED[parameter.type]}"]
@@ -186,22 +188,35 @@ def _same(value: Any, choice: Any) -> bool:
 def check_step_timeouts(workflow: Workflow, overrides_s: Mapping[str, float]) -> None:
     """Check a run's step timeouts (seconds by step id) against the recipe's bounds; raises ParameterError."""
     mistakes = MistakeList()
-    known = {step.id for step in workflow.steps}
+    bounds = _bounds_of(workflow, workflow.called)
+    known = set(bounds)
+    bounded = {step_id: allowed for step_id, allowed in bounds.items() if allowed is not None}
     for step_id, seconds in overrides_s.items():
         path: Path = ("step_timeouts", step_id)
         if step_id not in known:
             mistakes.add(
                 path, f"workflow {workflow.name} has no step {shown(step_id)}; {did_you_mean(step_id, known)}"
             )
-        elif step_id not in workflow.bounds:
-            hint = did_you_mean(step_id, workflow.bounds)
+        elif step_id not in bounded:
+            hint = did_you_mean(step_id, bounded)
             mistakes.add(path, f"the workflow has no bounds for it, so it can not be overridden; {hint}")
         elif not _is_kind(seconds, "number") or seconds <= 0:
             mistakes.add(path, f"here must be seconds above 0, not {shown(seconds)}")
         else:
-            allowed = workflow.bounds[step_id].timeout
+            allowed = bounded[step_id].timeout
             if allowed.minimum is not None and seconds < parse_duration(allowed.minimum):
                 mistakes.add(path, f"{format_duration(seconds)} is below the minimum {allowed.minimum}; give more")
             if allowed.maximum is not None and seconds > parse_duration(allowed.maximum):
                 mistakes.add(path, f"{format_duration(seconds)} is above the maximum {allowed.maximum}; give less")
     mistakes.raise_if_any(ParameterError, f"the overrides do not fit workflow {workflow.name}")
+
+
+def _bounds_of(workflow: Workflow, called: Mapping[str, Workflow], prefix: str = "") -> dict[str, Bounds | None]:
+    """Return what may be overridden of each step, by ``login/step`` inside of calls; None = nothing."""
+    found: dict[str, Bounds | None] = {}
+    for _, step in every_step(workflow):
+        found[prefix + step.id] = workflow.bounds.get(step.id)
+        name = called_by(step)
+        if name is not None and name in called:
+            found |= _bounds_of(called[name], called, f"{prefix}{step.id}/")
+    return found

@@ -12,12 +12,14 @@ from doai.backoff import Backoff
 from doai.errors import ErrorClass, StepError
 from doai.limits import ATTEMPTS, RATE_LIMIT_DELAY_S
 from doai.workflow.arguments import arguments_of
-from doai.workflow.defaults import STEP_RETRY_ON, TASK_RETRY_ON, step_timeout
+from doai.workflow.defaults import STEP_RETRY_ON, TASK_RETRY_ON, step_retry, step_timeout
 from doai.workflow.duration import parse_duration
 from doai.workflow.expressions import Scope, resolve_arguments
+from doai.workflow.flow_steps import CALL, called_by
 from doai.workflow.graph import build_graph
 from doai.workflow.language import Requires, Retry, Step, Workflow, text_of
 from doai.workflow.mistakes import MistakeList, ParameterError, shown
+from doai.workflow.nesting import every_step
 from doai.workflow.parameters import check_step_timeouts, resolve_params
 from doai.workflow.reading import explain
 from doai.workflow.step_type import StepType
@@ -63,6 +65,14 @@ class PinnedRun(msgspec.Struct, frozen=True, kw_only=True):
     requires: Requires
 
 
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step is made of."""
+
+    plan: TaskPlan
+    until: str | None = None
+    """CEL: of a loop that ends when it holds."""
+
+
 class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step, everything decided but what its references stand for when it starts."""
 
@@ -88,6 +98,9 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     predecessors: tuple[str, ...]
     """Steps that must have ended before it starts; of `on_failure` and `always`: the one before it."""
+    takes_pictures: bool = False
+    block: Block | None = None
+    """Of a loop and of a call."""
 
 
 class TaskPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,24 +169,89 @@ def plan_task(
     step_types: Mapping[str, StepType] = BUILT_IN,
 ) -> TaskPlan:
     """Return the plan of a task of a checked workflow; the overrides were checked when the run was made."""
-    overrides = step_timeouts_s or {}
-    graph = build_graph(workflow.steps)
+    return _Planning(workflow, workflow.called, step_timeouts_s or {}, step_types).task(sensitive=False)
 
-    def planned(step: Step, predecessors: tuple[str, ...]) -> PlannedStep:
-        return _planned(workflow, step, step_types[step.use], overrides.get(step.id), predecessors)
 
-    def sequence(steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
+class _Planning:
+    """One recipe: that of the run, or one that it calls."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        called: Mapping[str, Workflow],
+        overrides_s: Mapping[str, float],
+        step_types: Mapping[str, StepType],
+    ) -> None:
+        self._workflow = workflow
+        self._called = called
+        self._overrides_s = overrides_s
+        self._step_types = step_types
+
+    def task(self, *, sensitive: bool) -> TaskPlan:
+        workflow = self._workflow
+        graph = build_graph(workflow.steps)
+        return TaskPlan(
+            workflow=workflow.name,
+            steps=tuple(self._step(step, graph.predecessors[step.id], sensitive) for step in workflow.steps),
+            on_failure=self._sequence(workflow.on_failure, sensitive),
+            always=self._sequence(workflow.always, sensitive),
+            outputs=workflow.outputs,
+            timeout_s=parse_duration(workflow.timeout or "10m"),
+        )
+
+    def _sequence(self, steps: Sequence[Step], sensitive: bool) -> tuple[PlannedStep, ...]:
         before = [(), *((step.id,) for step in steps)]
-        return tuple(planned(step, before[index]) for index, step in enumerate(steps))
+        return tuple(self._step(step, before[index], sensitive) for index, step in enumerate(steps))
 
-    return TaskPlan(
-        workflow=workflow.name,
-        steps=tuple(planned(step, graph.predecessors[step.id]) for step in workflow.steps),
-        on_failure=sequence(workflow.on_failure),
-        always=sequence(workflow.always),
-        outputs=workflow.outputs,
-        timeout_s=parse_duration(workflow.timeout or "10m"),
-    )
+    def _step(self, step: Step, predecessors: tuple[str, ...], sensitive: bool) -> PlannedStep:
+        step_type, defaults = self._step_types[step.use], self._workflow.defaults
+        timeout_s = self._overrides_s.get(step.id, parse_duration(step_timeout(step, step_type, defaults)))
+        sensitive = sensitive or step.sensitive
+        block = self._block(step, sensitive)
+        inner = () if block is None else (*block.plan.steps, *block.plan.on_failure, *block.plan.always)
+        if block is not None and step.use == CALL:
+            timeout_s = min(timeout_s, block.plan.timeout_s)
+        return PlannedStep(
+            id=step.id,
+            use=step.use,
+            arguments=step.with_,
+            condition=step.if_,
+            expect=step.expect,
+            timeout_s=timeout_s,
+            retry=retry_rule(step_retry(step, step_type, defaults), STEP_RETRY_ON),
+            optional=step.optional,
+            idempotent=step_type.idempotent if step.idempotent is None else step.idempotent,
+            on_device=step_type.on_device or any(other.on_device for other in inner),
+            holds_device=step_type.holds_device or any(other.holds_device for other in inner),
+            sensitive=sensitive or any(other.sensitive for other in inner),
+            label=text_of(step.label, otherwise=step.use),
+            predecessors=predecessors,
+            takes_pictures=step_type.takes_pictures or any(other.takes_pictures for other in inner),
+            block=block,
+        )
+
+    def _block(self, step: Step, sensitive: bool) -> Block | None:
+        name = called_by(step)
+        if name is not None:
+            prefix = f"{step.id}/"
+            overrides_s = {
+                key.removeprefix(prefix): value
+                for key, value in self._overrides_s.items()
+                if key.startswith(prefix)
+            }
+            called = _Planning(self._called[name], self._called, overrides_s, self._step_types)
+            return Block(plan=called.task(sensitive=sensitive))
+        if not step.steps:
+            return None
+        plan = TaskPlan(
+            workflow=self._workflow.name,
+            steps=self._sequence(step.steps, sensitive),
+            on_failure=(),
+            always=(),
+            outputs={},
+            timeout_s=0.0,
+        )
+        return Block(plan=plan, until=step.until)
 
 
 def retry_rule(retry: Retry | None, usual: Sequence[str]) -> RetryRule:
@@ -186,28 +264,6 @@ def retry_rule(retry: Retry | None, usual: Sequence[str]) -> RetryRule:
             first_s=parse_duration(retry.backoff), factor=float(retry.factor), jitter=retry.jitter == "full"
         ),
         on=frozenset(ErrorClass(name) for name in (usual if retry.on is None else retry.on)),
-    )
-
-
-def _planned(
-    workflow: Workflow, step: Step, step_type: StepType, override_s: float | None, predecessors: tuple[str, ...]
-) -> PlannedStep:
-    written_s = parse_duration(step_timeout(step, step_type, workflow.defaults))
-    return PlannedStep(
-        id=step.id,
-        use=step.use,
-        arguments=step.with_,
-        condition=step.if_,
-        expect=step.expect,
-        timeout_s=written_s if override_s is None else override_s,
-        retry=retry_rule(step.retry or workflow.defaults.retry, STEP_RETRY_ON),
-        optional=step.optional,
-        idempotent=step_type.idempotent if step.idempotent is None else step.idempotent,
-        on_device=step_type.on_device,
-        holds_device=step_type.holds_device,
-        sensitive=step.sensitive,
-        label=text_of(step.label, otherwise=step.use),
-        predecessors=predecessors,
     )
 
 
@@ -227,17 +283,15 @@ def _check_arguments(workflow: Workflow, params: Mapping[str, Any], step_types: 
     """
     mistakes = MistakeList()
     scope = Scope(params=params)
-    groups = {"steps": workflow.steps, "on_failure": workflow.on_failure, "always": workflow.always}
-    for group, steps in groups.items():
-        for index, step in enumerate(steps):
-            roots = {reference.names[0] for reference in references(step.with_)}
-            if step.if_ is not None or roots != {"params"}:
-                continue
-            try:
-                arguments_of(step_types[step.use], resolve_arguments(step.with_, scope, step.id))
-            except msgspec.ValidationError as error:
-                inner, message = explain(error, resolve_arguments(step.with_, scope, step.id))
-                mistakes.add((group, index, "with", *inner), f"with these parameters {message}")
-            except StepError as error:
-                mistakes.add((group, index, "with"), str(error))
+    for path, step in every_step(workflow):
+        roots = {reference.names[0] for reference in references(step.with_)}
+        if step.if_ is not None or roots != {"params"}:
+            continue
+        try:
+            arguments_of(step_types[step.use], resolve_arguments(step.with_, scope, step.id))
+        except msgspec.ValidationError as error:
+            inner, message = explain(error, resolve_arguments(step.with_, scope, step.id))
+            mistakes.add((*path, "with", *inner), f"with these parameters {message}")
+        except StepError as error:
+            mistakes.add((*path, "with"), str(error))
     mistakes.raise_if_any(ParameterError, f"the parameters do not fit workflow {workflow.name}")

@@ -10,16 +10,21 @@ from typing import Any
 
 import msgspec
 
-from doai.workflow.conditions import Condition, compile_condition
+from doai.errors import ErrorClass, Failure, StepError
+from doai.workflow.conditions import compile_condition
 from doai.workflow.expressions import (
     Scope,
     condition_holds,
     expectation_met,
     resolve_arguments,
     resolve_outputs,
+    until_holds,
 )
 from doai.workflow.language import Workflow
+from doai.workflow.mistakes import ParameterError
 from doai.workflow.model import from_stored
+from doai.workflow.nesting import every_step
+from doai.workflow.parameters import resolve_params
 from doai.workflow.resolve import TaskPlan, content_id_of, plan_task
 from doai.workflow.selection import DeviceFacts
 from doai.workflow.step_type import StepType
@@ -32,13 +37,24 @@ Outputs = Mapping[str, Mapping[str, Any]]
 class Recipe:
     """A checked workflow, ready for tasks."""
 
-    def __init__(self, workflow: Workflow, step_types: Mapping[str, StepType] = BUILT_IN) -> None:
+    def __init__(
+        self,
+        workflow: Workflow,
+        step_types: Mapping[str, StepType] = BUILT_IN,
+        called: Mapping[str, Recipe] | None = None,
+    ) -> None:
+        """``called`` are those of all workflows that are called, when this is one of them."""
         self.workflow = workflow
         self._step_types = step_types
-        steps = (*workflow.steps, *workflow.on_failure, *workflow.always)
+        steps = [step for _, step in every_step(workflow)]
         self._arguments = {step.id: step.with_ for step in steps}
         self._conditions = {step.id: compile_condition(step.if_) for step in steps if step.if_ is not None}
         self._expects = {step.id: compile_condition(step.expect) for step in steps if step.expect is not None}
+        self._untils = {step.id: compile_condition(step.until) for step in steps if step.until is not None}
+        found: dict[str, Recipe] = {}
+        self._called = found if called is None else called
+        for title, other in workflow.called.items():
+            found[title] = Recipe(other, step_types, found)
 
     @classmethod
     def from_stored(cls, data: bytes, step_types: Mapping[str, StepType] = BUILT_IN) -> Recipe:
@@ -78,46 +94,73 @@ class Recipe:
             known_steps=frozenset(self._arguments),
             secrets={} if secrets is None else secrets,
         )
-        return TaskRules(self.workflow, scope, self._arguments, self._conditions, self._expects)
+        return TaskRules(self, scope)
+
+    def inside(self, step_id: str, arguments: Mapping[str, Any], scope: Scope) -> TaskRules:
+        """Return the answers inside of a call; ``scope`` is the caller's. Raises StepError (class user)."""
+        recipe = self._called.get(str(arguments.get("workflow")))
+        if recipe is None:
+            raise _refused(
+                step_id, f"{arguments.get('workflow')} was not pinned when the run was made; make it again"
+            )
+        try:
+            params = resolve_params(recipe.workflow, arguments.get("params", {}))
+        except ParameterError as error:
+            raise _refused(step_id, str(error)) from None
+        inner = msgspec.structs.replace(
+            scope,
+            params=params,
+            run={**scope.run, "workflow": recipe.workflow.name},
+            known_steps=frozenset(recipe._arguments),
+            round={},
+        )
+        return TaskRules(recipe, inner)
 
 
 class TaskRules:
     """What a recipe says in expressions, for one task; each answer may raise StepError (class user)."""
 
-    def __init__(
-        self,
-        workflow: Workflow,
-        scope: Scope,
-        arguments: Mapping[str, Mapping[str, Any]],
-        conditions: Mapping[str, Condition],
-        expects: Mapping[str, Condition],
-    ) -> None:
-        self._workflow = workflow
+    def __init__(self, recipe: Recipe, scope: Scope) -> None:
+        self._recipe = recipe
         self._scope = scope
-        self._arguments = arguments
-        self._conditions = conditions
-        self._expects = expects
 
     def condition(self, step_id: str, outputs: Outputs) -> bool:
         """Whether the step is to run; true when it has no `if`."""
-        condition = self._conditions.get(step_id)
+        condition = self._recipe._conditions.get(step_id)
         return condition is None or condition_holds(condition, self._now(outputs), step_id)
 
     def arguments(self, step_id: str, outputs: Outputs) -> dict[str, Any]:
         """Return the step's arguments with every reference replaced."""
-        filled: dict[str, Any] = resolve_arguments(self._arguments[step_id], self._now(outputs), step_id)
+        filled: dict[str, Any] = resolve_arguments(self._recipe._arguments[step_id], self._now(outputs), step_id)
         return filled
 
     def unmet(self, step_id: str, outputs: Outputs, result: Mapping[str, Any]) -> str | None:
         """Return the step's `expect` when its result does not meet it, else None."""
-        expect = self._expects.get(step_id)
+        expect = self._recipe._expects.get(step_id)
         if expect is None or expectation_met(expect, self._now(outputs), step_id, result):
             return None
         return expect.source
 
     def results(self, outputs: Outputs) -> dict[str, Any]:
         """Return the outputs of the whole workflow; null where a step did not pass."""
-        return resolve_outputs(self._workflow.outputs, self._now(outputs))
+        return resolve_outputs(self._recipe.workflow.outputs, self._now(outputs))
+
+    def met(self, step_id: str, outputs: Outputs) -> bool:
+        """Whether the `until` of a loop holds, after a round."""
+        return until_holds(self._recipe._untils[step_id], self._now(outputs), step_id)
+
+    def round(self, number: int) -> TaskRules:
+        """Return the answers inside of a round."""
+        return TaskRules(self._recipe, msgspec.structs.replace(self._scope, round={"number": number}))
+
+    def called(self, step_id: str, arguments: Mapping[str, Any]) -> TaskRules:
+        """Return the answers inside of a call."""
+        return self._recipe.inside(step_id, arguments, self._scope)
 
     def _now(self, outputs: Outputs) -> Scope:
         return msgspec.structs.replace(self._scope, steps=outputs)
+
+
+def _refused(step_id: str, reason: str) -> StepError:
+    message = f"Step {step_id} can not call its workflow: {reason}."
+    return StepError(Failure(error_class=ErrorClass.USER, code="bad_call", message=message, step=step_id))

@@ -77,6 +77,10 @@ class StepType(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = STEP_TIMEOUT_S
     holds_device: bool = True
     """The device stays with its task until the step has ended; an upload or a report may end after that."""
+    nests: bool = False
+    """It is made of steps; the node's core does them, and it needs the device when they do."""
+    takes_pictures: bool = False
+    """Of the screen: never while a step runs that is `sensitive`."""
     files: tuple[str, ...] = ()
     """Stored files that every step of this type may ask for beside those its arguments name: names in which
     ``{workflow}`` and ``{step}`` stand for its place and ``*`` for what only the node knows, such as
@@ -90,6 +94,7 @@ def on_device(
     *,
     idempotent: bool,
     timeout_s: float = STEP_TIMEOUT_S,
+    takes_pictures: bool = False,
 ) -> StepType:
     """Return a step type that uses the device."""
     return StepType(
@@ -99,4 +104,5 @@ def on_device(
         on_device=True,
         idempotent=idempotent,
         timeout_s=timeout_s,
+        takes_pictures=takes_pictures,
     )

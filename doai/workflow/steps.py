@@ -14,6 +14,7 @@ from msgspec import Meta
 from doai.limits import UPLOAD_TIMEOUT_S
 from doai.workflow.app_steps import APP_STEPS
 from doai.workflow.device_steps import DEVICE_STEPS
+from doai.workflow.flow_steps import FLOW_STEPS
 from doai.workflow.host_steps import HOST_STEPS
 from doai.workflow.step_type import (
     Arguments,
@@ -220,7 +221,7 @@ _ALL: Final = (
     on_device("ui.key", Key, NoOutputs, idempotent=False),
     on_device("ui.wait_for", WaitFor, ElementOutputs, idempotent=True),
     on_device("ui.assert_visible", AssertVisible, ElementOutputs, idempotent=True),
-    on_device("screen.capture", Capture, CaptureOutputs, idempotent=True),
+    on_device("screen.capture", Capture, CaptureOutputs, idempotent=True, takes_pictures=True),
     on_device("media.wait_playing", WaitPlaying, PlayingOutputs, idempotent=True),
     StepType(
         name="artifact.upload",
@@ -236,6 +237,7 @@ _ALL: Final = (
         name="report", arguments=Report, outputs=ReportOutputs, on_device=False, idempotent=True, holds_device=False
     ),
     *HOST_STEPS,
+    *FLOW_STEPS,
 )
 
 BUILT_IN: Final[Mapping[str, StepType]] = {step.name: step for step in _ALL}

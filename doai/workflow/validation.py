@@ -6,14 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from doai.limits import STEPS_MAX
 from doai.workflow.arguments import check_arguments, check_references
 from doai.workflow.conditions import Condition, ConditionError, TypesError, compile_condition
 from doai.workflow.defaults import step_timeout
 from doai.workflow.duration import DurationError, parse_duration
+from doai.workflow.flow_checks import check_calls, check_flow, check_sensitive, result_kinds
 from doai.workflow.graph import CycleError, Graph, build_graph
 from doai.workflow.language import Retry, Step, Workflow
-from doai.workflow.mistakes import MistakeList, Path, did_you_mean, shown
+from doai.workflow.mistakes import MistakeList, Path, did_you_mean, path_text, shown
 from doai.workflow.names import (
     ANY,
     SECRET,
@@ -21,10 +24,11 @@ from doai.workflow.names import (
     Symbols,
     UnknownNameError,
     look_up,
-    output_kinds,
     parameter_kinds,
+    step_kinds,
     symbols,
 )
+from doai.workflow.nesting import every_step
 from doai.workflow.parameters import check_declarations
 from doai.workflow.step_type import StepType
 from doai.workflow.templates import TemplateError, references
@@ -44,6 +48,13 @@ _EXAMPLES: Final[Mapping[str, Any]] = {
 def validate(workflow: Workflow, step_types: Mapping[str, StepType], mistakes: MistakeList) -> None:
     """Note everything that keeps the recipe (its step ids made up already) from being stored or executed."""
     _Validation(workflow, step_types, mistakes).check()
+    check_calls(workflow, mistakes)
+    for name, other in workflow.called.items():
+        inner = MistakeList()
+        pinned = {title: body for title, body in workflow.called.items() if title != name}
+        _Validation(msgspec.structs.replace(other, called=pinned), step_types, inner).check()
+        for mistake in inner.found:
+            mistakes.add(("called", name), str(mistake))
 
 
 class _Validation:
@@ -58,7 +69,9 @@ class _Validation:
             for name, parameter in workflow.params.items()
         }
 
-        self._everyone = [step.id for _, step in self._all_steps()]
+        self._called = {name: result_kinds(other) for name, other in workflow.called.items()}
+        groups = (workflow.steps, workflow.on_failure, workflow.always)
+        self._everyone = [step.id for steps in groups for step in steps]
 
     def check(self) -> None:
         workflow = self._workflow
@@ -76,29 +89,29 @@ class _Validation:
         self._sequence(workflow.on_failure, workflow.steps, "on_failure")
         self._sequence(workflow.always, workflow.steps, "always")
         self._content_id()
-        known = symbols(self._params, workflow.steps, self._step_types)
+        known = self._known(workflow.steps, None)
         check_references(workflow.outputs, known, ("outputs",), self._mistakes, secret_ok=False)
         self._bounds()
 
-    def _all_steps(self) -> list[tuple[Path, Step]]:
-        groups: tuple[tuple[str, Sequence[Step]], ...] = (
-            ("steps", self._workflow.steps),
-            ("on_failure", self._workflow.on_failure),
-            ("always", self._workflow.always),
+    def _known(self, before: Sequence[Step], round_of: Step | None, *, later: Sequence[str] = ()) -> Symbols:
+        return symbols(
+            self._params,
+            before,
+            self._step_types,
+            later,
+            called=self._called,
+            in_round=round_of is not None,
         )
-        return [((group, index), step) for group, steps in groups for index, step in enumerate(steps)]
 
     def _ids(self) -> None:
         first: dict[str, Path] = {}
-        every = self._all_steps()
+        every = list(every_step(self._workflow))
         if len(every) > STEPS_MAX:
             self._mistakes.add(("steps",), f"{len(every)} steps are too many; {STEPS_MAX} are allowed")
         for path, step in every:
             if step.id in first:
-                group, index = first[step.id]
-                self._mistakes.add(
-                    (*path, "id"), f"the id {step.id!r} is used already by {group}[{index}]; give another"
-                )
+                other = path_text(first[step.id])
+                self._mistakes.add((*path, "id"), f"the id {step.id!r} is used already by {other}; give another")
             else:
                 first[step.id] = path
 
@@ -131,10 +144,12 @@ class _Validation:
             self._step(step, before, (group, index))
             before.append(step)
 
-    def _step(self, step: Step, before: Sequence[Step], path: Path) -> None:
+    def _step(self, step: Step, before: Sequence[Step], path: Path, loops: tuple[Step, ...] = ()) -> None:
         self._time(step.timeout, (*path, "timeout"))
         self._retry(step.retry, (*path, "retry"))
-        known = symbols(self._params, before, self._step_types, self._everyone)
+        loop = loops[-1] if loops else None
+        later = [*self._everyone, *(inner.id for outer in loops for inner in outer.steps)]
+        known = self._known(before, loop, later=later)
         step_type = self._step_types.get(step.use)
         if step_type is None:
             if not self._mistakes.within((*path, "use")) and step.use:
@@ -145,10 +160,24 @@ class _Validation:
             check_arguments(step, step_type, known, self._timeout_s(step, step_type), path, self._mistakes)
         # A label is shown as it is: nothing in it is looked up, so nothing secret can get into it.
         self._condition(step.if_, known, (*path, "if"))
-        own = ANY if step_type is None else output_kinds(step_type)
-        ended = symbols(self._params, [*before, step], self._step_types, self._everyone)
+        own = step_kinds(step, self._step_types, self._called)
+        ended = self._known([*before, step], loop, later=later)
         names = {**({} if isinstance(own, frozenset) else own), **ended, "outputs": own}
-        self._condition(step.expect, names, (*path, "expect"), anything=step_type is None)
+        self._condition(step.expect, names, (*path, "expect"), anything=own is ANY)
+        check_flow(step, step_type, len(loops), path, self._mistakes)
+        check_sensitive(step, (*loops, step), self._workflow, self._step_types, path, self._mistakes)
+        self._loop(step, before, path, (*loops, step))
+
+    def _loop(self, step: Step, before: Sequence[Step], path: Path, loops: tuple[Step, ...]) -> None:
+        """Check what a loop does in each round; a step of a round sees those before it in that round."""
+        seen = list(before)
+        for index, inner in enumerate(step.steps):
+            if inner.needs is not None:
+                message = "steps of a loop run one after the other; remove needs"
+                self._mistakes.add((*path, "steps", index, "needs"), message, at_key=True)
+            self._step(inner, seen, (*path, "steps", index), loops)
+            seen.append(inner)
+        self._condition(step.until, self._known(seen, step), (*path, "until"))
 
     def _timeout_s(self, step: Step, step_type: StepType) -> float:
         try:
@@ -207,7 +236,7 @@ class _Validation:
         check_references(content_id, {"params": self._params}, ("content_id",), self._mistakes, secret_ok=False)
 
     def _bounds(self) -> None:
-        names = {step.id for step in self._workflow.steps}
+        names = {step.id for _, step in every_step(self._workflow)}
         for name, bounds in self._workflow.bounds.items():
             path: Path = ("bounds", name)
             if name not in names:

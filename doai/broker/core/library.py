@@ -39,7 +39,9 @@ class Library:
     def store_workflow(self, decision: Decision, command: Envelope, store: StoreWorkflow) -> WorkflowStored:
         """Store a text as the next version of its workflow; the same content again stores nothing."""
         recipes = self._state.recipes
-        workflow = parse_workflow(store.source)
+        workflow = parse_workflow(
+            store.source, find=lambda workflow: recipes.called_by(workflow, activate=store.activate)
+        )
         body = to_stored(workflow)
         digest = content_hash(body)
         newest = recipes.newest(workflow.name)

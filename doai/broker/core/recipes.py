@@ -8,20 +8,25 @@ from doai.changes.rows import WorkflowRow
 from doai.errors import ConflictError, NotFoundError
 from doai.ids import is_name
 from doai.states import WorkflowState
+from doai.workflow.calls import Find, Found, calls
 from doai.workflow.defaults import TASK_RETRY_ON
 from doai.workflow.language import Requires, Retry, Workflow
 from doai.workflow.mistakes import did_you_mean
-from doai.workflow.model import from_stored
+from doai.workflow.model import content_hash, from_stored, link_workflow, to_stored
+from doai.workflow.nesting import every_called_step
 from doai.workflow.resolve import retry_rule
 from doai.workflow.steps import BUILT_IN
 
 _NO_REQUIREMENTS: Final = Requires()
+LINKED: Final = "/"
+"""In the name of a row: ``login-check/3`` keeps version 3 of ``login-check`` together with the workflows that it
+calls, as runs pin them; each combination of versions is a version of that row. No workflow has such a name."""
 
 
 class Recipe:
     """One version of a workflow, read."""
 
-    __slots__ = ("repeatable", "requires", "retry", "row", "workflow")
+    __slots__ = ("name", "repeatable", "requires", "retry", "row", "version", "workflow")
 
     def __init__(self, row: WorkflowRow, workflow: Workflow) -> None:
         self.row = row
@@ -31,15 +36,19 @@ class Recipe:
         self.repeatable = all(_idempotent(workflow))
         """Every step may be repeated: an attempt whose end nobody saw is no `unknown`."""
 
+        name, linked, version = row.name.partition(LINKED)
+        self.name = name
+        self.version = int(version) if linked else row.version
+
     @property
     def title(self) -> str:
         """``name@version``."""
-        return f"{self.row.name}@{self.row.version}"
+        return f"{self.name}@{self.version}"
 
 
 def _idempotent(workflow: Workflow) -> list[bool]:
     answers = []
-    for step in (*workflow.steps, *workflow.on_failure, *workflow.always):
+    for step in every_called_step(workflow):
         known = BUILT_IN.get(step.use)
         answers.append(step.idempotent if step.idempotent is not None else known is not None and known.idempotent)
     return answers
@@ -52,11 +61,17 @@ class Recipes:
         self._rows: dict[str, dict[int, WorkflowRow]] = {}
         self._by_hash: dict[str, WorkflowRow] = {}
         self._read: dict[tuple[str, int], Recipe] = {}
+        self._linked: dict[str, int] = {}
+        """Last version of the linked forms of a version."""
         for row in rows:
             self.add(row)
 
     def add(self, row: WorkflowRow) -> None:
-        """Take a stored version, or what it is now."""
+        """Take a stored version, or what it is now, or a linked one."""
+        if LINKED in row.name:
+            self._linked[row.name] = max(row.version, self._linked.get(row.name, 0))
+            self._by_hash[row.content_hash] = row
+            return
         self._rows.setdefault(row.name, {})[row.version] = row
         self._by_hash[row.content_hash] = row
 
@@ -118,6 +133,55 @@ class Recipes:
     def by_hash(self, recipe_hash: str) -> Recipe:
         """Return the recipe of an open run; every run names one that is stored."""
         return self.of_row(self._by_hash[recipe_hash])
+
+    def called_by(self, workflow: Workflow, *, activate: bool) -> Find:
+        """Return what looks up the workflows that a new version calls, when it is active already."""
+        newest = self.newest(workflow.name)
+        version = newest.version + 1 if newest is not None else 1
+        own = {f"{workflow.name}@{version}", workflow.name} if activate else {f"{workflow.name}@{version}"}
+
+        def find(reference: str) -> Found:
+            # The text's own calls go round when they lead back to its name.
+            return Found(workflow.name, workflow) if reference in own else self._found(reference)
+
+        return find
+
+    def linked(self, recipe: Recipe, now_ms: int, actor: str) -> Recipe:
+        """Return the recipe with the versions of the workflows that it calls now; itself when it calls none.
+
+        A new combination is not among the stored ones yet: `add_linked`. Raises WorkflowError when a call leads
+        nowhere now.
+        """
+        if not calls(recipe.workflow):
+            return recipe
+        workflow = link_workflow(recipe.workflow, recipe.title, self._found)
+        body = to_stored(workflow)
+        digest = content_hash(body)
+        if digest in self._by_hash:
+            return self.by_hash(digest)
+        name = f"{recipe.row.name}{LINKED}{recipe.row.version}"
+        row = WorkflowRow(
+            name=name,
+            version=self._linked.get(name, 0) + 1,
+            content_hash=digest,
+            body=body,
+            created_at_ms=now_ms,
+            created_by=actor,
+            state=WorkflowState.DRAFT,
+        )
+        return Recipe(row, workflow)
+
+    def add_linked(self, recipe: Recipe) -> bool:
+        """Take a linked recipe; False when it is stored already, as a recipe that calls none is."""
+        if recipe.row.content_hash in self._by_hash:
+            return False
+        self.add(recipe.row)
+        self._read[recipe.row.name, recipe.row.version] = recipe
+        return True
+
+    def _found(self, reference: str) -> Found:
+        recipe = self.find(reference)
+        return Found(recipe.title, recipe.workflow)
 
     def of_row(self, row: WorkflowRow) -> Recipe:
         """Return the row read."""

@@ -16,7 +16,7 @@ from doai.broker.core.settings import REPLY_TASK_IDS_MAX
 from doai.broker.core.state import State, load_run
 from doai.broker.core.tables import Device, Run, Task
 from doai.broker.core.tasks import Tasks
-from doai.changes.ops import InsertRun, UpdateRun
+from doai.changes.ops import InsertRun, InsertWorkflow, UpdateRun
 from doai.changes.rows import RunRow
 from doai.envelope import Envelope
 from doai.errors import NotFoundError, UserError
@@ -48,6 +48,7 @@ class Runs:
         """Make a run with its tasks, or refuse it with every reason at once."""
         recipe = self._state.recipes.find(create.workflow)
         self._check(create)
+        recipe = self._state.recipes.linked(recipe, decision.now.utc_ms, command.actor or command.source)
         pinned = pin_run(
             recipe.workflow, create.params, step_timeouts_s=create.step_timeouts_s, attempts=create.attempts
         )
@@ -55,6 +56,8 @@ class Runs:
         targets: list[Device | None] = list(self._devices(recipe, create.targets))
         if create.targets.kind is TargetKind.ANY:
             targets = [None] * create.targets.count
+        if self._state.recipes.add_linked(recipe):
+            decision.ops.append(InsertWorkflow(recipe.row))
         run = self._insert(decision, command, create, recipe, pinned, files, len(targets))
         task_ids = [self._insert_task(decision, run, create, pinned, device).task_id for device in targets]
         decision.log("info", f"run of {recipe.title} on {len(task_ids)} target(s)", {"run_id": run.row.run_id})
@@ -167,8 +170,8 @@ class Runs:
         actor = command.actor or command.source
         row = RunRow(
             run_id=decision.new_id(),
-            workflow=recipe.row.name,
-            version=recipe.row.version,
+            workflow=recipe.name,
+            version=recipe.version,
             recipe_hash=recipe.row.content_hash,
             params_body=msgspec.json.encode(pinned.params),
             targets_body=msgspec.json.encode(create.targets),

@@ -21,6 +21,8 @@ class Cause(enum.Enum):
     """The node stops: given back, burns no attempt."""
     RELEASE = "release"
     """The broker took it away: nothing more is done, `always` neither."""
+    HALT = "halt"
+    """Another step of the attempt failed: nothing new begins inside of this one, what runs goes on to its end."""
 
 
 class Begin(msgspec.Struct, frozen=True):
@@ -29,6 +31,13 @@ class Begin(msgspec.Struct, frozen=True):
     step: PlannedStep
     try_number: int
     arguments: dict[str, Any]
+
+
+class Enter(msgspec.Struct, frozen=True):
+    """A try of a step that is made of steps begins: theirs follow."""
+
+    step: PlannedStep
+    try_number: int
 
 
 class Skipped(msgspec.Struct, frozen=True):
@@ -69,4 +78,4 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
     repeatable: bool
 
 
-Act = Begin | Skipped | Passed | TryFailed | CancelTry | FreeDevice | Finish
+Act = Begin | Enter | Skipped | Passed | TryFailed | CancelTry | FreeDevice | Finish

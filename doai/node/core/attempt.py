@@ -17,7 +17,7 @@ from doai.limits import OUTPUTS_BYTES_MAX
 from doai.messages.events import AttemptEnded, StepCompleted, StepFailed, StepStarted, TaskStarted
 from doai.messages.work import Dispatch, HoldingState
 from doai.node.core import log_lines
-from doai.node.core.acts import Act, Begin, CancelTry, Cause, Finish, FreeDevice, Passed, Skipped, TryFailed
+from doai.node.core.acts import Act, Begin, CancelTry, Cause, Enter, Finish, FreeDevice, Passed, Skipped, TryFailed
 from doai.node.core.effects import CancelStep, Decision, DropTaskFiles, StartStep, StepEnded, TryKey
 from doai.node.core.facts import Facts, fit_outputs, fitting
 from doai.node.core.rules import Rules
@@ -99,7 +99,7 @@ class Attempt:
         for act in acts:
             _PERFORM[type(act)](self, act, now, out)
 
-    def _begin_step(self, act: Begin, now: Now, out: Decision) -> None:
+    def _enter_step(self, act: Enter | Begin, now: Now, out: Decision) -> None:
         d, step = self.dispatch, act.step
         started = StepStarted(
             task_id=d.task_id,
@@ -112,6 +112,10 @@ class Attempt:
             label=step.label,
         )
         self._tell(out, now, topics.STEP_STARTED, started)
+
+    def _begin_step(self, act: Begin, now: Now, out: Decision) -> None:
+        d, step = self.dispatch, act.step
+        self._enter_step(act, now, out)
         if not step.idempotent:
             self._put(out, step_begun=step.id, repeatable=False)
         out.effects.append(
@@ -122,6 +126,7 @@ class Attempt:
                 timeout_s=step.timeout_s,
                 act_until_s=self._sequence.act_until_s,
                 on_device=step.on_device,
+                sensitive=step.sensitive,
                 device_serial=d.device_serial,
                 run_id=d.run_id,
                 trace_id=d.trace_id,
@@ -227,6 +232,7 @@ class Attempt:
 
 _PERFORM: Final[dict[type, Callable[[Attempt, Any, Now, Decision], None]]] = {
     Begin: Attempt._begin_step,
+    Enter: Attempt._enter_step,
     Skipped: Attempt._skip_step,
     Passed: Attempt._pass_step,
     TryFailed: Attempt._fail_step,

@@ -37,6 +37,8 @@ class StartStep(msgspec.Struct, frozen=True, kw_only=True):
     act_until_s: float
     """Monotonic time after which no device command may begin, whatever happens."""
     on_device: bool
+    sensitive: bool = False
+    """No picture may be taken while it runs."""
     device_serial: str
     run_id: str
     trace_id: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 Outputs = Mapping[str, Mapping[str, Any]]
 """Outputs of the steps that passed, by step id; a step that was skipped or failed is not in it."""
@@ -26,4 +26,16 @@ class Rules(Protocol):
 
     def results(self, outputs: Outputs) -> dict[str, Any]:
         """Return the outputs of the whole workflow."""
+        ...
+
+    def met(self, step_id: str, outputs: Outputs) -> bool:
+        """Whether the `until` of a loop holds after a round; ``outputs`` has those of the round, too."""
+        ...
+
+    def round(self, number: int) -> Self:
+        """Return the rules inside a round, counted from 1."""
+        ...
+
+    def called(self, step_id: str, arguments: Mapping[str, Any]) -> Self:
+        """Return the rules of the workflow that a step calls with these arguments."""
         ...

@@ -128,7 +128,7 @@ def test_a_made_up_id_leaves_given_ones_alone() -> None:
         ("  - {use: screen.capture}\nalways: [{use: screen.capture, needs: []}]", "run one after the other; remove needs"),
         ("  - {use: screen.capture}\nrequires: {sdk: 28+}", "write a comparison such as >=28"),
         ("  - just text", "here must be fields (name: value), not 'just text'"),
-        ("  - {use: workflow.call, with: {workflow: x}}", "there is no step called 'workflow.call'"),
+        ("  - {use: workflow.cal, with: {workflow: x}}", "there is no step called 'workflow.cal'"),
         ("  - {use: screen.capture, if: '" + "a" * 1100 + "'}", "is too long"),
     ],
 )  # fmt: skip
