@@ -94,8 +94,11 @@ def _params_of_call(step: Step, called: Workflow, params: Mapping[str, Any]) -> 
         value = given.get(name, default)
         if any(reference.names[0] != "params" for reference in references(value)):
             found[name] = ANYTHING
-        else:
+            continue
+        try:
             found[name] = fill(value, lambda reference: params[reference.names[1]])
+        except TemplateError:  # a null amid text: the call fails, and needs no file
+            found[name] = None
     return found
 
 

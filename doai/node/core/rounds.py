@@ -10,7 +10,7 @@ A bound of time ends no round: it is looked at between two. Their own timeouts e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from doai.errors import ErrorClass, Failure, StepError
 from doai.node.core.acts import Act, Cause
@@ -19,6 +19,9 @@ from doai.node.core.tracks import Inside
 from doai.node.core.verdict import cut_short
 from doai.workflow.duration import parse_duration
 from doai.workflow.resolve import Block, PlannedStep
+
+IDLE_ROUND_S: Final = 0.01
+"""After a round that took no time, because its steps were skipped: the others of the node have their turn."""
 
 
 class Round(Inside, Protocol):
@@ -57,6 +60,7 @@ class Rounds:
         self._last_start_s = began_s + parse_duration(within) if within is not None else None
         self._pause_s = parse_duration(arguments.get("pause", "0s"))
         self._number = 0
+        self._round_began_s = began_s
         self._next_s = began_s
         self._round: Round | None = None
         self.result: dict[str, Any] | Failure | None = None
@@ -108,6 +112,7 @@ class Rounds:
                 if now_s < self._next_s:
                     break
                 self._number += 1
+                self._round_began_s = now_s
                 self._round = self._make_round(self._number)
                 acts += self._round.begin(now_s)
             if self._round.result is None:
@@ -127,7 +132,8 @@ class Rounds:
             except StepError as error:
                 self.result = error.failure
                 return
-        self._next_s = now_s + self._pause_s
+        # Rounds that do nothing must not be the only thing that the node does.
+        self._next_s = now_s + max(self._pause_s, IDLE_ROUND_S if now_s == self._round_began_s else 0.0)
         late = self._last_start_s is not None and self._next_s >= self._last_start_s
         if met or (self._block.until is None and (self._number == self._times or late)):
             inner = (step.id for step in self._block.plan.steps)

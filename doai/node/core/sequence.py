@@ -29,7 +29,7 @@ from doai.node.core.acts import Act, Begin, CancelTry, Cause, Enter, FreeDevice,
 from doai.node.core.rounds import Rounds
 from doai.node.core.rules import Rules
 from doai.node.core.tracks import Common, Inside, Place, Progress, Track, cancellable, shows
-from doai.node.core.verdict import Verdict, step_timeout, task_timeout
+from doai.node.core.verdict import Verdict, as_unknown, step_timeout, task_timeout
 from doai.workflow.flow_steps import CALL
 from doai.workflow.resolve import Block, PlannedStep, TaskPlan
 
@@ -42,11 +42,10 @@ _NAME_END: Final = re.compile(r"[\[/]")
 
 
 class _Phase(enum.Enum):
-    STEPS = "steps"
-    ON_FAILURE = "on_failure"
-    ALWAYS = "always"
-    DONE = "done"
-    """Of the device; uploads may go on."""
+    STEPS = 1
+    ON_FAILURE = 2
+    ALWAYS = 3
+    DONE = 4  # of the device; uploads may go on
 
 
 class Sequence:
@@ -148,7 +147,7 @@ class Sequence:
         return acts + self._advance(now_s)
 
     def due_s(self) -> float | None:
-        """Return the time at which `tick` has something to do."""
+        """Return when `tick` has something to do."""
         if self.finished:
             return None
         times = [track.due_s for track in self._all if track.progress is Progress.BACKOFF]
@@ -251,7 +250,7 @@ class Sequence:
         step = track.step
         track.began_s = now_s
         try:
-            self._common.check_room()
+            self._common.take_room()
             if track.tries == 0 and not self._rules.condition(step.id, self.outputs):
                 track.progress = Progress.ENDED
                 return [Skipped(self._shown(track))]
@@ -322,7 +321,7 @@ class Sequence:
     def _halt_inside(self, now_s: float) -> list[Act]:
         acts: list[Act] = []
         for track in self._main:
-            if track.inside is not None:
+            if track.inside:
                 acts += track.inside.stop(Cause.HALT, now_s) + self._left(track, now_s)
         return acts
 
@@ -354,11 +353,7 @@ class Sequence:
             # Else it is the step inside of it that failed.
             failure = msgspec.structs.replace(failure, step=path)
         if unobserved and not step.idempotent:
-            failure = msgspec.structs.replace(
-                failure,
-                error_class=ErrorClass.UNKNOWN,
-                message=f"{failure.message.rstrip('. ')}; nobody can know whether step {path} took effect.",
-            )
+            failure = as_unknown(failure, path)
         in_main = any(track is other for other in self._main)
         over = track.cancelled or (in_main and self._halted())
         delay_s = None if over else step.retry.delay_s(failure.error_class, track.tries, self._common.random01)

@@ -90,12 +90,12 @@ class Common:
     def next_try(self, path: str) -> int:
         """Return the number of the next try of a step, never given before in this attempt."""
         self._tries[path] = number = self._tries.get(path, 0) + 1
-        self._begun += 1
         return number
 
-    def check_room(self) -> None:
-        """Raise StepError when the attempt has begun as many steps as it may."""
-        if self._begun >= TRIES_PER_ATTEMPT_MAX:
+    def take_room(self) -> None:
+        """Count a step, also one that is skipped; raises StepError when the attempt has had as many as it may."""
+        self._begun += 1
+        if self._begun > TRIES_PER_ATTEMPT_MAX:
             raise StepError(
                 Failure(
                     error_class=ErrorClass.USER,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from doai.errors import ErrorClass, Failure, StepError
 from doai.node.core.acts import Cause, Finish
 from doai.node.core.tracks import Place
@@ -57,6 +59,15 @@ class Verdict:
         if finish.outcome is Outcome.PASSED:
             return finish.outputs
         return finish.failure or self.unknown or cut_short(place.prefix.rstrip("/"))
+
+
+def as_unknown(failure: Failure, path: str) -> Failure:
+    """Return the failure of a step that must not be repeated blindly, and whose end nobody saw."""
+    return msgspec.structs.replace(
+        failure,
+        error_class=ErrorClass.UNKNOWN,
+        message=f"{failure.message.rstrip('. ')}; nobody can know whether step {path} took effect.",
+    )
 
 
 def task_timeout(timeout_s: float) -> Failure:
