@@ -96,7 +96,7 @@ class Fleet:
         self._words["broker"][3] = endpoint
         await self._first(
             "admin", "--data-dir", folder, "--endpoint", endpoint, "--port", "0",
-            "--first-token-file", str(self.data_dir / "token"),
+            "--first-token-file", str(self.data_dir / "token"), *reserve,
         )  # fmt: skip
         self._words["admin"][5] = self.children["admin"].ready["X_DOAI_URL"].rpartition(":")[2]
         await self._first("phones", "--count", str(self._phones), "--journal", str(self.data_dir / "phones"))
