@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -233,3 +235,40 @@ async def test_a_file_that_somebody_removed_is_fetched_again(cache: Cache) -> No
 async def test_files_can_be_had_within_run_only(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="does not run"):
         await FileCache(tmp_path / "files", Source(), limit_bytes=1000).get(pin("app"), "A", Token(1, 1))
+
+
+_DIES = """
+import os, signal, sys
+from pathlib import Path
+import trio
+from doai.ids import Token
+from doai.messages.work import FilePin
+from doai.node.file_cache import FileCache
+
+class Killed:
+    async def fetch(self, pin, path):
+        path.write_bytes(b"half of it")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    cache = FileCache(Path(sys.argv[1]), Killed(), limit_bytes=10**6)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(cache.run)
+        pin = FilePin(reference="app", version="1", sha256=sys.argv[2], size_bytes=1000)
+        await cache.get(pin, "A", Token(1, 1))
+
+trio.run(main)
+"""
+
+
+async def test_a_node_that_is_killed_amid_a_fetch_begins_it_anew(tmp_path: Path, nursery: trio.Nursery) -> None:
+    folder = tmp_path / "files"
+    command = [sys.executable, "-c", _DIES, str(folder), pin("app").sha256]
+    with trio.fail_after(30):
+        killed = await trio.run_process(command, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name for path in folder.iterdir()] == [f"{pin('app').sha256}.unfinished"]
+    cache = await Cache(folder, nursery).start()
+    assert await cache.names() == []
+    assert (await cache.get(pin("app"))).read_bytes() == content("app", 1000)
+    assert await cache.names() == [pin("app").sha256]
