@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from doai.artifact_path import BadArtifactPathError, parse_artifact_path
 from doai.cli.client import Client
 
 POLL_S: Final = 0.3
@@ -74,4 +75,14 @@ def _promised(client: Client, run_id: str) -> set[str]:
         event["payload"].get("outputs", {})
         for event in client.items(f"/story/{run_id}", type="step.completed", limit=1000)
     )
-    return {outputs["path"] for outputs in told if "path" in outputs and "sha256" in outputs}
+    return {
+        outputs["path"] for outputs in told if "sha256" in outputs and _is_artifact(outputs.get("path", ""), run_id)
+    }
+
+
+def _is_artifact(path: object, run_id: str) -> bool:
+    """Whether it is where an artifact of the run goes; other steps tell of paths too, such as those on a device."""
+    try:
+        return parse_artifact_path(str(path)).run_id == run_id
+    except BadArtifactPathError:
+        return False

@@ -19,7 +19,9 @@ workflow: install-shop
 params: {app: {type: string, default: shop}}
 steps:
   - {id: put, use: app.install, with: {file: "${params.app}", package: com.example.shop}}
-outputs: {code: "${steps.put.version_code}", bytes: "${steps.put.size_bytes}"}
+  - {id: copy, use: file.push, with: {file: "${params.app}", path: /sdcard/Download/shop.apk}}
+  - {id: seen, use: device.shell, with: {command: sha256sum /sdcard/Download/shop.apk}}
+outputs: {seen: "${steps.seen.stdout}", code: "${steps.put.version_code}", bytes: "${steps.put.size_bytes}"}
 """
 
 
@@ -53,7 +55,9 @@ def test_an_app_is_fetched_once_and_installed_on_every_phone(site: Up, tmp_path:
     done = site.json("run", str(recipe), "--on", "all", "--wait")
     assert [task["state"] for task in done["tasks"]] == ["passed"] * 3
     for task in done["tasks"]:
-        assert site.json("tasks", task["taskId"])["outputs"] == {"code": 14, "bytes": len(APP)}
+        outputs = site.json("tasks", task["taskId"])["outputs"]
+        assert (outputs["code"], outputs["bytes"]) == (14, len(APP))
+        assert outputs["seen"].split() == [put["sha256"], "/sdcard/Download/shop.apk"]
     cached = list((site.data_dir / "node-1" / "files").iterdir())
     assert [path.read_bytes() for path in cached] == [APP]
     assert fetched(site) == 1
