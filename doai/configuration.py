@@ -21,6 +21,7 @@ import msgspec
 
 from doai import __version__
 from doai.errors import ConfigError
+from doai.variables import check_variables
 
 EXIT_CONFIG: Final = 78
 """Exit code for a configuration that can not be used (EX_CONFIG of sysexits.h)."""
@@ -93,6 +94,7 @@ def load(
     if add_arguments is not None:
         add_arguments(parser)
     options = parser.parse_args(argv)
+    check_variables(environ, variables_of(settings_type))
     values: dict[str, Any] = {}
     config = options.config or environ.get("DOAI_CONFIG")
     if config:
@@ -113,6 +115,11 @@ def load(
         print(show(settings))  # noqa: T201 - this is the answer to a question on the command line
         raise SystemExit(0)
     return settings, options
+
+
+def variables_of(settings_type: type[msgspec.Struct]) -> list[str]:
+    """Return the variables that give a program's settings."""
+    return [variable for field in _fields(settings_type) for variable in field.variables]
 
 
 def check_endpoint(name: str, value: str, *, listens: bool = False) -> None:

@@ -31,8 +31,6 @@ COMMAND_TIMEOUT_S: Final = 10.0
 """For a reply; a command line waits 30 s for us, a node's upload 60 s."""
 UNREACHABLE_S: Final = 3.0
 """A command that no connection took after this long is given up: a broker that starts again is back by then."""
-LOOK_S: Final = 0.5
-"""Between two looks at whether the connection is still there."""
 PENDING_MAX: Final = 1000
 """Commands that wait for a reply at once: more means that the broker does not keep up."""
 RECONNECT: Final = Backoff(first_s=0.2, longest_s=2.0)
@@ -158,6 +156,8 @@ class Mesh:
     async def _converse(self, dealer: AsyncioDealer) -> bool:
         """Talk over one connection until it is lost; return whether the broker had welcomed us."""
         session = _Session(dealer, self._hello(), self._beat)
+        ending = asyncio.create_task(dealer.wait_ended())
+        ending.add_done_callback(session.connection_ended)
         try:
             async with asyncio.timeout(limits.WELCOME_TIMEOUT_S):
                 await dealer.send(pack_header(Kind.HELLO), encode(session.hello))
@@ -176,6 +176,7 @@ class Mesh:
         except TimeoutError:
             self._lost(dealer.explain() or f"no answer from {self._endpoint}")
         finally:
+            ending.cancel()
             if session.welcomed:
                 dealer.send_last(pack_header(Kind.BYE), encode(Bye(reason="the admin ends or connects again")))
             self._dealer = None
@@ -231,6 +232,14 @@ class _Session:
         self.heartbeat_s = limits.HEARTBEAT_S
         self._beat = beat
         self._heard_s = self._beat_s = time.monotonic()
+        self._waiting: asyncio.Timeout | None = None
+        self._ended = False
+
+    def connection_ended(self, ending: asyncio.Task[None]) -> None:
+        """The connection is over: whoever waits for frames waits no longer."""
+        self._ended = True
+        if self._waiting is not None and not ending.cancelled():
+            self._waiting.reschedule(asyncio.get_running_loop().time())
 
     async def receive(self) -> list[tuple[bytes, bytes]] | None:
         """Wait for frames, beating meanwhile; empty after a while, None when the connection is of no more use."""
@@ -238,13 +247,13 @@ class _Session:
         silence_s = limits.SILENCE_S if self.welcomed else limits.WELCOME_TIMEOUT_S
         due_s = self._heard_s + silence_s
         if self.welcomed:
-            due_s = min(due_s, self._beat_s + self.heartbeat_s, now_s + LOOK_S)
+            due_s = min(due_s, self._beat_s + self.heartbeat_s)
         try:
-            async with asyncio.timeout(max(0.0, due_s - now_s)):
+            async with asyncio.timeout(0.0 if self._ended else max(0.0, due_s - now_s)) as self._waiting:
                 frames = await self.dealer.receive()
         except TimeoutError:
             now_s = time.monotonic()
-            if now_s >= self._heard_s + silence_s or self.dealer.connection() is not Connection.UP:
+            if self._ended or now_s >= self._heard_s + silence_s or self.dealer.connection() is not Connection.UP:
                 return None
             if now_s < self._beat_s + self.heartbeat_s:
                 return []

@@ -12,7 +12,8 @@ import msgspec
 from doai.changes.rows import DeviceRow, NodeRow, Quarantine, TaskRow
 from doai.limits import TASKS_PER_DEVICE_HELD
 from doai.messages.commands import Selector
-from doai.states import TERMINAL, DeviceState, PeerState, ServiceState, TaskState
+from doai.states import TERMINAL, DeviceState, PeerState, RunState, ServiceState, TaskState
+from doai.store.views import RunView
 from doai.workflow.language import Requires
 from doai.workflow.selection import DeviceFacts, matches, unmet_requirement, why_none_matches
 
@@ -97,6 +98,21 @@ def out_of_service(title: str, quarantine: Quarantine | None, now_ms: int) -> st
     return f"{title} is quarantined {_term(quarantine, now_ms)}: {_why(quarantine)}"
 
 
+def run_now(run: RunView) -> str | None:
+    """Return how the story of a run ends for now: how its tasks stand; None when it has ended."""
+    if run.row.state is RunState.COMPLETED:
+        return None
+    counts = [f"{run.counts[state.value]} {state.value}" for state in TaskState if run.counts.get(state.value)]
+    ended = sum(run.counts.get(state.value, 0) for state in TERMINAL)
+    return f"Run is {run.row.state.value}: {ended} of {_many(run.row.tasks)} ended ({', '.join(counts)})"
+
+
+def node_now(node: NodeRow, now_ms: int) -> str:
+    """Return how the story of a node ends for now."""
+    title = f"Node {node.node_id}"
+    return out_of_service(title, node.quarantine, now_ms) or f"{title} is {node.state} ({node.state_reason})"
+
+
 def _why(quarantine: Quarantine) -> str:
     return quarantine.reason or "no reason was given"
 
@@ -117,6 +133,11 @@ def _dispatched(row: TaskRow, around: Surroundings) -> str:
     if running is not None:
         return (
             f"node {status.node_id} has it and begins it when device {status.device_serial} ends {_named(running)}"
+        )
+    node = around.place.node if around.place is not None else None
+    if node is not None and around.node_held > node.slots:
+        return (
+            f"all {node.slots} slots of node {node.node_id} are busy; it has the task and begins it in a free one"
         )
     return f"node {status.node_id} has it and begins it as soon as it has a free slot"
 
@@ -141,6 +162,10 @@ def _own_device(row: TaskRow, around: Surroundings) -> str:
         return probed
     if len(around.held) >= TASKS_PER_DEVICE_HELD:
         return f"device {serial} has {_many(len(around.held))} already, {_named(around.held[0])} first"
+    node = place.node
+    if node is not None and around.node_held > node.slots:
+        ahead = _many(around.node_held - node.slots)
+        return f"all {node.slots} slots of node {node.node_id} are busy, and {ahead} it holds come before"
     return f"node {place.device.node_id} has {_many(around.node_held)} and is given this one when it has room"
 
 

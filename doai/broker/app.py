@@ -33,6 +33,7 @@ from doai.ids import RandomIds
 from doai.readiness import keep_watchdog, notify
 from doai.store.base import Writer
 from doai.store.committer import WriterMode
+from doai.store.damage import told_damage
 from doai.store.process_writer import open_process_writer
 from doai.store.sqlite_writer import open_writer
 from doai.wire.base import Router
@@ -72,7 +73,14 @@ async def run_broker(
     Raises ConfigError, EndpointError (port in use), StoreUnavailable (another broker has the store), and
     StoreError when a commit failed; alone or in groups.
     """
-    settings = CoreSettings(queues=queues_of(config), disk_reserve_bytes=config.disk_reserve_mb * 1024 * 1024)
+    settings = CoreSettings(
+        queues=queues_of(config),
+        disk_reserve_bytes=config.disk_reserve_mb * 1024 * 1024,
+        lease_s=config.lease_s,
+        quarantine_after=config.quarantine_after,
+        quarantine_first_s=config.quarantine_first_s,
+        quarantine_max_s=config.quarantine_max_s,
+    )
     data_dir = _data_dir(config)
     keypair = load_or_make_keypair(data_dir / "keys" / "broker.key")
     admin = load_or_make_keypair(Path(config.admin_key) if config.admin_key else data_dir / "keys" / "admin.key")
@@ -85,7 +93,7 @@ async def run_broker(
         data_dir / "broker.db", new_store_id=ids.new_id(now.utc_ms), now_ms=now.utc_ms
     )
     try:
-        with _all_of_it_stays():
+        with _all_of_it_stays(), told_damage(data_dir / "broker.db"):
             core = BrokerCore(writer.load(), ids, settings, now)
         registered = core.register_admin(ADMIN, admin.public, now)
         if registered.ops:

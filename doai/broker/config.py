@@ -11,7 +11,15 @@ from doai.broker.core.settings import QUEUE
 from doai.configuration import check_endpoint
 from doai.errors import ConfigError
 from doai.ids import is_name
-from doai.limits import DISK_RESERVE_MB
+from doai.limits import (
+    DISK_RESERVE_MB,
+    LEASE_S,
+    OFFLINE_AFTER_S,
+    QUARANTINE_FIRST_S,
+    QUARANTINE_IN_A_ROW,
+    QUARANTINE_MAX_S,
+    QUARANTINE_RECENT,
+)
 
 ENDPOINT: Final = "tcp://127.0.0.1:7701"
 
@@ -37,6 +45,29 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     queues: Annotated[
         list[str], Meta(description="further queues as NAME=PRIORITY; larger goes first, `default` has 0")
     ] = []
+    quarantine_after: Annotated[
+        int,
+        Meta(
+            description="failures in a row, not the recipe's, after which a device or node gets no tasks for a "
+            "while; 0 = only a person does it",
+            ge=0,
+            le=QUARANTINE_RECENT,
+        ),
+    ] = QUARANTINE_IN_A_ROW
+    quarantine_first_s: Annotated[
+        float, Meta(description="seconds the first quarantine lasts; it doubles with each probe that fails", ge=1)
+    ] = QUARANTINE_FIRST_S
+    quarantine_max_s: Annotated[float, Meta(description="seconds a quarantine lasts at most", ge=1)] = (
+        QUARANTINE_MAX_S
+    )
+    lease_s: Annotated[
+        float,
+        Meta(
+            description="seconds after which an attempt that its node no longer vouches for is held as unproven",
+            ge=OFFLINE_AFTER_S,
+            le=3600,
+        ),
+    ] = LEASE_S
     disk_reserve_mb: Annotated[
         int, Meta(description="with less free disk (MB) no run or workflow is taken in; 0 = never refused", ge=0)
     ] = DISK_RESERVE_MB
@@ -52,6 +83,11 @@ def check_config(config: BrokerConfig) -> None:
     """Raise ConfigError for what only a look at the values shows."""
     check_endpoint("endpoint", config.endpoint, listens=True)
     queues_of(config)
+    if config.quarantine_first_s > config.quarantine_max_s:
+        raise ConfigError(
+            f"quarantine_first_s ({config.quarantine_first_s:g}) is above quarantine_max_s "
+            f"({config.quarantine_max_s:g}): the first term can not be the longest"
+        )
 
 
 def queues_of(config: BrokerConfig) -> dict[str, int]:

@@ -206,7 +206,7 @@ def tasks(client: Client, options: argparse.Namespace) -> int:
 
 
 def story(client: Client, options: argparse.Namespace) -> int:
-    """`doai story ID`: what happened to a task, run or device, in order."""
+    """`doai story ID`: what happened to a task, run, device or node, in order."""
     events: list[dict[str, Any]] = []
     page: dict[str, Any] = {"next": ""}
     while page["next"] is not None:

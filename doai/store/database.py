@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ import apsw
 import msgspec
 
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
+from doai.store.damage import told_damage
 from doai.store.file_lock import FileLock
 from doai.store.sql_files import load_migrations
 
@@ -91,6 +93,10 @@ class Database:
             return list(self._connection.execute(sql, bindings))
         except _UNREADABLE as error:
             raise StoreError(f"{self._path} could not be read: {error}; restore it from a backup") from error
+
+    def told_damage(self) -> AbstractContextManager[None]:
+        """Within it, a value that no version of doai wrote is a StoreError."""
+        return told_damage(self._path)
 
     def query_until(self, sql: str, bindings: Sequence[SqlValue], enough: Callable[[Row], bool]) -> list[Row]:
         """Return the rows of one SELECT before the first that is ``enough``; no later row is read."""

@@ -79,6 +79,10 @@ class SqliteOutbox:
         self._database.close()
 
     def load(self) -> OutboxState:
+        with self._database.told_damage():
+            return self._load()
+
+    def _load(self) -> OutboxState:
         query, sql = self._database.query, self._sql
         [(incarnation, epoch, store_id, trimmed)] = query(sql["load_meta"])
         trimmed_seq = int(trimmed or 0)

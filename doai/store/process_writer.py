@@ -23,6 +23,8 @@ from doai.codec import encode
 from doai.errors import DoaiError, LocalProtocolError, StoreError, StoreUnavailable
 
 _LENGTH: Final = struct.Struct("!I")
+WRITER_COMMAND: Final = (sys.executable, "-m", "doai.store.writer_process")
+"""Starts the other side; the number of its descriptor follows."""
 _CLOSE_WAIT_S: Final = 30.0
 """The other process copies the log when it closes; a slow disk may need this long."""
 
@@ -86,7 +88,7 @@ def open_process_writer(path: Path, *, new_store_id: str, now_ms: int, vfs: str 
         root = str(Path(doai.__file__).resolve().parents[1])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
         process = subprocess.Popen(
-            [sys.executable, "-m", "doai.store.writer_process", str(theirs.fileno())],
+            [*WRITER_COMMAND, str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -91,6 +91,10 @@ class SqliteWriter:
         self._database.transact(lambda connection: self._apply(connection, ops))
 
     def load(self) -> Snapshot:
+        with self._database.told_damage():
+            return self._load()
+
+    def _load(self) -> Snapshot:
         query, sql = self._database.query, self._sql
         [(store_id, generation, token_reserved)] = query(sql["load_meta"])
         last_position = self._load_last_position()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import zmq
 
 from doai.errors import LocalProtocolError
-from doai.wire.base import WouldBlock
+from doai.wire.base import Connection, WouldBlock
 from doai.wire.dealer import DealerSocket, open_dealer_socket
 from doai.wire.keys import KeyPair
 from doai.wire.sockets import POLLIN, POLLOUT
@@ -36,9 +36,10 @@ class AsyncioDealer:
         self._closed = False
         self._waiters: dict[asyncio.Future[None], int] = {}
         self._loop.add_reader(self._descriptor, self._notify)
+        self._watch_descriptor = int(core.watch.events.get(zmq.FD))
+        self._watchers: set[asyncio.Future[None]] = set()
+        self._loop.add_reader(self._watch_descriptor, self.connection)
         self.take_malformed = core.take_malformed
-        self.connection = core.connection
-        self.explain = core.explain
         self.statistics = core.statistics
 
     async def receive(self) -> list[tuple[bytes, bytes]]:
@@ -49,6 +50,22 @@ class AsyncioDealer:
             self._notify()
             if received:
                 return received
+
+    async def wait_up(self) -> None:
+        await self._wait_connection(lambda: self._core.watch.was_up)
+
+    async def wait_ended(self) -> None:
+        await self._wait_connection(lambda: self._core.watch.ended)
+
+    def connection(self) -> Connection:
+        connection = self._core.connection()
+        self._tell_watchers()  # the look has taken in what they wait for
+        return connection
+
+    def explain(self) -> str | None:
+        sentence = self._core.explain()
+        self._tell_watchers()
+        return sentence
 
     def send_nowait(self, header: bytes, body: bytes) -> None:
         sent = self._core.try_send(header, body)
@@ -71,7 +88,26 @@ class AsyncioDealer:
         """Stop watching; whoever waits, then or later, gets LocalProtocolError. Its opener closes the socket."""
         self._closed = True
         self._loop.remove_reader(self._descriptor)
-        for waiter in self._waiters:
+        self._loop.remove_reader(self._watch_descriptor)
+        for waiter in (*self._waiters, *self._watchers):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _wait_connection(self, has_come: Callable[[], bool]) -> None:
+        await asyncio.sleep(0)
+        self.connection()
+        while self._closed or not has_come():
+            if self._closed:
+                raise LocalProtocolError("the dealer is closed: its connection is over")
+            waiter = self._loop.create_future()
+            self._watchers.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._watchers.discard(waiter)
+
+    def _tell_watchers(self) -> None:
+        for waiter in self._watchers:
             if not waiter.done():
                 waiter.set_result(None)
 

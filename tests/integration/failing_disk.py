@@ -13,7 +13,10 @@ from typing import Any
 
 import apsw
 
+from doai.store import process_writer
+
 BASE = "unix"
+WRITER = "doai.store.writer_process"
 
 
 class FailingDisk(apsw.VFS):
@@ -45,7 +48,12 @@ def main() -> int:
     """Run the program with what follows."""
     flag, module, *arguments = sys.argv[1:]
     disk = FailingDisk(Path(flag))
-    code: int = importlib.import_module(module).main(arguments)
+    # Its store may be written by a process of its own: that one's disk is the same.
+    process_writer.WRITER_COMMAND = (  # type: ignore[misc]
+        *(sys.executable, "-m", "tests.integration.failing_disk", flag, WRITER),
+    )
+    called = [int(arguments[0])] if module == WRITER else [arguments]
+    code: int = importlib.import_module(module).main(*called)
     disk.unregister()
     return code
 

@@ -306,7 +306,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(site: Up, passed: Waited) -
     [
         (("runs", "nope"), exits.NOT_PASSED, "there is no run 'nope'"),
         (("tasks", "nope"), exits.NOT_PASSED, "there is no task 'nope'"),
-        (("story", "nope"), exits.NOT_PASSED, "there is no task, run or device 'nope'"),
+        (("story", "nope"), exits.NOT_PASSED, "there is no task, run, device or node 'nope'"),
         (("devices", "SIM0009"), exits.NOT_PASSED, "there is no device 'SIM0009': did you mean"),
         (("nodes", "node-2"), exits.NOT_PASSED, "there is no node 'node-2': did you mean 'node-1'?"),
         (("artifacts", "get", "nope"), exits.NOT_PASSED, "there is no run 'nope'"),

@@ -39,7 +39,7 @@ def last_line(log: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("writer", ["adaptive", "thread"])
+@pytest.mark.parametrize("writer", ["adaptive", "thread", "process"])
 async def test_a_broker_whose_commit_fails_exits_with_74_and_starts_again(tmp_path: Path, writer: str) -> None:
     words = ["--data-dir", str(tmp_path / "data"), "--endpoint", "tcp://127.0.0.1:0", "--store-writer", writer]
     broker = child(tmp_path, "broker", *words)

@@ -28,11 +28,11 @@ from doai.admin.routes.parameters import (
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.translation import event_json
 from doai.admin.views import EventJson
-from doai.admin.waiting import out_of_service, told_now
+from doai.admin.waiting import node_now, out_of_service, run_now, told_now
 from doai.errors import StoreUnavailable, UserError
 from doai.store import views
 from doai.store.reader import StoreReader
-from doai.topics import device_subject, matches, task_subject
+from doai.topics import device_subject, matches, node_subject, task_subject
 
 KEEP_ALIVE_S: Final = 15.0
 """A comment after this long without an event, so that proxies and clients see a living stream."""
@@ -81,7 +81,7 @@ async def list_events(
     "/story/{subject_id:str}",
     opt={"needs": VIEWER},
     tags=["events"],
-    summary="Tell what happened to a task, a run, or a device",
+    summary="Tell what happened to a task, a run, a device, or a node",
     responses=examples.answer(200, StoryPage, _STORY, "A page of the story.", problems=(404,)),
 )
 async def story(
@@ -95,7 +95,7 @@ async def story(
     wanted, after = _checked(pattern), _position(cursor, 0)
     page = await _story_page(services.reader, subject_id, after, limit)
     if page is None:
-        raise not_found("task, run or device", subject_id, "tasks, /runs and /devices")
+        raise not_found("task, run, device or node", subject_id, "tasks, /runs, /devices and /nodes")
     events = [event for event in page.events if wanted is None or matches(wanted, event.envelope.type)]
     ended = len(page.events) < limit
     now = await _now(services.reader, subject_id) if ended else None
@@ -110,7 +110,11 @@ async def _now(reader: StoreReader, subject_id: str) -> str | None:
     device = await reader.device(subject_id)
     if device is not None:
         return out_of_service(f"Device {subject_id}", device.row.quarantine, now_ms())
-    return None
+    run = await reader.run(subject_id)
+    if run is not None:
+        return run_now(run)
+    node = await reader.node(subject_id)
+    return node_now(node.row, now_ms()) if node is not None else None
 
 
 async def _story_page(reader: StoreReader, subject_id: str, after: int, limit: int) -> views.EventPage | None:
@@ -122,8 +126,11 @@ async def _story_page(reader: StoreReader, subject_id: str, after: int, limit: i
     if page.events or after:
         return page
     # A run always has the event of its own creation.
-    device_page = await reader.events(subject=device_subject(subject_id), after=after, limit=limit)
-    return device_page if device_page.events else None
+    for subject in (device_subject(subject_id), node_subject(subject_id)):
+        page = await reader.events(subject=subject, after=after, limit=limit)
+        if page.events:
+            return page
+    return None
 
 
 @get(

@@ -52,10 +52,10 @@ def blame(outcome: Outcome | None, failure: Failure | None) -> Blame:
     return _BLAME.get(failure.error_class, Blame.NOTHING)
 
 
-def term_s(count: int) -> float:
+def term_s(count: int, first_s: float = QUARANTINE_FIRST_S, longest_s: float = QUARANTINE_MAX_S) -> float:
     """Return how long the ``count``-th quarantine (from 1) without a success between lasts."""
     # Capped exponent: the longest term rules far earlier.
-    return min(QUARANTINE_FIRST_S * 2.0 ** min(count - 1, 32), QUARANTINE_MAX_S)
+    return min(first_s * 2.0 ** min(count - 1, 32), longest_s)
 
 
 class Health:

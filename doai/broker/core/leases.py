@@ -36,8 +36,10 @@ class Leases:
             task = peer.held.get((generation, n))
             if task is None:
                 foreign = True
-            else:
-                self.prove(decision, task)
+                continue
+            self.prove(decision, task)
+            if task.state is TaskState.CANCELLING:
+                self._tasks.ask_to_cancel(decision, task)
         if peer.role is Role.NODE and not peer.ready and peer.holdings is None:
             # A node lists what it holds before its first heartbeat: that frame was lost.
             decision.log("warning", f"what node {peer.name} holds did not come: it is asked to list it")
@@ -46,6 +48,14 @@ class Leases:
         if foreign and settled:
             decision.log("warning", f"node {peer.name} holds tasks that are not its own: it is asked to list them")
             decision.send_to(peer, Kind.HELLO_REQUIRED)
+        elif settled and any(decision.now.mono_s - task.proven_s > self._unlisted_s for task in peer.held.values()):
+            decision.log("warning", f"node {peer.name} does not list all it was given: it is asked to list it")
+            decision.send_to(peer, Kind.HELLO_REQUIRED)
+
+    @property
+    def _unlisted_s(self) -> float:
+        """A task that a node was given this long ago is in its heartbeat, unless its Dispatch was lost."""
+        return 2.0 * self._state.settings.heartbeat_s
 
     def _intake(self, decision: Decision, peer: Peer, closed: str) -> None:
         if closed == peer.intake_closed:

@@ -88,7 +88,9 @@ class Quarantines:
         if verdict:
             before = unit.row.quarantine
             count = before.count + 1 if before is not None else 1
-            until_ms = decision.now.utc_ms + round(term_s(count) * 1000)
+            settings = self._state.settings
+            lasts_s = term_s(count, settings.quarantine_first_s, settings.quarantine_max_s)
+            until_ms = decision.now.utc_ms + round(lasts_s * 1000)
             self._quarantine(decision, unit, until_ms, f"{verdict}; the last: {failure.message}", count, "")
 
     # --- what a person wants ------------------------------------------------------------------------------

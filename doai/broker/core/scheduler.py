@@ -99,6 +99,8 @@ class Scheduler:
             return f"device {device.serial} is quarantined: {device.row.quarantine.reason}"
         if device.node.row is not None and device.node.row.quarantine is not None:
             return f"node {device.node.name} is quarantined: {device.node.row.quarantine.reason}"
+        if device.node.row is not None and len(device.node.held) >= _capacity(device.node):
+            return f"all {device.node.row.slots} slots of node {device.node.name} are busy"
         return ""
 
     # --- what follows -------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     tokens_reserved: int = TOKENS_RESERVED
     quarantine_after: int = limits.QUARANTINE_IN_A_ROW
     """Failures in a row after which a device or node is given no tasks for a while; 0 = only a person does it."""
+    quarantine_first_s: float = limits.QUARANTINE_FIRST_S
+    quarantine_max_s: float = limits.QUARANTINE_MAX_S
     disk_reserve_bytes: int = limits.DISK_RESERVE_MB * 1024 * 1024
     """With less free no run and no workflow is taken in."""
     queues: dict[str, int] = msgspec.field(default_factory=lambda: {QUEUE: 0})

@@ -7,12 +7,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from doai.admin.waiting import Place, Surroundings, out_of_service, position, service_of, told_now, waiting_because
-from doai.changes.rows import DeviceRow, NodeRow, Quarantine, TaskRow, TaskStatusRow
+from doai.admin.waiting import (
+    Place,
+    Surroundings,
+    node_now,
+    out_of_service,
+    position,
+    run_now,
+    service_of,
+    told_now,
+    waiting_because,
+)
+from doai.changes.rows import DeviceRow, NodeRow, Quarantine, RunRow, TaskRow, TaskStatusRow
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
 from doai.messages.commands import Selector, TargetKind
-from doai.states import TERMINAL, DeviceState, ServiceState, TaskState
+from doai.states import TERMINAL, DeviceState, RunState, ServiceState, TaskState
+from doai.store.views import RunView
 from doai.workflow.language import Requires
 
 NOW_MS = 1_700_000_000_000
@@ -124,7 +135,8 @@ def held(state: TaskState = TaskState.RUNNING, task_id: str = "t0", node: str = 
             "node n1 is tried with one task at a time after its quarantine",
         ),
         ({"held": [held(), held(task_id="t9")]}, "device d1 has 2 tasks already, task t0 first"),
-        ({"node_held": 104}, "node n1 has 104 tasks and is given this one when it has room"),
+        ({"node_held": 104}, "all 4 slots of node n1 are busy, and 100 tasks it holds come before"),
+        ({"node_held": 3}, "node n1 has 3 tasks and is given this one when it has room"),
     ],
 )
 def test_a_queued_task_says_what_it_waits_for(about: dict[str, Any], words: str) -> None:
@@ -171,6 +183,9 @@ def test_a_dispatched_task_says_what_its_node_waits_for() -> None:
         "node n1 has it and begins it when device d1 ends task t0"
     )
     assert waiting_because(row, around()) == "node n1 has it and begins it as soon as it has a free slot"
+    assert waiting_because(row, around(node_held=5)) == (
+        "all 4 slots of node n1 are busy; it has the task and begins it in a free one"
+    )
     quarantined = changed(PLACE, device=changed(DEVICE, quarantine=TIMED))
     assert waiting_because(row, around(place=quarantined)) == waiting_because(row, around()), "it goes on"
     closed = changed(PLACE, intake_closed="it drains")
@@ -226,3 +241,18 @@ def test_the_story_of_a_device_ends_with_its_quarantine() -> None:
         ServiceState.QUARANTINED,
         ServiceState.PROBING,
     ]
+
+
+def test_the_story_of_a_run_and_of_a_node_says_how_they_stand() -> None:
+    row = RunRow(
+        run_id="r1", workflow="look", version=1, recipe_hash="", params_body=b"", targets_body=b"",
+        step_timeouts_body=b"", queue="default", priority=0, attempts_max=1, tasks=3, created_at_ms=0, actor="",
+        interface="", trace_id="",
+    )  # fmt: skip
+    counts = {"queued": 1, "running": 1, "passed": 1}
+    assert run_now(RunView(row=row, counts=counts)) == (
+        "Run is active: 1 of 3 tasks ended (1 queued, 1 running, 1 passed)"
+    )
+    assert run_now(RunView(row=changed(row, state=RunState.COMPLETED), counts={})) is None
+    assert node_now(NODE, NOW_MS) == f"Node n1 is {NODE.state} ({NODE.state_reason})"
+    assert node_now(changed(NODE, quarantine=TIMED), NOW_MS).startswith("Node n1 is quarantined for another")

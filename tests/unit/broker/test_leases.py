@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doai import topics
+from doai.codec import Kind
 from doai.errors import ErrorClass
 from doai.ids import Token
 from doai.messages import commands as c
@@ -348,3 +349,39 @@ def test_a_restart_gives_open_leases_a_full_term_and_keeps_delays() -> None:
     assert world.task_state(running.task_id) is TaskState.QUEUED
     assert world.tables.tasks[running.task_id].status.attempt == 2
     world.check()
+
+
+def test_a_heartbeat_before_the_holdings_shows_that_these_were_lost() -> None:
+    world, node, _, dispatch = _held()
+    node.connect(holdings=False)
+    node.heartbeat()
+    assert Kind.HELLO_REQUIRED in world.kinds(node.link)
+    node.connect()
+    node.heartbeat()
+    assert Kind.HELLO_REQUIRED not in world.kinds(node.link)
+    assert world.task_state(dispatch.task_id) is TaskState.RUNNING
+    world.check()
+
+
+def test_a_dispatch_that_was_lost_is_given_anew_without_burning_an_attempt() -> None:
+    world, node, _, dispatch = _held(begun=False)
+    del node.held[dispatch.token]
+    world.pass_time(10)
+    node.heartbeat()
+    assert Kind.HELLO_REQUIRED not in world.kinds(node.link), "one heartbeat may cross it"
+    world.pass_time(11)
+    node.heartbeat()
+    assert Kind.HELLO_REQUIRED in world.kinds(node.link)
+    node.connect()
+    (again,) = node.held.values()
+    assert (again.task_id, again.attempt) == (dispatch.task_id, 1)
+    assert again.token > dispatch.token
+    world.check()
+
+
+def test_a_cancel_that_was_lost_is_asked_for_again() -> None:
+    world, node, admin, dispatch = _held()
+    admin.do(c.CANCEL_TASK, c.CancelTask(task_id=dispatch.task_id), c.Cancelled)
+    world.inbox[node.link].clear()
+    node.heartbeat()
+    assert node.cancelled == [dispatch.token]

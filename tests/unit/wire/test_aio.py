@@ -45,6 +45,34 @@ async def on_asyncio(scenario: Callable[[aio.AsyncioDealer], Awaitable[None]], e
     await trio.to_thread.run_sync(asyncio.run, run())
 
 
+async def test_the_first_connection_and_its_end_are_waited_for() -> None:
+    ended = trio.Event()
+
+    async with trio.open_nursery() as nursery:
+        ring = KeyTable({KEY.public: "admin"})
+
+        async def broker(task_status: trio.TaskStatus[str]) -> None:
+            async with open_router("tcp://127.0.0.1:0", SERVER, ring) as router:
+                task_status.started(router.endpoint)
+                await ended.wait()
+
+        endpoint = await nursery.start(broker)
+        token = trio.lowlevel.current_trio_token()
+
+        async def scenario(dealer: aio.AsyncioDealer) -> None:
+            ending = asyncio.create_task(dealer.wait_ended())
+            await dealer.wait_up()
+            assert dealer.connection() is Connection.UP
+            assert not ending.done()
+            token.run_sync_soon(ended.set)
+            await ending
+            assert dealer.connection() is not Connection.UP
+            await dealer.wait_ended()
+            await dealer.wait_up()
+
+        await on_asyncio(scenario, endpoint)
+
+
 async def test_many_frames_both_ways_in_order() -> None:
     count = 5_000
 
