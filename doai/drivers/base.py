@@ -115,6 +115,11 @@ class Device(Protocol):
     @property
     def serial(self) -> str: ...
 
+    @property
+    def address(self) -> str:
+        """What the adb server calls it now, as in ``adb -s``; raises StepError when it can not be used."""
+        ...
+
     async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
         """Run a shell command line; a non-zero exit code is an answer, not an error."""
         ...

@@ -20,10 +20,12 @@ _CUT: Final = frozenset(
 class GuardedDevice:
     """Passes calls on to a driver's device; one call at a time."""
 
-    def __init__(self, device: Device, clock: Clock, act_until_s: float) -> None:
+    def __init__(self, device: Device, clock: Clock, act_until_s: float, *, sensitive: bool = False) -> None:
+        """``sensitive``: no picture of the screen may be taken."""
         self._device = device
         self._clock = clock
         self._act_until_s = act_until_s
+        self._sensitive = sensitive
         self.unobserved = False
         """The last call began and its end was not seen."""
 
@@ -31,11 +33,21 @@ class GuardedDevice:
     def serial(self) -> str:
         return self._device.serial
 
+    @property
+    def address(self) -> str:
+        return self._device.address
+
     async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
         with self._call():
             return await self._device.shell(command, stdin=stdin)
 
     async def screenshot(self) -> bytes:
+        if self._sensitive:
+            raise step_failed(
+                ErrorClass.USER,
+                "sensitive_step",
+                "The step is sensitive, which forbids pictures while it runs: take one before or after.",
+            )
         with self._call():
             return await self._device.screenshot()
 

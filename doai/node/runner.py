@@ -202,14 +202,17 @@ class _Context:
         if self._device is None:
             serial = self._effect.device_serial
             device = self._driver_of(serial).device(serial, tag=str(self._effect.key))
-            self._device = GuardedDevice(device, self._clock, self._effect.act_until_s)
+            self._device = GuardedDevice(
+                device, self._clock, self._effect.act_until_s, sensitive=self._effect.sensitive
+            )
         return self._device
 
     @contextmanager
     def using_device(self) -> Iterator[str]:
         device = self._guarded()
+        address = device.address
         with device.outside():
-            yield device.serial
+            yield address
 
     @property
     def ids(self) -> dict[str, str]:

@@ -63,6 +63,7 @@ class Fleet:
         nodes: int = 1,
         route: Route = straight,
         disk_reserve_mb: int | None = None,
+        host_scripts: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.store = Store(data_dir)
@@ -75,6 +76,7 @@ class Fleet:
         self._secret = os.urandom(16).hex()
         self._route = route
         self._reserve = disk_reserve_mb
+        self._host_scripts = host_scripts
         self._adb_ports = {node: free_port() for node in self.nodes}
         self._words: dict[str, list[str]] = {}
         self._broker: Mapping[str, str] = {}
@@ -185,6 +187,8 @@ class Fleet:
         }
         if self._reserve is not None:
             settings["disk_reserve_mb"] = self._reserve
+        if self._host_scripts is not None:
+            settings["host_scripts"] = [str(self._host_scripts)]
         path = folder / "node.toml"
         path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
         path.chmod(0o600)
@@ -330,6 +334,7 @@ async def open_fleet(
     nodes: int = 1,
     route: Route = straight,
     disk_reserve_mb: int | None = None,
+    host_scripts: Path | None = None,
 ) -> AsyncIterator[Fleet]:
     """Start everything, and leave nothing behind."""
     fleet = Fleet(
@@ -340,6 +345,7 @@ async def open_fleet(
         nodes=nodes,
         route=route,
         disk_reserve_mb=disk_reserve_mb,
+        host_scripts=host_scripts,
     )
     try:
         await fleet.start_all()

@@ -42,6 +42,10 @@ class AdbDevice:
     def serial(self) -> str:
         return self._serial
 
+    @property
+    def address(self) -> str:
+        return self._registry.find(self._serial).address
+
     async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
         """Run a shell command line; a non-zero exit code is an answer."""
         line = failures.tagged(self._tag, command)

@@ -31,6 +31,10 @@ class FakeDevice:
     def serial(self) -> str:
         return self._serial
 
+    @property
+    def address(self) -> str:
+        return self._serial  # no adb server knows it
+
     async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
         """Run a shell command line; a non-zero exit code is an answer."""
         output = await self._call(command, lambda phone: phone.run(command, stdin))

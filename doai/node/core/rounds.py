@@ -128,7 +128,7 @@ class Rounds:
         met = False
         if self._block.until is not None:
             try:
-                met = self._rules.met(self._step.id, ended.outputs)
+                met = self._rules.round(self._number).met(self._step.id, ended.outputs)
             except StepError as error:
                 self.result = error.failure
                 return

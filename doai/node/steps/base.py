@@ -40,7 +40,7 @@ class StepContext(Protocol):
         ...
 
     def using_device(self) -> AbstractContextManager[str]:
-        """Tell that something outside of the driver uses the task's device; yields its serial.
+        """Tell that something outside of the driver uses the task's device; yields what adb calls it.
 
         When that is left by a cancel, nobody knows what became of it. Raises StepError as a device command does.
         """

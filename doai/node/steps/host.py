@@ -62,12 +62,13 @@ class HostScripts:
         """Run a script to its end; its output and its files are kept whatever its end is."""
         program = self._program(arguments.script)
         stdin = b"" if arguments.input is None else msgspec.json.encode(arguments.input)
-        with self._folder() as folder, context.using_device() as serial:
+        with self._folder() as folder, context.using_device() as address:
             files = folder / "files"
             files.mkdir(mode=0o700)
             env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
-                "ANDROID_SERIAL": serial,
+                "ANDROID_SERIAL": address,
                 "ANDROID_ADB_SERVER_PORT": str(self._adb_port),
+                "DOAI_SERIAL": context.device.serial,
                 "DOAI_FILES": str(files),
             }
             script = Script([str(program), *arguments.args], env=env, folder=folder, stdin=stdin)

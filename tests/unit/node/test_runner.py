@@ -75,7 +75,13 @@ class Bench:
         return self.driver
 
     def start(
-        self, *, command: Any = "true", timeout_s: float = 5.0, use: str = "device.shell", until: float = 1e9
+        self,
+        *,
+        command: Any = "true",
+        timeout_s: float = 5.0,
+        use: str = "device.shell",
+        until: float = 1e9,
+        sensitive: bool = False,
     ) -> TryKey:
         key = TryKey("T1", Token(1, 1), "a", 1)
         self.runner.start(
@@ -86,6 +92,7 @@ class Bench:
                 timeout_s=timeout_s,
                 act_until_s=until,
                 on_device=True,
+                sensitive=sensitive,
                 device_serial="A",
                 run_id="R1",
                 trace_id="1",
@@ -139,6 +146,38 @@ async def test_a_command_amid_which_time_ends_is_not_observed(running: Any, auto
     ended = await bench.receive.receive()
     assert ended.failure.code == "step_timeout"
     assert ended.unobserved
+
+
+async def test_what_uses_the_device_past_the_driver_is_not_observed_when_it_is_cut(
+    running: Any, autojump_clock: Any
+) -> None:
+    async def beside(arguments: Shell, context: StepContext) -> ShellOutputs:
+        with context.using_device() as serial:
+            if arguments.command == "hang":
+                await trio.sleep_forever()
+        return ShellOutputs(stdout=serial, stderr="", exit_code=0)
+
+    bench = await running(Bench(beside))
+    bench.start()
+    assert (await bench.receive.receive()).outputs["stdout"] == "A"
+    bench.start(command="hang", timeout_s=5.0)
+    assert (await bench.receive.receive()).unobserved
+    bench.start(until=0.0)
+    ended = await bench.receive.receive()
+    assert (ended.failure.code, ended.unobserved) == ("attempt_over", False)
+
+
+async def test_a_sensitive_step_takes_no_picture(running: Any, autojump_clock: Any) -> None:
+    async def shot(arguments: Shell, context: StepContext) -> ShellOutputs:
+        picture = await context.device.screenshot()
+        return ShellOutputs(stdout="", stderr="", exit_code=len(picture))
+
+    bench = await running(Bench(shot))
+    bench.start()
+    assert (await bench.receive.receive()).failure is None
+    bench.start(sensitive=True)
+    ended = await bench.receive.receive()
+    assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.USER, "sensitive_step")
 
 
 async def test_a_cancel_before_the_step_ran_is_not_lost(running: Any, autojump_clock: Any) -> None:

@@ -148,6 +148,14 @@ def test_until_ends_when_its_condition_holds() -> None:
     assert passed.outputs == {"rounds": 2, "met": True, "last": {"look": {"status": 200}}}
 
 
+def test_until_may_ask_for_the_number_of_the_round() -> None:
+    play = Play(UNTIL.replace("steps.look.status == 200", "round.number == 2 && steps.look.status > 1"))
+    play.end("ready[1]/look", status=503)
+    play.advance(1.0)
+    play.end("ready[2]/look", status=503)
+    assert play.finish.outcome is Outcome.PASSED
+
+
 def test_until_fails_at_its_bound_and_a_second_try_counts_its_tries_on() -> None:
     play = Play(UNTIL)
     for number in (1, 2, 3):
