@@ -122,6 +122,16 @@ def variables_of(settings_type: type[msgspec.Struct]) -> list[str]:
     return [variable for field in _fields(settings_type) for variable in field.variables]
 
 
+def given_settings(settings_type: type[msgspec.Struct], options: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that the flags of `make_parser` gave, and no others; raises ConfigError."""
+    return _from_flags(options, _fields(settings_type))
+
+
+def file_settings(settings_type: type[msgspec.Struct], path: Path) -> dict[str, Any]:
+    """Return the settings that a TOML file gives, and no others; raises ConfigError."""
+    return _from_file(path, _fields(settings_type))
+
+
 def check_endpoint(name: str, value: str, *, listens: bool = False) -> None:
     """Raise ConfigError unless the setting ``name`` is tcp://HOST:PORT; port 0 (any) only where one listens."""
     host, _, port = value.removeprefix("tcp://").rpartition(":")

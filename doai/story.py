@@ -267,6 +267,16 @@ def _workflow_is(what: str) -> Callable[[Payload], str]:
     return lambda p: f"Workflow {_word(p, 'name')}@{_word(p, 'version')} {what} by {_word(p, 'actor')}"
 
 
+def _node_enrolled(p: Payload) -> str:
+    what = "may change its key" if p.get("rotation") else "may join"
+    return f"Node {_word(p, 'nodeId')} {what} once until {_moment(p.get('expiresAtMs'))}, by {_word(p, 'actor')}"
+
+
+def _node_joined(p: Payload) -> str:
+    key = "a new key, in force once it is used" if p.get("rotation") else "its key"
+    return f"Node {_word(p, 'nodeId')} joined with {key}"
+
+
 def _file_stored(p: Payload) -> str:
     version = f"{_word(p, 'name')}@{_word(p, 'version')}"
     return f"File {version} ({_word(p, 'sizeBytes', '0')} bytes) stored by {_word(p, 'actor')}"
@@ -289,6 +299,10 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.NODE_OFFLINE: _node_is("offline"),
     topics.NODE_QUARANTINED: _quarantined("Node", "nodeId"),
     topics.NODE_RELEASED: _released("Node", "nodeId"),
+    topics.NODE_ENROLLED: _node_enrolled,
+    topics.NODE_JOINED: _node_joined,
+    topics.NODE_REVOKED: lambda p: f"The key of node {_word(p, 'nodeId')} was revoked by {_word(p, 'actor')}",
+    topics.NODE_REKEYED: lambda p: f"Node {_word(p, 'nodeId')} uses its new key: the one before is refused",
     topics.BOT_REGISTERED: _bot_registered,
     topics.BOT_STATUS_CHANGED: _bot_status_changed,
     topics.TASK_QUEUED: _task_queued,
@@ -322,4 +336,6 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.WORKFLOW_STORED: _workflow_is("stored"),
     topics.WORKFLOW_ACTIVATED: _workflow_is("made active"),
     topics.WORKFLOW_ARCHIVED: _workflow_is("archived"),
+    topics.SECRET_STORED: lambda p: f"Secret {_word(p, 'name')} was set by {_word(p, 'actor')}",
+    topics.SECRET_REMOVED: lambda p: f"Secret {_word(p, 'name')} was removed by {_word(p, 'actor')}",
 }

@@ -17,6 +17,10 @@ NODE_OFFLINE: Final = "node.offline"
 NODE_REGISTERED: Final = "node.registered"
 NODE_QUARANTINED: Final = "node.quarantined"
 NODE_RELEASED: Final = "node.released"
+NODE_ENROLLED: Final = "node.enrolled"
+NODE_JOINED: Final = "node.joined"
+NODE_REVOKED: Final = "node.revoked"
+NODE_REKEYED: Final = "node.rekeyed"
 BOT_REGISTERED: Final = "bot.registered"
 BOT_STATUS_CHANGED: Final = "bot.status.changed"
 TASK_QUEUED: Final = "task.queued"
@@ -50,6 +54,8 @@ WORKFLOW_ACTIVATED: Final = "workflow.activated"
 WORKFLOW_ARCHIVED: Final = "workflow.archived"
 FILE_STORED: Final = "file.stored"
 FILE_REMOVED: Final = "file.removed"
+SECRET_STORED: Final = "secret.stored"  # noqa: S105 - the name of an event
+SECRET_REMOVED: Final = "secret.removed"  # noqa: S105
 
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}")
 

@@ -109,10 +109,11 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], handler:
 async def check_node(reader: StoreReader, node_id: str, secret: str) -> KeyRow:
     """Return the node's key row when the secret of its uploads is right; raises NotAuthenticated."""
     row = await reader.key(node_id) if node_id and secret else None
-    known = row.secret_sha256 if row is not None else ""
+    # A node that changes its key has two until the new one is used.
+    known = (row.secret_sha256, row.next_secret_sha256) if row is not None else ("", "")
     # Compared even when there is nothing to compare with: the time tells nobody which nodes exist.
-    same = hmac.compare_digest(sha256_hex(secret), known or "0" * 64)
-    if row is None or not same or not known or row.revoked_at_ms is not None or row.role != Role.NODE.value:
+    same = [hmac.compare_digest(sha256_hex(secret), one or "0" * 64) and bool(one) for one in known]
+    if row is None or not any(same) or row.revoked_at_ms is not None or row.role != Role.NODE.value:
         raise NotAuthenticated(
             "X-Node-Id and X-Node-Auth are not those of a node with a live key: compare the node's secret with "
             "the one that `doai keys add` answered"

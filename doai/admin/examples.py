@@ -232,6 +232,7 @@ KEY: Final = v.KeyJson(
     role="node",
     public_key=PUBLIC_KEY,
     may_upload=True,
+    next_public_key=None,
     created_at_ms=AT_MS,
     created_by="user/first",
     revoked_at_ms=None,

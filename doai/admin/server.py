@@ -29,6 +29,7 @@ from doai.admin.mesh import BrokerUnavailable, Mesh
 from doai.admin.receiving import Intake
 from doai.admin.services import Services
 from doai.admin.settings import Settings
+from doai.admin.vault import Vault
 from doai.errors import ConfigError, DoaiError, StoreUnavailable
 from doai.messages.link import HostSample
 from doai.readiness import keep_watchdog, notify
@@ -207,6 +208,9 @@ def _services(settings: Settings) -> Services:
             every_h=settings.backup_every_h,
             keep=settings.backups_keep,
         ),
+        vault=Vault(keys / "secrets.key"),
+        public_url=settings.public_url.rstrip("/"),
+        fingerprint=settings.fingerprint,
         broker_endpoint=settings.public_endpoint or settings.endpoint,
         broker_key_path=broker_key_path,
     )

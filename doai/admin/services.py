@@ -16,6 +16,7 @@ from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.mesh import Mesh
 from doai.admin.problems import CommandRefused
+from doai.admin.vault import Vault
 from doai.codec import raw
 from doai.envelope import Envelope, Message
 from doai.ids import RandomIds
@@ -48,6 +49,11 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     files: FileFolder
     feed: Feed
     backups: Backups
+    vault: Vault
+    public_url: str
+    """Of this API as nodes elsewhere reach it; empty = as it was asked."""
+    fingerprint: str
+    """SHA-256 of its certificate; empty = it has none."""
     broker_endpoint: str
     """As nodes reach it."""
     broker_key_path: Path

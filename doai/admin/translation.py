@@ -189,7 +189,12 @@ def file_json(row: FileRow, *, newest: bool, base: str) -> FileJson:
 def key_json(row: KeyRow) -> KeyJson:
     """Return a key as the API shows it."""
     fields = msgspec.structs.asdict(row)
-    return KeyJson(may_upload=bool(fields.pop("secret_sha256")), **fields)
+    del fields["next_secret_sha256"]
+    return KeyJson(
+        may_upload=bool(fields.pop("secret_sha256")),
+        next_public_key=fields.pop("next_public_key") or None,
+        **fields,
+    )
 
 
 def token_json(row: TokenRow) -> TokenJson:

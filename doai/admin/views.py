@@ -332,6 +332,8 @@ class KeyJson(View, frozen=True, kw_only=True):
     role: str
     public_key: str
     may_upload: bool
+    next_public_key: str | None
+    """The key that the node changes to, once it uses it."""
     created_at_ms: int
     created_by: str
     revoked_at_ms: int | None

@@ -14,11 +14,13 @@ from doai.changes.rows import (
     AttemptRow,
     CommandRow,
     DeviceRow,
+    EnrolmentRow,
     FileRow,
     KeyRow,
     NodeRow,
     RunRow,
     SampleRow,
+    SecretRow,
     StreamRow,
     TaskRow,
     TaskStatusRow,
@@ -162,6 +164,24 @@ class PutToken(StoreOp, frozen=True):
     row: TokenRow
 
 
+class PutEnrolment(StoreOp, frozen=True):
+    """An enrolment, in place of the one before of its node."""
+
+    row: EnrolmentRow
+
+
+class PutSecret(StoreOp, frozen=True):
+    """A secret, new or known by its name."""
+
+    row: SecretRow
+
+
+class DropSecret(StoreOp, frozen=True):
+    """Removes a secret; one that is not there is fine."""
+
+    name: str
+
+
 class RememberCommand(StoreOp, frozen=True):
     """A command that succeeded; a key that is remembered again takes the place of its row before."""
 
@@ -212,6 +232,9 @@ Op = (
     | DeleteFile
     | PutKey
     | PutToken
+    | PutEnrolment
+    | PutSecret
+    | DropSecret
     | RememberCommand
     | ForgetCommands
     | ReserveTokens
@@ -249,6 +272,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Every version, by position: of a name the last is the newest."""
     keys: list[KeyRow]
     tokens: list[TokenRow]
+    enrolments: list[EnrolmentRow] = []
+    secrets: list[SecretRow] = []
     commands: list[CommandRow]
     """Every remembered command, expired ones too until they are forgotten; by creation."""
     statistics: list[StatisticsRow]

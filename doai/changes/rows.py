@@ -241,6 +241,32 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     created_by: str
     revoked_at_ms: int | None = None
+    next_public_key: str = ""
+    """The key that the node changes to: accepted too, and the only one from its first HELLO on; empty = none."""
+    next_secret_sha256: str = ""
+
+
+class EnrolmentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that may join once with a token; only the token's hash is kept."""
+
+    name: str
+    token_sha256: str
+    created_at_ms: int
+    created_by: str
+    expires_at_ms: int
+    used_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+
+
+class SecretRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret as the admin encrypted it; nobody else has the key."""
+
+    name: str
+    ciphertext: bytes
+    created_at_ms: int
+    created_by: str
+    changed_at_ms: int
+    changed_by: str
 
 
 class TokenRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import trio
 
 from doai import log
 from doai.cli import exits
+from doai.cli.join import add_join_flags, join_main, wants_to_join
 from doai.configuration import load
 from doai.errors import DoaiError, StepError, StoreError, StoreUnavailable, UserError
 from doai.node.app import run_node
@@ -17,14 +18,21 @@ from doai.node.config import NodeConfig, check_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a node until it is stopped; returns the exit code."""
+    """Run a node until it is stopped, or join as one; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if wants_to_join(argv):
+        code, config_path = join_main(argv)
+        if config_path is None:
+            return code
+        argv = ["--config", str(config_path)]
     try:
         config, _ = load(
             NodeConfig,
             "node",
-            sys.argv[1:] if argv is None else argv,
+            argv,
             os.environ,
             description="Executes tasks on the Android devices of this host.",
+            add_arguments=add_join_flags,
             check=check_config,
         )
     except UserError as error:

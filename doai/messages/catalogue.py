@@ -9,8 +9,8 @@ from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
 from doai.messages import commands as c
+from doai.messages import enrolment, link, work
 from doai.messages import events as e
-from doai.messages import link, work
 
 EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.DEVICE_ONLINE: e.DeviceOnline,
@@ -25,6 +25,10 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.NODE_OFFLINE: e.NodeStatus,
     topics.NODE_QUARANTINED: e.NodeQuarantined,
     topics.NODE_RELEASED: e.NodeReleased,
+    topics.NODE_ENROLLED: e.NodeEnrolled,
+    topics.NODE_JOINED: e.NodeJoined,
+    topics.NODE_REVOKED: e.NodeRevoked,
+    topics.NODE_REKEYED: e.NodeRekeyed,
     topics.BOT_REGISTERED: e.BotRegistered,
     topics.BOT_STATUS_CHANGED: e.BotStatusChanged,
     topics.TASK_QUEUED: e.TaskQueued,
@@ -58,6 +62,8 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.WORKFLOW_STORED: e.WorkflowStoredEvent,
     topics.WORKFLOW_ACTIVATED: e.WorkflowStateChanged,
     topics.WORKFLOW_ARCHIVED: e.WorkflowStateChanged,
+    topics.SECRET_STORED: e.SecretStored,
+    topics.SECRET_REMOVED: e.SecretRemoved,
 }
 """Event type -> payload. Where a node's fact and the broker's own words share a type (task.failed,
 task.cancelled), the payload has the fields of the one that made it; both carry task_id and run_id."""
@@ -81,6 +87,10 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     c.RELEASE_DEVICE: (c.ReleaseDevice, c.Service),
     c.QUARANTINE_NODE: (c.QuarantineNode, c.Service),
     c.RELEASE_NODE: (c.ReleaseNode, c.Service),
+    enrolment.ENROL_NODES: (enrolment.EnrolNodes, enrolment.NodesEnrolled),
+    enrolment.JOIN_NODE: (enrolment.JoinNode, enrolment.NodeAccepted),
+    enrolment.STORE_SECRET: (enrolment.StoreSecret, enrolment.SecretKept),
+    enrolment.REMOVE_SECRET: (enrolment.RemoveSecret, enrolment.SecretKept),
 }
 """Command type -> payload, answer."""
 

@@ -239,6 +239,7 @@ def _type_name(found: Any) -> str:
         "doai.messages.link.",
         "doai.messages.work.",
         "doai.messages.commands.",
+        "doai.messages.enrolment.",
         "doai.errors.",
         "typing.",
     ):

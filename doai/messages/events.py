@@ -124,6 +124,36 @@ class NodeReleased(Message, frozen=True, kw_only=True):
     actor: str = ""
 
 
+class NodeEnrolled(Message, frozen=True, kw_only=True):
+    """A node may join once, with a token that was told to the person; or change its key."""
+
+    node_id: str
+    expires_at_ms: int
+    actor: str
+    rotation: bool = False
+    """It has joined before: its key stays accepted until the new one is in use."""
+
+
+class NodeJoined(Message, frozen=True, kw_only=True):
+    """A host used the token of a node: its key is accepted."""
+
+    node_id: str
+    rotation: bool = False
+
+
+class NodeRevoked(Message, frozen=True, kw_only=True):
+    """The key or the open token of a node is accepted no more."""
+
+    node_id: str
+    actor: str
+
+
+class NodeRekeyed(Message, frozen=True, kw_only=True):
+    """A node came with its new key: the one before is accepted no more."""
+
+    node_id: str
+
+
 class BotRegistered(Message, frozen=True, kw_only=True):
     bot: str
     instance: str
@@ -320,4 +350,18 @@ class WorkflowStoredEvent(Message, frozen=True, kw_only=True):
     name: str
     version: int
     content_hash: str
+    actor: str
+
+
+class SecretStored(Message, frozen=True, kw_only=True):
+    """A secret has a value, or another one; the value is told to nobody."""
+
+    name: str
+    actor: str
+
+
+class SecretRemoved(Message, frozen=True, kw_only=True):
+    """A secret is gone."""
+
+    name: str
     actor: str

@@ -33,6 +33,7 @@ from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.fetch import Fetcher
 from doai.node.file_cache import FileCache
+from doai.node.secrets import AdminSecrets
 from doai.node.shell import Shell
 from doai.node.spool import Spool, SpoolEntry
 from doai.node.steps.host import HostScripts
@@ -97,6 +98,7 @@ async def run_node(config: NodeConfig) -> StopNode:
             clock=clock,
             disk_free_bytes=partial(free_bytes, data_dir),
             files=files,
+            secrets=_secret_source(config),
         )
         return await _run(shell, _uploader(config, spool, shell), files)
     finally:
@@ -199,6 +201,12 @@ def _file_cache(config: NodeConfig, data_dir: Path) -> FileCache | None:
         )
     except OSError as error:
         raise ConfigError(f"the file cache {folder} can not be used: {error.strerror}; check its owner") from error
+
+
+def _secret_source(config: NodeConfig) -> AdminSecrets | None:
+    if not config.admin_url:
+        return None
+    return AdminSecrets(config.admin_url, config.name, config.secret.reveal(), admin_context(config))
 
 
 def _uploader(config: NodeConfig, spool: Spool, shell: Shell) -> Uploader | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +29,16 @@ def make_folder(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that it is whole or absent; replaces one of that name. Raises OSError."""
+def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file so that it is whole or absent; replaces one of that name. Raises OSError.
+
+    A ``private`` one may be read by its owner only, from its first byte on.
+    """
     unfinished = path.with_name(path.name + UNFINISHED)
     try:
-        with unfinished.open("wb") as file:
+        with open(unfinished, "wb", opener=partial(os.open, mode=0o600 if private else 0o666)) as file:
+            if private:
+                os.fchmod(file.fileno(), 0o600)  # of a leftover that had another
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

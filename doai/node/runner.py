@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,6 +21,8 @@ from doai.messages.work import FilePin
 from doai.node.artifacts import ArtifactOwner
 from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
 from doai.node.guarded_device import GuardedDevice
+from doai.node.mask import Mask
+from doai.node.secrets import SecretSource, TaskSecrets
 from doai.node.steps.base import ArtifactRef, StepFunction, step_failed
 from doai.workflow.arguments import arguments_of
 from doai.workflow.step_type import StepType
@@ -70,10 +74,11 @@ class Runner:
         ended: Callable[[StepEnded], None],
         step_types: Mapping[str, StepType] = BUILT_IN,
         files: FileSource | None = None,
+        secrets: SecretSource | None = None,
     ) -> None:
         """``driver_of`` returns the driver that has a device now, or raises StepError; ``ended`` must not block.
 
-        Without ``files`` steps get no stored files.
+        Without ``files`` steps get no stored files, without ``secrets`` no secrets.
         """
         self._node_id = node_id
         self._driver_of = driver_of
@@ -83,6 +88,7 @@ class Runner:
         self._ended = ended
         self._step_types = step_types
         self._files = files
+        self._secrets = TaskSecrets(secrets)
         self._scopes: dict[TryKey, trio.CancelScope] = {}
         self._keepers: set[tuple[str, Token]] = set()
         self._nursery: trio.Nursery | None = None
@@ -115,12 +121,22 @@ class Runner:
         """The attempt has ended; returns whether a step of it kept a file."""
         if self._files is not None:
             self._files.release(task_id, token)
+        self._secrets.forget(task_id, token)
         kept = (task_id, token) in self._keepers
         self._keepers.discard((task_id, token))
         return kept
 
     async def _perform(self, effect: StartStep) -> None:
-        context = _Context(effect, self._node_id, self._driver_of, self._artifacts, self._clock, self._files)
+        key = effect.key
+        context = _Context(
+            effect,
+            self._node_id,
+            self._driver_of,
+            self._artifacts,
+            self._clock,
+            self._files,
+            partial(self._secrets.mask, key.task_id, key.token),
+        )
         outputs: dict[str, Any] = {}
         failure: Failure | None = None
         scope = self._scopes[effect.key]
@@ -134,7 +150,8 @@ class Runner:
                 ErrorClass.USER, "bad_arguments", f"Step {effect.key.step_id} can not take its arguments: {error}."
             )
         except Exception as error:  # a step is code of many authors: whatever it raises ends this try and no more
-            _log.exception("step %s crashed", effect.use, extra=context.ids)
+            told = context.masked(traceback.format_exc())
+            _log.error("step %s crashed\n%s", effect.use, told, extra=context.ids)
             failure = _failure(
                 ErrorClass.INFRASTRUCTURE,
                 "step_crashed",
@@ -154,7 +171,12 @@ class Runner:
                 "look at the device's screen then, or give the step a longer timeout.",
             )
         self._ended(
-            StepEnded(key=effect.key, outputs=outputs, failure=failure, unobserved=context.unobserved(failure))
+            StepEnded(
+                key=key,
+                outputs=context.masked(outputs),
+                failure=None if failure is None else context.masked_failure(failure),
+                unobserved=context.unobserved(failure),
+            )
         )
 
     async def _call(self, effect: StartStep, context: _Context) -> dict[str, Any]:
@@ -163,7 +185,9 @@ class Runner:
             raise step_failed(
                 ErrorClass.USER, "unknown_step", f"This node has no step {effect.use}: a newer node may have it."
             )
-        arguments = arguments_of(step_type, effect.arguments)
+        key = effect.key
+        filled = await self._secrets.reveal(key.task_id, key.token, effect.arguments)
+        arguments = arguments_of(step_type, filled)
         result = await function(arguments, context)
         outputs: dict[str, Any] = msgspec.to_builtins(result)
         return outputs
@@ -180,8 +204,10 @@ class _Context:
         artifacts: ArtifactStore,
         clock: Clock,
         files: FileSource | None,
+        mask: Callable[[], Mask | None],
     ) -> None:
         self._effect = effect
+        self._mask = mask
         self._node_id = node_id
         self._driver_of = driver_of
         self._artifacts = artifacts
@@ -230,9 +256,21 @@ class _Context:
         """Whether a device command began whose end was not seen."""
         return failure is not None and self._device is not None and self._device.unobserved
 
+    def masked(self, value: Any) -> Any:
+        """Return a value of JSON's kinds without the secrets of the task."""
+        mask = self._mask()
+        return value if mask is None else mask.value(value)
+
+    def masked_failure(self, failure: Failure) -> Failure:
+        """Return a failure without the secrets of the task."""
+        return msgspec.structs.replace(failure, message=self.masked(failure.message))
+
     async def keep_artifact(
         self, data: bytes, *, extension: str, media_type: str, name: str | None = None
     ) -> ArtifactRef:
+        mask = self._mask()
+        if mask is not None and _is_text(media_type):
+            data = mask.data(data)
         key = self._effect.key
         self.kept_file = True
         owner = ArtifactOwner(
@@ -272,7 +310,11 @@ class _Context:
         return await self._files.get(pin, self._effect.key.task_id, self._effect.key.token)
 
     def log(self, message: str, **fields: object) -> None:
-        _log.info("%s", message, extra={**fields, **self.ids})
+        _log.info("%s", self.masked(message), extra={**self.masked(fields), **self.ids})
+
+
+def _is_text(media_type: str) -> bool:
+    return media_type.startswith("text/") or media_type.partition(";")[0].endswith(("json", "xml", "yaml"))
 
 
 def _failure(error_class: ErrorClass, code: str, message: str) -> Failure:

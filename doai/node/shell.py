@@ -32,6 +32,7 @@ from doai.node.core.effects import (
 )
 from doai.node.host import HostMeter
 from doai.node.runner import FileSource, Runner
+from doai.node.secrets import SecretSource
 from doai.node.spool import Spool
 from doai.node.steps.base import StepFunction
 from doai.states import DeviceState
@@ -72,10 +73,11 @@ class Shell:
         random01: Callable[[], float] = random.random,
         disk_free_bytes: Callable[[], int | None] | None = None,
         files: FileSource | None = None,
+        secrets: SecretSource | None = None,
     ) -> None:
         """``disk_free_bytes`` looks at the disk of the node's files; None = there is none to run full.
 
-        ``files`` gives steps stored files; it runs elsewhere.
+        ``files`` gives steps stored files; it runs elsewhere. ``secrets`` gives them what tasks name.
         """
         self._node_id = node_id
         self._core = core
@@ -95,6 +97,7 @@ class Shell:
             steps=steps,
             ended=self._step_ended,
             files=files,
+            secrets=secrets,
         )
         self._holder: dict[str, Driver] = {}
         self._connection: Connection | None = None

@@ -16,11 +16,13 @@ from doai.changes.rows import (
     CommandRow,
     Description,
     DeviceRow,
+    EnrolmentRow,
     FileRow,
     KeyRow,
     NodeRow,
     Quarantine,
     RunRow,
+    SecretRow,
     TaskRow,
     TaskStatusRow,
     TokenRow,
@@ -289,6 +291,8 @@ artifact_columns: Final[Callable[[ArtifactRow], Columns]] = msgspec.structs.astu
 file_columns: Final[Callable[[FileRow], Columns]] = msgspec.structs.astuple
 key_columns: Final[Callable[[KeyRow], Columns]] = msgspec.structs.astuple
 token_columns: Final[Callable[[TokenRow], Columns]] = msgspec.structs.astuple
+enrolment_columns: Final[Callable[[EnrolmentRow], Columns]] = msgspec.structs.astuple
+secret_columns: Final[Callable[[SecretRow], Columns]] = msgspec.structs.astuple
 command_columns: Final[Callable[[CommandRow], Columns]] = msgspec.structs.astuple
 
 
@@ -306,6 +310,14 @@ def key_row(c: Columns) -> KeyRow:
 
 def token_row(c: Columns) -> TokenRow:
     return TokenRow(**dict(zip(TokenRow.__struct_fields__, c, strict=True)))
+
+
+def enrolment_row(c: Columns) -> EnrolmentRow:
+    return EnrolmentRow(**dict(zip(EnrolmentRow.__struct_fields__, c, strict=True)))
+
+
+def secret_row(c: Columns) -> SecretRow:
+    return SecretRow(**dict(zip(SecretRow.__struct_fields__, c, strict=True)))
 
 
 def command_row(c: Columns) -> CommandRow:

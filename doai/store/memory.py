@@ -18,6 +18,7 @@ from doai.changes.ops import (
     AdvanceStream,
     AppendEvent,
     DeleteFile,
+    DropSecret,
     ForgetCommands,
     InsertArtifact,
     InsertAttempt,
@@ -28,9 +29,11 @@ from doai.changes.ops import (
     InsertWorkflow,
     Op,
     PutDevice,
+    PutEnrolment,
     PutKey,
     PutNode,
     PutSample,
+    PutSecret,
     PutStream,
     PutToken,
     RememberCommand,
@@ -47,11 +50,13 @@ from doai.changes.rows import (
     AttemptRow,
     CommandRow,
     DeviceRow,
+    EnrolmentRow,
     FileRow,
     KeyRow,
     NodeRow,
     RunRow,
     SampleRow,
+    SecretRow,
     StreamRow,
     TaskRow,
     TokenRow,
@@ -93,6 +98,8 @@ class MemoryTables:
         self.files: dict[tuple[str, str], FileRow] = {}
         self.keys: dict[str, KeyRow] = {}
         self.tokens: dict[str, TokenRow] = {}
+        self.enrolments: dict[str, EnrolmentRow] = {}
+        self.secrets: dict[str, SecretRow] = {}
         self.commands: dict[str, CommandRow] = {}
         self.statistics: dict[str, StatisticsRow] = {}
         self.held_by: MemoryWriter | None = None
@@ -170,6 +177,8 @@ class MemoryWriter:
             files=sorted(t.files.values(), key=lambda row: (row.position, row.name, row.version)),
             keys=_sorted_rows(t.keys),
             tokens=_sorted_rows(t.tokens),
+            enrolments=_sorted_rows(t.enrolments),
+            secrets=_sorted_rows(t.secrets),
             commands=sorted(t.commands.values(), key=lambda row: (row.created_at_ms, row.idempotency_key)),
             statistics=self._minutes_without_hour(),
             statistics_begun=bool(t.statistics),
@@ -275,6 +284,11 @@ class MemoryWriter:
             raise StoreError(f"file {op.name}@{op.version} is not stored: the core must not remove it")
         self._undo.append((table, key, table.pop(key)))
 
+    def _drop_secret(self, op: DropSecret) -> None:
+        table = self._tables.secrets
+        if op.name in table:
+            self._undo.append((table, op.name, table.pop(op.name)))
+
     def _forget_commands(self, op: ForgetCommands) -> None:
         table = self._tables.commands
         for key in [key for key, row in table.items() if row.expires_at_ms < op.before_ms]:
@@ -313,6 +327,9 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     DeleteFile: MemoryWriter._delete_file,
     PutKey: lambda w, op: w._put(w._tables.keys, op.row.name, op.row),
     PutToken: lambda w, op: w._put(w._tables.tokens, op.row.name, op.row),
+    PutEnrolment: lambda w, op: w._put(w._tables.enrolments, op.row.name, op.row),
+    PutSecret: lambda w, op: w._put(w._tables.secrets, op.row.name, op.row),
+    DropSecret: MemoryWriter._drop_secret,
     RememberCommand: lambda w, op: w._put(w._tables.commands, op.row.idempotency_key, op.row),
     ForgetCommands: MemoryWriter._forget_commands,
     ReserveTokens: MemoryWriter._reserve_tokens,

@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from doai import limits
-from doai.changes.rows import ArtifactRow, FileRow, KeyRow, RunRow, SampleRow, TaskRow, TokenRow, WorkflowRow
+from doai.changes.rows import (
+    ArtifactRow,
+    EnrolmentRow,
+    FileRow,
+    KeyRow,
+    RunRow,
+    SampleRow,
+    SecretRow,
+    TaskRow,
+    TokenRow,
+    WorkflowRow,
+)
 from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import BodyDecoder
 from doai.envelope import Envelope
@@ -224,10 +235,12 @@ class StoreReader:
         )
         return [columns.workflow_row(c) for c in answer]
 
-    async def workflow(self, name: str, version: int | None = None) -> WorkflowRow | None:
-        """Return one version, or the newest active one."""
-        fixed = ["state = 'active'"] if version is None else []
-        filters: Filters = [("name = ?", name), ("version = ?", version)]
+    async def workflow(
+        self, name: str | None = None, version: int | None = None, *, content_hash: str | None = None
+    ) -> WorkflowRow | None:
+        """Return one version, or the newest active one; or the recipe of a run, by its hash."""
+        fixed = ["state = 'active'"] if version is None and content_hash is None else []
+        filters: Filters = [("name = ?", name), ("version = ?", version), ("content_hash = ?", content_hash)]
         [answer] = await self._connections.ask(self._list("workflows", filters, fixed, "version DESC", 1))
         return columns.workflow_row(answer[0]) if answer else None
 
@@ -260,6 +273,16 @@ class StoreReader:
     async def keys(self) -> list[KeyRow]:
         [answer] = await self._connections.ask((self._sql["keys"], ()))
         return [columns.key_row(c) for c in answer]
+
+    async def enrolments(self) -> list[EnrolmentRow]:
+        """Return the newest enrolment of every node that has one, by name."""
+        [answer] = await self._connections.ask((self._sql["enrolments"], ()))
+        return [columns.enrolment_row(c) for c in answer]
+
+    async def secrets(self) -> list[SecretRow]:
+        """Return all secrets as they are encrypted, by name."""
+        [answer] = await self._connections.ask((self._sql["secrets"], ()))
+        return [columns.secret_row(c) for c in answer]
 
     async def token(self, token_sha256: str) -> TokenRow | None:
         """Return the API token with this hash; one that is not revoked before one that is."""

@@ -102,6 +102,24 @@ def load_or_make_keypair(path: Path) -> KeyPair:
     return pair
 
 
+def keypair_of(private_key: str) -> KeyPair:
+    """Return the pair of a private key (Z85, 40 characters)."""
+    return KeyPair(zmq.curve_public(private_key.encode("ascii")).decode("ascii"), SecretKey(private_key))
+
+
+def save_keypair(path: Path, pair: KeyPair) -> None:
+    """Put a pair where `load_or_make_keypair` reads it, in place of the one before; raises OSError.
+
+    The private key is replaced as a whole and on disk before this returns.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    _write_synced(draft, pair.secret.reveal(), 0o600)
+    draft.replace(path)
+    _sync_folder(path.parent)
+    _write_public_file(public_key_file(path), pair.public)
+
+
 def load_public_key(path: Path) -> str:
     """Read a public key file, e.g. the broker's. Raises ConfigError when it is missing or no key."""
     try:

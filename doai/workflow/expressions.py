@@ -10,7 +10,7 @@ import msgspec
 from doai.errors import ErrorClass, Failure, StepError
 from doai.workflow.conditions import Condition, ConditionError, MissingNameError
 from doai.workflow.names import SECRET
-from doai.workflow.templates import Reference, TemplateError, fill
+from doai.workflow.templates import Reference, SecretName, SecretText, TemplateError, fill
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,12 +48,10 @@ def resolve_arguments(arguments: Any, scope: Scope, step_id: str) -> Any:
     """Return a step's arguments with every reference filled in.
 
     Raises StepError (class user, code no_value) when a reference has no value now, e.g. because its step was
-    skipped; a secret that the node does not have is `unknown_secret`.
+    skipped. A text with a secret in it becomes a `SecretText`: the value is filled in where the step is performed.
     """
     try:
-        return fill(arguments, lambda reference: _value(reference, scope))
-    except _MissingSecret as error:
-        raise _failure("unknown_secret", str(error), step_id) from None
+        return fill(arguments, lambda reference: _argument(reference, scope))
     except (_Absent, TemplateError) as error:
         raise _failure(
             "no_value", f"the arguments of step {step_id} can not be filled in: {error}", step_id
@@ -62,14 +60,13 @@ def resolve_arguments(arguments: Any, scope: Scope, step_id: str) -> Any:
 
 def resolve_outputs(outputs: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
     """Return the task's outputs; one that refers to a step that did not run, or failed, is null."""
-    plain = msgspec.structs.replace(scope, secrets={})
-    return {name: _output(value, plain) for name, value in outputs.items()}
+    return {name: _output(value, scope) for name, value in outputs.items()}
 
 
 def _output(value: Any, scope: Scope) -> Any:
     try:
         return fill(value, lambda reference: _value(reference, scope))
-    except (_Absent, _MissingSecret, TemplateError):
+    except (_Absent, TemplateError):
         return None
 
 
@@ -117,16 +114,14 @@ def _names(scope: Scope) -> dict[str, Any]:
     }
 
 
-class _MissingSecret(Exception):
-    """The node has no such secret."""
+def _argument(reference: Reference, scope: Scope) -> Any:
+    if reference.names[0] == SECRET:
+        return SecretText((SecretName(reference.names[1]),))
+    return _value(reference, scope)
 
 
 def _value(reference: Reference, scope: Scope) -> Any:
     root, *rest = reference.names
-    if root == SECRET:
-        if rest[0] not in scope.secrets:
-            raise _MissingSecret(f"this node has no secret {rest[0]!r}; add it to the node's secrets")
-        return scope.secrets[rest[0]]
     if root == "steps" and rest[0] not in scope.steps:
         raise _Absent(f"{reference} has no value, for step {rest[0]} did not pass or was skipped")
     here: Any = getattr(scope, root) if root in _ROOTS else {}

@@ -77,9 +77,8 @@ class Recipe:
         run_id: str,
         task_id: str,
         attempt: int = 1,
-        secrets: Mapping[str, str] | None = None,
     ) -> TaskRules:
-        """Return the answers for one task; ``secrets`` are the node's, by name."""
+        """Return the answers for one task."""
         scope = Scope(
             params=params,
             device={
@@ -92,7 +91,6 @@ class Recipe:
             run={"id": run_id, "workflow": self.workflow.name},
             task={"id": task_id, "attempt": attempt},
             known_steps=frozenset(self._arguments),
-            secrets={} if secrets is None else secrets,
         )
         return TaskRules(self, scope)
 

@@ -36,6 +36,18 @@ class Reference(msgspec.Struct, frozen=True):
 Template = tuple[str | Reference, ...]
 
 
+class SecretName(msgspec.Struct, frozen=True):
+    """Stands for the value of a secret, which only the code that performs a step knows."""
+
+    name: str
+
+
+class SecretText(msgspec.Struct, frozen=True):
+    """A text with secrets in it: its parts in order."""
+
+    parts: tuple[str | SecretName, ...]
+
+
 def parse_template(text: str) -> Template:
     """Return the parts of a text in order, literal text and references; raises TemplateError."""
     parts: list[str | Reference] = []
@@ -114,11 +126,15 @@ def _fill_text(text: str, look_up: Callable[[Reference], Any]) -> Any:
     whole = whole_reference(template)
     if whole is not None:
         return look_up(whole)
-    return "".join(part if isinstance(part, str) else _as_text(part, look_up(part)) for part in template)
+    filled = [part if isinstance(part, str) else _as_text(part, look_up(part)) for part in template]
+    if all(isinstance(part, str) for part in filled):
+        return "".join(part for part in filled if isinstance(part, str))
+    parts = [(part,) if isinstance(part, str) else part.parts for part in filled]
+    return SecretText(tuple(inner for group in parts for inner in group))
 
 
-def _as_text(reference: Reference, value: Any) -> str:
-    if isinstance(value, str):
+def _as_text(reference: Reference, value: Any) -> str | SecretText:
+    if isinstance(value, str | SecretText):
         return value
     if value is None:
         raise TemplateError(f"{reference} is null and can not stand amid text; guard the step with if")

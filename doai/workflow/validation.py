@@ -15,7 +15,7 @@ from doai.workflow.defaults import step_timeout
 from doai.workflow.duration import DurationError, parse_duration
 from doai.workflow.flow_checks import check_calls, check_flow, check_sensitive, result_kinds
 from doai.workflow.graph import CycleError, Graph, build_graph
-from doai.workflow.language import Retry, Step, Workflow
+from doai.workflow.language import Retry, Step, Workflow, text_of
 from doai.workflow.mistakes import MistakeList, Path, did_you_mean, path_text, shown
 from doai.workflow.names import (
     ANY,
@@ -158,7 +158,7 @@ class _Validation:
             check_references(step.with_, known, (*path, "with"), self._mistakes, secret_ok=True)
         elif not self._mistakes.within((*path, "with")):
             check_arguments(step, step_type, known, self._timeout_s(step, step_type), path, self._mistakes)
-        # A label is shown as it is: nothing in it is looked up, so nothing secret can get into it.
+        self._label(step, path)
         self._condition(step.if_, known, (*path, "if"))
         own = step_kinds(step, self._step_types, self._called)
         ended = self._known([*before, step], loop, later=later)
@@ -178,6 +178,11 @@ class _Validation:
             self._step(inner, seen, (*path, "steps", index), loops)
             seen.append(inner)
         self._condition(step.until, self._known(seen, step), (*path, "until"))
+
+    def _label(self, step: Step, path: Path) -> None:
+        # A label is shown as it is: nothing in it is looked up, so nothing secret can get into it.
+        if any(f"${{{SECRET}." in text for text in (text_of(step.label), text_of(step.label, "ko"))):
+            self._mistakes.add((*path, "label"), "a label is shown to people as it is; name no secret in it")
 
     def _timeout_s(self, step: Step, step_type: StepType) -> float:
         try:

@@ -180,6 +180,27 @@ KEYS = st.builds(
     created_at_ms=TIMES,
     created_by=TEXTS,
     revoked_at_ms=MAYBE_TIME,
+    next_public_key=TEXTS,
+    next_secret_sha256=TEXTS,
+)
+ENROLMENTS = st.builds(
+    rows.EnrolmentRow,
+    name=NAMES,
+    token_sha256=TEXTS,
+    created_at_ms=TIMES,
+    created_by=TEXTS,
+    expires_at_ms=TIMES,
+    used_at_ms=MAYBE_TIME,
+    revoked_at_ms=MAYBE_TIME,
+)
+SECRETS = st.builds(
+    rows.SecretRow,
+    name=NAMES,
+    ciphertext=BODIES,
+    created_at_ms=TIMES,
+    created_by=TEXTS,
+    changed_at_ms=TIMES,
+    changed_by=TEXTS,
 )
 API_TOKENS = st.builds(
     rows.TokenRow,
@@ -259,6 +280,9 @@ OPS = st.one_of(
     st.builds(ops.DeleteFile, NAMES, st.sampled_from(["1", "2"])),
     st.builds(ops.PutKey, KEYS),
     st.builds(ops.PutToken, API_TOKENS),
+    st.builds(ops.PutEnrolment, ENROLMENTS),
+    st.builds(ops.PutSecret, SECRETS),
+    st.builds(ops.DropSecret, NAMES),
     st.builds(ops.RememberCommand, COMMANDS),
     st.builds(ops.ForgetCommands, TIMES),
     st.builds(ops.ReserveTokens, TIMES),

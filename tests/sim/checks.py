@@ -144,6 +144,8 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
     pairs = (
         ("position", state.log.position, len(tables.events)),
         ("keys", state.keys, tables.keys),
+        ("enrolments", state.enrolments, tables.enrolments),
+        ("secrets", state.secrets, tables.secrets),
         ("commands", state.commands, tables.commands),
         ("nodes", {name: peer.row for name, peer in state.nodes.items() if peer.row}, tables.nodes),
         ("devices", {serial: d.row for serial, d in state.devices.items() if d.row}, tables.devices),

@@ -30,6 +30,8 @@ _COPIED: Final = [
     "keys",
     "tokens",
     "commands",
+    "enrolments",
+    "secrets",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from doai.broker.core.decision import Decision
+from doai.broker.core.enrolments import Enrolments
 from doai.broker.core.peers import Peers
 from doai.broker.core.state import State
 from doai.changes.ops import PutKey, PutToken
@@ -31,6 +32,7 @@ class Access:
     def __init__(self, state: State, peers: Peers) -> None:
         self._state = state
         self._peers = peers
+        self.enrolments = Enrolments(state)
 
     def add_key(self, decision: Decision, command: Envelope, add: AddKey) -> KeyAdded:
         """Let the holder of a key speak under a name."""
@@ -47,7 +49,8 @@ class Access:
         if add.secret_sha256 and _SHA256.fullmatch(add.secret_sha256) is None:
             raise UserError("secret_sha256 is no SHA-256: it has 64 hexadecimal digits", code="bad_secret")
         for row in self._state.keys.values():
-            if row.revoked_at_ms is None and row.public_key == add.public_key and row.name != add.name:
+            taken = add.public_key in (row.public_key, row.next_public_key)
+            if row.revoked_at_ms is None and taken and row.name != add.name:
                 raise ConflictError(f"this key is that of {row.name}: make a key of its own for {add.name}")
         known = self._state.keys.get(add.name)
         if known is not None and known.revoked_at_ms is None:
@@ -71,14 +74,25 @@ class Access:
         return KeyAdded(name=add.name)
 
     def revoke_key(self, decision: Decision, command: Envelope, revoke: RevokeKey) -> KeyAdded:
-        """Accept the key of a name no more."""
+        """Accept the key of a name no more, nor the token it may still join with."""
         row = self._state.keys.get(revoke.name)
         if row is None or row.revoked_at_ms is not None:
+            if self.enrolments.revoke(decision, revoke.name):
+                self.enrolments.tell_revoked(decision, command, revoke.name)
+                return KeyAdded(name=revoke.name)
             live = [name for name, key in self._state.keys.items() if key.revoked_at_ms is None]
             raise NotFoundError(f"there is no key of {revoke.name[:80]!r}: {did_you_mean(revoke.name, live)}")
         if row.role == Role.ADMIN.value and self._live_keys(Role.ADMIN) == 1:
             raise UserError(f"{row.name} has the last admin key: add another one first", code="last_key")
-        self._put_key(decision, msgspec.structs.replace(row, revoked_at_ms=decision.now.utc_ms))
+        self._put_key(
+            decision,
+            msgspec.structs.replace(
+                row, revoked_at_ms=decision.now.utc_ms, next_public_key="", next_secret_sha256=""
+            ),
+        )
+        if row.role == Role.NODE.value:
+            self.enrolments.revoke(decision, row.name)
+            self.enrolments.tell_revoked(decision, command, row.name)
         self._peers.revoke(decision, row.name)
         decision.keys_changed(self._state.live_keys(), row.name)
         return KeyAdded(name=row.name)

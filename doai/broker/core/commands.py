@@ -15,6 +15,7 @@ from doai.broker.core.files import Files
 from doai.broker.core.library import Library
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.runs import Runs
+from doai.broker.core.secrets import Secrets
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.changes.ops import ForgetCommands, RememberCommand
@@ -25,6 +26,7 @@ from doai.envelope import SCHEMA_VERSION, Envelope, Message
 from doai.errors import ConflictError, DecodeError, DiskLow, DoaiError, NotFoundError, UserError
 from doai.limits import IDEMPOTENCY_KEPT_S
 from doai.messages import commands as c
+from doai.messages import enrolment
 from doai.messages.catalogue import COMMANDS
 from doai.messages.link import Role
 from doai.workflow.mistakes import did_you_mean
@@ -52,6 +54,7 @@ class Commands:
         now: Now,
     ) -> None:
         self._state = state
+        secrets = Secrets(state)
         self._forget_s: float | None = now.mono_s + FORGET_EVERY_S if state.commands else None
         self._handlers: dict[str, _Handler] = {
             c.CREATE_RUN: runs.create,
@@ -68,6 +71,10 @@ class Commands:
             c.ADD_TOKEN: access.add_token,
             c.REVOKE_TOKEN: access.revoke_token,
             c.DESCRIBE_DEVICES: descriptions.describe,
+            enrolment.ENROL_NODES: access.enrolments.enrol,
+            enrolment.JOIN_NODE: access.enrolments.join,
+            enrolment.STORE_SECRET: secrets.store,
+            enrolment.REMOVE_SECRET: secrets.remove,
             c.QUARANTINE_DEVICE: quarantines.quarantine_device,
             c.RELEASE_DEVICE: quarantines.release_device,
             c.QUARANTINE_NODE: quarantines.quarantine_node,

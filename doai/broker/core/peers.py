@@ -8,9 +8,9 @@ from doai import topics
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
 from doai.broker.core.scheduler import Scheduler
-from doai.broker.core.state import State
+from doai.broker.core.state import State, proven
 from doai.broker.core.tables import Peer
-from doai.changes.ops import PutNode
+from doai.changes.ops import PutKey, PutNode
 from doai.changes.rows import NodeRow
 from doai.codec import Kind, encode
 from doai.errors import ProtocolError
@@ -18,7 +18,7 @@ from doai.ids import parse_address
 from doai.limits import DEVICE_SETTLE_S, LATE_AFTER_S
 from doai.link.incoming import Greeted, Incoming, Refused
 from doai.link.liveness import Change, Liveness
-from doai.messages.events import NodeOnline, NodeStatus, SystemNotice
+from doai.messages.events import NodeOnline, NodeRekeyed, NodeStatus, SystemNotice
 from doai.messages.link import Hello, Role, Welcome
 from doai.states import PeerState
 
@@ -39,7 +39,8 @@ class Peers:
 
     def hello(self, decision: Decision, link: int, key_name: str, hello: Hello) -> None:
         """Decide about a HELLO: WELCOME, or FENCED with the reason."""
-        refusal = self._refusal(key_name, hello)
+        name, next_key = proven(key_name)
+        refusal = self._refusal(name, next_key, hello)
         if refusal is not None:
             decision.fence(link, refusal)
             decision.log("warning", refusal)
@@ -57,6 +58,8 @@ class Peers:
             peer.stream.link = None
             peer.stream = stream
         self._connect(decision, peer, link)
+        if next_key:
+            self._change_key(decision, name, next_key)
         if hello.role is Role.NODE:
             decision.ops.extend(greeted.ops)
             self._register(decision, peer, hello)
@@ -65,7 +68,7 @@ class Peers:
             self._state.sweep_by(decision.now.mono_s + LATE_AFTER_S)
         self._welcome(decision, peer, hello, greeted)
 
-    def _refusal(self, key_name: str, hello: Hello) -> str | None:
+    def _refusal(self, key_name: str, next_key: str, hello: Hello) -> str | None:
         try:
             parse_address(f"{hello.name}/{hello.instance}")
         except ProtocolError as error:
@@ -75,7 +78,8 @@ class Peers:
                 f"this key proves the name {key_name}, not {hello.name}: use the key that was made for {hello.name}"
             )
         key = self._state.keys.get(key_name)
-        if key is None or key.revoked_at_ms is not None:
+        is_known = key is not None and (not next_key or next_key in (key.public_key, key.next_public_key))
+        if key is None or key.revoked_at_ms is not None or not is_known:
             return f"the key of {key_name} is not accepted any more: ask for a new one"
         if key.role != hello.role.value:
             return f"the key of {key_name} is one of role {key.role}, it can not speak as {hello.role.value}"
@@ -91,6 +95,24 @@ class Peers:
                 "give this node a key and a name of its own, or stop the other one"
             )
         return None
+
+    def _change_key(self, decision: Decision, name: str, next_key: str) -> None:
+        """The node came with the key that it changes to: from now on it is the only one."""
+        row = self._state.keys[name]
+        if row.next_public_key != next_key:
+            return
+        changed = msgspec.structs.replace(
+            row,
+            public_key=next_key,
+            secret_sha256=row.next_secret_sha256,
+            next_public_key="",
+            next_secret_sha256="",
+        )
+        self._state.keys[name] = changed
+        decision.ops.append(PutKey(changed))
+        decision.event(topics.NODE_REKEYED, topics.node_subject(name), NodeRekeyed(node_id=name))
+        decision.keys_changed(self._state.live_keys(), name)
+        decision.log("info", f"node {name} uses its new key: the one before is refused", {"node_id": name})
 
     def _peer_of(self, hello: Hello, decision: Decision) -> Peer:
         state, address = self._state, f"{hello.name}/{hello.instance}"

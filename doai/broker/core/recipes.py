@@ -12,7 +12,7 @@ from doai.workflow.calls import Find, Found, calls
 from doai.workflow.defaults import TASK_RETRY_ON
 from doai.workflow.language import Requires, Retry, Workflow
 from doai.workflow.mistakes import did_you_mean
-from doai.workflow.model import content_hash, from_stored, link_workflow, to_stored
+from doai.workflow.model import content_hash, from_stored, link_workflow, secret_names, to_stored
 from doai.workflow.nesting import every_called_step
 from doai.workflow.resolve import retry_rule
 from doai.workflow.steps import BUILT_IN
@@ -26,13 +26,15 @@ calls, as runs pin them; each combination of versions is a version of that row. 
 class Recipe:
     """One version of a workflow, read."""
 
-    __slots__ = ("name", "repeatable", "requires", "retry", "row", "version", "workflow")
+    __slots__ = ("name", "repeatable", "requires", "retry", "row", "secrets", "version", "workflow")
 
     def __init__(self, row: WorkflowRow, workflow: Workflow) -> None:
         self.row = row
         self.workflow = workflow
         self.retry = retry_rule(workflow.retry or Retry(), TASK_RETRY_ON)
         self.requires = workflow.requires if workflow.requires != _NO_REQUIREMENTS else None
+        self.secrets = secret_names(workflow)
+        """Names of the secrets that its tasks are given."""
         self.repeatable = all(_idempotent(workflow))
         """Every step may be repeated: an attempt whose end nobody saw is no `unknown`."""
 

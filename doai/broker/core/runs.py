@@ -12,6 +12,7 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.pools import facts_of
 from doai.broker.core.recipes import Recipe
 from doai.broker.core.scheduler import Scheduler
+from doai.broker.core.secrets import unknown_secret
 from doai.broker.core.settings import REPLY_TASK_IDS_MAX
 from doai.broker.core.state import State, load_run
 from doai.broker.core.tables import Device, Run, Task
@@ -49,6 +50,8 @@ class Runs:
         recipe = self._state.recipes.find(create.workflow)
         self._check(create)
         recipe = self._state.recipes.linked(recipe, decision.now.utc_ms, command.actor or command.source)
+        for name in sorted(recipe.secrets - self._state.secrets.keys()):
+            raise unknown_secret(name, self._state.secrets)
         pinned = pin_run(
             recipe.workflow, create.params, step_timeouts_s=create.step_timeouts_s, attempts=create.attempts
         )

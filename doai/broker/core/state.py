@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from doai.broker.core.deadlines import Deadlines, Due
@@ -11,7 +13,16 @@ from doai.broker.core.settings import CoreSettings
 from doai.broker.core.stored_files import StoredFiles
 from doai.broker.core.tables import Device, Peer, Run, Task
 from doai.changes.ops import Snapshot
-from doai.changes.rows import CommandRow, KeyRow, Quarantine, RunRow, TaskRow, TokenRow
+from doai.changes.rows import (
+    CommandRow,
+    EnrolmentRow,
+    KeyRow,
+    Quarantine,
+    RunRow,
+    SecretRow,
+    TaskRow,
+    TokenRow,
+)
 from doai.clock import Now
 from doai.codec import encode
 from doai.disk_reserve import DiskReserve
@@ -23,6 +34,15 @@ from doai.messages.commands import Targets
 from doai.messages.link import Role
 from doai.messages.work import FilePin
 from doai.states import HELD, PeerState, ServiceState, TaskState
+
+NEXT: Final = "~"
+"""Joins name and next public key of a node in what that key proves; no name has it."""
+
+
+def proven(key_name: str) -> tuple[str, str]:
+    """Return the name that a key proves, and the key itself where it is one that a node changes to, else ``""``."""
+    name, _, next_public_key = key_name.partition(NEXT)
+    return name, next_public_key
 
 
 class State:
@@ -50,6 +70,8 @@ class State:
         self.runs: dict[str, Run] = {}
         self.tasks: dict[str, Task] = {}
         self.keys: dict[str, KeyRow] = {row.name: row for row in snapshot.keys}
+        self.enrolments: dict[str, EnrolmentRow] = {row.name: row for row in snapshot.enrolments}
+        self.secrets: dict[str, SecretRow] = {row.name: row for row in snapshot.secrets}
         self.tokens: dict[str, TokenRow] = {row.name: row for row in snapshot.tokens}
         self.commands: dict[str, CommandRow] = {row.idempotency_key: row for row in snapshot.commands}
         self.streams: dict[str, dict[str, Incoming]] = {}
@@ -59,8 +81,11 @@ class State:
         _Loader(self, snapshot, now).load()
 
     def live_keys(self) -> dict[str, str]:
-        """Return who may connect: public key -> name."""
-        return {row.public_key: row.name for row in self.keys.values() if row.revoked_at_ms is None}
+        """Return who may connect: public key -> what it proves, a name; of the next key of a node see `proven`."""
+        live = [row for row in self.keys.values() if row.revoked_at_ms is None]
+        changing = {row.next_public_key: f"{row.name}{NEXT}{row.next_public_key}" for row in live}
+        changing.pop("", None)
+        return {row.public_key: row.name for row in live} | changing
 
     def sweep_by(self, due_s: float) -> None:
         """Something new is due then."""

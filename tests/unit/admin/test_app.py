@@ -18,6 +18,7 @@ from doai.admin.file_folder import FileFolder
 from doai.admin.mesh import Mesh
 from doai.admin.receiving import Intake
 from doai.admin.services import Services
+from doai.admin.vault import Vault
 from doai.messages.link import HostSample
 from doai.store.reader import StoreReader
 
@@ -36,6 +37,9 @@ def services(folder: Path) -> Services:
         files=FileFolder(Intake(folder / "files"), size_max_bytes=1000),
         feed=Feed(reader),
         backups=Backups(folder / "broker.db", folder / "keys", folder / "backups", every_h=0, keep=1),
+        vault=Vault(folder / "secrets.key"),
+        public_url="",
+        fingerprint="",
         broker_endpoint="tcp://127.0.0.1:1",
         broker_key_path=folder / "broker.key.pub",
     )
@@ -74,7 +78,7 @@ def test_it_is_built_without_a_warning_and_describes_itself(tmp_path: Path) -> N
         for o in operations.values()
         if o.get("security") == [{}]
     }
-    assert open_ones == {"/healthz", "/readyz"}
+    assert open_ones == {"/healthz", "/readyz", "/api/v1/join"}
 
 
 def test_a_missing_store_is_a_503_with_what_to_do(tmp_path: Path) -> None:

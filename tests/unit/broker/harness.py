@@ -161,6 +161,9 @@ class World:
             name: peer.row for name, peer in state.nodes.items() if peer.row is not None
         }
         assert {row.idempotency_key: row for row in snapshot.commands} == state.commands
+        assert {row.name: row for row in snapshot.keys} == state.keys
+        assert {row.name: row for row in snapshot.enrolments} == state.enrolments
+        assert {row.name: row for row in snapshot.secrets} == state.secrets
         self._check_held()
         if snapshot.statistics_begun:
             minutes = [row for row in self.tables.statistics.values() if row.period is Period.MINUTE]
@@ -194,6 +197,8 @@ class FakeNode:
     def __init__(self, world: World, name: str = "n1", *, slots: int = 4) -> None:
         self.world = world
         self.name = name
+        self.key_name = name
+        """What its key proves."""
         self.slots = slots
         self.incarnation = f"life-{name}"
         self.epoch = 0
@@ -249,7 +254,7 @@ class FakeNode:
         self.pump()
 
     def send(self, kind: Kind, body: Any = None) -> None:
-        self.world.send(self.link, self.name, kind, encode(body) if body is not None else b"")
+        self.world.send(self.link, self.key_name, kind, encode(body) if body is not None else b"")
 
     def pump(self) -> list[Dispatch]:
         """Take what the broker sent; return new dispatches."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import trio
@@ -19,9 +20,10 @@ from doai.ids import Token
 from doai.messages.work import FilePin
 from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
 from doai.node.runner import Runner
-from doai.node.steps.base import StepContext
+from doai.node.steps.base import StepContext, step_failed
 from doai.workflow.step_type import NoOutputs
 from doai.workflow.steps import Shell, ShellOutputs
+from doai.workflow.templates import SecretName, SecretText
 
 
 class TrioClock:
@@ -58,7 +60,9 @@ class OneFolder:
 class Bench:
     """A runner with one step type whose function a test gives."""
 
-    def __init__(self, function: Any, driver: FakeDriver | None = None, files: Any = None) -> None:
+    def __init__(
+        self, function: Any, driver: FakeDriver | None = None, files: Any = None, secrets: Any = None
+    ) -> None:
         self.driver = driver or FakeDriver(serials=["A"])
         self.send, self.receive = trio.open_memory_channel[StepEnded](10)
         self.runner = Runner(
@@ -69,6 +73,7 @@ class Bench:
             steps={"device.shell": function},
             ended=self.send.send_nowait,
             files=files,
+            secrets=secrets,
         )
 
     def driver_of(self, serial: str) -> Driver:
@@ -264,3 +269,73 @@ async def test_a_node_without_an_admin_has_no_files(running: Any, autojump_clock
     ended = await bench.receive.receive()
     assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.INFRASTRUCTURE, "no_file_source")
     assert "admin_url" in ended.failure.message
+
+
+# --- secrets --------------------------------------------------------------------------------------------------
+
+CANARY = 'c4nary/of the "mine'
+LOGIN = SecretText(("login ", SecretName("pin")))
+
+
+class OneSecret:
+    """Has one secret, and counts who asks."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def fetch(self, task_id: str, token: Token) -> dict[str, str]:
+        self.asked += 1
+        await trio.lowlevel.checkpoint()
+        return {"pin": CANARY}
+
+
+async def test_a_secret_is_filled_in_for_the_step_and_masked_in_what_it_tells(running: Any) -> None:
+    seen: list[str] = []
+
+    async def tells(arguments: Shell, context: StepContext) -> ShellOutputs:
+        seen.append(arguments.command)
+        return ShellOutputs(stdout=f"said {arguments.command}", stderr=quote(CANARY), exit_code=0)
+
+    source = OneSecret()
+    bench = await running(Bench(tells, secrets=source))
+    bench.start(command=LOGIN)
+    ended = await bench.receive.receive()
+    assert seen == [f"login {CANARY}"]
+    assert ended.outputs == {"stdout": "said login ***", "stderr": "***", "exit_code": 0}
+    bench.start(command=f"echo {CANARY}")
+    assert (await bench.receive.receive()).outputs["stdout"] == "said echo ***", "also where no secret is named"
+    assert source.asked == 1, "once a task"
+    bench.runner.forget("T1", Token(1, 1))
+    bench.start(command=LOGIN)
+    await bench.receive.receive()
+    assert source.asked == 2, "it was forgotten with its task"
+
+
+async def test_a_failure_or_a_crash_of_a_step_tells_no_secret(
+    running: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def crashes(arguments: Shell, context: StepContext) -> ShellOutputs:
+        context.log(f"typing {arguments.command}", text=arguments.command)
+        if "again" in arguments.command:
+            raise step_failed(ErrorClass.APP, "broken", f"It said {arguments.command[:-3]}...")
+        raise RuntimeError(arguments.command)
+
+    bench = await running(Bench(crashes, secrets=OneSecret()))
+    bench.start(command=LOGIN)
+    assert (await bench.receive.receive()).failure.code == "step_crashed"
+    bench.start(command=SecretText(("again ", SecretName("pin"))))
+    failure = (await bench.receive.receive()).failure
+    assert failure.message == "It said again ***..."
+    assert "RuntimeError: login ***" in caplog.text
+    assert "c4nary" not in caplog.text + str([vars(record) for record in caplog.records])
+
+
+async def test_without_a_source_or_a_value_a_step_that_needs_a_secret_fails(running: Any) -> None:
+    bench = await running(Bench(on_device))
+    bench.start(command=LOGIN)
+    assert (await bench.receive.receive()).failure.code == "no_secret_source"
+    bench = await running(Bench(on_device, secrets=OneSecret()))
+    bench.start(command=SecretText((SecretName("other"),)))
+    failure = (await bench.receive.receive()).failure
+    assert (failure.code, failure.error_class) == ("unknown_secret", ErrorClass.USER)
+    assert "'other'" in failure.message

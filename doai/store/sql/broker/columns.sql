@@ -31,10 +31,17 @@ path, sha256, size_bytes, media_type, node_id, device_serial, run_id, task_id, s
 name, version, sha256, size_bytes, media_type, position, created_at_ms, created_by
 
 -- name: key_columns
-name, role, public_key, secret_sha256, created_at_ms, created_by, revoked_at_ms
+name, role, public_key, secret_sha256, created_at_ms, created_by, revoked_at_ms, next_public_key,
+next_secret_sha256
 
 -- name: token_columns
 name, token_sha256, role, created_at_ms, created_by, revoked_at_ms
+
+-- name: enrolment_columns
+name, token_sha256, created_at_ms, created_by, expires_at_ms, used_at_ms, revoked_at_ms
+
+-- name: secret_columns
+name, ciphertext, created_at_ms, created_by, changed_at_ms, changed_by
 
 -- name: command_columns
 idempotency_key, payload_sha256, reply_body, created_at_ms, expires_at_ms

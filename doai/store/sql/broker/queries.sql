@@ -91,3 +91,9 @@ SELECT {token_columns} FROM tokens ORDER BY name
 
 -- name: statistics
 SELECT {statistics_columns} FROM statistics WHERE period = ? AND at_ms >= ? AND at_ms < ? ORDER BY at_ms, queue, row_id
+
+-- name: enrolments
+SELECT {enrolment_columns} FROM enrolments ORDER BY name
+
+-- name: secrets
+SELECT {secret_columns} FROM secrets ORDER BY name

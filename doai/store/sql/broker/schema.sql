@@ -193,7 +193,7 @@ CREATE TABLE keys (
     created_at_ms INTEGER NOT NULL,
     created_by TEXT NOT NULL,
     revoked_at_ms INTEGER
-) STRICT;
+, next_public_key TEXT NOT NULL DEFAULT '', next_secret_sha256 TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE tokens (
     -- API tokens, only as their hash.
@@ -251,3 +251,24 @@ CREATE TABLE statistics (
     duration BLOB NOT NULL,
     PRIMARY KEY (period, at_ms, queue, row_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE enrolments (
+    -- The newest enrolment of each node; its token only as its hash.
+    name TEXT PRIMARY KEY,
+    token_sha256 TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    used_at_ms INTEGER,
+    revoked_at_ms INTEGER
+) STRICT;
+
+CREATE TABLE secrets (
+    -- The key to the ciphertext is the admin's, in a file of its own.
+    name TEXT PRIMARY KEY,
+    ciphertext BLOB NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    changed_at_ms INTEGER NOT NULL,
+    changed_by TEXT NOT NULL
+) STRICT;

@@ -77,10 +77,19 @@ INSERT INTO files ({file_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 DELETE FROM files WHERE name = ? AND version = ?
 
 -- name: put_key
-INSERT OR REPLACE INTO keys ({key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO keys ({key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: put_token
 INSERT OR REPLACE INTO tokens ({token_columns}) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: put_enrolment
+INSERT OR REPLACE INTO enrolments ({enrolment_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_secret
+INSERT OR REPLACE INTO secrets ({secret_columns}) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: drop_secret
+DELETE FROM secrets WHERE name = ?
 
 -- name: remember_command
 INSERT OR REPLACE INTO commands ({command_columns}) VALUES (?, ?, ?, ?, ?)
@@ -132,6 +141,12 @@ SELECT {key_columns} FROM keys ORDER BY name
 
 -- name: load_tokens
 SELECT {token_columns} FROM tokens ORDER BY name
+
+-- name: load_enrolments
+SELECT {enrolment_columns} FROM enrolments ORDER BY name
+
+-- name: load_secrets
+SELECT {secret_columns} FROM secrets ORDER BY name
 
 -- name: load_commands
 SELECT {command_columns} FROM commands ORDER BY created_at_ms, idempotency_key

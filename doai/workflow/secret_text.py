@@ -1,0 +1,39 @@
+"""Secrets in arguments: named in the recipe, standing as names while a task is sequenced, filled in last (step 8).
+
+What decides about a task never sees a value: an argument with ``${secret.x}`` in it becomes a `SecretText`, and
+only the code that performs the step replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from doai.workflow.templates import SecretText
+
+
+def has_secret(value: Any) -> bool:
+    """Whether a SecretText is anywhere in the value."""
+    return any(True for _ in _texts(value))
+
+
+def reveal(value: Any, secrets: Mapping[str, str]) -> Any:
+    """Return the value with every secret filled in; raises KeyError for one that is not among them."""
+    if isinstance(value, SecretText):
+        return "".join(part if isinstance(part, str) else secrets[part.name] for part in value.parts)
+    if isinstance(value, dict):
+        return {key: reveal(child, secrets) for key, child in value.items()}
+    if isinstance(value, list):
+        return [reveal(child, secrets) for child in value]
+    return value
+
+
+def _texts(value: Any) -> Iterator[SecretText]:
+    if isinstance(value, SecretText):
+        yield value
+    elif isinstance(value, dict):
+        for child in value.values():
+            yield from _texts(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _texts(child)
