@@ -19,6 +19,7 @@ TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
 BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
 LABELS = ROOT / "docs/how-to/label-phones.md"
 FILES = ROOT / "docs/how-to/files-for-phones.md"
+CI = ROOT / "docs/how-to/run-from-ci.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -156,6 +157,17 @@ def test_an_app_is_put_as_the_document_says(site: Up, tmp_path: Path) -> None:
     assert "shop@1.4 removed" in run(remove, tmp_path, site.data_dir)
 
 
+def test_the_commands_of_the_how_to_for_ci(site: Up, tmp_path: Path) -> None:
+    (tmp_path / "workflows").symlink_to(ROOT / "workflows")
+    run_id = ""
+    for command in commands(CI):
+        shown = run(command.replace("RUN_ID", run_id), tmp_path, site.data_dir)
+        found = re.search(r"^run (\w+) passed", shown, re.MULTILINE)
+        run_id = found[1] if found else run_id
+    made = {"results.xml", "results.csv", "report.html", "steps.xml", "steps.csv", "graph.svg"}
+    assert made <= {path.name for path in tmp_path.iterdir()}
+
+
 def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
     node = (site.data_dir / "node-1" / "node.toml").read_text()
     (tmp_path / "node.toml").write_text(node)
@@ -168,7 +180,7 @@ def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHOWN_IN, ids=name)
 def test_every_command_shown_is_run_somewhere(path: Path) -> None:
-    if path in (TUTORIAL, BACK_UP, LABELS, FILES, ROOT / "README.md", ROOT / "README.ko.md"):
+    if path in (TUTORIAL, BACK_UP, LABELS, FILES, CI, ROOT / "README.md", ROOT / "README.ko.md"):
         return  # wholly run above, but for what is named here
     for command in commands(path):
         known = command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED)
