@@ -308,7 +308,7 @@ class Outgoing:
         if self.state is not OutgoingState.LIVE:
             return []
         effects: list[Effect] = []
-        while self._buffer and self._affordable():
+        while self._buffer and self._affordable() and self._may_leave():
             effects.append(self._next_frame())
         more = self._sent_seq < self.highest_seq and not self._buffer
         if more and not self._reading and self._sent_seq < self._credit_seq:
@@ -331,6 +331,12 @@ class Outgoing:
         self._buffer_bytes = 0
         self._sent_seq = self.trimmed_seq
         return self.pump()
+
+    def _may_leave(self) -> bool:
+        """While a frame has no ack, facts gather for the next: a frame and its ack cost what many facts cost."""
+        nothing_on_the_way = self._sent_seq == self.trimmed_seq
+        whole_frame = len(self._buffer) >= RECORDS_PER_FRAME_MAX or self._buffer_bytes >= FRAME_BYTES_MAX
+        return nothing_on_the_way or whole_frame
 
     def _affordable(self) -> bool:
         seq, envelope = self._buffer[0]

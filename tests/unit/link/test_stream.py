@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from doai.backoff import Backoff
 from doai.changes.outbox import AppendFact, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
 from doai.codec import Kind, decode, pack_header, unpack_header
-from doai.limits import ACK_TIMEOUT_S, WELCOME_TIMEOUT_S
+from doai.limits import ACK_TIMEOUT_S, RECORDS_PER_FRAME_MAX, WELCOME_TIMEOUT_S
 from doai.link import incoming as incoming_end
 from doai.link.actions import Actions, Established, OpenSocket, OutgoingState, ReadFacts, Renewing, SendFrame, Stop
 from doai.link.incoming import Gap, Greeted, Incoming, Refused, Taken, digest
@@ -379,6 +379,26 @@ def test_a_lost_last_frame_is_sent_again_on_the_same_connection() -> None:
     world.settle()
     assert world.node.epoch == epoch
     assert told(world) == [f"fact {n}" for n in range(1, 6)]
+
+
+def test_facts_gather_while_a_frame_has_no_ack() -> None:
+    world = live_world(1)
+    world.tell(1)
+    world.tell(1)
+    world.tell(1)
+    assert [len(decode(frame.body, Records).records) for frame in world.to_broker] == [1]
+    world.broker_step()
+    _, header, _ = world.to_node.popleft()
+    world.perform(world.node.acked(unpack_header(header)))
+    assert frames_of(world) == [[3, 4]]
+
+
+def test_whole_frames_wait_for_no_ack() -> None:
+    world = live_world(1)
+    world.tell(1)
+    world.tell(2 * RECORDS_PER_FRAME_MAX)
+    world.tell(1)
+    assert [len(frame) for frame in frames_of(world)] == [1, RECORDS_PER_FRAME_MAX, RECORDS_PER_FRAME_MAX]
 
 
 def test_a_lost_ack_is_asked_for_ever_more_seldom() -> None:

@@ -157,7 +157,10 @@ class NodeWorld:
         self.take(self.core.frame(self.epoch, header, data, self.now, 0.0))
 
     def acknowledge(self) -> None:
-        self.frame(Kind.ACK, ack=self.received[-1][0])
+        acked = -1
+        while acked < self.received[-1][0]:  # what gathered meanwhile comes with the next frame
+            acked = self.received[-1][0]
+            self.frame(Kind.ACK, ack=acked)
 
     def recipe(self, text: str) -> str:
         stored = to_stored(parse_workflow(text))

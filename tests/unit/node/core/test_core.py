@@ -21,6 +21,7 @@ def test_a_task_goes_its_whole_way(world: Any) -> None:
     [start] = world.starts
     assert (start.use, start.arguments["command"], start.device_serial) == ("device.shell", "echo hi", "A")
     world.end("T1/a", stdout="hi", stderr="", exit_code=0)
+    world.acknowledge()
     types = [e.type for _, e in world.received]
     assert types == ["device.online", "task.started", "step.started", "step.completed", "attempt.ended"]
     [end] = world.ends()
