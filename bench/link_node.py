@@ -130,7 +130,7 @@ class Node:
         facts = await self._committer.with_writer(
             lambda: self._outbox.read_facts(effect.after_seq, RECORDS_PER_FRAME_MAX, CREDIT_BYTES // 4)
         )
-        self._decided(self._link.facts_read(effect.epoch, facts))
+        self._decided(self._link.facts_read(effect.epoch, facts, trio.current_time()))
 
 
 def _fact(ids: RandomIds, name: str, number: int) -> Envelope:

@@ -33,6 +33,9 @@ _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
 _STATUS_FROM: Final = 9
 """First column of a task that an update writes, in the order of doai/store/sql/broker/columns.sql."""
 
+_RUN_STATUS: Final = slice(15, 18)
+"""State, outcome and end of a run in the same order."""
+
 
 class Floor(msgspec.Struct, frozen=True):
     """What the bare side came to."""
@@ -104,4 +107,4 @@ def _row(statement: str, key: str, tasks: Rows, attempts: Rows, runs: Rows) -> t
         return attempts[key]
     if statement == "insert_run":
         return runs[key]
-    return (*runs[key][-3:], key)
+    return (*runs[key][_RUN_STATUS], key)
