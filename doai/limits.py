@@ -168,6 +168,7 @@ assert QUARANTINE_FIRST_S <= QUARANTINE_MAX_S
 assert HASHES_KEPT >= CREDIT_RECORDS, "every unacknowledged record can be checked against its hash"
 assert CREDIT_BYTES >= RECORD_BYTES_MAX, "one record always fits the credit"
 assert WELCOME_TIMEOUT_S < CONNECT_AGAIN_S
+assert SILENCE_S < LEASE_MARGIN_S, "no Dispatch is so old that its attempt could act after its last moment"
 assert ACK_TIMEOUT_S < SILENCE_S, "a lost frame alone ends no connection"
 assert RECONNECT_MAX_MS < LATE_AFTER_S * 1000, "a short absence of the broker is no absence of its peers"
 assert HEARTBEAT_S < LATE_AFTER_S < OFFLINE_AFTER_S < BOT_OFFLINE_AFTER_S

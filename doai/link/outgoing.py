@@ -154,8 +154,12 @@ class Outgoing:
         return Actions([], [SendFrame(epoch, pack_header(Kind.HELLO), encode(hello))])
 
     def heard(self, epoch: int, mono_s: float) -> bool:
-        """A frame came on this epoch's socket; returns whether it is to be looked at."""
-        if epoch != self.epoch or self.state not in _CONNECTED:
+        """A frame came on this epoch's socket; returns whether it is to be looked at.
+
+        Not when the connection's silence was too long: of a process that stood still frames may be as old as that
+        took, and a task in one of them may be somebody else's by now. `tick` gives the connection up.
+        """
+        if epoch != self.epoch or self.state not in _CONNECTED or mono_s >= self._due_s:
             return False
         if self.state is OutgoingState.LIVE:
             self._due_s = mono_s + SILENCE_S
@@ -250,11 +254,18 @@ class Outgoing:
             )
         if header.ack > self.trimmed_seq:
             self.trimmed_seq = header.ack
+            self._skip_acked()
             if header.ack - self._trimmed_in_file >= TRIM_EVERY:
                 ops = self.trim()
         self._credit_seq = max(self._credit_seq, header.credit_seq)
         self._credit_bytes = max(self._credit_bytes, header.credit_bytes)
         return Actions(ops, self.pump())
+
+    def _skip_acked(self) -> None:
+        """What was to be sent again and has its ack now, late, is not: the file may have let go of it."""
+        while self._buffer and self._buffer[0][0] <= self.trimmed_seq:
+            self._buffer_bytes -= len(self._buffer.popleft()[1])
+        self._sent_seq = max(self._sent_seq, self.trimmed_seq)
 
     def trim(self) -> list[OutboxOp]:
         """Return what the file is still to be told of acks.
@@ -294,6 +305,8 @@ class Outgoing:
             past.compare(facts)
             return self._compared(mono_s)
         for seq, envelope in facts:
+            if seq <= self.trimmed_seq:
+                continue
             expected = self._buffer[-1][0] + 1 if self._buffer else self._sent_seq + 1
             if seq != expected:
                 raise LocalProtocolError(

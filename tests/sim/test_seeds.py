@@ -15,6 +15,8 @@ ONCE_BROKEN = {
     285: "the same",
     6: "a broker that started again forgot which other node saw a phone: it stayed offline for ever",
     135: "the same",
+    211: "facts were read to be sent again while their ack came late: the node took its own file for damaged",
+    107: "a node that had stood still for minutes began a task of a frame from before, which was another's by then",
 }
 
 

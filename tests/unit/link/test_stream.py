@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from doai.backoff import Backoff
 from doai.changes.outbox import AppendFact, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
 from doai.codec import Kind, decode, pack_header, unpack_header
-from doai.limits import ACK_TIMEOUT_S, RECORDS_PER_FRAME_MAX, WELCOME_TIMEOUT_S
+from doai.limits import ACK_TIMEOUT_S, RECORDS_PER_FRAME_MAX, SILENCE_S, WELCOME_TIMEOUT_S
 from doai.link import incoming as incoming_end
 from doai.link.actions import Actions, Established, OpenSocket, OutgoingState, ReadFacts, Renewing, SendFrame, Stop
 from doai.link.incoming import Gap, Greeted, Incoming, Refused, Taken, digest
@@ -414,6 +414,21 @@ def test_a_lost_ack_is_asked_for_ever_more_seldom() -> None:
     assert at_s == [5, 15], "and then the silent connection is given up"
 
 
+def test_an_ack_that_comes_while_its_facts_are_read_again_lets_them_go() -> None:
+    world = live_world(1)
+    world.tell(1)
+    world.tell(4)
+    assert frames_of(world) == [[2]]
+    world.tick(0.0)
+    world.now_s += ACK_TIMEOUT_S
+    [read] = world.node.tick(world.now_s, 0.5).effects
+    assert read == ReadFacts(world.node.epoch, 1)
+    late = world.node.acked(unpack_header(pack_header(Kind.ACK, ack=2, credit_seq=99, credit_bytes=9999)))
+    world.perform(Actions([*late.ops, *world.node.trim()], late.effects))
+    world.perform(world.node.facts_read(world.node.epoch, world.file.read(1, 9), world.now_s))
+    assert frames_of(world) == [[3, 4, 5, 6]]
+
+
 def test_what_is_sent_again_needs_no_credit_twice() -> None:
     world = live_world(0)
     world.tell(1)
@@ -553,6 +568,17 @@ def test_silence_gives_the_connection_up() -> None:
     assert world.node.state is OutgoingState.CLOSED
     world.tick(1.0)
     assert world.node.epoch == epoch + 1
+
+
+def test_a_frame_that_comes_after_too_long_a_silence_is_not_heard() -> None:
+    world = live_world(1)
+    epoch, live_s = world.node.epoch, world.now_s
+    assert world.node.heard(epoch, live_s + SILENCE_S - 0.1)
+    assert not world.node.heard(epoch, live_s + 2 * SILENCE_S), (
+        "it may have waited as long as the process stood still"
+    )
+    world.tick(2 * SILENCE_S)
+    assert world.node.state is OutgoingState.CLOSED
 
 
 def test_acks_are_told_to_the_file_with_what_is_written_next() -> None:
