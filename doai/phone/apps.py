@@ -18,6 +18,13 @@ LOGIN = "com.example.login"
 LOGIN_USERNAME, LOGIN_PASSWORD = "demo", "secret"
 """The only credentials that the demo app accepts."""
 
+SETTINGS_ROWS = (
+    *("Network & internet", "Connected devices", "Apps", "Notifications", "Battery", "Storage"),
+    *("Sound & vibration", "Display", "Wallpaper & style", "Accessibility", "Security & privacy", "Location"),
+    *("Safety & emergency", "Passwords & accounts", "Digital Wellbeing", "System", "About phone", "Tips & support"),
+)
+"""The main page of Android's settings."""
+
 _VIDEO_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 
 
@@ -40,6 +47,12 @@ class App:
 
     def act(self, action: str, now_s: float) -> None:
         """A widget with this action was tapped."""
+
+    def hold(self, action: str) -> None:
+        """A widget with this action was pressed for long."""
+
+    def swipe(self, dx_px: int, dy_px: int, frame: Frame) -> None:
+        """A finger moved this far over the screen."""
 
     def back(self, now_s: float) -> bool:
         """BACK was pressed; true if the app used it itself, false if it is to be left."""
@@ -65,6 +78,7 @@ class HomeApp(App):
     def __init__(self, icons: Callable[[], list[tuple[str, str]]]) -> None:
         super().__init__(LAUNCHER, "Home", "com.android.launcher3.uioverrides.QuickstepLauncher")
         self._icons = icons
+        self._menu_of = ""
 
     def screen(self, frame: Frame, now_s: float) -> Widget:
         """A grid of four icons a row."""
@@ -79,11 +93,57 @@ class HomeApp(App):
                     "TextView", bounds, name, f"{LAUNCHER}:id/icon", name, f"launch:{package}", fill=screens.PALE
                 )
             )
+        if self._menu_of:
+            icons.append(
+                button(frame.row(frame.height_px - 80, 44), "App info", f"{LAUNCHER}:id/app_info", "close")
+            )
         return page(frame, icons, fill=screens.GREY)
 
+    def hold(self, action: str) -> None:
+        """A long press on an icon shows its menu."""
+        self._menu_of = action.removeprefix("launch:")
+
+    def act(self, action: str, now_s: float) -> None:
+        """The menu goes away."""
+        self._menu_of = ""
+
     def back(self, now_s: float) -> bool:
-        """Home stays."""
+        """Home stays; a menu goes away."""
+        self._menu_of = ""
         return True
+
+    def leave(self, now_s: float) -> None:
+        """A menu goes away with what it was over."""
+        self._menu_of = ""
+
+
+class SettingsApp(App):
+    """The phone's settings: a list that is longer than the screen and scrolls."""
+
+    LIST = f"{SETTINGS}:id/recycler_view"
+    ROW_PX = 56
+    TOP_PX = 100
+
+    def __init__(self) -> None:
+        super().__init__(SETTINGS, "Settings", f"{SETTINGS}.Settings")
+        self._scrolled_px = 0
+
+    def screen(self, frame: Frame, now_s: float) -> Widget:
+        """The rows that are in sight; others are not in the tree, as in a list that makes its rows when needed."""
+        area = Bounds(0, self.TOP_PX, frame.width_px, frame.height_px)
+        rows = []
+        for index, name in enumerate(SETTINGS_ROWS):
+            top = self.TOP_PX + index * self.ROW_PX - self._scrolled_px
+            if top >= area.top and top + self.ROW_PX <= area.bottom:
+                bounds = Bounds(screens.MARGIN_PX, top, frame.width_px - screens.MARGIN_PX, top + self.ROW_PX)
+                rows.append(label(bounds, name, "android:id/title"))
+        shown = Widget("ScrollView", area, resource_id=self.LIST, children=tuple(rows))
+        return page(frame, [label(frame.row(50, 36), "Settings", f"{SETTINGS}:id/title"), shown])
+
+    def swipe(self, dx_px: int, dy_px: int, frame: Frame) -> None:
+        """The list follows the finger, as far as it goes."""
+        end_px = max(0, len(SETTINGS_ROWS) * self.ROW_PX - (frame.height_px - self.TOP_PX))
+        self._scrolled_px = min(max(0, self._scrolled_px - dy_px), end_px)
 
 
 class BrowserApp(App):
@@ -268,12 +328,15 @@ def new_app(package: str, label_text: str, icons: Callable[[], list[tuple[str, s
     """A fresh process of a package's app; a package that was installed later shows a plain page with its name."""
     if package == LAUNCHER:
         return HomeApp(icons)
-    own: dict[str, Callable[[], App]] = {CHROME: BrowserApp, YOUTUBE: PlayerApp, LOGIN: LoginApp}
+    own: dict[str, Callable[[], App]] = {
+        CHROME: BrowserApp,
+        LOGIN: LoginApp,
+        SETTINGS: SettingsApp,
+        YOUTUBE: PlayerApp,
+    }
     if package in own:
         return own[package]()
-    if not activity:
-        activity = f"{package}.Settings" if package == SETTINGS else f"{package}.MainActivity"
-    return App(package, label_text, activity)
+    return App(package, label_text, activity or f"{package}.MainActivity")
 
 
 def video_id_of(url: str) -> str | None:

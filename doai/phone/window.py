@@ -135,6 +135,17 @@ class Window:
             self._front.act(found.action, now_s)
         return found.action
 
+    def hold(self, x: int, y: int, now_s: float) -> None:
+        """A long press: the app in front decides what it means."""
+        found = widget_at(self.screen(now_s).root, x, y) if self._power.screen_on else None
+        if found is not None:
+            self._front.hold(found.action)
+
+    def swipe(self, x: int, y: int, to_x: int, to_y: int) -> None:
+        """A finger moves over the screen; the app in front scrolls, if it can."""
+        if self._power.screen_on:
+            self._front.swipe(to_x - x, to_y - y, self.frame)
+
     def text(self, text: str) -> bool:
         """Types into the focused field; false if there is none, and the text is lost."""
         app = self._front

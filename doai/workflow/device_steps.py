@@ -7,7 +7,16 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from doai.workflow.step_type import Arguments, Duration, FileReference, Outputs, Package, StepType, on_device
+from doai.workflow.step_type import (
+    Arguments,
+    ArtifactName,
+    Duration,
+    FileReference,
+    Outputs,
+    Package,
+    StepType,
+    on_device,
+)
 
 REBOOT_TIMEOUT_S: Final = 360.0
 """Phones start in 20 to 60 s; after an update of their system they take some minutes."""
@@ -16,7 +25,6 @@ TRANSFER_TIMEOUT_S: Final = 300.0
 
 DevicePath = Annotated[str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*[^/\x00-\x1f\x7f]$(?!\n)", max_length=1000)]
 """Absolute, and of a file: it does not end with a slash."""
-ArtifactName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)")]
 TimeZone = Annotated[str, Meta(pattern=r"^[A-Za-z]+(/[A-Za-z0-9_+-]+)*$(?!\n)", max_length=64)]
 LogTag = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.$:/-]+$(?!\n)", max_length=64)]
 

@@ -29,6 +29,7 @@ Text = Annotated[str, Meta(max_length=4096)]
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=DURATION_CHARS_MAX)]
 Percent = Annotated[str, Meta(pattern=r"^[0-9]{1,3}(\.[0-9]+)?%$(?!\n)")]
 Position = Annotated[int, Meta(ge=0, le=100_000)] | Percent
+ArtifactName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)")]
 FileReference = Annotated[
     str,
     Meta(pattern=FILE_REFERENCE_PATTERN, max_length=REFERENCE_CHARACTERS_MAX, extra={"reference": "file"}),

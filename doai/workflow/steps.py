@@ -18,6 +18,7 @@ from doai.workflow.flow_steps import FLOW_STEPS
 from doai.workflow.host_steps import HOST_STEPS
 from doai.workflow.step_type import (
     Arguments,
+    ArtifactName,
     Duration,
     NoOutputs,
     Outputs,
@@ -28,6 +29,7 @@ from doai.workflow.step_type import (
     Text,
     on_device,
 )
+from doai.workflow.ui_steps import UI_STEPS
 
 
 class Bootstrap(Arguments, frozen=True, kw_only=True):
@@ -149,7 +151,7 @@ class AssertVisible(Target, frozen=True, kw_only=True):
 class Capture(Arguments, frozen=True, kw_only=True):
     """Take a picture of the screen."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$(?!\n)")] | None = None
+    name: ArtifactName | None = None
 
 
 class CaptureOutputs(Outputs, frozen=True, kw_only=True):
@@ -210,6 +212,7 @@ class ReportOutputs(Outputs, frozen=True, kw_only=True):
 _ALL: Final = (
     *APP_STEPS,
     *DEVICE_STEPS,
+    *UI_STEPS,
     on_device("device.bootstrap", Bootstrap, BootstrapOutputs, idempotent=True),
     on_device("device.identify", Identify, IdentifyOutputs, idempotent=True),
     on_device("device.shell", Shell, ShellOutputs, idempotent=False),

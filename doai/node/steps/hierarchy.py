@@ -98,14 +98,26 @@ def parse_hierarchy(dump: bytes) -> list[Element]:
 
 async def read_hierarchy(device: Device) -> list[Element]:
     """Dump the screen of the device; raises ScreenUnreadableError, often while something on it moves."""
+    return (await read_dump(device))[1]
+
+
+async def read_dump(device: Device) -> tuple[bytes, list[Element]]:
+    """Dump the screen as `read_hierarchy` does; returns the XML as the device wrote it, too."""
     output = await device.shell(_DUMP_TO_FILE)
     try:
-        return parse_hierarchy(output.stdout)
+        return _whole(output.stdout)
     except ScreenUnreadableError:
         said = (output.stdout + output.stderr).decode("utf-8", "replace")
         if any(text in said for text in _PASSING):
             raise ScreenUnreadableError(excerpt(output.stderr.decode("utf-8", "replace") or said)) from None
-    return parse_hierarchy((await device.shell(_DUMP_TO_TTY)).stdout)
+    return _whole((await device.shell(_DUMP_TO_TTY)).stdout)
+
+
+def _whole(dump: bytes) -> tuple[bytes, list[Element]]:
+    """Read a dump; returns it without the text that is around the XML."""
+    elements = parse_hierarchy(dump)
+    begin, end = max(0, dump.find(b"<?xml")), dump.rfind(b">")
+    return dump[begin : end + 1] + b"\n", elements
 
 
 def _element(node: ET.Element, parent: int) -> Element:

@@ -7,6 +7,10 @@ from doai.phone.window import KEY_CODES
 INPUT_S = 0.02
 """What `input` takes at least; on a real phone it starts a Java process, some 0.3-1 s."""
 SWIPE_S_MAX = 10.0
+TOUCH_SLOP_PX = 8
+"""android.view.ViewConfiguration: a finger that moves less stays where it is."""
+LONG_PRESS_S = 0.5
+"""android.view.ViewConfiguration.DEFAULT_LONG_PRESS_TIMEOUT, rounded up."""
 
 _SOURCES = ("touchscreen", "keyboard", "touchpad", "mouse", "dpad")
 
@@ -22,6 +26,13 @@ def input_(call: Call) -> Running:
     if verb in ("swipe", "draganddrop") and len(rest) in (4, 5) and _numbers(rest):
         duration_s = float(rest[4]) / 1000 if len(rest) == 5 else 0.3
         yield Wait(min(max(INPUT_S, duration_s), SWIPE_S_MAX))
+        x, y, to_x, to_y = (int(float(word)) for word in rest[:4])
+        if abs(to_x - x) + abs(to_y - y) > TOUCH_SLOP_PX:
+            call.device.window.swipe(x, y, to_x, to_y)
+        elif duration_s >= LONG_PRESS_S:
+            call.device.window.hold(x, y, call.now_s)
+        else:
+            call.device.window.tap(x, y, call.now_s)
         return 0
     if verb == "text" and rest:
         yield Wait(INPUT_S)

@@ -44,7 +44,14 @@ def test_shipped_recipes_are_sound_and_named_as_their_file(path: Path) -> None:
 
 
 def test_the_recipes_are_shipped() -> None:
-    assert {path.stem for path in SHIPPED} == {"identify", "playback-check", "login-and-screenshot"}
+    assert {path.stem for path in SHIPPED} == {
+        "identify",
+        "app-login",
+        "health-sweep",
+        "install-and-launch",
+        "playback-check",
+        "login-and-screenshot",
+    }
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
