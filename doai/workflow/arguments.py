@@ -28,7 +28,12 @@ from doai.workflow.reading import explain, hints_of
 from doai.workflow.step_type import StepType
 from doai.workflow.templates import Reference, Template, TemplateError, parse_template, texts, whole_reference
 
-_SHOWN_TO_PEOPLE: Final = frozenset({"report", "artifact.upload", "screen.capture", CALL, *LOOPS})
+_SHOWN_TO_PEOPLE: Final = frozenset(
+    {
+        *("report", "artifact.upload", "screen.capture", "ui.dump", "file.push", "file.pull", "log.collect"),
+        *(CALL, *LOOPS),
+    }
+)
 """Step types whose arguments become outputs, paths or parameters: a secret would leave the node with them."""
 _SHOWN_ARGUMENTS: Final = frozenset({("host.run", "args"), ("host.run", "script")})
 """Arguments that everybody on the node's host can see."""

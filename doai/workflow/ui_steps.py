@@ -110,5 +110,5 @@ UI_STEPS: Final[tuple[StepType, ...]] = (
     on_device("ui.swipe", Swipe, SwipeOutputs, idempotent=False),
     on_device("ui.scroll_to", ScrollTo, ScrollOutputs, idempotent=True),
     on_device("ui.assert_absent", AssertAbsent, AbsentOutputs, idempotent=True),
-    on_device("ui.dump", Dump, DumpOutputs, idempotent=True),
+    on_device("ui.dump", Dump, DumpOutputs, idempotent=True, takes_pictures=True),
 )
