@@ -6,7 +6,11 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-_ACTIONS: Final = ("list", "set", "export", "import")
+_ACTIONS: Final = {
+    "devices": ("list", "set", "export", "import"),
+    "nodes": ("list", "enroll", "rotate", "revoke", "enrolments"),
+}
+"""Groups of which `list` need not be said."""
 
 
 def add_devices(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -18,6 +22,11 @@ def add_devices(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> N
     )
     listing.add_argument("serial", nargs="?")
     listing.add_argument("--state", choices=("online", "unresponsive", "unauthorized", "offline"))
+    listing.add_argument(
+        "--unauthorized",
+        action="store_true",
+        help="those that wait for a person to press Allow, and where they are",
+    )
     listing.add_argument("--node", metavar="NAME")
     said = add(
         actions, "set", "Say what a device is called, where it lies, what it belongs to.", "labels", "device_set"
@@ -44,11 +53,8 @@ def add_devices(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> N
 
 
 def with_default_action(words: Sequence[str]) -> list[str]:
-    """`doai devices`, also with a serial or flags, is `doai devices list`."""
-    if list(words[:1]) == ["devices"] and list(words[1:2]) not in (
-        ["-h"],
-        ["--help"],
-        *([name] for name in _ACTIONS),
-    ):
-        return ["devices", "list", *words[1:]]
+    """`doai devices`, also with a serial or flags, is `doai devices list`; so is `doai nodes`."""
+    actions = _ACTIONS.get(words[0]) if words else None
+    if actions is not None and (len(words) < 2 or words[1] not in ("-h", "--help", *actions)):
+        return [words[0], "list", *words[1:]]
     return list(words)

@@ -15,6 +15,8 @@ def devices(client: Client, options: argparse.Namespace) -> int:
     """`doai devices`."""
     if options.serial:
         return show_one(client, options, f"/devices/{options.serial}")
+    if options.unauthorized:
+        return _unauthorized(client, options)
     found = list(client.items("/devices", state=options.state, node=options.node, limit=500))
     rows = (
         (
@@ -38,6 +40,35 @@ def devices(client: Client, options: argparse.Namespace) -> int:
     )
     return _list(
         client, options, "/devices", "serial", found, headings, rows, "No devices yet: start a node with phones."
+    )
+
+
+def _unauthorized(client: Client, options: argparse.Namespace) -> int:
+    """Phones that ask whether they trust a host: where each is, and what to press."""
+    found = list(client.items("/devices", state="unauthorized", node=options.node, limit=500))
+    hosts = {item["nodeId"]: item.get("host") for item in client.items("/nodes", limit=500)} if found else {}
+    rows = (
+        (
+            item["serial"],
+            item["description"]["label"],
+            item["description"]["shelf"],
+            item["nodeId"],
+            hosts.get(item["nodeId"]),
+            item["usbPath"],
+            "unlock it, tick *Always allow from this computer*, press Allow",
+        )
+        for item in sorted(found, key=lambda item: (item["nodeId"], item["description"]["shelf"], item["usbPath"]))
+    )
+    headings = ("device", "label", "shelf", "node", "host", "usb", "why")
+    return _list(
+        client,
+        options,
+        "/devices",
+        "serial",
+        found,
+        headings,
+        rows,
+        "Every phone trusts the host it is plugged into.",
     )
 
 

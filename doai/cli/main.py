@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from doai import __version__
 from doai.cli import exits
+from doai.cli.access_flags import add_nodes, add_secrets
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.recipe_flags import add_workflows
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_artifacts(commands)
     _add_files(commands)
     _add_keys(commands)
+    add_secrets(commands, _add)
     _add_backup(commands)
     completion = commands.add_parser("completion", help="Print the completion script of a shell.")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
@@ -101,8 +103,7 @@ def _add_runs(commands: Any) -> None:
 
 def _add_fleet(commands: Any) -> None:
     add_devices(commands, _add)
-    nodes = _add(commands, "nodes", "List nodes, or show one.", "fleet", "nodes")
-    nodes.add_argument("name", nargs="?")
+    add_nodes(commands, _add)
     out = _add(commands, "quarantine", "Give a device, or the devices of a node, no tasks.", "fleet", "quarantine")
     out.add_argument("name", help="serial of a device, or name of a node")
     out.add_argument("--for", dest="term", metavar="TIME", help="such as 10m; then it is tried (until released)")

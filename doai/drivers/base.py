@@ -75,6 +75,8 @@ class DeviceChange(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence for a person when the state is not ONLINE."""
     info: DeviceInfo | None = None
     """Given when ONLINE."""
+    usb_path: str = ""
+    """Where on USB it is when it is UNAUTHORIZED: a person must find it."""
 
 
 class ProofKind(enum.Enum):

@@ -42,6 +42,8 @@ class DeviceOffline(Message, frozen=True, kw_only=True):
     node_id: str
     state: DeviceState
     reason: str
+    usb_path: str = ""
+    """Where on USB its host sees it, of one that waits for a person; empty = not known."""
 
 
 class DeviceError(Message, frozen=True, kw_only=True):

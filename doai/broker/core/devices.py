@@ -54,7 +54,11 @@ class Devices:
         assert device.row is not None
         device.state = told.state
         device.row = msgspec.structs.replace(
-            device.row, state=told.state, reason=told.reason, changed_at_ms=decision.now.utc_ms
+            device.row,
+            state=told.state,
+            reason=told.reason,
+            usb_path=told.usb_path or device.row.usb_path,
+            changed_at_ms=decision.now.utc_ms,
         )
         decision.ops.append(PutDevice(device.row))
         self._hand_over(decision, device)

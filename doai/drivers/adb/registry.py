@@ -232,8 +232,14 @@ class Registry:
         working = last is not None and last.state is DeviceState.ONLINE
         if not working and any(way.adb_state == USABLE or way.adb_state in PASSING for way in ways):
             return None
-        if any(way.adb_state == "unauthorized" for way in ways):
-            return DeviceChange(serial=name, state=DeviceState.UNAUTHORIZED, reason=REASONS["unauthorized"])
+        asking = next((way for way in ways if way.adb_state == "unauthorized"), None)
+        if asking is not None:
+            return DeviceChange(
+                serial=name,
+                state=DeviceState.UNAUTHORIZED,
+                reason=REASONS["unauthorized"],
+                usb_path=asking.usb_path,
+            )
         return DeviceChange(serial=name, state=DeviceState.OFFLINE, reason=reason or REASONS["offline"])
 
     def _report_twice(self, transport: Transport) -> None:

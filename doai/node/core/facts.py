@@ -85,11 +85,13 @@ class Facts:
             )
             self._about_device(out, now, topics.DEVICE_ONLINE, change.serial, online)
         else:
-            self.device_offline(out, now, change.serial, change.state, change.reason)
+            self.device_offline(out, now, change.serial, change.state, change.reason, usb_path=change.usb_path)
 
-    def device_offline(self, out: Decision, now: Now, serial: str, state: DeviceState, reason: str) -> None:
+    def device_offline(
+        self, out: Decision, now: Now, serial: str, state: DeviceState, reason: str, *, usb_path: str = ""
+    ) -> None:
         """Tell that a device can not work."""
-        offline = DeviceOffline(serial=serial, node_id=self._node_id, state=state, reason=reason)
+        offline = DeviceOffline(serial=serial, node_id=self._node_id, state=state, reason=reason, usb_path=usb_path)
         self._about_device(out, now, topics.DEVICE_OFFLINE, serial, offline)
 
     def noticed(self, out: Decision, now: Now, notice: DriverNotice) -> None:

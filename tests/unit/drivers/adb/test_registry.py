@@ -87,6 +87,9 @@ def test_unauthorized_goes_by_the_address_until_it_is_known() -> None:
     world.list(("R3C", "unauthorized", 1))
     assert world.states() == [("R3C", DeviceState.UNAUTHORIZED)]
     assert world.code("R3C") == "device_unauthorized"
+    world.registry.update([ListedDevice("R9Z", "unauthorized", 7, "1-4.2")])
+    [asking] = [item for item in world.told if isinstance(item, DeviceChange) and item.serial == "R9Z"]
+    assert asking.usb_path == "1-4.2", "a person must find it"
     (transport,) = world.list(("R3C", "device", 1))
     world.registry.identified(transport, DeviceInfo(serial="R3C", connection="R3C"))
     assert world.states()[-1] == ("R3C", DeviceState.ONLINE)
