@@ -145,7 +145,7 @@ def _columns(results: Results, language: str) -> list[Column]:
                 section="steps",
             )
             planned[step.step_id] = added
-            known.append(added)
+            known.insert(_place_of(step.step_id, known), added)
     return [
         Column(
             step_id=step.step_id,
@@ -154,6 +154,13 @@ def _columns(results: Results, language: str) -> list[Column]:
         )
         for step in known
     ]
+
+
+def _place_of(step_id: str, known: list[PlannedStep]) -> int:
+    """Return where a step that the workflow does not name goes: behind the loop or call that it is a part of."""
+    outer = step_id.partition("/")[0]
+    behind = [n for n, step in enumerate(known, 1) if step.step_id.partition("/")[0] == outer]
+    return behind[-1] if behind else len(known)
 
 
 def _rows(results: Results, columns: list[Column], words: Mapping[str, str], language: str) -> list[Row]:

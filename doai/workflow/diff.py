@@ -57,12 +57,19 @@ def _compare(path: str, old: Any, new: Any) -> Iterator[Change]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in [*old, *(name for name in new if name not in old)]:
             yield from _compare(f"{path}.{name}", _at(old, name), _at(new, name))
+    elif _are_steps(old) and _are_steps(new):
+        yield from _steps(path, old, new)
     elif old is _ABSENT:
         yield Change(kind="added", path=path, before=None, after=new)
     elif new is _ABSENT:
         yield Change(kind="removed", path=path, before=old, after=None)
     elif not _same(old, new):
         yield Change(kind="changed", path=path, before=old, after=new)
+
+
+def _are_steps(value: Any) -> bool:
+    """Steps inside a step, such as those of a loop."""
+    return isinstance(value, list) and all(isinstance(item, Mapping) and "id" in item for item in value)
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -119,6 +119,8 @@ def _about(step: Step) -> str:
     parts = [f"if {step.if_}" if step.if_ is not None else "", "optional" if step.optional else ""]
     if step.retry is not None and step.retry.attempts > 1:
         parts.append(f"{step.retry.attempts} tries")
+    if step.steps:
+        parts.append("does " + ", ".join(inner.id for inner in step.steps))
     return _cut(", ".join(part for part in parts if part))
 
 

@@ -275,13 +275,72 @@ def _assert_visible(context: Context, arguments: Any) -> Steps:
     return [context.step("see", "ui.wait_for", {**_selector(fields), "within": _within(fields)}, fields)]
 
 
+def _assert_not_visible(context: Context, arguments: Any) -> Steps:
+    fields = _fields(arguments, "text")
+    _known(fields, selector=True)
+    return [context.step("gone", "ui.assert_absent", {**_selector(fields), "within": _within(fields)}, fields)]
+
+
 def _wait_until(context: Context, arguments: Any) -> Steps:
     fields = _fields(arguments, "visible")
-    _known(fields, "visible", "timeout")
+    _known(fields, "visible", "notVisible", "timeout")
     within = _milliseconds(fields["timeout"], "timeout") if "timeout" in fields else _LOOKUP
-    wanted = _fields(fields.get("visible"), "text")
+    if ("visible" in fields) == ("notVisible" in fields):
+        raise LeftOutError("it needs one of visible and notVisible")
+    wanted = _fields(fields.get("visible", fields.get("notVisible")), "text")
     _known(wanted, selector=True)
-    return [context.step("see", "ui.wait_for", {**_selector(wanted), "within": within}, fields)]
+    name, use = ("see", "ui.wait_for") if "visible" in fields else ("gone", "ui.assert_absent")
+    return [context.step(name, use, {**_selector(wanted), "within": within}, fields)]
+
+
+def _long_press(context: Context, arguments: Any) -> Steps:
+    fields = _fields(arguments, "text")
+    _known(fields, "point", selector=True)
+    if fields.get("point") is None:
+        with_ = {**_selector(fields), "within": _within(fields)}
+    elif _SELECTOR & set(fields):
+        raise LeftOutError("a point within an element has no counterpart")
+    else:
+        with_ = _point(fields["point"])
+    return [context.step("press", "ui.long_press", with_, fields)]
+
+
+def _swipe(context: Context, arguments: Any) -> Steps:
+    fields = arguments if isinstance(arguments, dict) else {}
+    _known(fields, "direction", "start", "end", "from", "duration")
+    with_: dict[str, Any] = {}
+    if "start" in fields or "end" in fields:
+        start, end = _point(fields.get("start")), _point(fields.get("end"))
+        with_ = {**start, "to_x": end["x"], "to_y": end["y"]}
+    else:
+        with_["direction"] = _direction(fields.get("direction"))
+    if fields.get("from") is not None:
+        wanted = _fields(fields["from"], "text")
+        _known(wanted, selector=True)
+        with_ |= _selector(wanted)
+    if "duration" in fields:
+        with_["duration"] = _milliseconds(fields["duration"], "duration")
+    return [context.step("swipe", "ui.swipe", with_, fields)]
+
+
+def _scroll(context: Context, arguments: Any) -> Steps:
+    return [context.step("scroll", "ui.swipe", {"direction": "up"}, arguments)]
+
+
+def _scroll_until_visible(context: Context, arguments: Any) -> Steps:
+    fields = _fields(arguments, "element")
+    _known(fields, "element", "direction", "timeout", "speed", "visibilityPercentage", "centerElement")
+    wanted = _fields(fields.get("element"), "text")
+    _known(wanted, selector=True)
+    with_ = {**_selector(wanted), "direction": _direction(fields.get("direction", "down"))}
+    return [context.step("scroll", "ui.scroll_to", with_, fields)]
+
+
+def _direction(given: Any) -> str:
+    direction = str(given).lower()
+    if direction not in ("up", "down", "left", "right"):
+        raise LeftOutError(f"the direction {str(given)[:40]!r} is none of up, down, left and right")
+    return direction
 
 
 def _wait_for_animation(context: Context, arguments: Any) -> Steps:
@@ -367,7 +426,12 @@ CONVERTERS: Final[Mapping[str, Callable[[Context, Any], Steps]]] = {
     "clearState": _of_app("clear", "app.clear"),
     "openLink": _open_link,
     "tapOn": _tap,
+    "longPressOn": _long_press,
+    "swipe": _swipe,
+    "scroll": _scroll,
+    "scrollUntilVisible": _scroll_until_visible,
     "assertVisible": _assert_visible,
+    "assertNotVisible": _assert_not_visible,
     "extendedWaitUntil": _wait_until,
     "waitForAnimationToEnd": _wait_for_animation,
     "takeScreenshot": _screenshot,

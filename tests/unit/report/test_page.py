@@ -172,6 +172,16 @@ def test_the_last_attempt_counts() -> None:
     assert {key: found.state for key, found in last_tries(told).items()} == {("T-A1", "open"): "passed"}
 
 
+def test_steps_of_a_loop_stand_behind_it() -> None:
+    told = read(results(task("A1"), steps=(step("A1", "open"), step("A1", "open/tap"), step("A1", "odd"))))
+    columns = [
+        (attributes["title"] or "").partition(":")[0]
+        for tag, attributes in told.tags
+        if tag == "th" and "title" in attributes
+    ]
+    assert columns == ["open", "open/tap", "see", "always-1", "odd"]
+
+
 def test_a_run_that_goes_on_says_so() -> None:
     told = read(results(task("A1", "running", ended_at_ms=None), outcome=None))
     assert LANGUAGES["en"]["still"] in told.text

@@ -41,6 +41,16 @@ def test_a_changed_value_is_told_at_its_place() -> None:
     assert told(OLD.replace("default: a", "default: b")) == ['~ params.name.default: "a" -> "b"']
 
 
+def test_steps_inside_a_step_are_compared_by_name() -> None:
+    def loop(seconds: int) -> dict[str, Any]:
+        inner = [{"id": "nap", "use": "wait", "with": {"for": f"{seconds}s"}}]
+        return {"steps": [{"id": "loop", "use": "flow.repeat", "steps": inner}]}
+
+    assert [str(change) for change in differences(loop(1), loop(2))] == [
+        '~ steps.loop.steps.nap.with.for: "1s" -> "2s"'
+    ]
+
+
 def test_steps_that_came_and_went() -> None:
     [gone, came] = told(OLD.replace("id: nap", "id: rest"))
     assert gone.startswith('- steps.nap: {"')

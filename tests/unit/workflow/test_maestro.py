@@ -142,12 +142,42 @@ def test_label_and_optional_stay() -> None:
     assert (step.optional, step.label, step.with_["within"]) == (True, "Close the banner", "7s")
 
 
-@pytest.mark.parametrize("command", ["repeat: {times: 3, commands: [back]}", "runFlow: sub/logout.yaml"])
-def test_loops_and_calls_are_made_where_there_are_such_steps(command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "use", "made"),
+    [
+        ("repeat: {times: 3, commands: [back]}", "flow.repeat", {"times": 3}),
+        ("runFlow: sub/Log_Out.yaml", "workflow.call", {"workflow": "log_out"}),
+        ("runFlow: {file: a.yaml, env: {NAME: x}}", "workflow.call", {"workflow": "a", "params": {"NAME": "x"}}),
+        ("longPressOn: {id: a}", "ui.long_press", {"id": "a", **WAITS}),
+        ("longPressOn: {point: '5%,6%'}", "ui.long_press", {"x": "5%", "y": "6%"}),
+        ("swipe: {direction: LEFT, duration: 300}", "ui.swipe", {"direction": "left", "duration": "300ms"}),
+        ("swipe: {start: '9%,5%', end: '1%,5%'}", "ui.swipe", {"x": "9%", "y": "5%", "to_x": "1%", "to_y": "5%"}),
+        ("swipe: {direction: UP, from: {id: list}}", "ui.swipe", {"direction": "up", "id": "list"}),
+        ("scroll", "ui.swipe", {"direction": "up"}),
+        ("scrollUntilVisible: {element: Privacy}", "ui.scroll_to", {"text": "Privacy", "direction": "down"}),
+        ("assertNotVisible: Wait", "ui.assert_absent", {"text": "Wait", **WAITS}),
+        ("extendedWaitUntil: {notVisible: a, timeout: 9}", "ui.assert_absent", {"text": "a", "within": "9ms"}),
+    ],
+)
+def test_what_needs_a_step_of_its_own_is_made_where_there_is_one(
+    command: str, use: str, made: dict[str, Any]
+) -> None:
     found = imported(f"- back\n- {command}\n")
-    use = "flow.repeat" if command.startswith("repeat") else "workflow.call"
-    assert found.is_partial is (use not in BUILT_IN)
-    assert use in found.text
+    if use not in BUILT_IN:
+        assert [(note.line, note.message) for note in found.notes if note.left_out] == [
+            (4, f"there is no step {use}")
+        ]
+        return
+    assert not found.is_partial, found.notes
+    step = read_source(found.text).data["steps"][1]
+    assert (step["use"], step["with"]) == (use, made)
+
+
+@pytest.mark.parametrize(
+    "command", ["swipe: {direction: round}", "swipe", "extendedWaitUntil: {timeout: 5}", "repeat"]
+)
+def test_what_a_gesture_lacks_is_named(command: str) -> None:
+    assert imported(f"- back\n- {command}\n").is_partial
 
 
 def test_a_loop_with_an_unknown_command_is_left_out_whole() -> None:
