@@ -5,7 +5,7 @@ Fields that a newer API adds are left out; times are ms since 1970 (UTC).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -162,14 +162,19 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_of(recipe: Mapping[str, Any]) -> tuple[PlannedStep, ...]:
-    """Return the steps of a stored recipe."""
+    """Return the steps of a stored recipe; those inside of a loop behind it."""
     return tuple(
-        PlannedStep(
-            step_id=str(step["id"]), use=str(step["use"]), label=translations(step.get("label")), section=section
-        )
+        step
         for section in ("steps", "on_failure", "always")
-        for step in recipe.get(section) or []
+        for step in _planned(recipe.get(section) or [], section)
     )
+
+
+def _planned(steps: Sequence[Mapping[str, Any]], section: str) -> Iterator[PlannedStep]:
+    for step in steps:
+        label = translations(step.get("label"))
+        yield PlannedStep(step_id=str(step["id"]), use=str(step["use"]), label=label, section=section)
+        yield from _planned(step.get("steps") or [], section)
 
 
 def translations(text: object) -> dict[str, str]:

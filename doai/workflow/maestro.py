@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from doai.workflow.language import NAME_PATTERN
-from doai.workflow.maestro_commands import CONVERTERS, Context, LeftOutError, references
+from doai.workflow.maestro_commands import CONVERTERS
+from doai.workflow.maestro_values import Context, LeftOutError, references
 from doai.workflow.mistakes import Mistake, Path, WorkflowError
 from doai.workflow.model import parse_workflow
 from doai.workflow.source import SourceText, read_source

@@ -12,7 +12,7 @@ from PIL import Image
 
 from doai.report.page import causes, page
 from doai.report.pictures import smaller
-from doai.report.results import Failure, Results, StoryLine, last_tries
+from doai.report.results import Failure, Results, StoryLine, last_tries, plan_of
 from doai.report.words import LANGUAGES, duration
 from tests.unit.report.sample import MIXED, artifact, results, step, task
 
@@ -180,6 +180,17 @@ def test_steps_of_a_loop_stand_behind_it() -> None:
         if tag == "th" and "title" in attributes
     ]
     assert columns == ["open", "open/tap", "see", "always-1", "odd"]
+
+
+def test_the_plan_has_the_steps_inside_of_a_loop_behind_it() -> None:
+    loop = {"id": "loop", "use": "flow.repeat", "steps": [{"id": "tap", "use": "ui.tap"}]}
+    plan = plan_of({"steps": [loop, {"id": "odd", "use": "wait"}], "always": [{"id": "off", "use": "app.stop"}]})
+    assert [(step.step_id, step.section) for step in plan] == [
+        ("loop", "steps"),
+        ("tap", "steps"),
+        ("odd", "steps"),
+        ("off", "always"),
+    ]
 
 
 def test_a_run_that_goes_on_says_so() -> None:
