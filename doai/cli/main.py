@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_keys(commands)
     add_secrets(commands, _add)
     _add_backup(commands)
+    _add_doctor(commands)
     completion = commands.add_parser("completion", help="Print the completion script of a shell.")
     completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
     return parser
@@ -160,6 +161,15 @@ def _add_backup(commands: Any) -> None:
     from doai.cli.restore import add_restore_flags
 
     add_restore_flags(commands.add_parser("restore", help="Put a backup in the place of a broker's store."))
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = _add(commands, "doctor", "Look at all that doai needs here, and say what to do.", "doctor", "doctor")
+    doctor.add_argument("--port", type=_count, default=7700, help="port of the API (7700)")
+    doctor.add_argument("--broker-port", type=_count, default=7701, help="port of the broker (7701)")
+    doctor.add_argument("--adb-port", type=_count, default=5037, help="port of the adb server (5037)")
+    doctor.add_argument("--adb-path", default="", metavar="FILE", help="the adb program (the one that is found)")
+    doctor.set_defaults(offline=("doctor", "doctor"))
 
 
 def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

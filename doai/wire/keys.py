@@ -120,6 +120,19 @@ def save_keypair(path: Path, pair: KeyPair) -> None:
     _write_public_file(public_key_file(path), pair.public)
 
 
+def check_keypair(path: Path) -> None:
+    """Look at a private key file and the public one beside it, and change nothing.
+
+    Raises ConfigError when others may read it, it holds no key, or the public key is another's or missing; OSError
+    when it can not be read.
+    """
+    public = load_public_key(public_key_file(path))
+    if _read_private_file(path).public != public:
+        raise ConfigError(
+            f"{public_key_file(path)} is not the public key of {path.name}: delete it, a start writes it"
+        )
+
+
 def load_public_key(path: Path) -> str:
     """Read a public key file, e.g. the broker's. Raises ConfigError when it is missing or no key."""
     try:

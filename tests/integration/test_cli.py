@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from doai.cli import exits
+from doai.cli.installation import free_port
 from doai.wire.keys import make_keypair
 from tests.integration.installed import FREE_PORTS, Up, environment, processes_of, up
 
@@ -153,6 +154,22 @@ def test_a_device_out_of_service_has_its_tasks_say_why_they_wait(site: Up) -> No
     ended = site.json("tasks", second)
     assert (ended["state"], ended["waitingBecause"], ended["position"]) == ("passed", None, None)
     assert "not quarantined" in site.refused("unquarantine", "SIM0002")
+
+
+def test_the_doctor_of_a_running_installation(site: Up) -> None:
+    api = site.doai("nodes").stdout.split("http://127.0.0.1:")[1].split("/")[0]
+    found = site.json("doctor", "--port", api, "--broker-port", str(free_port()), "--adb-port", str(free_port()))
+    verdicts = {item["check"]: item["verdict"] for item in found}
+    for check in ("admin port", "api", "clock", "versions", "keys", "adb", "python"):
+        assert verdicts[check] == "ok", found
+    assert any("Private keys in order: " in item["message"] for item in found)
+    key = next(site.data_dir.glob("*/keys/node.key"))
+    key.chmod(0o644)
+    try:
+        out = site.doai("doctor", "--port", api, "--adb-port", str(free_port()), code=exits.NOT_PASSED).stdout
+    finally:
+        key.chmod(0o600)
+    assert f"FAIL  keys: the private key {key} may be read by others (mode 0644)" in out
 
 
 def test_which_phone_is_this(site: Up, tmp_path: Path) -> None:
