@@ -171,6 +171,29 @@ def _add_flag(parser: argparse.ArgumentParser, field: _Field) -> None:
         parser.add_argument(field.flag, metavar="VALUE", help=text)
 
 
+class SettingText(msgspec.Struct, frozen=True):
+    """A setting in words, for documents."""
+
+    name: str
+    flag: str
+    default: str
+    """As in a TOML file; empty = it must be given."""
+    meaning: str
+
+
+def list_settings(settings_type: type[msgspec.Struct]) -> list[SettingText]:
+    """Return the settings of a program in their order."""
+    return [
+        SettingText(
+            field.name,
+            f"{field.flag}-file" if field.is_secret else field.flag,
+            "" if field.required else _as_toml(field.default),
+            field.description,
+        )
+        for field in _fields(settings_type)
+    ]
+
+
 def show(settings: msgspec.Struct) -> str:
     """Return settings as TOML, secrets masked."""
     lines = [f"{field.name} = {_as_toml(getattr(settings, field.name))}" for field in _fields(type(settings))]

@@ -106,13 +106,22 @@ _OPERATIONS: Final = (
 
 def make_app(services: Services) -> ASGIApp:
     """Return the application; all below /api/v1 needs a token, but for uploads, which need a node's secret."""
+    return log_requests(_application(services))
+
+
+def describe_api() -> dict[str, Any]:
+    """Return the OpenAPI description, for documents: nothing runs and nothing is opened."""
+    return _application(None).openapi_schema.to_schema()
+
+
+def _application(services: Services | None) -> Litestar:
     api = Router(
         path="/api/v1",
         guards=[require_token],
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
         route_handlers=_OPERATIONS,
     )
-    app = Litestar(
+    return Litestar(
         route_handlers=[
             api,
             artifacts.store_artifact,
@@ -134,7 +143,6 @@ def make_app(services: Services) -> ASGIApp:
         logging_config=None,
         debug=False,
     )
-    return log_requests(app)
 
 
 def _openapi() -> OpenAPIConfig:

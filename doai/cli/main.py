@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Command = Callable[["Client", argparse.Namespace], int]
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="doai",
         description="Run versioned workflows on fleets of Android devices.",
@@ -210,7 +211,7 @@ def _exit_code(error: DoaiError) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Every failure is one sentence on stderr."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(with_default_action(sys.argv[1:] if argv is None else argv))
     try:
         return _perform(options, parser)

@@ -220,7 +220,7 @@ def _collect(struct: type, seen: dict[type, None]) -> None:
 
 
 def _describe(struct: type[msgspec.Struct]) -> str:
-    documents = _field_documents(struct)
+    documents = field_documents(struct)
     rows = []
     for field in msgspec.structs.fields(struct):
         optional = "" if field.required else " (optional)"
@@ -247,7 +247,7 @@ def _type_name(found: Any) -> str:
     return name.replace("doai.ids.", "").replace("doai.states.", "").replace("|", "or")
 
 
-def _field_documents(struct: type[msgspec.Struct]) -> dict[str, str]:
+def field_documents(struct: type[msgspec.Struct]) -> dict[str, str]:
     """The text under each field of a Struct's source; Python does not keep it at run time."""
     documents: dict[str, str] = {}
     for cls in reversed(struct.__mro__):

@@ -6,7 +6,7 @@ import pytest
 
 from doai.cli import show
 from doai.cli.fleet import devices
-from doai.cli.main import _parser
+from doai.cli.main import make_parser
 
 DEVICE = {
     "serial": "A1",
@@ -36,7 +36,7 @@ class Listing:
 
 
 def shown(capsys: pytest.CaptureFixture[str], *items: dict[str, Any]) -> str:
-    devices(Listing(*items), _parser().parse_args(["devices", "list"]))  # type: ignore[arg-type]
+    devices(Listing(*items), make_parser().parse_args(["devices", "list"]))  # type: ignore[arg-type]
     return " ".join(capsys.readouterr().out.split())
 
 
