@@ -137,7 +137,8 @@ def _events() -> str:
         (
             f"# Events\n\n{HEAD}\n"
             "Events are read at `GET /api/v1/events` and followed at `GET /api/v1/events/stream`; `doai story` "
-            "tells them as sentences. The envelope around each payload is in [the contract](../../proto/MESSAGES.md).\n"
+            "tells them as sentences. The envelope around each payload is in [the contract]"
+            "(../../proto/MESSAGES.md).\n"
         ),
     ]
     for name, payload in EVENTS.items():
@@ -167,8 +168,8 @@ def _api() -> str:
         (
             f"# HTTP API\n\n{HEAD}\n"
             "Everything below `/api/v1` wants `Authorization: Bearer TOKEN`. Errors are `application/problem+json` "
-            "with one sentence in `detail`. `GET /schema/openapi.json` is the whole description, with the shape and "
-            "an example of every body and answer.\n"
+            "with one sentence in `detail`. `GET /schema/openapi.json` is the whole description, with the shape "
+            "and an example of every body and answer.\n"
         ),
     ]
     for group in sorted(rows):
