@@ -118,6 +118,12 @@ QUARANTINE_FIRST_S: Final = 60.0
 QUARANTINE_MAX_S: Final = 3600.0
 """It doubles with every probe that fails, up to here: one task an hour costs nobody much."""
 
+# --- holds ------------------------------------------------------------------------------------------------
+HOLD_S: Final = 3600.0
+"""Unless a person says how long: whoever needs a phone for longer knows it, and a forgotten hold costs an hour."""
+HOLD_MAX_S: Final = 7 * 24 * 3600.0
+"""A phone that is away for longer is quarantined until it is released."""
+
 # --- statistics -------------------------------------------------------------------------------------------
 STATISTICS_MINUTES_KEPT_S: Final = 24 * 3600.0
 STATISTICS_HOURS_KEPT_S: Final = 90 * 24 * 3600.0

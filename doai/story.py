@@ -35,6 +35,14 @@ def duration(ms: object) -> str:
     return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
 
 
+def moment(ms: object) -> str:
+    """Return ms since 1970 as UTC, to the second; whatever is no time is said to be none."""
+    try:
+        return datetime.fromtimestamp(float(ms) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "an unknown time"
+
+
 def _word(payload: Payload, name: str, missing: str = "?") -> str:
     value = payload.get(name)
     text = missing if value is None or value == "" else str(value)
@@ -91,11 +99,28 @@ def _device_error(p: Payload) -> str:
 def _quarantined(what: str, name: str) -> Callable[[Payload], str]:
     def told(p: Payload) -> str:
         until = p.get("untilMs")
-        term = f"until {_moment(until)}" if until is not None else "until it is released"
+        term = f"until {moment(until)}" if until is not None else "until it is released"
         by = f" by {_word(p, 'actor')}" if p.get("actor") else ""
         return f"{what} {_word(p, name)} is given no tasks {term}{by}{_because(p)}"
 
     return told
+
+
+def _device_held(p: Payload) -> str:
+    again = "stays held" if p.get("extended") else "is held"
+    left = p.get("tasksLeft", 0)
+    after = f", after the {_word(p, 'tasksLeft')} tasks its node has" if left else ""
+    return (
+        f"Device {_word(p, 'serial')} {again} for {_word(p, 'actor')} until {moment(p.get('untilMs'))}"
+        f"{after}{_because(p)}"
+    )
+
+
+def _device_released(p: Payload) -> str:
+    if not p.get("hold"):
+        return _released("Device", "serial")(p)
+    by = f" by {_word(p, 'actor')}" if p.get("actor") else ""
+    return f"Device {_word(p, 'serial')} is given back{by}, it is held for nobody{_because(p)}"
 
 
 def _released(what: str, name: str) -> Callable[[Payload], str]:
@@ -104,14 +129,6 @@ def _released(what: str, name: str) -> Callable[[Payload], str]:
         return f"{what} {_word(p, name)} is given tasks as before{by}{_because(p)}"
 
     return told
-
-
-def _moment(ms: object) -> str:
-    """A time as UTC, to the second; whatever is no time is said to be none."""
-    try:
-        return datetime.fromtimestamp(float(ms) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, OSError):
-        return "an unknown time"
 
 
 def _node_registered(p: Payload) -> str:
@@ -269,7 +286,7 @@ def _workflow_is(what: str) -> Callable[[Payload], str]:
 
 def _node_enrolled(p: Payload) -> str:
     what = "may change its key" if p.get("rotation") else "may join"
-    return f"Node {_word(p, 'nodeId')} {what} once until {_moment(p.get('expiresAtMs'))}, by {_word(p, 'actor')}"
+    return f"Node {_word(p, 'nodeId')} {what} once until {moment(p.get('expiresAtMs'))}, by {_word(p, 'actor')}"
 
 
 def _node_joined(p: Payload) -> str:
@@ -292,7 +309,8 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.DEVICE_ERROR: _device_error,
     topics.DEVICE_DESCRIBED: _device_described,
     topics.DEVICE_QUARANTINED: _quarantined("Device", "serial"),
-    topics.DEVICE_RELEASED: _released("Device", "serial"),
+    topics.DEVICE_HELD: _device_held,
+    topics.DEVICE_RELEASED: _device_released,
     topics.NODE_REGISTERED: _node_registered,
     topics.NODE_ONLINE: _node_online,
     topics.NODE_LATE: _node_is("late"),

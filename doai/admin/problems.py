@@ -34,6 +34,8 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "forbidden": 403,
     "not_allowed": 403,
     "not_quarantined": 409,
+    "not_held": 409,
+    "held_for_another": 409,
     "token_unknown": 403,
     "token_used": 403,
     "token_expired": 403,

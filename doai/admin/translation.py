@@ -15,6 +15,7 @@ from doai.admin.views import (
     EventJson,
     FailureJson,
     FileJson,
+    HoldJson,
     KeyJson,
     NodeJson,
     ProofJson,
@@ -28,12 +29,13 @@ from doai.admin.views import (
     WorkflowDetailJson,
     WorkflowJson,
 )
-from doai.admin.waiting import Surroundings, position, service_of, waiting_because
+from doai.admin.waiting import Surroundings, hold_now, position, service_of, waiting_because
 from doai.changes.rows import (
     ArtifactRow,
     AttemptRow,
     Description,
     FileRow,
+    Hold,
     KeyRow,
     Quarantine,
     TaskRow,
@@ -131,6 +133,7 @@ def device_json(view: DeviceView, now_ms: int) -> DeviceJson:
         state=fields.pop("state").value,
         service=service_of(fields["quarantine"], now_ms).value,
         quarantine=_quarantine_json(fields.pop("quarantine")),
+        hold=_hold_json(fields.pop("hold"), view.tasks_held),
         tags=list(dict.fromkeys([*fields.pop("tags"), *said.tags])),
         description=DescriptionJson(**msgspec.structs.asdict(said)),
         screen=(fields.pop("screen_width"), fields.pop("screen_height")),
@@ -146,6 +149,12 @@ def device_json(view: DeviceView, now_ms: int) -> DeviceJson:
 
 def _quarantine_json(quarantine: Quarantine | None) -> QuarantineJson | None:
     return None if quarantine is None else QuarantineJson(**msgspec.structs.asdict(quarantine))
+
+
+def _hold_json(hold: Hold | None, tasks_left: int) -> HoldJson | None:
+    if hold is None:
+        return None
+    return HoldJson(text=hold_now(hold, tasks_left), tasks_left=tasks_left, **msgspec.structs.asdict(hold))
 
 
 def node_json(view: NodeView, now_ms: int) -> NodeJson:

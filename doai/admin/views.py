@@ -198,6 +198,19 @@ class QuarantineJson(View, frozen=True, kw_only=True):
     """The how many-th since it last worked; 0 = a person did it."""
 
 
+class HoldJson(View, frozen=True, kw_only=True):
+    """For whom, how long and why a device is reserved."""
+
+    since_ms: int
+    until_ms: int
+    by: str
+    reason: str
+    tasks_left: int
+    """Tasks that its node still has: the device is the person's when they have ended."""
+    text: str
+    """As a person reads it: ``holding after current task``, then ``held by ANN until ... because ...``."""
+
+
 class DescriptionJson(View, frozen=True, kw_only=True):
     """What people said of a device."""
 
@@ -236,6 +249,8 @@ class DeviceJson(View, frozen=True, kw_only=True):
     service: str
     """in_service, quarantined, or probing: one task at a time until one works."""
     quarantine: QuarantineJson | None
+    hold: HoldJson | None
+    """null = it is reserved for nobody."""
 
 
 class SampleJson(View, frozen=True, kw_only=True):

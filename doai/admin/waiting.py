@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from doai.changes.rows import DeviceRow, NodeRow, Quarantine, TaskRow
+from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, TaskRow
 from doai.limits import TASKS_PER_DEVICE_HELD
 from doai.messages.commands import Selector
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, ServiceState, TaskState
-from doai.store.views import RunView
+from doai.store.views import DeviceView, RunView
+from doai.story import moment
 from doai.workflow.language import Requires
 from doai.workflow.selection import DeviceFacts, matches, unmet_requirement, why_none_matches
 
@@ -98,6 +99,21 @@ def out_of_service(title: str, quarantine: Quarantine | None, now_ms: int) -> st
     return f"{title} is quarantined {_term(quarantine, now_ms)}: {_why(quarantine)}"
 
 
+def hold_now(hold: Hold, tasks_left: int) -> str:
+    """Return how a reserved device stands, for whom, until when and why."""
+    if tasks_left:
+        return f"holding after {'current task' if tasks_left == 1 else f'{tasks_left} tasks'} for {hold.by}"
+    return _held(hold)
+
+
+def device_now(device: DeviceView, now_ms: int) -> str | None:
+    """Return how the story of a device ends for now; None when it is given tasks as ever."""
+    title, hold = f"Device {device.row.serial}", device.row.hold
+    quarantined = out_of_service(title, device.row.quarantine, now_ms)
+    held = f"{title} is {hold_now(hold, device.tasks_held)}" if hold is not None else None
+    return "; ".join(sentence for sentence in (held, quarantined) if sentence) or None
+
+
 def run_now(run: RunView) -> str | None:
     """Return how the story of a run ends for now: how its tasks stand; None when it has ended."""
     if run.row.state is RunState.COMPLETED:
@@ -111,6 +127,11 @@ def node_now(node: NodeRow, now_ms: int) -> str:
     """Return how the story of a node ends for now."""
     title = f"Node {node.node_id}"
     return out_of_service(title, node.quarantine, now_ms) or f"{title} is {node.state} ({node.state_reason})"
+
+
+def _held(hold: Hold) -> str:
+    because = f" because {hold.reason}" if hold.reason else ""
+    return f"held by {hold.by} until {moment(hold.until_ms)}{because}"
 
 
 def _why(quarantine: Quarantine) -> str:
@@ -214,6 +235,8 @@ def _trouble(place: Place | None, now_ms: int, *, taken: bool = False) -> str:
         return f"node {device.node_id} starts no tasks now: {place.intake_closed}"
     if taken:
         return ""
+    if device.hold is not None:
+        return f"device {device.serial} is {_held(device.hold)}"
     for title, quarantine in (
         (f"device {device.serial}", device.quarantine),
         (f"node {device.node_id}", node.quarantine if node is not None else None),

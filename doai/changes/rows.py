@@ -127,6 +127,16 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
     """The how many-th since it last worked; 0 = a person did it."""
 
 
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A device is reserved for a person: it is given no tasks until then."""
+
+    since_ms: int
+    until_ms: int
+    by: str
+    """For whom, e.g. ``user/ann``."""
+    reason: str
+
+
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """What a person says of a device, so that it is found on its shelf and chosen for runs."""
 
@@ -161,6 +171,7 @@ class DeviceRow(msgspec.Struct, frozen=True, kw_only=True):
     usb_path: str = ""
     """Where on USB its node sees it, as the adb server says, e.g. ``1-4.2``; empty = not on USB."""
     description: Description | None = None
+    hold: Hold | None = None
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -147,6 +147,8 @@ def _state(item: dict[str, Any]) -> str:
 
 def _service(item: dict[str, Any]) -> str:
     """What a person reads beside a state: nothing while it is in service."""
+    if item.get("hold"):
+        return str(item["hold"]["text"])
     return "" if item.get("service", "in_service") == "in_service" else str(item["service"])
 
 

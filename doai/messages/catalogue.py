@@ -9,7 +9,7 @@ from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
 from doai.messages import commands as c
-from doai.messages import enrolment, link, work
+from doai.messages import enrolment, holds, link, work
 from doai.messages import events as e
 
 EVENTS: Final[Mapping[str, type[Message]]] = {
@@ -18,6 +18,7 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.DEVICE_ERROR: e.DeviceError,
     topics.DEVICE_DESCRIBED: e.DeviceDescribed,
     topics.DEVICE_QUARANTINED: e.DeviceQuarantined,
+    topics.DEVICE_HELD: e.DeviceHeld,
     topics.DEVICE_RELEASED: e.DeviceReleased,
     topics.NODE_REGISTERED: e.NodeOnline,
     topics.NODE_ONLINE: e.NodeOnline,
@@ -87,6 +88,8 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     c.RELEASE_DEVICE: (c.ReleaseDevice, c.Service),
     c.QUARANTINE_NODE: (c.QuarantineNode, c.Service),
     c.RELEASE_NODE: (c.ReleaseNode, c.Service),
+    holds.HOLD_DEVICE: (holds.HoldDevice, holds.DeviceHold),
+    holds.UNHOLD_DEVICE: (holds.UnholdDevice, holds.DeviceHold),
     enrolment.ENROL_NODES: (enrolment.EnrolNodes, enrolment.NodesEnrolled),
     enrolment.JOIN_NODE: (enrolment.JoinNode, enrolment.NodeAccepted),
     enrolment.STORE_SECRET: (enrolment.StoreSecret, enrolment.SecretKept),

@@ -99,13 +99,31 @@ class DeviceQuarantined(Message, frozen=True, kw_only=True):
     """The person who did it; empty = the broker itself."""
 
 
+class DeviceHeld(Message, frozen=True, kw_only=True):
+    """A device is reserved for a person: what its node has of it ends, and it is given no tasks until then."""
+
+    serial: str
+    node_id: str
+    reason: str
+    until_ms: int
+    actor: str
+    """For whom."""
+    tasks_left: int = 0
+    """Tasks that its node still has; with none it is the person's at once."""
+    extended: bool = False
+    """It was held for the same person already, with another end."""
+
+
 class DeviceReleased(Message, frozen=True, kw_only=True):
-    """A device is given tasks as before, and why."""
+    """A device is quarantined, or held for a person, no longer, and why."""
 
     serial: str
     node_id: str
     reason: str
     actor: str = ""
+    """The person who did it; empty = the broker itself."""
+    hold: bool = False
+    """It was held for a person; else it was quarantined. Each ends by itself."""
 
 
 class NodeQuarantined(Message, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from doai.changes.rows import (
     DeviceRow,
     EnrolmentRow,
     FileRow,
+    Hold,
     KeyRow,
     NodeRow,
     Quarantine,
@@ -37,6 +38,7 @@ Columns = tuple[Any, ...]
 
 _encode_json: Final = msgspec.json.Encoder().encode
 _decode_quarantine: Final = msgspec.json.Decoder(Quarantine).decode
+_decode_hold: Final = msgspec.json.Decoder(Hold).decode
 _decode_description: Final = msgspec.json.Decoder(Description).decode
 _decode_failure: Final = msgspec.json.Decoder(Failure).decode
 _decode_strings: Final = msgspec.json.Decoder(list[str]).decode
@@ -226,6 +228,7 @@ def device_columns(row: DeviceRow) -> Columns:
         _quarantine_column(row.quarantine),
         row.usb_path,
         None if row.description is None else _encode_json(row.description).decode(),
+        None if row.hold is None else _encode_json(row.hold).decode(),
     )
 
 
@@ -249,6 +252,7 @@ def device_row(c: Columns) -> DeviceRow:
         quarantine=_quarantine(c[15]),
         usb_path=c[16],
         description=None if c[17] is None else _decode_description(c[17]),
+        hold=None if c[18] is None else _decode_hold(c[18]),
     )
 
 

@@ -29,9 +29,9 @@ from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import BodyDecoder
 from doai.envelope import Envelope
 from doai.errors import UserError
-from doai.messages.link import DeviceProof, Heartbeat
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
+from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
 from doai.store.views import DeviceView, EventPage, EventView, LineView, NodeView, Page, RunView, TaskView
@@ -43,7 +43,6 @@ _SCAN_MAX: Final = 50_000
 """Positions of the log that one page of events looks through at most; some 30 ms."""
 
 _decode_envelope: Final = BodyDecoder(Envelope)
-_decode_heartbeat: Final = BodyDecoder(Heartbeat)
 
 # Literally as in the schema: SQLite uses a partial index only where the question contains its condition.
 _ENDED: Final = "state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown')"
@@ -213,7 +212,7 @@ class StoreReader:
         """Return all nodes by id."""
         question = self._list("nodes", [], [], "node_id", None)
         [answer, samples] = await self._connections.ask(question, (self._sql["samples"], ()))
-        newest = _newest_samples(samples)
+        newest = newest_samples(samples)
         rows = [columns.node_row(c) for c in answer]
         return [NodeView(row=row, sample=newest.get(row.node_id)) for row in rows]
 
@@ -223,7 +222,7 @@ class StoreReader:
     async def samples(self) -> list[SampleRow]:
         """Return the newest heartbeat of every peer that sent one, bots too."""
         [answer] = await self._connections.ask((self._sql["samples"], ()))
-        return [_sample_row(c) for c in answer]
+        return [sample_row(c) for c in answer]
 
     # --- workflows, artifacts, keys -------------------------------------------------------------------------
 
@@ -328,11 +327,12 @@ class StoreReader:
 
     async def _devices(self, filters: Filters) -> list[DeviceView]:
         question = self._list("devices", filters, [], "serial", None)
-        further = ((self._sql["samples"], ()), (self._sql["node_states"], ()))
-        [answer, samples, nodes] = await self._connections.ask(question, *further)
+        further = [(self._sql[name], ()) for name in ("samples", "node_states", "tasks_of_held_devices")]
+        [answer, samples, nodes, tasks] = await self._connections.ask(question, *further)
         rows = [columns.device_row(c) for c in answer]
         states = {node_id: PeerState(state) for node_id, state in nodes}
-        proofs = _newest_proofs(samples, {row.node_id for row in rows})
+        tasks_held: dict[str, int] = dict(tasks)
+        proofs = newest_proofs(samples, {row.node_id for row in rows})
         views: list[DeviceView] = []
         for row in rows:
             proof_at_ms, proof = proofs.get((row.node_id, row.serial), (None, None))
@@ -341,8 +341,9 @@ class StoreReader:
                     row=row,
                     node_state=states.get(row.node_id, PeerState.OFFLINE),
                     proof_at_ms=proof_at_ms,
-                    adb_age_s=_age(proof.adb_age_s) if proof else None,
-                    answer_age_s=_age(proof.answer_age_s) if proof else None,
+                    adb_age_s=age(proof.adb_age_s) if proof else None,
+                    answer_age_s=age(proof.answer_age_s) if proof else None,
+                    tasks_held=tasks_held.get(row.serial, 0),
                 )
             )
         return views
@@ -374,26 +375,3 @@ def _checked(limit: int) -> int:
     if not 1 <= limit <= limits.EVENTS_PAGE_MAX:
         raise UserError(f"a page has 1 to {limits.EVENTS_PAGE_MAX} items, not {limit}", code="bad_limit")
     return limit
-
-
-def _sample_row(c: tuple[Any, ...]) -> SampleRow:
-    return SampleRow(name=c[0], instance=c[1], received_at_ms=c[2], body=c[3])
-
-
-def _newest_samples(answer: Answer) -> dict[str, SampleRow]:
-    """By name; the answer is ordered by time, so the last one of a name is its newest."""
-    return {c[0]: _sample_row(c) for c in answer}
-
-
-def _newest_proofs(answer: Answer, node_ids: set[str]) -> dict[tuple[str, str], tuple[int, DeviceProof]]:
-    proofs: dict[tuple[str, str], tuple[int, DeviceProof]] = {}
-    for node_id, sample in _newest_samples(answer).items():
-        if node_id in node_ids:
-            heartbeat: Heartbeat = _decode_heartbeat(sample.body)
-            for proof in heartbeat.devices:
-                proofs[node_id, proof.serial] = (sample.received_at_ms, proof)
-    return proofs
-
-
-def _age(age_s: float) -> float | None:
-    return None if age_s < 0 else age_s

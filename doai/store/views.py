@@ -73,6 +73,8 @@ class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
     adb_age_s: float | None
     """None = never, or not told."""
     answer_age_s: float | None
+    tasks_held: int
+    """Tasks that nodes hold of it; told only of one that is held for a person, 0 of others."""
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):

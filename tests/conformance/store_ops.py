@@ -122,6 +122,7 @@ DEVICES = st.builds(
     quarantine=QUARANTINES,
     usb_path=TEXTS,
     description=st.none() | st.builds(rows.Description, label=TEXTS, tags=st.lists(TEXTS, max_size=2)),
+    hold=st.none() | st.builds(rows.Hold, since_ms=TIMES, until_ms=TIMES, by=NAMES, reason=TEXTS),
 )
 NODES = st.builds(
     rows.NodeRow,

@@ -39,6 +39,8 @@ OPERATIONS = [
     ("POST", "/devices/descriptions", "operator"),
     ("POST", "/devices/x/quarantine", "operator"),
     ("POST", "/devices/x/release", "operator"),
+    ("POST", "/devices/x/hold", "operator"),
+    ("POST", "/devices/x/unhold", "operator"),
     ("POST", "/nodes/x/quarantine", "operator"),
     ("POST", "/nodes/x/release", "operator"),
     ("GET", "/workflows", "viewer"),

@@ -172,6 +172,28 @@ def test_the_doctor_of_a_running_installation(site: Up) -> None:
     assert f"FAIL  keys: the private key {key} may be read by others (mode 0644)" in out
 
 
+def test_a_phone_for_a_person(site: Up) -> None:
+    held = site.json("hold", "SIM0002", "--for", "10m", "--why", "its screen is looked at")
+    assert (held["held"], held.get("tasksLeft", 0)) == (True, 0)
+    task = site.json(*LOGIN, "SIM0002")["taskIds"][0]
+    because = r"held by user/\S+ until [-0-9]+ [:0-9]+ UTC because its screen is looked at"
+    assert re.fullmatch(rf"device SIM0002 is {because}", site.json("tasks", task)["waitingBecause"])
+    assert re.search(rf"SIM0002 +online +{because} ", site.doai("devices").stdout)
+    assert re.search(rf"now: Device SIM0002 is {because}", site.doai("story", "SIM0002").stdout)
+    assert re.search(rf"now: Queued, waiting because device SIM0002 is {because}", site.doai("story", task).stdout)
+    longer = site.json("hold", "SIM0002", "--for", "20m")
+    assert longer["untilMs"] > held["untilMs"]
+    assert longer["reason"] == "its screen is looked at"
+    assert "7 days at most" in site.refused("hold", "SIM0002", "--for", "0s")
+    assert "no device 'nope'" in site.refused("hold", "nope")
+    assert site.doai("release", "SIM0002").stdout.startswith("SIM0002 is given tasks again: http://")
+    while site.json("tasks", task)["state"] != "passed":
+        continue
+    assert site.json("devices", "SIM0002")["hold"] is None
+    assert "is not held" in site.refused("release", "SIM0002")
+    assert "Device SIM0002 is given back by user/" in site.doai("story", "SIM0002").stdout
+
+
 def test_which_phone_is_this(site: Up, tmp_path: Path) -> None:
     shown = site.doai("devices", "set", "SIM0001", "--label", "갤럭시 7", "--shelf", "A3-12", "--tag", "lab").stdout
     assert shown.startswith("SIM0001 is described anew: http://")

@@ -84,7 +84,15 @@ class AdminProcess:
             pending.sent_s = -1e9
         self.fenced = False
 
-    def command(self, command_type: str, payload: Message, answered: Answered, *, key: str | None = "new") -> None:
+    def command(
+        self,
+        command_type: str,
+        payload: Message,
+        answered: Answered,
+        *,
+        key: str | None = "new",
+        actor: str = "user/sim",
+    ) -> None:
         """Send a command until it is answered."""
         now = self.clock.now()
         command_id = self._ids.new_id(now.utc_ms)
@@ -97,7 +105,7 @@ class AdminProcess:
             occurred_at_ms=now.utc_ms,
             payload=raw(payload),
             idempotency_key=command_id if key == "new" else key,
-            actor="user/sim",
+            actor=actor,
             interface="cli",
         )
         self._pending[command_id] = _Pending(encode(envelope), payload, answered)

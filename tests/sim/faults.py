@@ -59,6 +59,7 @@ class Nemesis:
             "key_revoked": strange.revoke_key,
             "driver_notice": self._driver_notice,
             "quarantine": strange.quarantine,
+            "hold": strange.hold,
         }
         self._schedule()
 

@@ -54,6 +54,9 @@ class Payload(msgspec.Struct, rename="camel"):
     try_number: int = 0
     state: Any = None
     code: str = ""
+    serial: str = ""
+    actor: str = ""
+    hold: bool = False
 
 
 read_payload = msgspec.msgpack.Decoder(Payload).decode
@@ -87,6 +90,8 @@ class Ledger:
         """(queue priority, run priority, attempts at most)."""
         self.run_states: dict[str, RunState] = {}
         self.waiting: dict[str, dict[str, tuple[int, int, int]]] = {}
+        self.held_for: dict[str, str] = {}
+        """Devices that people have reserved, and who."""
         self.event_ids: dict[str, int] = {}
         """Where in the log each event is."""
         self.fact_order: dict[str, int] = {}
@@ -108,7 +113,10 @@ class Ledger:
 
     def copy(self) -> dict[str, Any]:
         """Return what a backup of the store knows."""
-        names = ("tasks", "runs", "run_states", "waiting", "event_ids", "fact_order", "position", "ended")
+        names = (
+            *("tasks", "runs", "run_states", "waiting", "held_for"),
+            *("event_ids", "fact_order", "position", "ended"),
+        )
         return {name: copy.deepcopy(getattr(self, name)) for name in names}
 
     def become(self, backup: dict[str, Any]) -> None:
@@ -182,6 +190,8 @@ class Ledger:
             self._task_event(op, read_payload(envelope.payload))
         elif envelope.type == topics.RUN_COMPLETED:
             self._run_completed(read_payload(envelope.payload))
+        elif envelope.type in (topics.DEVICE_HELD, topics.DEVICE_RELEASED):
+            self._hold(envelope.type, read_payload(envelope.payload))
 
     def _fact(self, node: str, event_id: str, event_type: str, subject: str) -> None:
         if node in self.loose:
@@ -272,6 +282,10 @@ class Ledger:
         if token in self.tokens_ever or token <= self.last_token:
             message = f"task {task_id} got token {token} after {self.last_token}"
             raise Violation("token_reused", message, task_id)
+        holder = self.held_for.get(told.device_serial or "")
+        if holder is not None:
+            message = f"task {task_id} is given to {told.device_serial}, which is held for {holder}"
+            raise Violation("given_while_held", message, task_id)
         self.tokens_ever.add(token)
         self.last_token = token
         track.token = token
@@ -279,6 +293,15 @@ class Ledger:
         for other, key in self.waiting.get(told.device_serial or "", {}).items():
             if key < track.key:
                 self._skipped.add(other)
+
+    def _hold(self, event_type: str, told: Payload) -> None:
+        holder = self.held_for.get(told.serial)
+        if event_type == topics.DEVICE_HELD:
+            if holder not in (None, told.actor):
+                raise Violation("hold", f"{told.serial} of {holder} was taken by {told.actor}", told.serial)
+            self.held_for[told.serial] = told.actor
+        elif told.hold and self.held_for.pop(told.serial, None) is None:
+            raise Violation("hold", f"{told.serial} was given back and not held", told.serial)
 
     def _run_completed(self, told: Payload) -> None:
         counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Ten planted bugs, each a small wrong change of the product behind a switch: the simulator must find every one.
+"""Eleven planted bugs, each a small wrong change of the product behind a switch: the simulator must find every one.
 
 Each is a context manager over production classes; nothing of it is reachable outside of the test tree.
 """
@@ -10,12 +10,14 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 from unittest import mock
 
+import msgspec
+
 from doai.broker.core import leases, results
 from doai.broker.core.effects import SendFrame
 from doai.broker.core.results import Results
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
-from doai.broker.core.tables import Task
+from doai.broker.core.tables import Device, Task
 from doai.broker.core.tasks import Tasks
 from doai.link.incoming import Gap, Incoming, Taken, digest
 from doai.node.core.queue import DeviceQueues
@@ -138,6 +140,21 @@ def refusal_blocks_stream() -> AbstractContextManager[Any]:
     return mock.patch.object(Results, "records", stubborn)
 
 
+def hold_ignored() -> AbstractContextManager[Any]:
+    """A phone that a person has reserved is given tasks."""
+    room = Scheduler._room
+
+    def blind(self: Scheduler, device: Device) -> bool:
+        row = device.row
+        if row is not None:
+            device.row = msgspec.structs.replace(row, hold=None)
+        has_room = room(self, device)
+        device.row = row
+        return has_room
+
+    return mock.patch.object(Scheduler, "_room", blind)
+
+
 BUGS: Final[dict[str, Bug]] = {
     bug.__name__: bug
     for bug in (
@@ -151,5 +168,6 @@ BUGS: Final[dict[str, Bug]] = {
         fifo_broken,
         retry_burns_no_attempt,
         refusal_blocks_stream,
+        hold_ignored,
     )
 }

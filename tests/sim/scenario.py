@@ -45,6 +45,7 @@ FAULT_WEIGHTS: Final = {
     "key_revoked": 0.3,
     "driver_notice": 0.7,
     "quarantine": 1.0,
+    "hold": 1.0,
 }
 """Faults at random times, and how often one is chosen when a seed has it."""
 ALWAYS_ON: Final = [

@@ -252,6 +252,8 @@ class Simulation:
                 raise Violation(
                     "device_stale", f"{serial} works, the broker has it as {device.state.value}", serial
                 )
+        if self.ledger.held_for:
+            raise Violation("hold", f"{sorted(self.ledger.held_for)} are held long after the end of it")
         tables = self.broker.disk.tables
         for run_id, (answered_s, tasks) in self.workload.acknowledged.items():
             row = tables.runs.get(run_id)

@@ -11,6 +11,7 @@ from doai import topics
 from doai.codec import Kind, encode, pack_header, raw
 from doai.envelope import Envelope, Message
 from doai.messages import commands as c
+from doai.messages import holds as h
 from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
 from doai.messages.link import Bye, Hello, HostSample, Record, Records, Role
 from doai.states import DeviceState
@@ -84,6 +85,18 @@ class Strange:
             again = (c.RELEASE_NODE, c.ReleaseNode(node_id=name))
         if random.random() < 0.5:
             self._world.after(random.uniform(0.0, 20.0), admin.command, *again, _nothing)
+        return True
+
+    def hold(self) -> bool:
+        """A person reserves a phone, now and then for longer, or gives one back that may be somebody else's."""
+        random, admin = self._world.random, self._sim.admin
+        serial = random.choice([*self._sim.phones, "no-such-phone"])
+        actor = random.choice(("user/sim", "user/sim", "user/ann"))
+        wish = h.HoldDevice(serial=serial, for_s=random.choice((5.0, 40.0, 200.0, -1.0, 1e9)), reason="sim")
+        admin.command(h.HOLD_DEVICE, wish, _nothing, actor=actor)
+        if random.random() < 0.5:
+            back = h.UnholdDevice(serial=serial, force=random.random() < 0.3)
+            self._world.after(random.uniform(0.0, 60.0), admin.command, h.UNHOLD_DEVICE, back, _nothing)
         return True
 
     def release_all(self) -> None:

@@ -28,7 +28,7 @@ from doai.admin.routes.parameters import (
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.translation import event_json
 from doai.admin.views import EventJson
-from doai.admin.waiting import node_now, out_of_service, run_now, told_now
+from doai.admin.waiting import device_now, node_now, run_now, told_now
 from doai.errors import StoreUnavailable, UserError
 from doai.store import views
 from doai.store.reader import StoreReader
@@ -109,7 +109,7 @@ async def _now(reader: StoreReader, subject_id: str) -> str | None:
         return told_now(task.row, around) if around is not None else None
     device = await reader.device(subject_id)
     if device is not None:
-        return out_of_service(f"Device {subject_id}", device.row.quarantine, now_ms())
+        return device_now(device, now_ms())
     run = await reader.run(subject_id)
     if run is not None:
         return run_now(run)

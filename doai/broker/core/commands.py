@@ -12,6 +12,7 @@ from doai.broker.core.access import Access
 from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.files import Files
+from doai.broker.core.holds import Holds
 from doai.broker.core.library import Library
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.runs import Runs
@@ -27,6 +28,7 @@ from doai.errors import ConflictError, DecodeError, DiskLow, DoaiError, NotFound
 from doai.limits import IDEMPOTENCY_KEPT_S
 from doai.messages import commands as c
 from doai.messages import enrolment
+from doai.messages import holds as h
 from doai.messages.catalogue import COMMANDS
 from doai.messages.link import Role
 from doai.workflow.mistakes import did_you_mean
@@ -50,6 +52,7 @@ class Commands:
         files: Files,
         access: Access,
         quarantines: Quarantines,
+        holds: Holds,
         descriptions: Descriptions,
         now: Now,
     ) -> None:
@@ -79,6 +82,8 @@ class Commands:
             c.RELEASE_DEVICE: quarantines.release_device,
             c.QUARANTINE_NODE: quarantines.quarantine_node,
             c.RELEASE_NODE: quarantines.release_node,
+            h.HOLD_DEVICE: holds.hold,
+            h.UNHOLD_DEVICE: holds.unhold,
         }
         self._decoders = {name: BodyDecoder(COMMANDS[name][0]) for name in self._handlers}
 

@@ -17,6 +17,7 @@ from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.devices import Devices
 from doai.broker.core.effects import Changes
 from doai.broker.core.files import Files
+from doai.broker.core.holds import Holds
 from doai.broker.core.ingress import Ingress
 from doai.broker.core.leases import Leases
 from doai.broker.core.library import Library
@@ -52,7 +53,8 @@ class BrokerCore:
         self._leases = Leases(state, self._scheduler, self._tasks)
         devices = Devices(state, self._scheduler)
         self._peers = Peers(state, self._scheduler, devices)
-        self._quarantines = Quarantines(state, self._scheduler)
+        self._quarantines = Quarantines(state, self._scheduler, now)
+        self._holds = Holds(state, self._scheduler, now)
         results = Results(
             state, self._scheduler, self._tasks, self._peers, devices, self._leases, self._quarantines
         )
@@ -60,7 +62,15 @@ class BrokerCore:
         runs = Runs(state, self._scheduler, self._tasks)
         descriptions = Descriptions(state, self._scheduler)
         self._commands = Commands(
-            state, runs, Library(state), Files(state), self._access, self._quarantines, descriptions, now
+            state,
+            runs,
+            Library(state),
+            Files(state),
+            self._access,
+            self._quarantines,
+            self._holds,
+            descriptions,
+            now,
         )
         self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands)
         self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
@@ -93,6 +103,7 @@ class BrokerCore:
             self._peers.sweep(decision)
             self._leases.sweep(decision)
             self._quarantines.sweep(decision)
+            self._holds.sweep(decision)
             self._commands.forget(decision)
             self._statistics.sweep(decision)
             self.state.sweep_s = self._next_sweep_s()
@@ -139,7 +150,7 @@ class BrokerCore:
         return decision.finish()
 
     def _next_sweep_s(self) -> float | None:
-        parts = (self._peers, self._leases, self._quarantines, self._commands, self._statistics)
+        parts = (self._peers, self._leases, self._quarantines, self._holds, self._commands, self._statistics)
         return min((at for part in parts if (at := part.due_s()) is not None), default=None)
 
     def _retry(self, decision: Decision, task: Task) -> None:

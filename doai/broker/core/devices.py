@@ -122,6 +122,7 @@ class Devices:
             quarantine=before.quarantine if before is not None else None,
             usb_path=told.usb_path,
             description=before.description if before is not None else None,
+            hold=before.hold if before is not None else None,
         )
         decision.ops.append(PutDevice(device.row))
         self._scheduler.mark(device)

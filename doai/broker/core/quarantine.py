@@ -7,7 +7,6 @@ whether it has begun. The rule of what counts is in `health`, the table of state
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import msgspec
@@ -18,10 +17,12 @@ from doai.broker.core.health import Blame, blame, term_s
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
 from doai.broker.core.tables import Device, Peer
+from doai.broker.core.terms import REASON_CHARS_MAX, Terms, actor_of, device_of, until_of
 from doai.changes.ops import PutDevice, PutNode
 from doai.changes.rows import Quarantine
+from doai.clock import Now
 from doai.envelope import Envelope
-from doai.errors import ConflictError, Failure, NotFoundError, UserError
+from doai.errors import ConflictError, Failure, NotFoundError
 from doai.limits import QUARANTINE_BURST_S
 from doai.messages.commands import QuarantineDevice, QuarantineNode, ReleaseDevice, ReleaseNode, Service
 from doai.messages.events import DeviceQuarantined, DeviceReleased, NodeQuarantined, NodeReleased
@@ -29,7 +30,6 @@ from doai.states import SERVICE_TABLE, Outcome, ServiceState, ServiceTrigger, mo
 from doai.workflow.mistakes import did_you_mean
 
 FOR_MAX_S: Final = 366 * 24 * 3600.0
-REASON_CHARS_MAX: Final = 500
 Unit = Device | Peer
 """A device, or a node."""
 
@@ -37,15 +37,16 @@ Unit = Device | Peer
 class Quarantines:
     """Takes devices and nodes out of service and back."""
 
-    def __init__(self, state: State, scheduler: Scheduler) -> None:
+    def __init__(self, state: State, scheduler: Scheduler, now: Now) -> None:
         self._state = state
         self._scheduler = scheduler
-        self._terms: dict[Unit, None] = {}
-        """What is quarantined now."""
+        self._terms: Terms[Unit] = Terms(state)
+        """Of what is quarantined now."""
         units: list[Unit] = [*state.devices.values(), *state.nodes.values()]
         for unit in units:
-            if unit.service is ServiceState.QUARANTINED:
-                self._terms[unit] = None
+            # One whose term is over by now is tried at the first tick.
+            if unit.row is not None and unit.row.quarantine is not None:
+                self._terms.begin(now, unit, unit.row.quarantine.until_ms)
 
     # --- what attempts tell -------------------------------------------------------------------------------
 
@@ -97,7 +98,7 @@ class Quarantines:
 
     def quarantine_device(self, decision: Decision, command: Envelope, wish: QuarantineDevice) -> Service:
         """Take a device out of service."""
-        return self._by_hand(decision, command, self._device(wish.serial), wish.for_s, wish.reason)
+        return self._by_hand(decision, command, device_of(self._state, wish.serial), wish.for_s, wish.reason)
 
     def quarantine_node(self, decision: Decision, command: Envelope, wish: QuarantineNode) -> Service:
         """Take a node out of service."""
@@ -105,18 +106,11 @@ class Quarantines:
 
     def release_device(self, decision: Decision, command: Envelope, wish: ReleaseDevice) -> Service:
         """Take a device back into service."""
-        return self._release_by_hand(decision, command, self._device(wish.serial), wish.reason)
+        return self._release_by_hand(decision, command, device_of(self._state, wish.serial), wish.reason)
 
     def release_node(self, decision: Decision, command: Envelope, wish: ReleaseNode) -> Service:
         """Take a node back into service."""
         return self._release_by_hand(decision, command, self._node(wish.node_id), wish.reason)
-
-    def _device(self, serial: str) -> Device:
-        device = self._state.devices.get(serial)
-        if device is None or device.row is None:
-            near = did_you_mean(serial, self._state.devices)
-            raise NotFoundError(f"there is no device {serial[:130]!r}: {near}", code="device_not_found")
-        return device
 
     def _node(self, node_id: str) -> Peer:
         node = self._state.nodes.get(node_id)
@@ -128,18 +122,14 @@ class Quarantines:
     def _by_hand(
         self, decision: Decision, command: Envelope, unit: Unit, for_s: float | None, reason: str
     ) -> Service:
-        if for_s is not None and not 0 < for_s <= FOR_MAX_S:
-            raise UserError(
-                f"a quarantine of {for_s:g} s can not be: give seconds above 0, a year at most", code="bad_term"
-            )
-        until_ms = None if for_s is None else decision.now.utc_ms + round(for_s * 1000)
-        self._quarantine(decision, unit, until_ms, reason[:REASON_CHARS_MAX], 0, _actor(command))
+        until_ms = None if for_s is None else until_of(decision, for_s, FOR_MAX_S, "a quarantine")
+        self._quarantine(decision, unit, until_ms, reason[:REASON_CHARS_MAX], 0, actor_of(command))
         return _service(unit)
 
     def _release_by_hand(self, decision: Decision, command: Envelope, unit: Unit, reason: str) -> Service:
         if unit.service is ServiceState.IN_SERVICE:
             raise ConflictError(f"{_title(unit)} is not quarantined: nothing was changed", code="not_quarantined")
-        self._release(decision, unit, reason[:REASON_CHARS_MAX], _actor(command))
+        self._release(decision, unit, reason[:REASON_CHARS_MAX], actor_of(command))
         return _service(unit)
 
     # --- what follows -------------------------------------------------------------------------------------
@@ -154,10 +144,7 @@ class Quarantines:
             decision, unit, Quarantine(since_ms=now.utc_ms, until_ms=until_ms, reason=reason, by=by, count=count)
         )
         unit.health.clear()
-        unit.term_ends_s = math.inf if until_ms is None else now.mono_s + (until_ms - now.utc_ms) / 1000
-        self._terms[unit] = None
-        if until_ms is not None:
-            self._state.sweep_by(unit.term_ends_s)
+        self._terms.begin(now, unit, until_ms)
         told: DeviceQuarantined | NodeQuarantined
         if isinstance(unit, Device):
             assert unit.row is not None
@@ -179,7 +166,7 @@ class Quarantines:
         unit.service = move(SERVICE_TABLE, unit.service, ServiceTrigger.RELEASE, _title(unit))
         self._write(decision, unit, None)
         unit.health.clear()
-        self._terms.pop(unit, None)
+        self._terms.end(unit)
         told: DeviceReleased | NodeReleased
         if isinstance(unit, Device):
             assert unit.row is not None
@@ -193,16 +180,14 @@ class Quarantines:
 
     def sweep(self, decision: Decision) -> None:
         """Try what has done its term with one task at a time."""
-        for unit in [unit for unit in self._terms if unit.term_ends_s <= decision.now.mono_s]:
-            del self._terms[unit]
+        for unit in self._terms.take_over(decision.now):
             unit.service = move(SERVICE_TABLE, unit.service, ServiceTrigger.TERM_ENDS, _title(unit))
             decision.log("info", f"{_title(unit)} is tried with one task at a time", _ids(unit))
             self._mark(unit)
 
     def due_s(self) -> float | None:
         """Return when the next term ends."""
-        ends = [unit.term_ends_s for unit in self._terms if unit.term_ends_s != math.inf]
-        return min(ends, default=None)
+        return self._terms.due_s()
 
     def _mark(self, unit: Unit) -> None:
         if isinstance(unit, Device):

@@ -42,7 +42,9 @@ _TOLD_BY_NODES: Final = frozenset(
         topics.SYSTEM_ALERT,
     }
 )
-_BROKERS_TYPES: Final = frozenset({topics.DEVICE_DESCRIBED, topics.DEVICE_QUARANTINED, topics.DEVICE_RELEASED})
+_BROKERS_TYPES: Final = frozenset(
+    {topics.DEVICE_DESCRIBED, topics.DEVICE_QUARANTINED, topics.DEVICE_HELD, topics.DEVICE_RELEASED}
+)
 _BROKERS_DOMAINS: Final = ("task", "run", "node", "campaign", "workflow", "artifact", "bot", "attempt")
 """Of these domains a node may only say what is listed above; a type nobody knows yet is stored as it is."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 from doai import topics
@@ -18,14 +16,14 @@ from doai.broker.core.state import State, load_run
 from doai.broker.core.tables import Device, Run, Task
 from doai.broker.core.tasks import Tasks
 from doai.changes.ops import InsertRun, InsertWorkflow, UpdateRun
-from doai.changes.rows import RunRow
+from doai.changes.rows import DeviceRow, RunRow
 from doai.envelope import Envelope
 from doai.errors import NotFoundError, UserError
 from doai.limits import TARGETS_PER_RUN_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, TargetKind, Targets
 from doai.messages.events import RunCreatedEvent
 from doai.messages.work import FilePin
-from doai.states import RUN_TABLE, DeviceState, RunTrigger, ServiceState, TaskState, move
+from doai.states import RUN_TABLE, DeviceState, RunTrigger, TaskState, move
 from doai.workflow.files import file_needs
 from doai.workflow.mistakes import did_you_mean
 from doai.workflow.resolve import PinnedRun, pin_run
@@ -134,7 +132,7 @@ class Runs:
                 reasons.append(f"{device.serial}: {unmet}")
             elif device.state is not DeviceState.ONLINE:
                 reasons.append(f"{device.serial} is {device.state.value}")
-            elif device.service is ServiceState.QUARANTINED and device.term_ends_s == math.inf:
+            elif device.row is not None and _is_out_for_good(device.row):
                 # A person took it out of service and nobody knows for how long: a run on all must not wait for it.
                 reasons.append(f"{device.serial} is quarantined until it is released")
             else:
@@ -263,6 +261,10 @@ class TargetError(UserError):
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         super().__init__(details[0] + more)
         self.details = details
+
+
+def _is_out_for_good(row: DeviceRow) -> bool:
+    return row.quarantine is not None and row.quarantine.until_ms is None
 
 
 def _reason(command: Envelope, reason: str) -> str:

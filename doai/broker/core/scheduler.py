@@ -97,6 +97,8 @@ class Scheduler:
             return f"node {device.node.name} takes no tasks: {closed}"
         if device.row is not None and device.row.quarantine is not None:
             return f"device {device.serial} is quarantined: {device.row.quarantine.reason}"
+        if device.row is not None and device.row.hold is not None:
+            return f"device {device.serial} is held for {device.row.hold.by}"
         if device.node.row is not None and device.node.row.quarantine is not None:
             return f"node {device.node.name} is quarantined: {device.node.row.quarantine.reason}"
         if device.node.row is not None and len(device.node.held) >= _capacity(device.node):
@@ -129,6 +131,8 @@ class Scheduler:
         if node is None or device.state is not DeviceState.ONLINE or not node.takes_tasks:
             return False
         if device.service is ServiceState.QUARANTINED or node.service is ServiceState.QUARANTINED:
+            return False
+        if device.row is not None and device.row.hold is not None:
             return False
         held_max = self._state.settings.held_per_device_max if device.service is ServiceState.IN_SERVICE else 1
         if len(device.held) >= held_max:

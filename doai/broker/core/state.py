@@ -114,7 +114,7 @@ class _Loader:
             device.row = row
             device.state = row.state
             device.node = state.nodes.get(row.node_id)
-            self._load_quarantine(device, row.quarantine)
+            device.service = _service_of(row.quarantine)
             if device.node is not None:
                 device.node.devices[row.serial] = device
         for run_row in snapshot.runs:
@@ -134,14 +134,7 @@ class _Loader:
             peer.row = row
             state.nodes[row.node_id] = peer
             state.peers[peer.address] = peer
-            self._load_quarantine(peer, row.quarantine)
-
-    def _load_quarantine(self, unit: Device | Peer, quarantine: Quarantine | None) -> None:
-        # One whose term is over by now is tried at the first tick.
-        if quarantine is not None:
-            unit.service = ServiceState.QUARANTINED
-            if quarantine.until_ms is not None:
-                unit.term_ends_s = self._now.mono_s + (quarantine.until_ms - self._now.utc_ms) / 1000
+            peer.service = _service_of(row.quarantine)
 
     def _load_task(self, row: TaskRow) -> None:
         state, now, status = self._state, self._now, row.status
@@ -193,6 +186,10 @@ class _Loader:
         if node is not None:
             node.held[key] = task
             node.lease_due_s = now.mono_s + state.settings.lease_s
+
+
+def _service_of(quarantine: Quarantine | None) -> ServiceState:
+    return ServiceState.IN_SERVICE if quarantine is None else ServiceState.QUARANTINED
 
 
 def give_up_after_s(task: Task) -> float:

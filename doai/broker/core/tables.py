@@ -5,7 +5,6 @@ Plain classes with slots, because a broker has 100,000 of them. They decide noth
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from doai.broker.core.health import Health
@@ -194,7 +193,6 @@ class Device:
         "serial",
         "service",
         "state",
-        "term_ends_s",
         "waiting",
     )
 
@@ -215,8 +213,6 @@ class Device:
         self.claims: dict[str, DeviceOnline] = {}
         """Other nodes that say they see it."""
         self.service = ServiceState.IN_SERVICE
-        self.term_ends_s = math.inf
-        """Of its quarantine; inf = when a person releases it."""
         self.health = Health()
 
 
@@ -244,7 +240,6 @@ class Peer:
         "service",
         "settled_s",
         "stream",
-        "term_ends_s",
         "wants",
     )
 
@@ -276,8 +271,7 @@ class Peer:
         self.intake_closed = ""
         """Why it starts no new task now, as its heartbeat said."""
         self.service = ServiceState.IN_SERVICE
-        """Of a node, as the next two."""
-        self.term_ends_s = math.inf
+        """Of a node, as the next one."""
         self.health = Health()
 
     @property

@@ -10,6 +10,7 @@ import pytest
 from doai.admin.waiting import (
     Place,
     Surroundings,
+    device_now,
     node_now,
     out_of_service,
     position,
@@ -18,12 +19,12 @@ from doai.admin.waiting import (
     told_now,
     waiting_because,
 )
-from doai.changes.rows import DeviceRow, NodeRow, Quarantine, RunRow, TaskRow, TaskStatusRow
+from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, RunRow, TaskRow, TaskStatusRow
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
 from doai.messages.commands import Selector, TargetKind
-from doai.states import TERMINAL, DeviceState, RunState, ServiceState, TaskState
-from doai.store.views import RunView
+from doai.states import TERMINAL, DeviceState, PeerState, RunState, ServiceState, TaskState
+from doai.store.views import DeviceView, RunView
 from doai.workflow.language import Requires
 
 NOW_MS = 1_700_000_000_000
@@ -57,6 +58,7 @@ NODE = NodeRow(
     state_reason="connected",
     changed_at_ms=1,
 )
+HELD = Hold(since_ms=1, until_ms=NOW_MS + 60_000, by="user/ann", reason="looked at")
 TIMED = Quarantine(since_ms=1, until_ms=NOW_MS + 42_000, reason="5 failures in a row", by="broker/main", count=1)
 BY_HAND = Quarantine(since_ms=1, until_ms=None, reason="cracked", by="user/ann", count=0)
 OVER = msgspec.structs.replace(TIMED, until_ms=NOW_MS)
@@ -111,6 +113,14 @@ def held(state: TaskState = TaskState.RUNNING, task_id: str = "t0", node: str = 
         (
             {"place": changed(PLACE, device=changed(DEVICE, quarantine=TIMED))},
             "device d1 is quarantined for another 42 s: 5 failures in a row",
+        ),
+        (
+            {"place": changed(PLACE, device=changed(DEVICE, hold=HELD, quarantine=TIMED))},
+            "device d1 is held by user/ann until 2023-11-14 22:14:20 UTC because looked at",
+        ),
+        (
+            {"place": changed(PLACE, device=changed(DEVICE, hold=changed(HELD, reason="")))},
+            "device d1 is held by user/ann until 2023-11-14 22:14:20 UTC",
         ),
         (
             {"place": changed(PLACE, node=changed(NODE, quarantine=BY_HAND))},
@@ -241,6 +251,22 @@ def test_the_story_of_a_device_ends_with_its_quarantine() -> None:
         ServiceState.QUARANTINED,
         ServiceState.PROBING,
     ]
+
+
+def test_the_story_of_a_device_that_a_person_has_reserved() -> None:
+    def now(tasks_held: int, row: DeviceRow) -> str | None:
+        proven = {"node_state": PeerState.ONLINE, "proof_at_ms": None, "adb_age_s": None, "answer_age_s": None}
+        return device_now(DeviceView(row=row, tasks_held=tasks_held, **proven), NOW_MS)  # type: ignore[arg-type]
+
+    row = changed(DEVICE, hold=HELD)
+    assert now(0, DEVICE) is None
+    assert now(2, row) == "Device d1 is holding after 2 tasks for user/ann"
+    assert now(1, row) == "Device d1 is holding after current task for user/ann"
+    assert now(0, row) == "Device d1 is held by user/ann until 2023-11-14 22:14:20 UTC because looked at"
+    assert now(0, changed(row, quarantine=TIMED)) == (
+        "Device d1 is held by user/ann until 2023-11-14 22:14:20 UTC because looked at; "
+        "Device d1 is quarantined for another 42 s: 5 failures in a row"
+    )
 
 
 def test_the_story_of_a_run_and_of_a_node_says_how_they_stand() -> None:

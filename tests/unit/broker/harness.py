@@ -368,6 +368,7 @@ class FakeAdmin:
         self.name = name
         self.link = world.new_link()
         self.commands = 0
+        self.actor = "user/ann"
         hello = Hello(name=name, instance="x1", role=role, sample=sample(), epoch=1)
         world.send(self.link, name, Kind.HELLO, encode(hello))
         world.take(self.link, Kind.WELCOME)
@@ -383,7 +384,7 @@ class FakeAdmin:
             occurred_at_ms=self.world.utc_ms,
             payload=msgspec.Raw(payload) if isinstance(payload, bytes) else raw(payload),
             idempotency_key=key,
-            actor="user/ann",
+            actor=self.actor,
             interface="cli",
             **header,
         )

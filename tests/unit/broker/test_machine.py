@@ -13,6 +13,7 @@ from doai.broker.core.settings import CoreSettings, RateLimit
 from doai.errors import ErrorClass
 from doai.ids import Token
 from doai.messages import commands as c
+from doai.messages import holds
 from doai.messages.work import Dispatch
 from doai.states import TASK_TABLE, TERMINAL, Outcome, TaskState
 from tests.unit.broker.harness import TAPPING, FakeAdmin, FakeNode, World, failure
@@ -181,6 +182,14 @@ class BrokerMachine(RuleBasedStateMachine):
             self._admin().ask(f"{kind}.quarantine", out)
         self._pump_all()
 
+    @rule(serial=st.sampled_from(["a", "b"]), for_s=st.sampled_from([1.0, 30.0, None]))
+    def hold_or_give_back(self, serial: str, for_s: float | None) -> None:
+        if for_s is None:
+            self._admin().ask(holds.UNHOLD_DEVICE, holds.UnholdDevice(serial=serial))
+        else:
+            self._admin().ask(holds.HOLD_DEVICE, holds.HoldDevice(serial=serial, for_s=for_s))
+        self._pump_all()
+
     @rule(seconds=st.sampled_from([0.5, 3.0, 20.0, 65.0, 800.0]))
     def time_passes(self, seconds: float) -> None:
         self.world.pass_time(seconds)
@@ -189,6 +198,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule()
     def broker_starts_again(self) -> None:
         self.world.restart()
+        self.world.pass_time(0)  # a broker looks at once what is due
         self.connected = dict.fromkeys(NODES, False)
         self.admin = FakeAdmin(self.world)
 
@@ -240,15 +250,21 @@ class BrokerMachine(RuleBasedStateMachine):
     def _check_quarantines(self) -> None:
         """What the log says: nothing was given to a device or node before the end of its term."""
         until: dict[str, int] = {}
+        held: set[str] = set()
         for event in self.world.events():
             told = self.world.payload(event)
             if event.type in (topics.DEVICE_QUARANTINED, topics.NODE_QUARANTINED):
                 until[event.subject] = told["untilMs"]
+            elif event.type == topics.DEVICE_HELD:
+                held.add(event.subject)
+            elif event.type == topics.DEVICE_RELEASED and told.get("hold"):
+                held.remove(event.subject)
             elif event.type in (topics.DEVICE_RELEASED, topics.NODE_RELEASED):
                 until.pop(event.subject)
             elif event.type == topics.TASK_DISPATCHED:
                 for subject in (f"device/{told['deviceSerial']}", f"node/{told['nodeId']}"):
                     assert event.occurred_at_ms >= until.get(subject, 0), f"{subject} was quarantined"
+                    assert subject not in held, f"{subject} was reserved"
 
 
 _ENDS = frozenset(

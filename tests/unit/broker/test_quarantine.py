@@ -260,7 +260,7 @@ def test_a_person_may_give_another_term_and_end_one_early() -> None:
         (c.QUARANTINE_DEVICE, c.QuarantineDevice(serial="d2"), "device_not_found", "known: d1"),
         (c.QUARANTINE_NODE, c.QuarantineNode(node_id="n9"), "node_not_found", "known: n1"),
         (c.QUARANTINE_DEVICE, c.QuarantineDevice(serial="d1", for_s=0.0), "bad_term", "above 0"),
-        (c.QUARANTINE_NODE, c.QuarantineNode(node_id="n1", for_s=1e9), "bad_term", "a year at most"),
+        (c.QUARANTINE_NODE, c.QuarantineNode(node_id="n1", for_s=1e9), "bad_term", "366 days at most"),
         (c.RELEASE_DEVICE, c.ReleaseDevice(serial="d1"), "not_quarantined", "nothing was changed"),
         (c.RELEASE_NODE, c.ReleaseNode(node_id="n1"), "not_quarantined", "nothing was changed"),
     ],

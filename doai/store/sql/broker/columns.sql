@@ -18,7 +18,7 @@ ended_at_ms, outcome, failure
 
 -- name: device_columns
 serial, node_id, state, reason, driver, connection, model, manufacturer, sdk, android, screen_width,
-screen_height, tags, first_seen_at_ms, changed_at_ms, quarantine, usb_path, description
+screen_height, tags, first_seen_at_ms, changed_at_ms, quarantine, usb_path, description, hold
 
 -- name: node_columns
 node_id, host, version, slots, capabilities, started_at_ms, first_seen_at_ms, connected_at_ms, state,

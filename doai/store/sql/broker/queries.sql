@@ -59,6 +59,11 @@ SELECT coalesce(max(position), 0) FROM events
 -- name: devices
 SELECT {device_columns} FROM devices
 
+-- name: tasks_of_held_devices
+SELECT device_serial, count(*) FROM tasks WHERE state <> 'passed'
+    AND state IN ('dispatched', 'running', 'unproven', 'cancelling')
+    AND device_serial IN (SELECT serial FROM devices WHERE hold IS NOT NULL) GROUP BY device_serial
+
 -- name: nodes
 SELECT {node_columns} FROM nodes
 

@@ -125,7 +125,7 @@ CREATE TABLE devices (
     tags TEXT NOT NULL,                -- JSON array
     first_seen_at_ms INTEGER NOT NULL,
     changed_at_ms INTEGER NOT NULL
-, quarantine TEXT, usb_path TEXT NOT NULL DEFAULT '', description TEXT) STRICT;
+, quarantine TEXT, usb_path TEXT NOT NULL DEFAULT '', description TEXT, hold TEXT) STRICT;
 
 CREATE TABLE nodes (
     node_id TEXT PRIMARY KEY,

@@ -35,13 +35,13 @@ INSERT INTO attempts ({attempt_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 INSERT INTO events (position, subject, type, recorded_at_ms, envelope) VALUES (?, ?, ?, ?, ?)
 
 -- name: put_device
-INSERT INTO devices ({device_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO devices ({device_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (serial) DO UPDATE SET node_id = excluded.node_id, state = excluded.state, reason = excluded.reason,
     driver = excluded.driver, connection = excluded.connection, model = excluded.model,
     manufacturer = excluded.manufacturer, sdk = excluded.sdk, android = excluded.android,
     screen_width = excluded.screen_width, screen_height = excluded.screen_height, tags = excluded.tags,
     changed_at_ms = excluded.changed_at_ms, quarantine = excluded.quarantine, usb_path = excluded.usb_path,
-    description = excluded.description
+    description = excluded.description, hold = excluded.hold
 
 -- name: put_node
 INSERT INTO nodes ({node_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
