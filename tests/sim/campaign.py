@@ -20,6 +20,8 @@ from tests.sim.simulation import Verdict, simulate
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COVERED: Final = ("doai/broker/core", "doai/node/core", "doai/link")
+_MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+"""Power is never cut here, so real files need no disk that is slow to sync; tests/power cuts it."""
 FAULTS_DUE_AFTER: Final = 100
 """A campaign of this many seeds must have seen every kind of fault."""
 
@@ -56,7 +58,7 @@ def run_seed(seed: int, scale: float = 1.0) -> Verdict:
     """Run one seed, with a folder for the worlds that use real files."""
     gc.disable()  # a world is short and its garbage goes with it; collected between worlds
     try:
-        with tempfile.TemporaryDirectory(prefix="doai-sim-") as folder:
+        with tempfile.TemporaryDirectory(prefix="doai-sim-", dir=_MEMORY) as folder:
             return simulate(seed, folder=Path(folder), scale=scale)
     finally:
         gc.enable()

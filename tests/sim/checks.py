@@ -132,7 +132,8 @@ class Checks:
 def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
     """The core's memory is what the disk holds, while nothing is on its way."""
     state = core.state
-    stored = {task_id: row for task_id, row in tables.tasks.items() if row.status.state not in TERMINAL}
+    ended = {state._value_ for state in TERMINAL}  # names: to hash a member costs ten times as much
+    stored = {k: row for k, row in tables.tasks.items() if row.status.state._value_ not in ended}
     if stored.keys() != state.tasks.keys():
         other = next(iter(stored.keys() ^ state.tasks.keys()))
         raise Violation("memory_differs", f"task {other} is open on one side only", other)

@@ -36,6 +36,12 @@ TARGETS: Final[dict[str, frozenset[TaskState]]] = {
     topics.TASK_UNKNOWN: frozenset({_T.UNKNOWN}),
 }
 """The states that an event may lead to; which of them, the table says."""
+REACHABLE: Final[dict[str, dict[TaskState, frozenset[TaskState]]]] = {
+    event: {before: targets & frozenset(moves.values()) for before, moves in TASK_TABLE.items()}
+    for event, targets in TARGETS.items()
+}
+"""The same by the state that the task was in."""
+_WITH_TOKEN: Final = (_T.RUNNING, _T.DISPATCHED, _T.UNPROVEN, _T.CANCELLING)
 
 
 class Payload(msgspec.Struct, rename="camel"):
@@ -98,7 +104,6 @@ class Ledger:
         self.last_token = Token(0, 0)
         self.position = 0
         self.ended = 0
-        self.busy_s = 0.0
         self.tokens_ever: set[Token] = set()
         """Of every life of the store."""
         self.recorded: dict[str, tuple[str, int]] = {}
@@ -107,7 +112,6 @@ class Ledger:
         """Nodes whose facts a restored store had forgotten, so that they may come again or be missing."""
         self.forked: set[str] = set()
         """Nodes that had an old disk or a clone: their facts come from more than one history."""
-        self._started: dict[Token, int] = {}
         self._touched: set[str] = set()
         self._skipped: set[str] = set()
 
@@ -213,8 +217,8 @@ class Ledger:
 
     def _task_event(self, op: AppendEvent, told: Payload) -> None:
         event_type = op.envelope.type
-        targets = TARGETS.get(event_type)
-        if targets is None:
+        reachable = REACHABLE.get(event_type)
+        if reachable is None:
             return
         task_id = told.task_id
         track = self.tasks.get(task_id)
@@ -230,14 +234,13 @@ class Ledger:
         if stale and event_type != topics.TASK_DISPATCHED and told.token is not None:
             message = f"{event_type} with token {told.token} of task {task_id}, which has {track.token}"
             raise Violation("stale_token", message, task_id)
-        self._move(track, task_id, op, told, targets)
+        self._move(track, task_id, op, told, reachable[track.state])
 
     def _move(
-        self, track: Track, task_id: str, op: AppendEvent, told: Payload, targets: frozenset[TaskState]
+        self, track: Track, task_id: str, op: AppendEvent, told: Payload, reachable: frozenset[TaskState]
     ) -> None:
         event_type, before = op.envelope.type, track.state
-        reachable = targets & frozenset(TASK_TABLE[before].values())
-        if event_type == topics.TASK_STARTED and not reachable & {_T.RUNNING, before}:
+        if event_type == topics.TASK_STARTED and not (_T.RUNNING in reachable or before in reachable):
             return  # told again by a node whose disk is an old one
         if not reachable:
             raise Violation("log_path", f"task {task_id} was {before.value}, then came {event_type}", task_id)
@@ -257,12 +260,7 @@ class Ledger:
             self._dispatched(track, task_id, told)
         elif after is _T.QUEUED:
             self._queued(track, task_id, op, event_type)
-        if event_type == topics.TASK_STARTED and told.token is not None:
-            self._started[told.token] = op.recorded_at_ms
-        elif track.token is not None and after not in (_T.RUNNING, _T.DISPATCHED, _T.UNPROVEN, _T.CANCELLING):
-            began_ms = self._started.pop(track.token, None)
-            if began_ms is not None:
-                self.busy_s += max(0.0, (op.recorded_at_ms - began_ms) / 1000)
+        if after not in _WITH_TOKEN:
             track.token = None
         if after in TERMINAL:
             self.ended += 1

@@ -106,9 +106,15 @@ class _Try:
         self.phone = runner.phones.get(effect.device_serial)
         self.guard: GuardedDevice | None = None
         self.step: Coroutine[_Command, CommandOutput, None] | None = None
+        self.began_s = runner.world.now_s
         self.command = 0
         self.busy = False
         self.over = False
+
+    def counts(self) -> None:
+        """It has ended: what it executed is simulated work; a process that stood still executed nothing."""
+        world = self.runner.world
+        world.worked_s += min(world.now_s - self.began_s, self.effect.timeout_s)
 
     def owner_acts(self) -> bool:
         """Whether its process could stop it: alive and not frozen."""
@@ -130,7 +136,7 @@ class Runner:
         self.phones = phones
         self.acts = acts
         self.dead = False
-        self._world = world
+        self.world = world
         self._clock = clock
         self._draw = draw
         self._ended = ended
@@ -140,11 +146,11 @@ class Runner:
     def start(self, effect: StartStep) -> None:
         """Begin a try."""
         running = self._tries[effect.key] = _Try(self, effect)
-        self._world.after(effect.timeout_s, self._time_out, running)
+        self.world.after(effect.timeout_s, self._time_out, running)
         plan = self._draw(effect)
         if not effect.on_device:
             duration_s, failure = plan[0]
-            self._world.after(duration_s, self._end, running, failure)
+            self.world.after(duration_s, self._end, running, failure)
             return
         commands = [_Command(duration_s, failure) for duration_s, failure in plan]
         device: Any = _Device(effect.device_serial, list(commands))
@@ -156,7 +162,7 @@ class Runner:
         """Cancel a try; nothing when it has ended."""
         running = self._tries.get(effect.key)
         if running is not None:
-            self._world.after(0.01, self._stop, running, _failure(ErrorClass.CANCELLED, "step_cancelled"))
+            self.world.after(0.01, self._stop, running, _failure(ErrorClass.CANCELLED, "step_cancelled"))
 
     def cut(self, phone: Phone) -> None:
         """The phone was taken from this host: its command ends there and then."""
@@ -174,6 +180,7 @@ class Runner:
         """The process was killed; commands that run on phones go on there."""
         self.dead = True
         for running in self._tries.values():
+            running.counts()
             running.over = True
             if running.step is not None:
                 running.step.close()
@@ -200,7 +207,7 @@ class Runner:
         phone.begins(running)
         running.busy = True
         running.command += 1
-        self._world.after(command.duration_s, self._over, running, phone, command.failure, running.command)
+        self.world.after(command.duration_s, self._over, running, phone, command.failure, running.command)
 
     def _over(self, running: _Try, phone: Phone, failure: Failure | None, command: int) -> None:
         if running.busy and running.command == command:
@@ -230,7 +237,7 @@ class Runner:
         if running.over or self.dead:
             return
         if not self.acts():
-            self._world.after(0.5, self._stop, running, failure)
+            self.world.after(0.5, self._stop, running, failure)
             return
         if running.busy and running.phone is not None:
             running.phone.ends(running)
@@ -244,8 +251,9 @@ class Runner:
         if running.over or self.dead:
             return
         if not self.acts():
-            self._world.after(0.5, self._end, running, failure)
+            self.world.after(0.5, self._end, running, failure)
             return
+        running.counts()
         running.over = True
         del self._tries[running.key]
         guard = running.guard
@@ -253,12 +261,12 @@ class Runner:
         outputs: dict[str, Any] = {}
         if failure is None and running.effect.use == "report":
             outputs = {"values": running.effect.arguments.get("values", {})}
-        elif failure is None and self._world.chance(0.003):
-            size = self._world.random.choice((20_000, 90_000))
+        elif failure is None and self.world.chance(0.003):
+            size = self.world.random.choice((20_000, 90_000))
             outputs = {"stdout": "x" * size, "lists": [["y" * 300] * 9] * 9, "maps": {"a": {"b": "z" * 999}}}
-            if self._world.chance(0.2):
+            if self.world.chance(0.2):
                 outputs = {f"name{number}": number for number in range(3_000)}
-            self._world.faults["large_outputs"] += 1
+            self.world.faults["large_outputs"] += 1
         self._ended(StepEnded(key=running.key, outputs=outputs, failure=failure, unobserved=unobserved))
 
 

@@ -50,7 +50,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     faults: dict[str, int]
     tasks: int
     attempts_s: float
-    """Simulated seconds in which an attempt executed."""
+    """Simulated seconds in which a step of an attempt executed."""
     simulated_s: float
     tries: int = 0
     held: list[str] = []
@@ -159,7 +159,7 @@ class Simulation:
             story=[*self.story(subject), f"{self.world.now_s:9.2f} {kind}: {message}"] if kind else [],
             faults=dict(self.world.faults),
             tasks=self.ledger.ended,
-            attempts_s=self.ledger.busy_s,
+            attempts_s=self.world.worked_s,
             simulated_s=self.world.now_s,
             tries=self.checks.tries,
             held=held,

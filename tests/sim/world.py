@@ -28,6 +28,8 @@ class World:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.now_s = 0.0
+        self.worked_s = 0.0
+        """Seconds in which a step of a task executed, over all phones."""
         self.faults: Counter[str] = Counter()
         self.notes: list[tuple[float, str]] = []
         """What was done to the world, for the story of a failure."""
