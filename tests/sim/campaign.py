@@ -20,7 +20,7 @@ from tests.sim.simulation import Verdict, simulate
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COVERED: Final = ("doai/broker/core", "doai/node/core", "doai/link")
-_MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+_MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Power is never cut here, so real files need no disk that is slow to sync; tests/power cuts it."""
 FAULTS_DUE_AFTER: Final = 100
 """A campaign of this many seeds must have seen every kind of fault."""
