@@ -114,6 +114,6 @@ BODIES: Final[Mapping[Kind, type | None]] = {
     Kind.RELEASE: work.Releases,
     Kind.REPLY: c.Reply,
     Kind.RECIPE: work.Recipe,
-    Kind.BEAT: None,
+    Kind.BEAT: link.Beat,
 }
 """Frame kind -> body; None = the body is empty or not looked at."""

@@ -117,6 +117,15 @@ class Heartbeat(Message, frozen=True, kw_only=True):
     devices: list[DeviceProof] = []
     intake_closed: str = ""
     """Why the peer starts no new task now, one sentence; empty = it does."""
+    said_s: float = 0.0
+    """The peer's own clock; BEAT repeats it, so that the peer knows which of its words was heard."""
+
+
+class Beat(Message, frozen=True, kw_only=True):
+    """The broker's answer to a heartbeat: its core lives, and it counts on what that heartbeat listed."""
+
+    said_s: float = 0.0
+    """Of the heartbeat."""
 
 
 class Bye(Message, frozen=True, kw_only=True):

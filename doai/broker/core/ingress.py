@@ -18,11 +18,11 @@ from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.changes.ops import PutSample
 from doai.changes.rows import SampleRow
-from doai.codec import HEADER_BYTES, WIRE_VERSION, BodyDecoder, Kind
+from doai.codec import HEADER_BYTES, WIRE_VERSION, BodyDecoder, Kind, encode
 from doai.envelope import Envelope
 from doai.errors import DecodeError
 from doai.messages.events import SystemNotice
-from doai.messages.link import Bye, Heartbeat, Hello, Records, Role
+from doai.messages.link import Beat, Bye, Heartbeat, Hello, Records, Role
 from doai.messages.work import Holdings
 
 KEYS_MAX: Final = 10_000
@@ -198,7 +198,7 @@ class Ingress:
     def _heartbeat(self, decision: Decision, peer: Peer, link: int, heartbeat: Heartbeat) -> None:
         self._leases.heartbeat(decision, peer, heartbeat)
         self._devices.listed(decision, peer, heartbeat)
-        decision.send_to(peer, Kind.BEAT)
+        decision.send_to(peer, Kind.BEAT, encode(Beat(said_s=heartbeat.said_s)))
 
     def _holdings(self, decision: Decision, peer: Peer, link: int, holdings: Holdings) -> None:
         self._leases.holdings(decision, peer, holdings)

@@ -24,6 +24,10 @@ class DeviceQueues(Generic[TaskT]):
         self._queues.setdefault(serial, deque()).append(task)
         self._count += 1
 
+    def first(self, serial: str) -> TaskT:
+        """Return the first task of the device; there must be one."""
+        return self._queues[serial][0]
+
     def pop(self, serial: str) -> TaskT:
         """Take the first task of the device; there must be one."""
         task = self._queues[serial].popleft()

@@ -13,7 +13,7 @@ from doai.errors import DecodeError
 from doai.limits import HEARTBEAT_S, OUTBOX_RECORDS_MAX, OUTBOX_START_SHARE
 from doai.link.actions import Actions, Effect, Established, OutgoingState, Renewing, SendFrame, Stop
 from doai.link.outgoing import Outgoing
-from doai.messages.link import Bye, Fenced, Heartbeat, HostSample, Welcome
+from doai.messages.link import Beat, Bye, Fenced, Heartbeat, HostSample, Welcome
 from doai.messages.work import Cancels, Dispatches, Holdings, Recipe, Releases
 from doai.node.core.devices import Devices
 from doai.node.core.effects import (
@@ -49,6 +49,7 @@ class Session:
         self._numbers = HostNumbers(0.0, 0.0, 0)
         self._beat_every_s = HEARTBEAT_S
         self._beat_at_s = 0.0
+        self._greeted_s = 0.0
         self._broker_life = ""
         self.broker_is_new = False
         """Another process of the broker answered than before: it does not know what only memory held."""
@@ -121,6 +122,7 @@ class Session:
     def opened(self, epoch: int, now: Now, out: Decision) -> None:
         """The socket of this epoch is open."""
         if not self.renewing:
+            self._greeted_s = now.mono_s
             self._take(self._outgoing.opened(epoch, self.sample(), now.mono_s), now, out)
 
     def lost(self, epoch: int, now: Now, random01: float, out: Decision) -> None:
@@ -182,6 +184,9 @@ class Session:
                 return
             self._tasks.dispatch(dispatch, now, out)
 
+    def _beaten(self, message: Beat, now: Now, random01: float, out: Decision) -> None:
+        self._tasks.listed(message.said_s)
+
     def _recipe(self, message: Recipe, now: Now, random01: float, out: Decision) -> None:
         self._tasks.take_recipe(message.recipe_hash, message.body, out)
 
@@ -232,12 +237,14 @@ class Session:
         self.broker_is_new = self._broker_life not in ("", welcome.broker_life)
         self._broker_life = welcome.broker_life
         self._beat_every_s = welcome.heartbeat_s
-        self._beat_at_s = now.mono_s + welcome.heartbeat_s
+        self._tasks.greeted(self._greeted_s)
         # A recipe comes once a connection, so between connections is when one can be forgotten.
         for recipe_hash in self._recipes.drop_all_but(self._tasks.recipe_hashes()):
             out.ops.append(DropRecipe(recipe_hash))
         holdings = Holdings(tasks=self._tasks.holdings(), as_of_seq=self._outgoing.highest_seq)
         self._send(Kind.HOLDINGS, holdings, out)
+        # Its answer is the word that the broker still counts on what waits here.
+        self.beat(now, out)
         out.effects.append(Log(Level.INFO, "The broker took this node in."))
 
     def beat(self, now: Now, out: Decision) -> None:
@@ -252,6 +259,7 @@ class Session:
             as_of_seq=self._outgoing.highest_seq,
             devices=self._devices.proofs(now.mono_s),
             intake_closed=self.intake_closed(),
+            said_s=now.mono_s,
         )
         self._send(Kind.HEARTBEAT, beat, out)
 
@@ -266,12 +274,14 @@ _BODIES: Final[dict[int, BodyDecoder]] = {
     Kind.CANCEL: BodyDecoder(Cancels),
     Kind.RELEASE: BodyDecoder(Releases),
     Kind.RECIPE: BodyDecoder(Recipe),
+    Kind.BEAT: BodyDecoder(Beat),
 }
 _HANDLERS: Final[dict[int, Callable[[Session, Any, Now, float, Decision], None]]] = {
     Kind.DISPATCH: Session._dispatched,
     Kind.CANCEL: Session._cancelled,
     Kind.RELEASE: Session._released,
     Kind.RECIPE: Session._recipe,
+    Kind.BEAT: Session._beaten,
 }
 
 

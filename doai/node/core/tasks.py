@@ -11,7 +11,7 @@ from doai.changes.outbox import DropHeld, HeldRow, OutboxState, PutHeld, PutReci
 from doai.clock import Now
 from doai.codec import BodyDecoder, encode
 from doai.envelope import Envelope
-from doai.errors import NODE_RESTARTED, DecodeError, ErrorClass, Failure, StepError
+from doai.errors import DecodeError, StepError
 from doai.ids import Token
 from doai.limits import DEVICE_SETTLE_S, RESULTS_KEPT
 from doai.messages.events import AttemptEnded
@@ -20,11 +20,13 @@ from doai.node.core.acts import Cause, Finish
 from doai.node.core.attempt import RELEASED, Attempt, end_attempt, ended_by
 from doai.node.core.devices import Devices
 from doai.node.core.effects import Decision, Level, Log, StepEnded
+from doai.node.core.endings import end_of_crash, expired, refusal
 from doai.node.core.facts import Facts
 from doai.node.core.queue import DeviceQueues
 from doai.node.core.recipes import Recipes
 from doai.node.core.slots import Slots
 from doai.node.core.timers import Timers
+from doai.node.core.vouched import Taken, Vouched
 from doai.states import Outcome
 from doai.workflow.mistakes import ParameterError
 
@@ -37,10 +39,11 @@ _ended: Final = BodyDecoder(AttemptEnded)
 class _Task:
     """A held task; `attempt` once it has begun."""
 
-    __slots__ = ("attempt", "content_id", "dispatch", "key", "row")
+    __slots__ = ("attempt", "content_id", "dispatch", "key", "row", "taken")
 
-    def __init__(self, row: HeldRow, dispatch: Dispatch, content_id: str) -> None:
+    def __init__(self, row: HeldRow, dispatch: Dispatch, content_id: str, taken: Taken) -> None:
         self.key: Key = (row.task_id, row.token)
+        self.taken = taken
         self.row = row
         self.dispatch = dispatch
         self.content_id = content_id
@@ -69,6 +72,9 @@ class Tasks:
         self._tags = tags
         self._slots = Slots(slots)
         self._may_start = may_start
+        self._vouched = Vouched()
+        self._unsure: set[str] = set()
+        """Devices whose next task the broker may have given up by now: they wait for its word."""
         self._held: dict[Key, _Task] = {}
         self._waiting: DeviceQueues[_Task] = DeviceQueues()
         self._timers: Timers[Key] = Timers()
@@ -132,7 +138,7 @@ class Tasks:
                     Log(Level.ERROR, f"A held task can not be read and waits for its lease: {error}")
                 )
                 continue
-            self._end(dispatch, _end_of_crash(row), now, out)
+            self._end(dispatch, end_of_crash(row), now, out)
         if given_back:
             text = f"{given_back} tasks that had not begun before this start go back to the broker."
             out.effects.append(Log(Level.INFO, text))
@@ -203,6 +209,17 @@ class Tasks:
             task.attempt.stop(Cause.RELEASE, now, out)
             self._after(task, now, out)
 
+    def greeted(self, said_s: float) -> None:
+        """The broker answered the HELLO that was sent then: what it gives from now on, it gives after that."""
+        self._vouched.greeted(said_s)
+
+    def listed(self, said_s: float) -> None:
+        """The broker took the heartbeat that was sent then: it counts on all that this one listed."""
+        self._vouched.listed(said_s)
+        for serial in self._unsure:
+            self._offer(serial)
+        self._unsure.clear()
+
     # --- what happens here ------------------------------------------------------------------------------------
 
     def device_changed(self, serial: str, now: Now, out: Decision) -> None:
@@ -229,7 +246,7 @@ class Tasks:
             task = self._held[key]
             if task.attempt is None:
                 self._unqueue(task)
-                self._end(task.dispatch, _expired(task.dispatch), now, out)
+                self._end(task.dispatch, expired(task.dispatch), now, out)
             else:
                 task.attempt.tick(now, out)
                 self._after(task, now, out)
@@ -265,8 +282,11 @@ class Tasks:
     def fill(self, now: Now, out: Decision) -> None:
         """Begin tasks while there are free slots and eligible devices."""
         while not self.draining and self._may_start() and (serial := self._slots.take()) is not None:
-            task = self._waiting.pop(serial)
-            self._begin(task, now, out)
+            if self._vouched.covers(self._waiting.first(serial).taken, now.mono_s):
+                self._begin(self._waiting.pop(serial), now, out)
+            else:
+                self._slots.free(serial)
+                self._unsure.add(serial)
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -275,9 +295,9 @@ class Tasks:
         try:
             content_id = self._recipes.get(d.recipe_hash, d.workflow).content_id(d.params)
         except (StepError, ParameterError) as error:
-            self._end(d, ended_by(_refusal(error)), now, out)
+            self._end(d, ended_by(refusal(error)), now, out)
             return False
-        task = _Task(row, d, content_id)
+        task = _Task(row, d, content_id, self._vouched.taken(now.mono_s))
         self._held[task.key] = task
         self._waiting.push(d.device_serial, task)
         if d.begin_within_s is not None:
@@ -360,38 +380,3 @@ class Tasks:
                 self._newest.move_to_end(task_id)
             else:
                 del self._newest[task_id]
-
-
-def _end_of_crash(row: HeldRow) -> Finish:
-    if row.repeatable:
-        return ended_by(
-            Failure(
-                error_class=ErrorClass.INFRASTRUCTURE,
-                code=NODE_RESTARTED,
-                message="The node's process ended while the task ran; the attempt is not resumed.",
-            )
-        )
-    failure = Failure(
-        error_class=ErrorClass.UNKNOWN,
-        code=NODE_RESTARTED,
-        message=f"The node's process ended while step {row.step_begun} ran, which must not be repeated blindly: "
-        "look at the device, then retry the task or leave it.",
-        step=row.step_begun,
-    )
-    return ended_by(failure, Outcome.UNKNOWN, repeatable=False)
-
-
-def _refusal(error: StepError | ParameterError) -> Failure:
-    if isinstance(error, StepError):
-        return error.failure
-    return Failure(error_class=ErrorClass.USER, code=error.code, message=str(error))
-
-
-def _expired(d: Dispatch) -> Finish:
-    within_s = d.begin_within_s or 0.0
-    failure = Failure(
-        error_class=ErrorClass.TIMEOUT,
-        code="not_begun_in_time",
-        message=f"Device {d.device_serial} was not free within {within_s:g} s after the node received the task.",
-    )
-    return ended_by(failure, Outcome.EXPIRED)

@@ -20,7 +20,7 @@ from doai.link.actions import OpenSocket, ReadFacts, SendFrame
 from doai.link.past import digest_of
 from doai.messages import work
 from doai.messages.catalogue import EVENTS
-from doai.messages.link import Records, Welcome
+from doai.messages.link import Beat, Heartbeat, Records, Welcome
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import (
     CancelStep,
@@ -161,6 +161,11 @@ class NodeWorld:
         while acked < self.received[-1][0]:  # what gathered meanwhile comes with the next frame
             acked = self.received[-1][0]
             self.frame(Kind.ACK, ack=acked)
+
+    def beat(self) -> None:
+        """Answer the newest heartbeat of this connection."""
+        said = [decode(body, Heartbeat).said_s for kind, body in self.frames if kind == Kind.HEARTBEAT]
+        self.frame(Kind.BEAT, Beat(said_s=said[-1]))
 
     def recipe(self, text: str) -> str:
         stored = to_stored(parse_workflow(text))

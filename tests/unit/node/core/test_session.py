@@ -34,7 +34,7 @@ def test_a_heartbeat_tells_tokens_proofs_and_the_host(world: Any) -> None:
     world.advance(4)
     world.core.device_proven(Proof("A", ProofKind.ADB), world.now)
     world.advance(7)
-    [beat] = beats(world)
+    _, beat = beats(world)
     assert beat.tokens == [(token.generation, token.n)]
     assert beat.as_of_seq == world.file.highest_seq
     sample = beat.sample
@@ -60,6 +60,50 @@ def test_a_full_outbox_starts_nothing_new_and_says_so(world: Any, monkeypatch: p
     world.advance(10)
     assert "facts wait for the broker" in beats(world)[-1].intake_closed
     world.acknowledge()
+    assert set(world.open) == {"T2/a"}
+
+
+def test_a_waiting_task_begins_only_while_the_broker_counts_on_it(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T1", recipe)
+    world.dispatch("T2", recipe)
+    world.advance(12)
+    world.beat()  # of a heartbeat that listed both
+    world.end("T1/a")
+    world.advance(10)
+    world.frame(Kind.ACK)  # the connection lives, but what the broker heard of the tasks is not said
+    world.advance(10)
+    world.frame(Kind.ACK)
+    world.advance(10)
+    world.end("T1/z")
+    assert world.open == {}, "the broker may have given it up: another node may have the device"
+    world.beat()
+    assert set(world.open) == {"T2/a"}
+
+
+def test_a_process_that_stood_still_begins_nothing_on_its_own(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T1", recipe)
+    world.dispatch("T2", recipe)
+    world.mono_s += 300.0
+    world.end("T1/a")
+    world.end("T1/z")
+    assert world.open == {}
+    world.connect()
+    assert world.open == {}, "that the broker knows the connection says nothing of the task"
+    world.beat()
+    assert set(world.open) == {"T2/a"}
+
+
+def test_a_task_that_came_after_an_answer_needs_no_other(world: Any) -> None:
+    recipe = world.recipe(ONE)
+    world.dispatch("T1", recipe)
+    world.advance(12)
+    world.beat()
+    world.advance(8)
+    world.dispatch("T2", recipe)
+    world.end("T1/a")
+    world.end("T1/z")
     assert set(world.open) == {"T2/a"}
 
 

@@ -97,6 +97,7 @@ class Walk:
         if not self.live():
             self.world.connect()
             self.recipe = self.world.recipe(RECIPE)
+        self.world.beat()
 
     def cancel(self) -> None:
         if self.sent and self.live():
