@@ -46,8 +46,10 @@ def make_parser() -> argparse.ArgumentParser:
     add_secrets(commands, _add)
     _add_backup(commands)
     _add_doctor(commands)
-    completion = commands.add_parser("completion", help="Print the completion script of a shell.")
-    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    completion = commands.add_parser(
+        "completion", help="Print the completion script of a shell: see its first line."
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     return parser
 
 
@@ -178,10 +180,9 @@ def _add_doctor(commands: Any) -> None:
 
 def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     if options.command == "completion":
-        import shtab
+        from doai.cli.shells import print_script
 
-        print(str(shtab.complete(parser, options.shell)))
-        return exits.PASSED
+        return print_script(options.shell)
     if options.command == "up":
         from doai.cli.up import up
 
@@ -215,7 +216,12 @@ def _exit_code(error: DoaiError) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code. Every failure is one sentence on stderr."""
     parser = make_parser()
-    options = parser.parse_args(with_default_action(sys.argv[1:] if argv is None else argv))
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["_complete"]:
+        from doai.cli.shells import answer
+
+        return answer(parser, words[1:])
+    options = parser.parse_args(with_default_action(words))
     try:
         return _perform(options, parser)
     except KeyboardInterrupt:

@@ -45,7 +45,7 @@ def _cell(text: str) -> str:
 def _cli() -> str:
     parts = [
         f"# Commands\n\n{HEAD}",
-        "`doai completion bash` prints a completion script (zsh, tcsh), `bin/docs --man FOLDER` man pages.\n",
+        "`doai completion bash` prints a completion script (zsh, fish), `bin/docs --man FOLDER` man pages.\n",
     ]
     for command in doai_commands():
         parts.append(f"## {command.name}\n\n{command.summary}\n\n    {command.usage}\n")

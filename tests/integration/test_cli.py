@@ -327,8 +327,16 @@ def test_keys(site: Up, tmp_path: Path) -> None:
     assert states["lab-3"] is None
 
 
-def test_completion(site: Up) -> None:
-    assert "workflows" in site.doai("completion", "bash").stdout
+def test_completion_knows_the_names_of_the_installation(site: Up) -> None:
+    assert "_complete bash" in site.doai("completion", "bash").stdout
+    for words, name in (
+        (["run", "--", "log"], "login-and-screenshot"),
+        (["devices", "--", "SIM"], "SIM0001"),
+        (["run", "x", "--on", "--", "node:"], "node:node-1"),
+        (["story", "--", ""], "node-1"),
+    ):
+        shown = site.doai("_complete", "fish", *words, XDG_CACHE_HOME=str(site.data_dir / "cache")).stdout
+        assert name in [line.partition("\t")[0] for line in shown.splitlines()], words
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(site: Up, passed: Waited) -> None:

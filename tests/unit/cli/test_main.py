@@ -38,9 +38,3 @@ def test_an_unknown_command_is_usage(capsys: pytest.CaptureFixture[str]) -> None
         main(["runn"])
     assert caught.value.code == exits.USAGE
     assert "invalid choice: 'runn'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", shell]) == 0
-    assert "workflows" in capsys.readouterr().out
