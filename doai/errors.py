@@ -6,7 +6,7 @@ Every error that reaches a person is one sentence: what happened, where, what to
 from __future__ import annotations
 
 import enum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -51,6 +51,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     """One sentence for a person: what, where, what to do."""
     step: str | None = None
     """Id of the step in which it happened, where there is one."""
+    details: dict[str, Any] = {}
+    """What a program may go on with, by the code: names and numbers that the sentence only tells a person."""
 
 
 NODE_RESTARTED: Final = "node_restarted"

@@ -20,7 +20,11 @@ AT_MS: Final = 1_763_712_000_000
 PUBLIC_KEY: Final = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"
 
 FAILURE: Final = v.FailureJson(
-    error_class="app", code="not_visible", message="no element with the text 'Log in' was shown", step="login"
+    details={},
+    error_class="app",
+    code="not_visible",
+    message="no element with the text 'Log in' was shown",
+    step="login",
 )
 RUN: Final = v.RunJson(
     run_id=RUN_ID,

@@ -58,7 +58,11 @@ def failure_json(failure: Failure | None) -> FailureJson | None:
     if failure is None:
         return None
     return FailureJson(
-        error_class=failure.error_class.value, code=failure.code, message=failure.message, step=failure.step
+        error_class=failure.error_class.value,
+        code=failure.code,
+        message=failure.message,
+        step=failure.step,
+        details=failure.details,
     )
 
 

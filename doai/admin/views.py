@@ -19,6 +19,8 @@ class FailureJson(View, frozen=True, kw_only=True):
     code: str
     message: str
     step: str | None
+    details: dict[str, Any]
+    """What a program may go on with, by the code."""
 
 
 class RunJson(View, frozen=True, kw_only=True):

@@ -221,6 +221,14 @@ class _Context:
         return self._effect.key.step_id
 
     @property
+    def run_id(self) -> str:
+        return self._effect.run_id
+
+    @property
+    def recipe(self) -> str:
+        return self._effect.recipe
+
+    @property
     def device(self) -> Device:
         return self._guarded()
 
@@ -263,7 +271,8 @@ class _Context:
 
     def masked_failure(self, failure: Failure) -> Failure:
         """Return a failure without the secrets of the task."""
-        return msgspec.structs.replace(failure, message=self.masked(failure.message))
+        details = self.masked(failure.details)
+        return msgspec.structs.replace(failure, message=self.masked(failure.message), details=details)
 
     async def keep_artifact(
         self, data: bytes, *, extension: str, media_type: str, name: str | None = None
@@ -290,11 +299,13 @@ class _Context:
     async def spool_artifact(self, reference: str) -> ArtifactRef:
         return await self._artifacts.spool(self._effect.key.task_id, self._effect.key.token, reference)
 
+    def pinned(self, reference: str) -> FilePin | None:
+        return next((pin for pin in self._effect.files if pin.reference == reference), None)
+
     async def file(self, reference: str) -> Path:
-        pins = self._effect.files
-        pin = next((pin for pin in pins if pin.reference == reference), None)
+        pin = self.pinned(reference)
         if pin is None:
-            known = ", ".join(pin.reference for pin in pins[:10]) or "none"
+            known = ", ".join(pin.reference for pin in self._effect.files[:10]) or "none"
             raise step_failed(
                 ErrorClass.USER,
                 "file_not_pinned",

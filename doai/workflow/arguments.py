@@ -30,8 +30,8 @@ from doai.workflow.templates import Reference, Template, TemplateError, parse_te
 
 _SHOWN_TO_PEOPLE: Final = frozenset(
     {
-        *("report", "artifact.upload", "screen.capture", "ui.dump", "file.push", "file.pull", "log.collect"),
-        *(CALL, *LOOPS),
+        *("report", "artifact.upload", "screen.capture", "screen.compare", "ui.dump"),
+        *("file.push", "file.pull", "log.collect", CALL, *LOOPS),
     }
 )
 """Step types whose arguments become outputs, paths or parameters: a secret would leave the node with them."""

@@ -31,6 +31,8 @@ class FileNeed(msgspec.Struct, frozen=True):
     reference: str
     path: Path
     """Where in the recipe."""
+    may_be_missing: bool = False
+    """The step knows what to do without it, unless a version is named."""
 
     @property
     def is_pattern(self) -> bool:
@@ -73,10 +75,14 @@ def file_needs(
             for family in step_type.files:
                 name = family.format(workflow=recipe.name, step=step.id)
                 needs.setdefault(name, FileNeed(name, place))
-            for path, text in _named(step, step_type):
-                reference = _filled(text, values, (*place, "with", *path), mistakes)
-                if reference is not None:
-                    needs.setdefault(reference, FileNeed(reference, (*place, "with", *path)))
+            for path, text, may_be_missing in _named(step, step_type):
+                where = (*place, "with", *path)
+                reference = _filled(text, values, where, mistakes)
+                if reference is None:
+                    continue
+                known = needs.setdefault(reference, FileNeed(reference, where, may_be_missing))
+                if known.may_be_missing and not may_be_missing:
+                    needs[reference] = FileNeed(reference, where)
             called = called_by(step)
             if called is not None:
                 other = workflow.called[called]
@@ -104,7 +110,7 @@ def _params_of_call(step: Step, called: Workflow, params: Mapping[str, Any]) -> 
 
 def check_file_arguments(step: Step, step_type: StepType, path: Path, mistakes: MistakeList) -> None:
     """Note every reference that would choose a file only after the run was made."""
-    for inner, text in _named(step, step_type):
+    for inner, text, _ in _named(step, step_type):
         try:
             references = [part for part in parse_template(text) if isinstance(part, Reference)]
         except TemplateError:
@@ -118,23 +124,27 @@ def check_file_arguments(step: Step, step_type: StepType, path: Path, mistakes: 
                 )
 
 
-def _named(step: Step, step_type: StepType) -> Iterator[tuple[Path, str]]:
-    """Yield every text of the arguments that names a file, with its place in them."""
+_Named = tuple[Path, str, bool]
+"""Place of a text within the arguments, the text, and whether there may be no such file."""
+
+
+def _named(step: Step, step_type: StepType) -> Iterator[_Named]:
+    """Yield every text of the arguments that names a file."""
     hints = hints_of(step_type.arguments)
     for item in msgspec.structs.fields(step_type.arguments):
         value = step.with_.get(item.encode_name, item.default)
-        for path, text in _texts(value, hints[item.name]):
-            yield (item.encode_name, *path), text
+        for path, text, may_be_missing in _texts(value, hints[item.name]):
+            yield (item.encode_name, *path), text, may_be_missing
 
 
-def _texts(value: Any, annotation: Any) -> Iterator[tuple[Path, str]]:
+def _texts(value: Any, annotation: Any) -> Iterator[_Named]:
     origin = get_origin(annotation)
     if origin is Annotated:
-        if _is_file(annotation.__metadata__):
-            if isinstance(value, str):
-                yield (), value
-        else:
+        about = _file_meta(annotation.__metadata__)
+        if about is None:
             yield from _texts(value, get_args(annotation)[0])
+        elif isinstance(value, str):
+            yield (), value, bool(about.get("may_be_missing"))
     elif origin in (Union, types.UnionType):
         for part in get_args(annotation):
             yield from _texts(value, part)
@@ -146,16 +156,15 @@ def _texts(value: Any, annotation: Any) -> Iterator[tuple[Path, str]]:
             yield from _prefixed(key, _texts(child, get_args(annotation)[1]))
 
 
-def _prefixed(key: str | int, found: Iterable[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
-    for path, text in found:
-        yield (key, *path), text
+def _prefixed(key: str | int, found: Iterable[_Named]) -> Iterator[_Named]:
+    for path, text, may_be_missing in found:
+        yield (key, *path), text, may_be_missing
 
 
-def _is_file(metadata: Iterable[Any]) -> bool:
-    return any(
-        isinstance(meta, msgspec.Meta) and meta.extra is not None and meta.extra.get("reference") == "file"
-        for meta in metadata
-    )
+def _file_meta(metadata: Iterable[Any]) -> Mapping[str, Any] | None:
+    """Return what the annotation of a file's reference says of it; None for any other annotation."""
+    extras = (meta.extra for meta in metadata if isinstance(meta, msgspec.Meta) and meta.extra is not None)
+    return next((extra for extra in extras if extra.get("reference") == "file"), None)
 
 
 def _filled(text: str, params: Mapping[str, Any], path: Path, mistakes: MistakeList) -> str | None:

@@ -77,6 +77,8 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step, everything decided but what its references stand for when it starts."""
 
     id: str
+    recipe: str
+    """Name of the workflow that has it: that of the run, or one that it calls."""
     use: str
     arguments: Mapping[str, Any]
     """As written; `doai.workflow.expressions.resolve_arguments` fills it in when the step starts."""
@@ -213,6 +215,7 @@ class _Planning:
             timeout_s = min(timeout_s, block.plan.timeout_s)
         return PlannedStep(
             id=step.id,
+            recipe=self._workflow.name,
             use=step.use,
             arguments=step.with_,
             condition=step.if_,

@@ -40,6 +40,16 @@ The broker finds it by this annotation and pins it to bytes then; the step gets 
 refer to parameters and to the device (``apps/${device.model}``), never to outputs of steps or secrets.
 """
 
+BaselineReference = Annotated[
+    str,
+    Meta(
+        pattern=FILE_REFERENCE_PATTERN,
+        max_length=REFERENCE_CHARACTERS_MAX,
+        extra={"reference": "file", "may_be_missing": True},
+    ),
+]
+"""A FileReference of which there may be no version yet when the run is made: the first run is what makes one."""
+
 
 class Target(Arguments, frozen=True, kw_only=True):
     """Which element of the screen: all given conditions hold; `index` picks among several."""
@@ -96,6 +106,7 @@ def on_device(
     idempotent: bool,
     timeout_s: float = STEP_TIMEOUT_S,
     takes_pictures: bool = False,
+    files: tuple[str, ...] = (),
 ) -> StepType:
     """Return a step type that uses the device."""
     return StepType(
@@ -106,4 +117,5 @@ def on_device(
         idempotent=idempotent,
         timeout_s=timeout_s,
         takes_pictures=takes_pictures,
+        files=files,
     )

@@ -16,6 +16,7 @@ from doai.workflow.app_steps import APP_STEPS
 from doai.workflow.device_steps import DEVICE_STEPS
 from doai.workflow.flow_steps import FLOW_STEPS
 from doai.workflow.host_steps import HOST_STEPS
+from doai.workflow.screen_steps import SCREEN_STEPS
 from doai.workflow.step_type import (
     Arguments,
     ArtifactName,
@@ -213,6 +214,7 @@ _ALL: Final = (
     *APP_STEPS,
     *DEVICE_STEPS,
     *UI_STEPS,
+    *SCREEN_STEPS,
     on_device("device.bootstrap", Bootstrap, BootstrapOutputs, idempotent=True),
     on_device("device.identify", Identify, IdentifyOutputs, idempotent=True),
     on_device("device.shell", Shell, ShellOutputs, idempotent=False),

@@ -84,6 +84,8 @@ class StoredFiles:
                     pins[reference] = _pin(reference, row)
                 continue
             row_or_none = self.find(need.name, need.version)
+            if row_or_none is None and need.may_be_missing and need.version is None:
+                continue
             if row_or_none is None:
                 mistakes.append(f"{path_text(need.path)}: {self.why_not(need.name, need.version)}")
             else:

@@ -121,6 +121,7 @@ class Attempt:
         out.effects.append(
             StartStep(
                 key=TryKey(d.task_id, d.token, step.id, act.try_number),
+                recipe=step.recipe,
                 use=step.use,
                 arguments=act.arguments,
                 timeout_s=step.timeout_s,

@@ -31,6 +31,8 @@ class StartStep(msgspec.Struct, frozen=True, kw_only=True):
     """Perform a try; its start is on disk. Tell the end with `NodeCore.step_ended`."""
 
     key: TryKey
+    recipe: str
+    """Name of the workflow that has the step: that of the run, or one that it calls."""
     use: str
     arguments: dict[str, Any]
     timeout_s: float

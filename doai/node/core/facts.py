@@ -22,6 +22,9 @@ from doai.states import DeviceState
 MESSAGE_CHARACTERS_MAX: Final = 4096
 """Longest sentence of a failure in a fact; what a program wrote on stderr may be in it."""
 
+DETAILS_BYTES_MAX: Final = 4096
+"""Of a failure's details: it is told of the step, of the attempt and of the task."""
+
 
 class Facts:
     """Makes the facts of one node."""
@@ -121,8 +124,10 @@ def shorten(text: str) -> str:
 
 
 def fitting(failure: Failure) -> Failure:
-    """Return a failure that fits a fact."""
-    return msgspec.structs.replace(failure, message=shorten(failure.message))
+    """Return a failure that fits a fact; of details that are too large only this is told."""
+    size = len(encode(failure.details))
+    details = failure.details if size <= DETAILS_BYTES_MAX else {"details_cut": f"{size} bytes were left out"}
+    return msgspec.structs.replace(failure, message=shorten(failure.message), details=details)
 
 
 def fit_outputs(outputs: dict[str, Any]) -> dict[str, Any]:

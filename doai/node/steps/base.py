@@ -11,6 +11,7 @@ import msgspec
 
 from doai.drivers.base import Device
 from doai.errors import ErrorClass, Failure, StepError
+from doai.messages.work import FilePin
 
 EXCERPT_CHARACTERS_MAX: Final = 200
 """How much of what a device said goes into a sentence for a person: a line or two."""
@@ -32,7 +33,17 @@ class StepContext(Protocol):
     """What one try of one step sees of its task."""
 
     @property
-    def step_id(self) -> str: ...
+    def step_id(self) -> str:
+        """With the steps around it, as ``login/shot``."""
+        ...
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def recipe(self) -> str:
+        """Name of the workflow that has the step: that of the run, or one that it calls."""
+        ...
 
     @property
     def device(self) -> Device:
@@ -59,6 +70,10 @@ class StepContext(Protocol):
         """
         ...
 
+    def pinned(self, reference: str) -> FilePin | None:
+        """Return what the run bound a reference to when it was made; None = there was no such file."""
+        ...
+
     async def file(self, reference: str) -> Path:
         """Return where a stored file is on this node, fetched if need be; for reading, until the task ends.
 
@@ -81,9 +96,11 @@ It may be cancelled at any await, never sleeps longer than its arguments say, re
 """
 
 
-def step_failed(error_class: ErrorClass, code: str, message: str) -> StepError:
-    """Return the error a step raises: class, stable code, one sentence for a person."""
-    return StepError(Failure(error_class=error_class, code=code, message=message))
+def step_failed(
+    error_class: ErrorClass, code: str, message: str, details: dict[str, Any] | None = None
+) -> StepError:
+    """Return the error a step raises: class, stable code, one sentence for a person, names for a program."""
+    return StepError(Failure(error_class=error_class, code=code, message=message, details=details or {}))
 
 
 def excerpt(text: str, characters_max: int = EXCERPT_CHARACTERS_MAX) -> str:

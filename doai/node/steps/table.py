@@ -9,6 +9,7 @@ from typing import Final
 from doai.node.steps import (
     app,
     artifact,
+    compare,
     device,
     file,
     flow,
@@ -61,6 +62,7 @@ STEPS: Final[Mapping[str, StepFunction]] = MappingProxyType(
         "ui.swipe": gestures.swipe,
         "ui.scroll_to": gestures.scroll_to,
         "screen.capture": screen.capture,
+        "screen.compare": compare.compare,
         "media.wait_playing": media.wait_playing,
         "artifact.upload": artifact.upload,
         "host.run": host.HostScripts([], ADB_PORT).run,  # the node's program puts its own in this place

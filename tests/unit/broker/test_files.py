@@ -123,6 +123,13 @@ def test_a_run_without_its_file_is_refused_with_what_is_near() -> None:
     assert "known are my-apk@1" in admin.refused(c.CREATE_RUN, create).message
 
 
+def test_a_baseline_may_be_missing_unless_its_version_is_named() -> None:
+    files = StoredFiles([])
+    assert files.pin("check@1", [FileNeed("home", ("steps", 0), may_be_missing=True)]) == []
+    with pytest.raises(FilesError, match="there is no file home, and none at all"):
+        files.pin("check@1", [FileNeed("home@3", ("steps", 0), may_be_missing=True)])
+
+
 def test_a_file_that_an_open_run_needs_is_not_removed() -> None:
     world, node, admin = started_world("A")
     admin.store(RECIPE)

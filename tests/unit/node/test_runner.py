@@ -91,6 +91,7 @@ class Bench:
         key = TryKey("T1", Token(1, 1), "a", 1)
         self.runner.start(
             StartStep(
+                recipe="check",
                 key=key,
                 use=use,
                 arguments={"command": command},
@@ -317,7 +318,9 @@ async def test_a_failure_or_a_crash_of_a_step_tells_no_secret(
     async def crashes(arguments: Shell, context: StepContext) -> ShellOutputs:
         context.log(f"typing {arguments.command}", text=arguments.command)
         if "again" in arguments.command:
-            raise step_failed(ErrorClass.APP, "broken", f"It said {arguments.command[:-3]}...")
+            raise step_failed(
+                ErrorClass.APP, "broken", f"It said {arguments.command[:-3]}...", {"said": [arguments.command]}
+            )
         raise RuntimeError(arguments.command)
 
     bench = await running(Bench(crashes, secrets=OneSecret()))
@@ -326,6 +329,7 @@ async def test_a_failure_or_a_crash_of_a_step_tells_no_secret(
     bench.start(command=SecretText(("again ", SecretName("pin"))))
     failure = (await bench.receive.receive()).failure
     assert failure.message == "It said again ***..."
+    assert failure.details == {"said": ["again ***"]}
     assert "RuntimeError: login ***" in caplog.text
     assert "c4nary" not in caplog.text + str([vars(record) for record in caplog.records])
 

@@ -9,7 +9,7 @@ import pytest
 from doai.workflow.files import FileNeed, file_needs
 from doai.workflow.mistakes import ParameterError, WorkflowError
 from doai.workflow.model import parse_workflow
-from doai.workflow.step_type import Arguments, FileReference, NoOutputs, StepType, Text
+from doai.workflow.step_type import Arguments, BaselineReference, FileReference, NoOutputs, StepType, Text
 
 
 class Push(Arguments, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class Push(Arguments, frozen=True, kw_only=True):
 
 
 class Compare(Arguments, frozen=True, kw_only=True):
-    baseline: FileReference = "masks/common"
+    baseline: BaselineReference = "masks/common"
 
 
 STEPS = {
@@ -55,6 +55,13 @@ def test_parameters_choose_files_and_the_device_leaves_them_open() -> None:
 
 def test_a_step_type_may_need_files_that_no_argument_names() -> None:
     assert needs("  - {id: home, use: compare}\n") == ["baseline/check/home/*", "masks/common"]
+
+
+def test_a_baseline_may_be_missing_unless_another_step_needs_it() -> None:
+    compare = "  - {use: compare, with: {baseline: %s}}\n"
+    source = "workflow: check\nsteps:\n" + compare % "a" + compare % "b" + "  - {use: push, with: {file: b}}\n"
+    found = file_needs(parse_workflow(source, STEPS), {}, STEPS)
+    assert {need.reference: need.may_be_missing for need in found if not need.is_pattern} == {"a": True, "b": False}
 
 
 def test_a_pattern_stays_within_its_part() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from doai.codec import encode
-from doai.errors import ErrorClass
+from doai.errors import ErrorClass, Failure
 from doai.limits import STEP_OUTPUTS_BYTES_MAX
-from doai.node.core.facts import MESSAGE_CHARACTERS_MAX, fit_outputs, shorten
+from doai.node.core.facts import MESSAGE_CHARACTERS_MAX, fit_outputs, fitting, shorten
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=20) | st.just("x" * 40_000),
@@ -58,6 +59,13 @@ outputs: {said: "${steps.a.stdout}"}
     world.end("T1/a", stdout="x" * 70_000, stderr="", exit_code=0)
     [end] = world.ends()
     assert (end.failure.error_class, end.failure.code, end.outputs) == (ErrorClass.USER, "outputs_too_large", {})
+
+
+def test_a_failure_fits_with_its_details_or_without() -> None:
+    failure = Failure(error_class=ErrorClass.APP, code="odd", message="It is odd.", details={"path": "a/b.png"})
+    assert fitting(failure) == failure
+    large = msgspec.structs.replace(failure, details={"paths": ["a/b.png"] * 1000})
+    assert set(fitting(large).details) == {"details_cut"}
 
 
 def test_a_long_sentence_is_cut() -> None:

@@ -36,7 +36,7 @@ def step(name: str, *needs: str, **fields: Any) -> PlannedStep:
         "sensitive": False,
         "label": "",
     }
-    return PlannedStep(id=name, use=kind, predecessors=needs, **{**defaults, **fields})
+    return PlannedStep(id=name, recipe="check", use=kind, predecessors=needs, **{**defaults, **fields})
 
 
 def plan(

@@ -15,6 +15,7 @@ import trio
 from doai.drivers import failures
 from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, InstallOptions
 from doai.errors import ErrorClass, StepError
+from doai.messages.work import FilePin
 from doai.node.steps.base import ArtifactRef, step_failed
 from doai.node.steps.table import STEPS
 from doai.phone.device import Device as Phone
@@ -114,6 +115,8 @@ class Context:
     """A StepContext that keeps artifacts in memory."""
 
     step_id = "step-1"
+    run_id = "RUN-1"
+    recipe = "check"
 
     def __init__(self, device: ScriptedDevice) -> None:
         self.device = device
@@ -143,6 +146,10 @@ class Context:
     async def spool_artifact(self, reference: str) -> ArtifactRef:
         self.spooled.append(reference)
         return ArtifactRef(name=reference, sha256="ab", size_bytes=1, media_type="image/png", path=f"c/{reference}")
+
+    def pinned(self, reference: str) -> FilePin | None:
+        known = self.files.get(reference)
+        return None if known is None else FilePin(reference=reference, version="1", sha256="ab", size_bytes=1)
 
     async def file(self, reference: str) -> Path:
         if reference not in self.files:
