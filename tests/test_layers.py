@@ -66,7 +66,7 @@ HOMES = {
     "litestar": ("admin",),
     "uvicorn": ("admin",),
     "adbutils": ("drivers", "cli"),
-    "PIL": ("phone", "report"),
+    "PIL": ("node", "phone", "report"),
     "jinja2": ("report",),
     "rich": ("cli",),
     "cel_expr_python": ("workflow",),
