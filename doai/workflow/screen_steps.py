@@ -43,7 +43,7 @@ class Compare(Arguments, frozen=True, kw_only=True):
     """A stored picture; None = the one of this step for screens of this model and size, which
     `doai baseline accept` stores."""
     masks: Annotated[list[Mask], Meta(max_length=100)] = []
-    """What is different every time, such as the clock: rectangles of `x`, `y`, `width` and `height`, in pixels or as
+    """What is different each time, such as the clock: rectangles of `x`, `y`, `width` and `height`, in pixels or as
     a share ("4%") of the screen; what is left out reaches to the edge."""
     tolerance: Percent = "0%"
     """How many of the compared pixels may differ."""
