@@ -22,6 +22,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     """
 
 
+class Origin(Message, frozen=True, kw_only=True):
+    """Of a command: with what right, and from where, as the program that passes it on has proven."""
+
+    role: str = ""
+    """admin, operator or viewer of a token; node of a key."""
+    token: str = ""
+    """Name of the API token."""
+    address: str = ""
+    """Network address of whoever asked."""
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Header fields of an event or command, and its payload as undecoded msgpack."""
 
@@ -45,6 +56,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Commands: who asked, ``user/name`` or the address of a peer."""
     interface: str | None = None
     """Commands: through what, one of cli, http, dashboard, bot, schedule, system."""
+    origin: Origin | None = None
 
 
 class JsonEnvelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -64,6 +76,7 @@ class JsonEnvelope(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     idempotency_key: str | None = None
     actor: str | None = None
     interface: str | None = None
+    origin: Origin | None = None
 
 
 def to_json(envelope: Envelope, position: int | None = None) -> JsonEnvelope:
@@ -82,6 +95,7 @@ def to_json(envelope: Envelope, position: int | None = None) -> JsonEnvelope:
         idempotency_key=envelope.idempotency_key,
         actor=envelope.actor,
         interface=envelope.interface,
+        origin=envelope.origin,
     )
 
 

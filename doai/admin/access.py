@@ -13,6 +13,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from doai.changes.rows import KeyRow, TokenRow
+from doai.envelope import Origin
 from doai.errors import UserError
 from doai.messages.link import Role
 from doai.store.reader import StoreReader
@@ -36,11 +37,18 @@ class Caller(msgspec.Struct, frozen=True):
     role: str
     interface: str
     """``cli`` for our command line, else ``http``; told to the broker with each command."""
+    address: str = ""
+    """Network address from which the request came."""
 
     @property
     def actor(self) -> str:
         """How events name the caller."""
         return f"user/{self.name}"
+
+    @property
+    def origin(self) -> Origin:
+        """How the audit names the caller's right and place."""
+        return Origin(role=self.role, token=self.name, address=self.address)
 
 
 class NotAuthenticated(UserError):
@@ -103,7 +111,13 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], handler:
     if _MAY.get(row.role, 0) < _MAY[needs]:
         raise Forbidden(f"token {row.name} has the role {row.role}, and this needs {needs}")
     agent = connection.headers.get("User-Agent", "")
-    connection.scope["auth"] = Caller(row.name, row.role, "cli" if agent.startswith("doai-cli") else "http")
+    interface = "cli" if agent.startswith("doai-cli") else "http"
+    connection.scope["auth"] = Caller(row.name, row.role, interface, address_of(connection))
+
+
+def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Return the network address of whoever sent a request; empty when the server does not know it."""
+    return connection.client.host if connection.client is not None else ""
 
 
 async def check_node(reader: StoreReader, node_id: str, secret: str) -> KeyRow:

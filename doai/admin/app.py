@@ -21,6 +21,7 @@ from doai.admin.access import require_token
 from doai.admin.problems import answer_doai_error, answer_http_error, answer_unforeseen
 from doai.admin.routes import (
     artifacts,
+    audit,
     backups,
     descriptions,
     enrolment,
@@ -89,6 +90,7 @@ _OPERATIONS: Final = (
     backups.make_backup,
     backups.check_backup,
     statistics.list_statistics,
+    audit.list_audit,
     keys.list_keys,
     keys.add_key,
     keys.revoke_key,

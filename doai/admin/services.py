@@ -18,7 +18,7 @@ from doai.admin.mesh import Mesh
 from doai.admin.problems import CommandRefused
 from doai.admin.vault import Vault
 from doai.codec import raw
-from doai.envelope import Envelope, Message
+from doai.envelope import Envelope, Message, Origin
 from doai.ids import RandomIds
 from doai.messages.catalogue import COMMANDS
 from doai.store.reader import StoreReader
@@ -68,6 +68,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         interface: str,
         idempotency_key: str | None = None,
         trace_id: str | None = None,
+        origin: Origin | None = None,
     ) -> Done:
         """Have a command executed; raises CommandRefused with the broker's words, or BrokerUnavailable."""
         now_ms = time.time_ns() // 1_000_000
@@ -83,6 +84,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             idempotency_key=idempotency_key or f"auto-{_IDS.new_id(now_ms)}",
             actor=actor,
             interface=interface,
+            origin=origin,
         )
         reply = await self.mesh.command(envelope)
         if reply.problem is not None:
@@ -95,5 +97,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Done:
         """`command` in the name of whoever sent the request."""
         return await self.command(
-            payload, subject, actor=caller.actor, interface=caller.interface, idempotency_key=idempotency_key
+            payload,
+            subject,
+            actor=caller.actor,
+            interface=caller.interface,
+            idempotency_key=idempotency_key,
+            origin=caller.origin,
         )

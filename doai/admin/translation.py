@@ -125,6 +125,7 @@ def event_json(view: EventView) -> EventJson:
     told = to_json(view.envelope, view.position)
     payload = told.payload if isinstance(told.payload, dict) else {}
     fields = msgspec.structs.asdict(told) | {"payload": payload, "position": view.position}
+    del fields["origin"]  # of commands only
     return EventJson(recorded_at_ms=view.recorded_at_ms, text=sentence(told.type, payload), **fields)
 
 

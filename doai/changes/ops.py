@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from doai.changes.audit import AuditRow
 from doai.changes.rows import (
     ArtifactRow,
     AttemptRow,
@@ -213,6 +214,12 @@ class TrimStatistics(StoreOp, frozen=True):
     before_ms: int
 
 
+class AppendAudit(StoreOp, frozen=True):
+    """Adds a row to the audit; the store numbers it."""
+
+    row: AuditRow
+
+
 Op = (
     InsertWorkflow
     | SetWorkflowState
@@ -240,6 +247,7 @@ Op = (
     | ReserveTokens
     | InsertStatistics
     | TrimStatistics
+    | AppendAudit
 )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from doai import __version__
 from doai.cli import exits
 from doai.cli.access_flags import add_nodes, add_secrets
+from doai.cli.audit import add_audit
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.recipe_flags import add_workflows
@@ -46,6 +47,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_secrets(commands, _add)
     _add_backup(commands)
     _add_doctor(commands)
+    add_audit(commands, _add, _count)
     completion = commands.add_parser(
         "completion", help="Print the completion script of a shell: see its first line."
     )

@@ -13,9 +13,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from doai import limits, topics
+from doai.changes.audit import AuditRow
 from doai.changes.ops import (
     DIGEST_BYTES,
     AdvanceStream,
+    AppendAudit,
     AppendEvent,
     DeleteFile,
     DropSecret,
@@ -82,7 +84,7 @@ class MemoryTables:
     def __init__(self, store_id: str, generation: int = 1) -> None:
         self.store_id = store_id
         self.generation = generation
-        self.meta: dict[str, int] = {"token_reserved": 0}
+        self.meta: dict[str, int] = {"token_reserved": 0, "audit_n": 0}
         self.workflows: dict[tuple[str, int], WorkflowRow] = {}
         self.runs: dict[str, RunRow] = {}
         self.tasks: dict[str, TaskRow] = {}
@@ -102,6 +104,8 @@ class MemoryTables:
         self.secrets: dict[str, SecretRow] = {}
         self.commands: dict[str, CommandRow] = {}
         self.statistics: dict[str, StatisticsRow] = {}
+        self.audit: dict[int, AuditRow] = {}
+        """By number, from 1 on."""
         self.held_by: MemoryWriter | None = None
         """The lock: the writer that has these tables open."""
 
@@ -299,6 +303,11 @@ class MemoryWriter:
         for key in [k for k, row in table.items() if row.period is op.period and row.at_ms < op.before_ms]:
             self._undo.append((table, key, table.pop(key)))
 
+    def _append_audit(self, op: AppendAudit) -> None:
+        meta = self._tables.meta
+        self._put(meta, "audit_n", meta["audit_n"] + 1)
+        self._insert(self._tables.audit, meta["audit_n"], op.row)
+
     def _reserve_tokens(self, op: ReserveTokens) -> None:
         meta = self._tables.meta
         self._put(meta, "token_reserved", max(op.n, meta["token_reserved"]))
@@ -335,4 +344,5 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     ReserveTokens: MemoryWriter._reserve_tokens,
     InsertStatistics: lambda w, op: w._insert(w._tables.statistics, op.row.row_id, op.row),
     TrimStatistics: MemoryWriter._trim_statistics,
+    AppendAudit: MemoryWriter._append_audit,
 }

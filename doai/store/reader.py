@@ -31,6 +31,7 @@ from doai.envelope import Envelope
 from doai.errors import UserError
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
+from doai.store.audit_reader import AuditReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
@@ -62,6 +63,8 @@ class StoreReader:
     def __init__(self, path: Path, *, read_max_s: float = limits.READ_MAX_S) -> None:
         self._connections = ReadConnections(path, read_max_s=read_max_s)
         self._sql = load_statements("broker", "columns", "queries")
+        self.audit = AuditReader(self._connections, self._sql)
+        """Who changed what."""
 
     async def close(self) -> None:
         await self._connections.close()

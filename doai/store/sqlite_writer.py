@@ -12,6 +12,7 @@ from doai import limits
 from doai.changes.ops import (
     DIGEST_BYTES,
     AdvanceStream,
+    AppendAudit,
     AppendEvent,
     DeleteFile,
     DropSecret,
@@ -44,7 +45,7 @@ from doai.changes.ops import (
 from doai.changes.rows import StreamRow
 from doai.codec import encode
 from doai.errors import StoreError
-from doai.store import columns, statistics_columns
+from doai.store import audit_columns, columns, statistics_columns
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import check_digests, split_digests
@@ -276,6 +277,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     ReserveTokens: _each("reserve_tokens", lambda op: (op.n,)),
     InsertStatistics: _each("insert_statistics", lambda op: statistics_columns.statistics_columns(op.row)),
     TrimStatistics: _each("trim_statistics", lambda op: (op.period.value, op.before_ms)),
+    AppendAudit: _each("append_audit", lambda op: audit_columns.audit_columns(op.row)),
 }
 
 _TABLES: Final[dict[type, str]] = {
@@ -305,4 +307,5 @@ _TABLES: Final[dict[type, str]] = {
     ReserveTokens: "meta",
     InsertStatistics: "statistics",
     TrimStatistics: "statistics",
+    AppendAudit: "audit",
 }

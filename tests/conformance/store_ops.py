@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from doai.changes import ops, outbox, rows
+from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import raw
 from doai.envelope import Envelope
@@ -261,6 +262,15 @@ STATISTICS = st.builds(
     wait=BODIES,
     duration=BODIES,
 )
+AUDIT = st.builds(
+    AuditRow,
+    at_ms=TIMES,
+    **dict.fromkeys(["actor", "role", "token", "address", "interface", "process", "action", "subject"], TEXTS),
+    outcome=st.sampled_from(AuditOutcome),
+    before=st.none() | TEXTS,
+    after=st.none() | TEXTS,
+    position=TIMES,
+)
 OPS = st.one_of(
     EVENTS,
     EVENTS,
@@ -288,6 +298,7 @@ OPS = st.one_of(
     st.builds(ops.ForgetCommands, TIMES),
     st.builds(ops.ReserveTokens, TIMES),
     st.builds(ops.InsertStatistics, STATISTICS),
+    st.builds(ops.AppendAudit, AUDIT),
     st.builds(ops.TrimStatistics, st.sampled_from(Period), TIMES),
 )
 UNITS = st.lists(st.lists(OPS, min_size=1, max_size=4), max_size=14)

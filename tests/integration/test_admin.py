@@ -63,6 +63,7 @@ OPERATIONS = [
     ("GET", "/events/stream", "viewer"),
     ("GET", "/story/x", "viewer"),
     ("GET", "/statistics", "viewer"),
+    ("GET", "/audit", "operator"),
     ("GET", "/backups", "admin"),
     ("POST", "/backups", "admin"),
     ("POST", "/backups/x/check", "admin"),
@@ -578,3 +579,41 @@ def test_it_ends_at_once_with_streams_open_and_goes_on_after_a_broker_was_killed
             assert [token["name"] for token in client.get("/tokens").json()["items"]] == ["first"]
     finally:
         site.close()
+
+
+# --- the audit ----------------------------------------------------------------------------------------------
+
+
+def test_who_did_what_is_told_with_what_was_so_before_and_after(site: Site, tokens: dict[str, str]) -> None:
+    with site.client(tokens["operator"]) as client:
+        problem(client.post("/devices/nobody/quarantine", json={"reason": "x"}), 404, "device_not_found")
+    [row] = site.api.get("/audit", params={"subject": "device/nobody"}).json()["items"]
+    assert (row["actor"], row["role"], row["token"]) == ("user/some-operator", "operator", "some-operator")
+    assert (row["address"], row["interface"], row["outcome"]) == ("127.0.0.1", "http", "refused")
+    assert row["code"] == "device_not_found"
+    assert "there is no device" in row["reason"]
+    site.api.post("/tokens", json={"name": "seen", "role": "viewer"})
+    site.api.delete("/tokens/seen")
+    revoked, added = site.api.get("/audit", params={"subject": "token/seen"}).json()["items"]
+    assert (added["before"], added["after"]["role"], added["after"]["token_sha256"]) == (None, "viewer", "***")
+    assert (revoked["action"], revoked["before"]["revoked_at_ms"]) == ("token.revoke", None)
+    assert revoked["after"]["revoked_at_ms"]
+
+
+def test_the_audit_comes_in_pages_and_by_filters(site: Site) -> None:
+    everything, cursor = [], None
+    while True:
+        page = site.api.get("/audit", params={"limit": 7} | ({"cursor": cursor} if cursor else {})).json()
+        everything += [item["n"] for item in page["items"]]
+        cursor = page["next"]
+        if not cursor:
+            break
+    assert everything == sorted(set(everything), reverse=True)
+    assert everything[-1] == 1
+    system = site.api.get("/audit", params={"outcome": "automatic"}).json()["items"]
+    assert "key.registered" in {item["action"] for item in system}
+    keys = site.api.get("/audit", params={"action": "key.", "since_ms": 1}).json()["items"]
+    assert {item["action"].partition(".")[0] for item in keys} == {"key"}
+    assert site.api.get("/audit", params={"since_ms": 2**53}).json()["items"] == []
+    problem(site.api.get("/audit", params={"action": "KEY*"}), 422, "bad_action")
+    problem(site.api.get("/audit", params={"cursor": "x"}), 422, "bad_cursor")

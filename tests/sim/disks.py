@@ -32,6 +32,7 @@ _COPIED: Final = [
     "commands",
     "enrolments",
     "secrets",
+    "audit",
 ]
 
 

@@ -17,6 +17,7 @@ from doai.changes.ops import AppendEvent, InsertAttempt, InsertRun, Op, UpdateRu
 from doai.ids import Token
 from doai.states import RUN_TABLE, TASK_TABLE, TERMINAL, RunState, TaskState
 from doai.store.memory import MemoryTables
+from tests.sim.trail import Trail
 from tests.sim.world import Violation
 
 _T = TaskState
@@ -112,6 +113,8 @@ class Ledger:
         """Nodes whose facts a restored store had forgotten, so that they may come again or be missing."""
         self.forked: set[str] = set()
         """Nodes that had an old disk or a clone: their facts come from more than one history."""
+        self.trail = Trail()
+        """The audit of this store."""
         self._touched: set[str] = set()
         self._skipped: set[str] = set()
 
@@ -119,7 +122,7 @@ class Ledger:
         """Return what a backup of the store knows."""
         names = (
             *("tasks", "runs", "run_states", "waiting", "held_for"),
-            *("event_ids", "fact_order", "position", "ended"),
+            *("event_ids", "fact_order", "position", "ended", "trail"),
         )
         return {name: copy.deepcopy(getattr(self, name)) for name in names}
 
@@ -146,6 +149,7 @@ class Ledger:
                 self._attempt(op)  # type: ignore[arg-type]
             elif kind is UpdateRun:
                 self._run(op)  # type: ignore[arg-type]
+        self.trail.observe(ops)
         self._compare()
 
     def _compare(self) -> None:

@@ -19,7 +19,7 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
-from doai.admin.access import VIEWER, Forbidden, check_node
+from doai.admin.access import VIEWER, Forbidden, address_of, check_node
 from doai.admin.pages import ArtifactPage
 from doai.admin.receiving import Announced
 from doai.admin.routes.bodies import FileBytes
@@ -31,9 +31,11 @@ from doai.admin.translation import artifact_json
 from doai.admin.views import View
 from doai.artifact_path import ArtifactPath, parse_artifact_path
 from doai.changes.rows import ArtifactRow
+from doai.envelope import Origin
 from doai.errors import ConflictError, UserError
 from doai.limits import ARTIFACT_BYTES_MAX
 from doai.messages.commands import RecordArtifact
+from doai.messages.link import Role
 
 _MEDIA_TYPES: Final[Mapping[str, str]] = {
     "png": "image/png",
@@ -201,6 +203,7 @@ async def _store(
         actor=f"node/{where.node_id}",
         interface="http",
         idempotency_key=f"artifact-{key}",
+        origin=Origin(role=Role.NODE.value, address=address_of(request)),
     )
     ids = {
         "run_id": record.run_id,

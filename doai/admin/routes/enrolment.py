@@ -11,14 +11,16 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from doai.admin import examples
-from doai.admin.access import ADMIN, sha256_hex
+from doai.admin.access import ADMIN, address_of, sha256_hex
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, Who, now_ms, part
 from doai.admin.routes.secrets import shared_adb_key
 from doai.admin.views import View
 from doai.changes.rows import EnrolmentRow
 from doai.enrolment_token import EnrolmentToken, key_sha256, write_token
+from doai.envelope import Origin
 from doai.errors import UserError
 from doai.messages.enrolment import EnrolNodes, JoinNode, NewEnrolment, NodeAccepted, NodesEnrolled
+from doai.messages.link import Role
 from doai.tls import is_http_url
 from doai.wire.keys import load_public_key
 
@@ -200,13 +202,14 @@ def _state(row: EnrolmentRow, at_ms: int) -> EnrolmentState:
     responses=examples.answer(200, Joined, _JOINED, "The host may connect.", problems=(409, 422)),
 )
 async def join(
-    data: Annotated[Joining, Body(examples=[Example(value=_JOINING)])], services: Given
+    data: Annotated[Joining, Body(examples=[Example(value=_JOINING)])], services: Given, request: AnyRequest
 ) -> Response[Joined]:
     """The same host may ask again: the answer to its first request may have been lost."""
     command = JoinNode(
         token_sha256=sha256_hex(data.token), public_key=data.public_key, secret_sha256=data.secret_sha256
     )
-    done = await services.command(command, "node/joining", actor="node/joining", interface="http")
+    origin = Origin(role=Role.NODE.value, address=address_of(request))
+    done = await services.command(command, "node/joining", actor="node/joining", interface="http", origin=origin)
     accepted: NodeAccepted = done.result
     answer = Joined(
         name=accepted.name,

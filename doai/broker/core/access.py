@@ -59,17 +59,16 @@ class Access:
                 raise ConflictError(f"{add.name} has another key: revoke that one first")
             if known.secret_sha256 == add.secret_sha256:
                 return KeyAdded(name=add.name)
-        self._put_key(
-            decision,
-            KeyRow(
-                name=add.name,
-                role=add.role,
-                public_key=add.public_key,
-                secret_sha256=add.secret_sha256,
-                created_at_ms=decision.now.utc_ms,
-                created_by=command.actor or command.source,
-            ),
+        row = KeyRow(
+            name=add.name,
+            role=add.role,
+            public_key=add.public_key,
+            secret_sha256=add.secret_sha256,
+            created_at_ms=decision.now.utc_ms,
+            created_by=command.actor or command.source,
         )
+        self._put_key(decision, row)
+        decision.changed(f"key/{add.name}", known, row)
         decision.keys_changed(self._state.live_keys())
         return KeyAdded(name=add.name)
 
@@ -84,12 +83,11 @@ class Access:
             raise NotFoundError(f"there is no key of {revoke.name[:80]!r}: {did_you_mean(revoke.name, live)}")
         if row.role == Role.ADMIN.value and self._live_keys(Role.ADMIN) == 1:
             raise UserError(f"{row.name} has the last admin key: add another one first", code="last_key")
-        self._put_key(
-            decision,
-            msgspec.structs.replace(
-                row, revoked_at_ms=decision.now.utc_ms, next_public_key="", next_secret_sha256=""
-            ),
+        revoked = msgspec.structs.replace(
+            row, revoked_at_ms=decision.now.utc_ms, next_public_key="", next_secret_sha256=""
         )
+        self._put_key(decision, revoked)
+        decision.changed(f"key/{row.name}", row, revoked)
         if row.role == Role.NODE.value:
             self.enrolments.revoke(decision, row.name)
             self.enrolments.tell_revoked(decision, command, row.name)
@@ -118,6 +116,7 @@ class Access:
             created_by=self._state.settings.source,
         )
         self._put_key(decision, row)
+        decision.automatic("key.registered", f"key/{name}", known, row, "the broker's own folder holds this key")
         decision.keys_changed(self._state.live_keys())
 
     def add_token(self, decision: Decision, command: Envelope, add: AddToken) -> TokenAdded:
@@ -142,6 +141,7 @@ class Access:
         )
         self._state.tokens[row.name] = row
         decision.ops.append(PutToken(row))
+        decision.changed(f"token/{row.name}", known, row)
         return TokenAdded(name=add.name)
 
     def revoke_token(self, decision: Decision, command: Envelope, revoke: RevokeToken) -> TokenAdded:
@@ -152,7 +152,8 @@ class Access:
             raise NotFoundError(f"there is no token {revoke.name[:80]!r}: {did_you_mean(revoke.name, live)}")
         if row.role == ADMIN and sum(other.role == ADMIN for other in live.values()) == 1:
             raise UserError(f"{row.name} is the last admin token: add another one first", code="last_token")
-        row = msgspec.structs.replace(row, revoked_at_ms=decision.now.utc_ms)
-        self._state.tokens[row.name] = row
-        decision.ops.append(PutToken(row))
+        revoked = msgspec.structs.replace(row, revoked_at_ms=decision.now.utc_ms)
+        self._state.tokens[row.name] = revoked
+        decision.ops.append(PutToken(revoked))
+        decision.changed(f"token/{row.name}", row, revoked)
         return TokenAdded(name=row.name)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from doai.broker.core.access import Access
+from doai.broker.core.audit import command_row
 from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.files import Files
@@ -19,7 +20,7 @@ from doai.broker.core.runs import Runs
 from doai.broker.core.secrets import Secrets
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
-from doai.changes.ops import ForgetCommands, RememberCommand
+from doai.changes.ops import AppendAudit, ForgetCommands, RememberCommand
 from doai.changes.rows import CommandRow
 from doai.clock import Now
 from doai.codec import BodyDecoder, Kind, encode
@@ -88,14 +89,24 @@ class Commands:
         self._decoders = {name: BodyDecoder(COMMANDS[name][0]) for name in self._handlers}
 
     def command(self, decision: Decision, peer: Peer, command: Envelope) -> None:
-        """Execute one command and answer it; a refused one changes nothing and is not remembered."""
+        """Execute one command and answer it; a refused one changes nothing and is not remembered.
+
+        Each leaves its row in the audit, but one that is only answered again: it has its row already.
+        """
+        decision.in_command = True
+        remembered = False
         try:
-            reply = self._execute(decision, peer, command)
+            reply, remembered = self._execute(decision, peer, command)
         except DoaiError as error:
             reply = c.Reply(command_id=command.event_id, position=decision.position, problem=problem_of(error))
+        if not remembered:
+            row = command_row(peer, command, reply, decision.changes, decision.now.utc_ms)
+            decision.ops.append(AppendAudit(row))
+        decision.in_command = False
         decision.send_to(peer, Kind.REPLY, encode(reply))
 
-    def _execute(self, decision: Decision, peer: Peer, command: Envelope) -> c.Reply:
+    def _execute(self, decision: Decision, peer: Peer, command: Envelope) -> tuple[c.Reply, bool]:
+        """Return the reply, and whether it is that of an earlier time."""
         if peer.role is not Role.ADMIN:
             raise UserError(f"{peer.address} is a {peer.role.value}: only an admin may command", code="not_allowed")
         if command.schema_version > SCHEMA_VERSION:
@@ -119,14 +130,14 @@ class Commands:
         if key is not None:
             remembered = self._remembered(key, digest, decision)
             if remembered is not None:
-                return msgspec.structs.replace(remembered, command_id=command.event_id)
+                return msgspec.structs.replace(remembered, command_id=command.event_id), True
         if command.type in _NEEDS_ROOM and self._state.disk.closed_because:
             raise DiskLow(f"the broker takes nothing new now: {self._state.disk.closed_because}")
         result = handler(decision, command, payload)
         reply = c.Reply(command_id=command.event_id, position=decision.position, result=msgspec.Raw(encode(result)))
         if key is not None:
             self._remember(decision, key, digest, reply)
-        return reply
+        return reply, False
 
     def _remembered(self, key: str, digest: str, decision: Decision) -> c.Reply | None:
         if len(key) > KEY_CHARS_MAX:

@@ -128,6 +128,8 @@ class BrokerCore:
             subject = self.state.settings.source
             notice = SystemNotice(code="disk_low" if low else "disk_room", message=text, subject=subject)
             decision.event(topics.SYSTEM_ALERT, subject, notice)
+            action = "intake.closed" if low else "intake.opened"
+            decision.automatic(action, subject, {"takes_new": low}, {"takes_new": not low}, text)
             decision.log("warning" if low else "info", text)
         return self._finish(decision)
 

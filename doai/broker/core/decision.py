@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from doai.broker.core.audit import Change, is_automatic, system_row
 from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, OpenChannel, SendFrame, ShutLink
 from doai.broker.core.tables import Peer, Task
-from doai.changes.ops import AppendEvent, InsertTask, Op, UpdateTask
+from doai.changes.ops import AppendAudit, AppendEvent, InsertTask, Op, UpdateTask
 from doai.clock import Now
 from doai.codec import Kind, encode, pack_header, raw
 from doai.envelope import Envelope, Message
@@ -51,12 +52,27 @@ class _Mail:
 class Decision:
     """Gathers ops, events, frames and log lines of one event of the core."""
 
-    __slots__ = ("_acks", "_inserted", "_log", "_mail", "_touched", "effects", "now", "ops")
+    __slots__ = (
+        "_acks",
+        "_inserted",
+        "_log",
+        "_mail",
+        "_touched",
+        "changes",
+        "effects",
+        "in_command",
+        "now",
+        "ops",
+    )
 
     def __init__(self, log: Log, now: Now) -> None:
         self.now = now
         self.ops: list[Op] = []
         self.effects: list[Effect] = []
+        self.in_command = False
+        """What changes now was asked for: the row of the command tells it."""
+        self.changes: list[Change] = []
+        """What the command that is being executed changed."""
         self._log = log
         self._touched: dict[Task, None] = {}
         self._inserted: list[tuple[Task, bytes | None]] = []
@@ -95,10 +111,16 @@ class Decision:
         trace_id: str | None = None,
         causation_id: str | None = None,
         actor: str | None = None,
+        before: object = None,
+        after: object = None,
     ) -> int:
-        """Append an event of the broker's own; return its position."""
+        """Append an event of the broker's own; return its position.
+
+        One that no command caused is also a row of the audit, but for those of tasks and runs: ``before`` is what
+        was so, ``after`` (or the payload) what is so now.
+        """
         log = self._log
-        return self.fact(
+        position = self.fact(
             Envelope(
                 event_id=log.ids.new_id(self.now.utc_ms),
                 type=event_type,
@@ -111,6 +133,25 @@ class Decision:
                 actor=actor,
             )
         )
+        if not self.in_command and is_automatic(event_type):
+            self.automatic(event_type, subject, before, after or payload, getattr(payload, "reason", ""))
+        return position
+
+    def changed(self, subject: str, before: object, after: object) -> None:
+        """Say for the audit what the command that is being executed changed; None = there was no such thing.
+
+        Mappings and structs of what differs; they become small JSON, secrets in them are masked.
+        """
+        self.changes.append(Change(subject, before, after))
+
+    def automatic(self, action: str, subject: str, before: object, after: object, reason: str) -> None:
+        """Add what the system changed by itself, and no event of its own tells, to the audit."""
+        log = self._log
+        change = Change(subject, before, after)
+        row = system_row(
+            log.source, action, change, reason, trace_id="", position=log.position, at_ms=self.now.utc_ms
+        )
+        self.ops.append(AppendAudit(row))
 
     def touch(self, task: Task) -> None:
         """The task changed: its status is written once, at the end of this decision."""

@@ -67,6 +67,7 @@ class Descriptions:
                 continue
             changed += 1
             if not wish.check_only:
+                decision.changed(topics.device_subject(device.serial), before, after)
                 self._write(decision, device, after, command.actor or command.source)
         return DevicesDescribed(described=len(wish.devices), changed=changed)
 

@@ -77,7 +77,8 @@ class Devices:
                 gone = DeviceOffline(
                     serial=device.serial, node_id=peer.name, state=DeviceState.OFFLINE, reason=reason
                 )
-                decision.event(topics.DEVICE_OFFLINE, topics.device_subject(device.serial), gone)
+                state = {"state": device.state}
+                decision.event(topics.DEVICE_OFFLINE, topics.device_subject(device.serial), gone, before=state)
                 self.offline(decision, peer, gone)
 
     def node_went(self, decision: Decision, peer: Peer) -> None:
@@ -125,6 +126,10 @@ class Devices:
             hold=before.hold if before is not None else None,
         )
         decision.ops.append(PutDevice(device.row))
+        if before is not None and before.node_id != peer.name:
+            moved = {"node_id": before.node_id}, {"node_id": peer.name}
+            reason = f"node {peer.name} holds it now"
+            decision.automatic("device.moved", topics.device_subject(device.serial), *moved, reason)
         self._scheduler.mark(device)
 
     def _alert_twice(self, decision: Decision, device: Device, holder: Peer, other: Peer) -> None:

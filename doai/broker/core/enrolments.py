@@ -52,6 +52,7 @@ class Enrolments:
                 created_by=actor,
                 expires_at_ms=expires_at_ms,
             )
+            decision.changed(topics.node_subject(node.name), self._state.enrolments.get(node.name), row)
             self._put(decision, row)
             enrolled = NodeEnrolled(
                 node_id=node.name, expires_at_ms=expires_at_ms, actor=actor, rotation=enrol.rotate
@@ -122,6 +123,7 @@ class Enrolments:
         for other in self._state.keys.values():
             if other.revoked_at_ms is None and join.public_key in (other.public_key, other.next_public_key):
                 raise ConflictError(f"this key is that of {other.name}: each node makes one of its own")
+        known = key
         if key is None:
             key = KeyRow(
                 name=row.name,
@@ -140,6 +142,7 @@ class Enrolments:
         self._state.keys[key.name] = key
         decision.ops.append(PutKey(key))
         self._put(decision, msgspec.structs.replace(row, used_at_ms=decision.now.utc_ms))
+        decision.changed(topics.node_subject(key.name), known, key)
         joined = NodeJoined(node_id=key.name, rotation=rotation)
         self._tell(decision, command, topics.NODE_JOINED, key.name, joined)
         decision.keys_changed(self._state.live_keys())
@@ -150,7 +153,9 @@ class Enrolments:
         row = self._state.enrolments.get(name)
         is_open = row is not None and row.used_at_ms is None and row.revoked_at_ms is None
         if row is not None and is_open:
-            self._put(decision, msgspec.structs.replace(row, revoked_at_ms=decision.now.utc_ms))
+            revoked = msgspec.structs.replace(row, revoked_at_ms=decision.now.utc_ms)
+            self._put(decision, revoked)
+            decision.changed(topics.node_subject(name), row, revoked)
         return is_open
 
     def tell_revoked(self, decision: Decision, command: Envelope, name: str) -> None:

@@ -78,8 +78,10 @@ class Files:
             created_at_ms=decision.now.utc_ms,
             created_by=actor,
         )
+        newest = self._state.files.find(store.name, None)
         self._state.files.add(row)
         decision.ops.append(InsertFile(row))
+        decision.changed(topics.file_subject(row.name), _version(newest), _version(row))
         return _stored(row, new=True)
 
     def remove(self, decision: Decision, command: Envelope, remove: RemoveFile) -> FileRemoved:
@@ -107,8 +109,14 @@ class Files:
             causation_id=command.event_id,
             actor=actor,
         )
+        decision.changed(topics.file_subject(row.name), _version(row), None)
         unused = not files.has_bytes(row.sha256)
         return FileRemoved(name=row.name, version=row.version, sha256=row.sha256, unused=unused)
+
+
+def _version(row: FileRow | None) -> dict[str, object] | None:
+    """A version of a file, for the audit."""
+    return None if row is None else {"version": row.version, "sha256": row.sha256, "size_bytes": row.size_bytes}
 
 
 def _needs(run: Run, row: FileRow) -> bool:

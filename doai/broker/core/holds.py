@@ -64,6 +64,7 @@ class Holds:
             causation_id=command.event_id,
             actor=actor,
         )
+        decision.changed(topics.device_subject(device.serial), _told(before), _told(hold))
         decision.log("info", f"device {device.serial} is held for {actor} until {moment(until_ms)}", _ids(device))
         return _answer(device)
 
@@ -76,6 +77,7 @@ class Holds:
         if hold.by != actor and not wish.force:
             raise _held_for_another(wish.serial, hold, "ask them, or force it")
         self._end(decision, device, wish.reason[:REASON_CHARS_MAX] or "it was given back", actor)
+        decision.changed(topics.device_subject(device.serial), _told(hold), {"hold": None, "reason": wish.reason})
         return _answer(device)
 
     def sweep(self, decision: Decision) -> None:
@@ -88,6 +90,7 @@ class Holds:
         return self._terms.due_s()
 
     def _end(self, decision: Decision, device: Device, reason: str, actor: str) -> None:
+        before = _told(_row(device).hold)
         self._write(decision, device, None)
         self._terms.end(device)
         decision.event(
@@ -97,6 +100,7 @@ class Holds:
                 serial=device.serial, node_id=_row(device).node_id, reason=reason, actor=actor, hold=True
             ),
             actor=actor or None,
+            before=before,
         )
         decision.log("info", f"device {device.serial} is not held any more: {reason}", _ids(device))
         self._scheduler.mark(device)
@@ -109,6 +113,11 @@ class Holds:
 def _row(device: Device) -> DeviceRow:
     assert device.row is not None, "only a device that was seen is held"
     return device.row
+
+
+def _told(hold: Hold | None) -> dict[str, object]:
+    """A hold for the audit."""
+    return {"hold": hold}
 
 
 def _held_for_another(serial: str, hold: Hold, way_out: str) -> ConflictError:

@@ -48,6 +48,7 @@ class Library:
         is_same = newest is not None and newest.content_hash == digest
         if newest is not None and is_same and (newest.state is WorkflowState.ACTIVE or not store.activate):
             return WorkflowStored(name=newest.name, version=newest.version, content_hash=digest, new=False)
+        active_before = recipes.active_version(workflow.name) if newest is not None else None
         version = newest.version + 1 if newest is not None else 1
         actor = command.actor or command.source
         row = WorkflowRow(
@@ -68,6 +69,11 @@ class Library:
             trace_id=command.trace_id,
             causation_id=command.event_id,
         )
+        decision.changed(
+            f"workflow/{row.name}",
+            None if newest is None else {"version": newest.version, "active_version": active_before},
+            {"version": version, "active_version": recipes.active_version(row.name), "content_hash": digest},
+        )
         return WorkflowStored(name=row.name, version=version, content_hash=digest, new=True)
 
     def activate_workflow(
@@ -85,6 +91,7 @@ class Library:
     ) -> WorkflowVersion:
         recipes = self._state.recipes
         row = recipes.row(name, version)
+        before = {"version": version, "state": row.state, "active_version": recipes.active_version(name)}
         if row.state is not state:
             recipes.add(msgspec.structs.replace(row, state=state))
             decision.ops.append(SetWorkflowState(name, version, state))
@@ -97,7 +104,10 @@ class Library:
                 trace_id=command.trace_id,
                 causation_id=command.event_id,
             )
-        return WorkflowVersion(name=name, version=version, state=state, active_version=recipes.active_version(name))
+        active_version = recipes.active_version(name)
+        after = {"version": version, "state": state, "active_version": active_version}
+        decision.changed(f"workflow/{name}", before, after)
+        return WorkflowVersion(name=name, version=version, state=state, active_version=active_version)
 
     def record_artifact(self, decision: Decision, command: Envelope, record: RecordArtifact) -> ArtifactRecorded:
         """Note that a file is durably on disk; the same path and content again changes nothing that is seen."""
@@ -115,4 +125,6 @@ class Library:
             trace_id=run.trace_id if run is not None else command.trace_id,
             causation_id=command.event_id,
         )
+        after = {"path": record.path, "size_bytes": record.size_bytes, "media_type": record.media_type}
+        decision.changed(topics.task_subject(record.task_id), None, after)
         return ArtifactRecorded(path=record.path)

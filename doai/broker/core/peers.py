@@ -182,7 +182,7 @@ class Peers:
         if before is None:
             self._say_online(decision, peer, topics.NODE_REGISTERED)
         if change is not None:
-            self._say_online(decision, peer, topics.NODE_ONLINE)
+            self._say_online(decision, peer, topics.NODE_ONLINE, {"state": change.before})
             decision.log("info", f"node {peer.name} is online", {"node_id": peer.name})
 
     def _welcome(self, decision: Decision, peer: Peer, hello: Hello, greeted: Greeted) -> None:
@@ -222,7 +222,7 @@ class Peers:
         if change is not None and peer.row is not None:
             self._note(decision, peer, change)
             self._state.sweep_by(decision.now.mono_s + LATE_AFTER_S)
-            self._say_online(decision, peer, topics.NODE_ONLINE)
+            self._say_online(decision, peer, topics.NODE_ONLINE, {"state": change.before})
             self._scheduler.mark_node(peer)
 
     def bye(self, decision: Decision, peer: Peer, reason: str) -> None:
@@ -275,7 +275,8 @@ class Peers:
         self._note(decision, peer, change)
         event_type = topics.NODE_OFFLINE if change.after is PeerState.OFFLINE else topics.NODE_LATE
         status = NodeStatus(node_id=peer.name, reason=change.reason)
-        decision.event(event_type, topics.node_subject(peer.name), status)
+        before, after = {"state": change.before}, {"state": change.after}
+        decision.event(event_type, topics.node_subject(peer.name), status, before=before, after=after)
         decision.log(
             "warning", f"node {peer.name} is {change.after.value}: {change.reason}", {"node_id": peer.name}
         )
@@ -290,7 +291,7 @@ class Peers:
         )
         decision.ops.append(PutNode(peer.row))
 
-    def _say_online(self, decision: Decision, peer: Peer, event_type: str) -> None:
+    def _say_online(self, decision: Decision, peer: Peer, event_type: str, before: object = None) -> None:
         row = peer.row
         assert row is not None
         online = NodeOnline(
@@ -300,4 +301,4 @@ class Peers:
             slots=row.slots,
             incarnation=peer.stream.incarnation,
         )
-        decision.event(event_type, topics.node_subject(peer.name), online)
+        decision.event(event_type, topics.node_subject(peer.name), online, before=before)

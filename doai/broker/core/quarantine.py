@@ -123,13 +123,17 @@ class Quarantines:
         self, decision: Decision, command: Envelope, unit: Unit, for_s: float | None, reason: str
     ) -> Service:
         until_ms = None if for_s is None else until_of(decision, for_s, FOR_MAX_S, "a quarantine")
+        before = _standing(unit)
         self._quarantine(decision, unit, until_ms, reason[:REASON_CHARS_MAX], 0, actor_of(command))
+        decision.changed(_subject(unit), before, _standing(unit))
         return _service(unit)
 
     def _release_by_hand(self, decision: Decision, command: Envelope, unit: Unit, reason: str) -> Service:
         if unit.service is ServiceState.IN_SERVICE:
             raise ConflictError(f"{_title(unit)} is not quarantined: nothing was changed", code="not_quarantined")
+        before = _standing(unit)
         self._release(decision, unit, reason[:REASON_CHARS_MAX], actor_of(command))
+        decision.changed(_subject(unit), before, _standing(unit) | {"reason": reason[:REASON_CHARS_MAX]})
         return _service(unit)
 
     # --- what follows -------------------------------------------------------------------------------------
@@ -137,7 +141,7 @@ class Quarantines:
     def _quarantine(
         self, decision: Decision, unit: Unit, until_ms: int | None, reason: str, count: int, actor: str
     ) -> None:
-        now = decision.now
+        now, before = decision.now, _standing(unit)
         unit.service = move(SERVICE_TABLE, unit.service, ServiceTrigger.QUARANTINE, _title(unit))
         by = actor or self._state.settings.source
         self._write(
@@ -156,13 +160,14 @@ class Quarantines:
                 count=count,
                 actor=actor,
             )
-            decision.event(topics.DEVICE_QUARANTINED, topics.device_subject(unit.serial), told)
+            decision.event(topics.DEVICE_QUARANTINED, _subject(unit), told, before=before)
         else:
             told = NodeQuarantined(node_id=unit.name, reason=reason, until_ms=until_ms, count=count, actor=actor)
-            decision.event(topics.NODE_QUARANTINED, topics.node_subject(unit.name), told)
+            decision.event(topics.NODE_QUARANTINED, _subject(unit), told, before=before)
         decision.log("warning", f"{_title(unit)} is given no tasks for a while: {reason}", _ids(unit))
 
     def _release(self, decision: Decision, unit: Unit, reason: str, actor: str) -> None:
+        before = _standing(unit)
         unit.service = move(SERVICE_TABLE, unit.service, ServiceTrigger.RELEASE, _title(unit))
         self._write(decision, unit, None)
         unit.health.clear()
@@ -171,17 +176,21 @@ class Quarantines:
         if isinstance(unit, Device):
             assert unit.row is not None
             told = DeviceReleased(serial=unit.serial, node_id=unit.row.node_id, reason=reason, actor=actor)
-            decision.event(topics.DEVICE_RELEASED, topics.device_subject(unit.serial), told)
+            decision.event(topics.DEVICE_RELEASED, _subject(unit), told, before=before)
         else:
             told = NodeReleased(node_id=unit.name, reason=reason, actor=actor)
-            decision.event(topics.NODE_RELEASED, topics.node_subject(unit.name), told)
+            decision.event(topics.NODE_RELEASED, _subject(unit), told, before=before)
         decision.log("info", f"{_title(unit)} is given tasks as before: {reason}", _ids(unit))
         self._mark(unit)
 
     def sweep(self, decision: Decision) -> None:
         """Try what has done its term with one task at a time."""
         for unit in self._terms.take_over(decision.now):
+            before = _standing(unit)
             unit.service = move(SERVICE_TABLE, unit.service, ServiceTrigger.TERM_ENDS, _title(unit))
+            kind = "device" if isinstance(unit, Device) else "node"
+            reason = "its term is over: it is tried with one task at a time"
+            decision.automatic(f"{kind}.probed", _subject(unit), before, _standing(unit), reason)
             decision.log("info", f"{_title(unit)} is tried with one task at a time", _ids(unit))
             self._mark(unit)
 
@@ -204,6 +213,16 @@ class Quarantines:
             assert unit.row is not None
             unit.row = msgspec.structs.replace(unit.row, quarantine=quarantine)
             decision.ops.append(PutNode(unit.row))
+
+
+def _subject(unit: Unit) -> str:
+    return topics.device_subject(unit.serial) if isinstance(unit, Device) else topics.node_subject(unit.name)
+
+
+def _standing(unit: Unit) -> dict[str, object]:
+    """How it stands, for the audit."""
+    quarantine = unit.row.quarantine if unit.row is not None else None
+    return {"service": unit.service} | ({} if quarantine is None else msgspec.structs.asdict(quarantine))
 
 
 def _title(unit: Unit) -> str:

@@ -61,6 +61,7 @@ class Runs:
             decision.ops.append(InsertWorkflow(recipe.row))
         run = self._insert(decision, command, create, recipe, pinned, files, len(targets))
         task_ids = [self._insert_task(decision, run, create, pinned, device).task_id for device in targets]
+        decision.changed(topics.run_subject(run.row.run_id), None, _wish(create, recipe.title, len(task_ids)))
         decision.log("info", f"run of {recipe.title} on {len(task_ids)} target(s)", {"run_id": run.row.run_id})
         return RunCreated(
             run_id=run.row.run_id,
@@ -232,13 +233,16 @@ class Runs:
                 f"run {cancel.run_id[:40]!r} is not open: it has ended or never was; its story tells",
                 code="not_open",
             )
-        ended_before = sum(run.counts.values())
+        ended_before, before = sum(run.counts.values()), run.state
         run.state = move(RUN_TABLE, run.state, RunTrigger.CANCEL, f"run {cancel.run_id}")
         decision.ops.append(UpdateRun(run.row.run_id, run.state, None, None))
         tasks = list(run.open.values())
         for task in tasks:
             self._tasks.cancel(decision, task, _reason(command, cancel.reason))
-        return _cancelled(tasks, ended_before)
+        cancelled = _cancelled(tasks, ended_before)
+        after = {"state": run.state, "reason": cancel.reason, **msgspec.structs.asdict(cancelled)}
+        decision.changed(topics.run_subject(run.row.run_id), {"state": before}, after)
+        return cancelled
 
     def cancel_task(self, decision: Decision, command: Envelope, cancel: CancelTask) -> Cancelled:
         """Make the wish to cancel one task durable."""
@@ -248,7 +252,10 @@ class Runs:
                 f"task {cancel.task_id[:40]!r} is not open: it has ended or never was; its story tells",
                 code="not_open",
             )
+        before = task.state
         self._tasks.cancel(decision, task, _reason(command, cancel.reason))
+        after = {"state": task.state, "reason": cancel.reason}
+        decision.changed(topics.task_subject(task.task_id), {"state": before}, after)
         return _cancelled([task], 0)
 
 
@@ -265,6 +272,19 @@ class TargetError(UserError):
 
 def _is_out_for_good(row: DeviceRow) -> bool:
     return row.quarantine is not None and row.quarantine.until_ms is None
+
+
+def _wish(create: CreateRun, title: str, tasks: int) -> dict[str, object]:
+    """What was asked for, for the audit; the parameters are the run's own to show."""
+    return {
+        "workflow": title,
+        "tasks": tasks,
+        "targets": create.targets.kind,
+        "queue": create.queue,
+        "priority": create.priority,
+        "expires_in_s": create.expires_in_s,
+        "attempts": create.attempts,
+    }
 
 
 def _reason(command: Envelope, reason: str) -> str:

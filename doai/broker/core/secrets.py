@@ -54,6 +54,7 @@ class Secrets:
             changed_at_ms=now_ms,
             changed_by=actor,
         )
+        decision.changed(f"secret/{row.name}", known, row)
         self._state.secrets[row.name] = row
         decision.ops.append(PutSecret(row))
         self._tell(decision, command, topics.SECRET_STORED, SecretStored(name=row.name, actor=actor))
@@ -61,9 +62,11 @@ class Secrets:
 
     def remove(self, decision: Decision, command: Envelope, remove: RemoveSecret) -> SecretKept:
         """Forget a secret; a task that is under way and has it keeps it to its end."""
-        if self._state.secrets.pop(remove.name, None) is None:
+        known = self._state.secrets.pop(remove.name, None)
+        if known is None:
             raise unknown_secret(remove.name, self._state.secrets)
         decision.ops.append(DropSecret(remove.name))
+        decision.changed(f"secret/{remove.name}", known, None)
         actor = command.actor or command.source
         self._tell(decision, command, topics.SECRET_REMOVED, SecretRemoved(name=remove.name, actor=actor))
         return SecretKept(name=remove.name)

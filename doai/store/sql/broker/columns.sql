@@ -46,6 +46,10 @@ name, ciphertext, created_at_ms, created_by, changed_at_ms, changed_by
 -- name: command_columns
 idempotency_key, payload_sha256, reply_body, created_at_ms, expires_at_ms
 
+-- name: audit_columns
+at_ms, actor, role, token, address, interface, process, action, subject, outcome, code, reason, before, after,
+    command_id, idempotency_key, trace_id, position
+
 -- name: statistics_columns
 row_id, queue, period, at_ms, position, observed_ms, waiting, running, delayed, unproven, nodes_online, nodes_total,
     passed, failed, cancelled, expired, unknown, wait, duration

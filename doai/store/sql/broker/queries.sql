@@ -102,3 +102,6 @@ SELECT {enrolment_columns} FROM enrolments ORDER BY name
 
 -- name: secrets
 SELECT {secret_columns} FROM secrets ORDER BY name
+
+-- name: audit
+SELECT n, {audit_columns} FROM audit

@@ -175,3 +175,6 @@ WHERE events.position > ?
     AND events.type IN ('task.completed', 'task.failed', 'task.cancelled', 'task.expired', 'task.unknown')
     AND tasks.ended_at_ms IS NOT NULL
 ORDER BY events.position
+
+-- name: append_audit
+INSERT INTO audit ({audit_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
