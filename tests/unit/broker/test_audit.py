@@ -14,7 +14,7 @@ from doai.codec import encode
 from doai.envelope import Message, Origin
 from doai.errors import ErrorClass
 from doai.messages import commands as c
-from doai.messages import enrolment
+from doai.messages import enrolment, holds
 from doai.messages.catalogue import COMMANDS
 from doai.messages.contract import example
 from doai.messages.link import Role
@@ -73,6 +73,20 @@ WORKS: list[tuple[str, Message, str, Any, Any]] = [
         "node/n1",
         {"service": "in_service"},
         {"service": "quarantined"},
+    ),
+    (
+        holds.HOLD_DEVICE,
+        holds.HoldDevice(serial="a", for_s=60.0, reason="I look at it"),
+        "device/a",
+        {"hold": None},
+        {
+            "hold": {
+                "since_ms": 1_700_000_000_000,
+                "until_ms": 1_700_000_060_000,
+                "by": "user/ann",
+                "reason": "I look at it",
+            }
+        },
     ),
     (c.ADD_TOKEN, c.AddToken(name="t", token_sha256=SHA), "token/t", None, {"token_sha256": MASK, "role": "admin"}),
     (
@@ -204,6 +218,15 @@ def test_a_quarantine_its_probe_and_its_release_are_told() -> None:
     [back] = rows(world, "device.released")
     assert told(back)[0]["service"] == "probing"
     assert not rows(world, "task.completed"), "what becomes of tasks is in the event log"
+
+
+def test_a_hold_that_ends_by_itself_is_told() -> None:
+    world, _, admin = started_world("a")
+    admin.do(holds.HOLD_DEVICE, holds.HoldDevice(serial="a", for_s=60.0), holds.DeviceHold)
+    world.pass_time(61)
+    [ended] = rows(world, "device.released")
+    assert (ended.outcome, ended.reason) == (AuditOutcome.AUTOMATIC, "the time of the hold is over")
+    assert told(ended)[0]["hold"]["by"] == "user/ann"
 
 
 def test_low_disk_is_told() -> None:
