@@ -120,11 +120,11 @@ class Checks:
                     raise Violation("ack_before_commit", message, dispatch.task_id)
         elif header.kind == Kind.REPLY:
             reply = decode(effect.body, Reply)
-            self._ledger.trail.answered(reply)
             if reply.position > len(tables.events):
                 raise Violation(
                     "ack_before_commit", f"an answer names position {reply.position} before it is on disk"
                 )
+            self._ledger.trail.answered(reply)
 
 
 # --- memory and disk --------------------------------------------------------------------------------------
