@@ -296,7 +296,8 @@ def _node_joined(p: Payload) -> str:
 
 def _file_stored(p: Payload) -> str:
     version = f"{_word(p, 'name')}@{_word(p, 'version')}"
-    return f"File {version} ({_word(p, 'sizeBytes', '0')} bytes) stored by {_word(p, 'actor')}"
+    origin = f" from {_word(p, 'origin')}" if p.get("origin") else ""
+    return f"File {version} ({_word(p, 'sizeBytes', '0')} bytes) stored by {_word(p, 'actor')}{origin}"
 
 
 def _file_removed(p: Payload) -> str:

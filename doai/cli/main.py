@@ -43,6 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_workflows(commands, _add)
     _add_artifacts(commands)
     _add_files(commands)
+    _add_baselines(commands)
     _add_keys(commands)
     add_secrets(commands, _add)
     _add_backup(commands)
@@ -147,6 +148,17 @@ def _add_files(commands: Any) -> None:
     show.add_argument("name", help="NAME or NAME@VERSION")
     remove = _add(actions, "rm", "Remove a version that no open run needs.", "stored_files", "remove")
     remove.add_argument("name", help="NAME@VERSION")
+
+
+def _add_baselines(commands: Any) -> None:
+    group = commands.add_parser("baseline", help="Say which pictures screens are compared with.")
+    actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    accept = _add(actions, "accept", "Make pictures of failed comparisons their baselines.", "baselines", "accept")
+    accept.add_argument("id", help="run id or task id")
+    accept.add_argument(
+        "--step", action="append", default=[], metavar="ID", help="only of this step (all that failed)"
+    )
+    accept.add_argument("--device", metavar="SERIAL", help="only of this device (the first of each model and size)")
 
 
 def _add_keys(commands: Any) -> None:

@@ -188,6 +188,8 @@ class StoreFile(Message, frozen=True, kw_only=True):
     sha256: str
     size_bytes: int
     media_type: str = "application/octet-stream"
+    origin: str = ""
+    """What it was made from, such as the artifact that became a baseline; told in its event."""
 
 
 class FileStored(Message, frozen=True, kw_only=True):

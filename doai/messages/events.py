@@ -348,6 +348,8 @@ class FileStoredEvent(Message, frozen=True, kw_only=True):
     size_bytes: int
     media_type: str
     actor: str
+    origin: str = ""
+    """What it was made from; empty = it was put."""
 
 
 class FileRemovedEvent(Message, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from doai.artifact_path import BadArtifactPathError, label_of, parse_artifact_path
 from doai.report.pictures import MEDIA_TYPES, Fetch, Picture, embed
 from doai.report.results import OPEN_STATES, Artifact, Failure, PlannedStep, Results, StepTry, Task, last_tries
 from doai.report.words import LANGUAGES, duration
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _GLYPHS: Final = {"passed": "✓", "failed": "✕", "skipped": "–", "started": "?", "optional": "!", "none": ""}
 _DIGITS: Final = re.compile(r"\d+(\.\d+)?")
+_OF_TRY: Final = re.compile(r"-\d+(-\d+)?$")
+"""What a node adds to a name so that there is one of it: the try, and a number."""
 _CLASS: Final = re.compile(r"[a-z]+")
 
 
@@ -200,10 +203,20 @@ def _shown(results: Results, fetch: Fetch, bytes_max: int) -> list[Shown]:
             picture=picture,
             target=tasks[picture.artifact.task_id].target,
             state=tasks[picture.artifact.task_id].state,
-            name=picture.artifact.step_id,
+            name=picture_name(picture.artifact),
         )
         for picture in embed(sorted(pictures, key=rank), fetch, bytes_max)
     ]
+
+
+def picture_name(artifact: Artifact) -> str:
+    """Return the step, with the picture's own name where it has one: ``home: home-difference``."""
+    try:
+        label = parse_artifact_path(artifact.path).label
+    except BadArtifactPathError:
+        return artifact.step_id
+    own = _OF_TRY.sub("", label)
+    return artifact.step_id if own == label_of(artifact.step_id) else f"{artifact.step_id}: {own}"
 
 
 def _translated(texts: Mapping[str, str], language: str) -> str:

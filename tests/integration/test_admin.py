@@ -59,6 +59,7 @@ OPERATIONS = [
     ("PUT", "/files/x", "operator"),
     ("DELETE", "/files/x", "operator"),
     ("GET", "/contents/x", "viewer"),
+    ("POST", "/baselines", "operator"),
     ("GET", "/events", "viewer"),
     ("GET", "/events/stream", "viewer"),
     ("GET", "/story/x", "viewer"),

@@ -20,17 +20,17 @@ from litestar.response import Stream
 from doai.admin import examples
 from doai.admin.access import OPERATOR, VIEWER, check_node, require_token
 from doai.admin.pages import FilePage
-from doai.admin.problems import CommandRefused
 from doai.admin.routes.bodies import FileBytes
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, Who, not_found, part
 from doai.admin.routes.uploads import announced, drain, received
-from doai.admin.services import Done, Services
+from doai.admin.services import Services
+from doai.admin.storing import About, store_file
 from doai.admin.translation import file_json
 from doai.admin.views import FileJson
 from doai.changes.rows import FileRow
 from doai.errors import ConflictError, NotFoundError, UserError
 from doai.file_reference import FileName, parse_file_reference
-from doai.messages.commands import FileRemoved, FileStored, RemoveFile, StoreFile
+from doai.messages.commands import FileRemoved, FileStored, RemoveFile
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _RANGE: Final = re.compile(r"bytes=(\d{1,18})-")
@@ -109,35 +109,14 @@ async def put_file(
     except UserError:
         await drain(request)
         raise
-    files = services.files
-    async with files.receive(told, received(request)) as draft:
-        await files.sync(draft)
-        command = StoreFile(
-            name=wanted.name,
-            version=wanted.version or "",
-            sha256=draft.sha256,
-            size_bytes=draft.size_bytes,
-            media_type=_media_type(request),
-        )
-        async with files.naming:
-            await files.place(draft)
-            done = await _name(services, caller, command)
+    about = About(name=wanted, media_type=_media_type(request))
+    done = await store_file(services, caller, about, told, received(request))
     stored: FileStored = done.result
     row, newest = await _find(services, FileName(stored.name, stored.version))
     _log.info("file stored: %s@%s (%d bytes)", stored.name, stored.version, stored.size_bytes)
     answer: FileJson = file_json(row, newest=newest, base=_base(request))
     headers = {**done.headers, "Location": answer.url}
     return Response(answer, status_code=201 if stored.new else 200, headers=headers)
-
-
-async def _name(services: Services, caller: Who, command: StoreFile) -> Done:
-    """Let the broker name bytes that are on disk; when it refuses, they go unless another name has them."""
-    try:
-        return await services.command_of(caller, command, f"file/{command.name}")
-    except CommandRefused:
-        if not await services.reader.files(sha256=command.sha256):
-            await services.files.drop(command.sha256)
-        raise
 
 
 @delete(

@@ -18,6 +18,8 @@ from doai.messages.commands import FileRemoved, FileStored, RemoveFile, StoreFil
 from doai.messages.events import FileRemovedEvent, FileStoredEvent
 
 MEDIA_TYPE_CHARACTERS_MAX: Final = 127
+ORIGIN_CHARACTERS_MAX: Final = 600
+"""A path of an artifact and a word."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MEDIA_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+")
 """RFC 6838, 4.2; without parameters."""
@@ -39,6 +41,8 @@ class Files:
                 f"{store.media_type[:80]!r} is no media type: write one such as application/octet-stream",
                 code="bad_file",
             )
+        if len(store.origin) > ORIGIN_CHARACTERS_MAX or not store.origin.isprintable():
+            raise UserError("the origin of a file is one line of text", code="bad_file")
         files = self._state.files
         known = files.find(store.name, store.version or None)
         if known is not None and known.sha256 == store.sha256:
@@ -63,6 +67,7 @@ class Files:
                 size_bytes=store.size_bytes,
                 media_type=store.media_type,
                 actor=actor,
+                origin=store.origin,
             ),
             trace_id=command.trace_id,
             causation_id=command.event_id,

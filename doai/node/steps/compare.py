@@ -170,7 +170,8 @@ async def _differs(look: _Look, arguments: Compare, context: StepContext) -> Ste
 async def _kept(arguments: Compare, context: StepContext, screen: bytes, name: str) -> dict[str, Any]:
     """Hand the screen over; return what `doai baseline accept` needs."""
     ref = await context.keep_artifact(screen, extension="png", media_type="image/png", name=arguments.name)
-    return {"baseline": name, "screen": (await context.spool_artifact(ref.name)).path}
+    asked_for = {"asked_for": arguments.baseline} if arguments.baseline else {}
+    return {"baseline": name, "screen": (await context.spool_artifact(ref.name)).path, **asked_for}
 
 
 def _accept(context: StepContext) -> str:
