@@ -1,4 +1,4 @@
-"""Screens against their baselines over the whole way: none yet, accepted, differing, of another size, no picture."""
+"""Screens against their baselines over the whole way: none yet, accepted, other, of another size, no picture."""
 
 from __future__ import annotations
 

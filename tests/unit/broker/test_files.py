@@ -13,6 +13,7 @@ from doai.changes.rows import FileRow
 from doai.limits import FILES_PINNED_MAX
 from doai.messages import commands as c
 from doai.messages.work import FilePin
+from doai.story import sentence
 from doai.workflow.files import FileNeed
 from doai.workflow.step_type import Arguments, FileReference, NoOutputs, StepType
 from doai.workflow.steps import BUILT_IN
@@ -69,6 +70,15 @@ def test_without_a_version_numbers_are_given() -> None:
     assert put(admin, "my-app", sha256=TWO).version == "10"
 
 
+def test_what_a_file_was_made_from_is_told() -> None:
+    world, _, admin = started_world("A")
+    store = c.StoreFile(name="home", sha256=ONE, size_bytes=7, origin="artifact c/n/s/r/home-1.png")
+    admin.do(c.STORE_FILE, store, c.FileStored)
+    [event] = world.events(topics.FILE_STORED)
+    text = sentence(topics.FILE_STORED, world.payload(event))
+    assert text == "File home@1 (7 bytes) stored by user/ann from artifact c/n/s/r/home-1.png"
+
+
 @pytest.mark.parametrize(
     ("about", "code"),
     [
@@ -77,6 +87,8 @@ def test_without_a_version_numbers_are_given() -> None:
         ({"sha256": "XY"}, "bad_file"),
         ({"size_bytes": -1}, "bad_file"),
         ({"media_type": "no type\n"}, "bad_file"),
+        ({"origin": "a\nb"}, "bad_file"),
+        ({"origin": "a" * 601}, "bad_file"),
     ],
 )
 def test_what_is_no_file_is_refused(about: dict[str, Any], code: str) -> None:
