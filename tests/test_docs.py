@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.apk.builder import make_apk
-from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, environment, up
+from tests.documents import ROOT, blocks, commands, name, run
+from tests.integration.installed import FREE_PORTS, Up, up
 
-ROOT = Path(__file__).resolve().parents[1]
 TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
 BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
 LABELS = ROOT / "docs/how-to/label-phones.md"
 FILES = ROOT / "docs/how-to/files-for-phones.md"
 CI = ROOT / "docs/how-to/run-from-ci.md"
+SECRETS = ROOT / "docs/how-to/secrets.md"
+OF_A_FLEET = [
+    ROOT / "docs" / path
+    for path in ("tutorials/first-fleet.md", "how-to/enrol-hosts.md", "how-to/adopt-my-script.md")
+]
+"""They need more than one node: tests/test_docs_fleet.py runs them."""
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -30,37 +34,6 @@ RUN_ELSEWHERE = {
 }
 SETTINGS_CHECKED = ("bin/broker", "bin/admin", "bin/node")
 """They need a second machine: their settings are checked as a start would (test_programs_of_many_machines)."""
-
-
-def name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-
-
-def commands(path: Path) -> list[str]:
-    """Commands that a document shows in its sh blocks, without their comments."""
-    lines = [line for block in blocks(path, "sh") for line in block.splitlines()]
-    found = [re.sub(r"\s+#.*", "", line).strip() for line in lines]
-    return [line for line in found if line and not line.startswith("#")]
-
-
-def run(command: str, cwd: Path, data_dir: Path) -> str:
-    """Run one command of a document as a shell does, with bin/ where it is; return what it shows."""
-    programs = re.sub(r"(?:^|(?<=\s))bin/", f"{ROOT}/bin/", command)
-    variables = {"DOAI_VENV": os.environ["DOAI_VENV"]} if "DOAI_VENV" in os.environ else {}
-    done = subprocess.run(
-        ["sh", "-c", programs],
-        cwd=cwd,
-        env=environment(data_dir, **variables),
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_S,
-    )
-    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}"
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +141,18 @@ def test_the_commands_of_the_how_to_for_ci(site: Up, tmp_path: Path) -> None:
     assert made <= {path.name for path in tmp_path.iterdir()}
 
 
+def test_a_secret_is_used_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    [recipe] = blocks(SECRETS, "yaml")
+    (tmp_path / "shop-login.yaml").write_text(recipe)
+    [set_, listing, go, rotate, remove] = commands(SECRETS)
+    run(set_, tmp_path, site.data_dir)
+    assert "shop-password" in run(listing, tmp_path, site.data_dir)
+    assert run(go, tmp_path, site.data_dir).count("passed") == 4
+    assert "1 secret(s)" in run(rotate, tmp_path, site.data_dir)
+    assert "shop-password is gone" in run(remove, tmp_path, site.data_dir)
+    assert "shop-password" in site.refused("run", "shop-login", "--on", "all")
+
+
 def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
     node = (site.data_dir / "node-1" / "node.toml").read_text()
     (tmp_path / "node.toml").write_text(node)
@@ -180,8 +165,9 @@ def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHOWN_IN, ids=name)
 def test_every_command_shown_is_run_somewhere(path: Path) -> None:
-    if path in (TUTORIAL, BACK_UP, LABELS, FILES, CI, ROOT / "README.md", ROOT / "README.ko.md"):
-        return  # wholly run above, but for what is named here
+    run_above = (TUTORIAL, BACK_UP, LABELS, FILES, CI, SECRETS, ROOT / "README.md", ROOT / "README.ko.md")
+    if path in (*run_above, *OF_A_FLEET):
+        return  # wholly run, but for what is named here
     for command in commands(path):
         known = command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED)
         assert known, f"{name(path)} shows {command!r}: run it in this module, or say here why not"

@@ -105,7 +105,7 @@ def _open_out(path: Path) -> io.TextIOWrapper:
 
 
 def _write_csv(file: io.TextIOWrapper, items: list[dict[str, Any]]) -> None:
-    writer = csv.writer(file)
+    writer = csv.writer(file, lineterminator="\n")  # it is read by loops of a shell, too
     writer.writerow(("name", "token"))
     writer.writerows((item["name"], item["token"]) for item in items)
 

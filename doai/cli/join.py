@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from doai.cli import exits
 from doai.cli.place import default_data_dir
@@ -16,6 +16,9 @@ from doai.enrolment_token import EnrolmentToken, read_token
 from doai.errors import ConfigError, UserError
 from doai.node.config import NodeConfig
 from doai.node.join import JoinRefused, JoinUnavailable, Plan, join
+
+_TOLD: Final = frozenset({"name", "endpoint", "broker_public_key", "admin_fingerprint"})
+"""Settings that the token and the admin tell: those of the configuration before are not kept."""
 
 
 def add_join_flags(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +89,7 @@ def _plan(options: argparse.Namespace, token: EnrolmentToken, environ: Mapping[s
     if secret is not None:
         raise ConfigError("a node that joins makes its secret itself: leave --secret-file away")
     kept.pop("secret", None)
-    kept = {name: value for name, value in kept.items() if name not in ("name", "admin_fingerprint", "endpoint")}
+    kept = {name: value for name, value in kept.items() if name not in _TOLD}
     return Plan(
         token=token,
         config_path=path.absolute(),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import trio
 
 from doai import log
 from doai.cli import exits
 from doai.cli.join import add_join_flags, join_main, wants_to_join
-from doai.configuration import load
+from doai.configuration import file_settings, load
 from doai.errors import DoaiError, StepError, StoreError, StoreUnavailable, UserError
 from doai.node.app import run_node
 from doai.node.config import NodeConfig, check_config
@@ -20,17 +20,21 @@ from doai.node.config import NodeConfig, check_config
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a node until it is stopped, or join as one; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    environ: Mapping[str, str] = os.environ
     if wants_to_join(argv):
         code, config_path = join_main(argv)
         if config_path is None:
             return code
         argv = ["--config", str(config_path)]
+        # What was just written counts, not a variable that means another installation, such as DOAI_DATA_DIR.
+        written = {f"DOAI_{name.upper()}" for name in file_settings(NodeConfig, config_path)}
+        environ = {name: value for name, value in environ.items() if name not in written}
     try:
         config, _ = load(
             NodeConfig,
             "node",
             argv,
-            os.environ,
+            environ,
             description="Executes tasks on the Android devices of this host.",
             add_arguments=add_join_flags,
             check=check_config,
