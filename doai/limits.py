@@ -101,6 +101,21 @@ TRIES_PER_ATTEMPT_MAX: Final = 10_000
 """Steps that an attempt begins, rounds and tries counted: some 6 MB of facts, a tenth of the node's outbox."""
 WORKFLOW_BYTES_MAX: Final = 128 * 1024
 
+# --- campaigns --------------------------------------------------------------------------------------------
+CAMPAIGNS_MAX: Final = 1000
+"""Their next times are computed at a start: 35 us each."""
+CAMPAIGN_LATE_S: Final = 60.0
+"""A time that is found so long after it was due is a matter of catch-up: a broker that starts again takes less."""
+CAMPAIGN_LOOK_S: Final = 30.0
+"""Campaigns are looked at so often at least: a UTC that jumped ahead is found within it, and not taken for late."""
+CAMPAIGN_TIMES_AT_ONCE: Final = 200
+"""Times decided in one go: 10 ms. A minute's campaign is through a year away in half a minute, beside the rest."""
+CAMPAIGN_CATCH_UP_MAX: Final = 100
+CAMPAIGN_WAITING_MAX: Final = 100
+"""Runs of a campaign that wait for the end of the run before."""
+CAMPAIGN_TIMES_KEPT: Final = 1000
+"""Times of a campaign kept in its history: an hourly one's of six weeks."""
+
 # --- quarantine -------------------------------------------------------------------------------------------
 QUARANTINE_IN_A_ROW: Final = 5
 """Failures one after the other, of classes that are not the recipe's: more than one task's three attempts, so that
@@ -187,3 +202,6 @@ assert WAL_BYTES_MAX * 4 < DISK_RESERVE_MB * 1024 * 1024, "the reserve takes the
 assert TRIES_PER_ATTEMPT_MAX * 2 < OUTBOX_RECORDS_MAX / 5, "a loop does not fill the outbox alone"
 assert STEP_OUTPUTS_BYTES_MAX <= OUTPUTS_BYTES_MAX
 assert OUTPUTS_BYTES_MAX < RECORD_BYTES_MAX, "a result with its outputs fits a record"
+assert CAMPAIGN_CATCH_UP_MAX < CAMPAIGN_TIMES_AT_ONCE, "times that are missed are told from those made up for"
+assert CAMPAIGN_LOOK_S < CAMPAIGN_LATE_S
+assert CAMPAIGN_CATCH_UP_MAX <= CAMPAIGN_WAITING_MAX, "what is made up for can wait in line"

@@ -162,6 +162,39 @@ class QueueTrigger(enum.Enum):
     DRAIN = "drain"
 
 
+class CampaignState(enum.Enum):
+    """States of a campaign."""
+
+    ACTIVE = "active"
+    """It fires when its schedule says."""
+    PAUSED = "paused"
+    """Times of its schedule pass by; it is fired by hand only."""
+    ENDED = "ended"
+    """It has made all its runs, or its end has come."""
+
+
+class CampaignTrigger(enum.Enum):
+    """What moves a campaign."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    END = "end"
+    REVIVE = "revive"
+    """It was changed so that there is something to come again."""
+
+
+class FireState(enum.Enum):
+    """What came of a time of a campaign's schedule."""
+
+    WAITING = "waiting"
+    """The run before it is still open."""
+    FIRED = "fired"
+    """A run was made."""
+    SKIPPED = "skipped"
+    MISSED = "missed"
+    """Nobody was there when it was due."""
+
+
 _T, _R, _P, _Q, _S = TaskState, RunState, PeerState, QueueState, ServiceState
 _TT, _RT, _PT, _QT, _ST = TaskTrigger, RunTrigger, PeerTrigger, QueueTrigger, ServiceTrigger
 
@@ -262,6 +295,13 @@ SERVICE_TABLE: Final[Mapping[ServiceState, Mapping[ServiceTrigger, ServiceState]
         _ST.RELEASE: _S.IN_SERVICE,
     },
     _S.PROBING: {_ST.QUARANTINE: _S.QUARANTINED, _ST.RELEASE: _S.IN_SERVICE},
+}
+
+_C, _CT = CampaignState, CampaignTrigger
+CAMPAIGN_TABLE: Final[Mapping[CampaignState, Mapping[CampaignTrigger, CampaignState]]] = {
+    _C.ACTIVE: {_CT.PAUSE: _C.PAUSED, _CT.END: _C.ENDED},
+    _C.PAUSED: {_CT.RESUME: _C.ACTIVE, _CT.END: _C.ENDED},
+    _C.ENDED: {_CT.REVIVE: _C.ACTIVE},
 }
 
 TERMINAL: Final = frozenset({_T.PASSED, _T.FAILED, _T.CANCELLED, _T.EXPIRED, _T.UNKNOWN})

@@ -254,12 +254,28 @@ def _run_completed(p: Payload) -> str:
     return f"Run of {_word(p, 'workflow')} {_word(p, 'outcome')}{f' ({counts})' if counts else ''}"
 
 
-def _campaign_created(p: Payload) -> str:
-    return f"Campaign {_word(p, 'name')} made"
+def _campaign_put(what: str) -> Callable[[Payload], str]:
+    return lambda p: (
+        f"Campaign {_word(p, 'name')} {what} by {_word(p, 'actor')}: {_word(p, 'workflow')}, {_word(p, 'schedule')}"
+    )
 
 
-def _campaign_completed(p: Payload) -> str:
-    return f"Campaign {_word(p, 'name')} {_word(p, 'outcome')}"
+def _campaign_is(what: str) -> Callable[[Payload], str]:
+    return lambda p: f"Campaign {_word(p, 'name')} {what} by {_word(p, 'actor', 'the broker')}{_because(p)}"
+
+
+def _campaign_time(what: str) -> Callable[[Payload], str]:
+    def told(p: Payload) -> str:
+        by = f"by hand of {_word(p, 'actor')}" if p.get("actor") else f"for {moment(p.get('fireAtMs'))}"
+        run = f", run {_word(p, 'runId')}" if p.get("runId") else ""
+        return f"Campaign {_word(p, 'name')} {what} {by}{run}{_because(p)}"
+
+    return told
+
+
+def _campaign_missed(p: Payload) -> str:
+    first, last = moment(p.get("fireAtMs")), moment(p.get("lastAtMs"))
+    return f"Campaign {_word(p, 'name')} missed {_word(p, 'times')} of its times, {first} to {last}{_because(p)}"
 
 
 def _artifact_stored(p: Payload) -> str:
@@ -344,8 +360,16 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.STEP_FAILED: _step_failed,
     topics.RUN_CREATED: _run_created,
     topics.RUN_COMPLETED: _run_completed,
-    topics.CAMPAIGN_CREATED: _campaign_created,
-    topics.CAMPAIGN_COMPLETED: _campaign_completed,
+    topics.CAMPAIGN_CREATED: _campaign_put("made"),
+    topics.CAMPAIGN_CHANGED: _campaign_put("changed"),
+    topics.CAMPAIGN_PAUSED: _campaign_is("paused"),
+    topics.CAMPAIGN_RESUMED: _campaign_is("resumed"),
+    topics.CAMPAIGN_COMPLETED: _campaign_is("ended"),
+    topics.CAMPAIGN_REMOVED: _campaign_is("removed"),
+    topics.CAMPAIGN_FIRED: _campaign_time("fired"),
+    topics.CAMPAIGN_WAITING: _campaign_time("waits for its run before to end,"),
+    topics.CAMPAIGN_SKIPPED: _campaign_time("made no run"),
+    topics.CAMPAIGN_MISSED: _campaign_missed,
     topics.ARTIFACT_STORED: _artifact_stored,
     topics.HEALTH_CHECK_COMPLETED: _health_check_completed,
     topics.SYSTEM_ERROR: _system_error,

@@ -45,7 +45,15 @@ STEP_FAILED: Final = "step.failed"
 RUN_CREATED: Final = "run.created"
 RUN_COMPLETED: Final = "run.completed"
 CAMPAIGN_CREATED: Final = "campaign.created"
+CAMPAIGN_CHANGED: Final = "campaign.changed"
+CAMPAIGN_PAUSED: Final = "campaign.paused"
+CAMPAIGN_RESUMED: Final = "campaign.resumed"
+CAMPAIGN_FIRED: Final = "campaign.fired"
+CAMPAIGN_WAITING: Final = "campaign.waiting"
+CAMPAIGN_SKIPPED: Final = "campaign.skipped"
+CAMPAIGN_MISSED: Final = "campaign.missed"
 CAMPAIGN_COMPLETED: Final = "campaign.completed"
+CAMPAIGN_REMOVED: Final = "campaign.removed"
 ARTIFACT_STORED: Final = "artifact.stored"
 HEALTH_CHECK_COMPLETED: Final = "health.check.completed"
 SYSTEM_ERROR: Final = "system.error"
@@ -80,6 +88,10 @@ def device_subject(serial: str) -> str:
 
 def node_subject(node_id: str) -> str:
     return f"node/{node_id}"
+
+
+def campaign_subject(name: str) -> str:
+    return f"campaign/{name}"
 
 
 def file_subject(name: str) -> str:

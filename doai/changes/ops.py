@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from doai.changes.audit import AuditRow
+from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.rows import (
     ArtifactRow,
     AttemptRow,
@@ -30,7 +31,7 @@ from doai.changes.rows import (
 )
 from doai.changes.statistics import EndedTask, Period, StatisticsRow
 from doai.envelope import Envelope
-from doai.states import Outcome, RunState, WorkflowState
+from doai.states import FireState, Outcome, RunState, WorkflowState
 
 DIGEST_BYTES: Final = 8
 """Bytes of the hash kept of each accepted record."""
@@ -220,6 +221,42 @@ class AppendAudit(StoreOp, frozen=True):
     row: AuditRow
 
 
+class PutCampaignRow(StoreOp, frozen=True):
+    """A campaign as it is now; what had its name before is replaced."""
+
+    row: CampaignRow
+
+
+class DropCampaign(StoreOp, frozen=True):
+    """Removes a campaign and what is kept of its times; its runs stay."""
+
+    campaign_id: str
+
+
+class InsertFire(StoreOp, frozen=True):
+    """What came of a time of a campaign; (campaign_id, fire_at_ms, hand) must be new."""
+
+    row: FireRow
+
+
+class UpdateFire(StoreOp, frozen=True):
+    """What came of a time that waited; it must exist."""
+
+    campaign_id: str
+    fire_at_ms: int
+    hand: str
+    state: FireState
+    run_id: str | None
+    reason: str
+
+
+class TrimFires(StoreOp, frozen=True):
+    """Keep the newest of a campaign's times, and those that wait."""
+
+    campaign_id: str
+    keep: int
+
+
 Op = (
     InsertWorkflow
     | SetWorkflowState
@@ -248,6 +285,11 @@ Op = (
     | InsertStatistics
     | TrimStatistics
     | AppendAudit
+    | PutCampaignRow
+    | DropCampaign
+    | InsertFire
+    | UpdateFire
+    | TrimFires
 )
 
 
@@ -292,3 +334,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Up to here the ends of tasks are counted in rows; with none, the end of the log."""
     ended_since: list[EndedTask]
     """Tasks whose end came later, by position."""
+    campaigns: list[CampaignRow] = []
+    """By name."""
+    fires: list[FireRow] = []
+    """Times of campaigns that wait, or whose run is open; by campaign, time and hand."""

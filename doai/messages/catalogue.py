@@ -8,8 +8,8 @@ from typing import Final
 from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
+from doai.messages import campaigns, enrolment, holds, link, work
 from doai.messages import commands as c
-from doai.messages import enrolment, holds, link, work
 from doai.messages import events as e
 
 EVENTS: Final[Mapping[str, type[Message]]] = {
@@ -52,8 +52,16 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.STEP_FAILED: e.StepFailed,
     topics.RUN_CREATED: e.RunCreatedEvent,
     topics.RUN_COMPLETED: e.RunCompleted,
-    topics.CAMPAIGN_CREATED: e.CampaignCreated,
-    topics.CAMPAIGN_COMPLETED: e.CampaignCompleted,
+    topics.CAMPAIGN_CREATED: campaigns.CampaignPut,
+    topics.CAMPAIGN_CHANGED: campaigns.CampaignPut,
+    topics.CAMPAIGN_PAUSED: campaigns.CampaignMoved,
+    topics.CAMPAIGN_RESUMED: campaigns.CampaignMoved,
+    topics.CAMPAIGN_COMPLETED: campaigns.CampaignMoved,
+    topics.CAMPAIGN_REMOVED: campaigns.CampaignMoved,
+    topics.CAMPAIGN_FIRED: campaigns.CampaignFired,
+    topics.CAMPAIGN_WAITING: campaigns.CampaignFired,
+    topics.CAMPAIGN_SKIPPED: campaigns.CampaignFired,
+    topics.CAMPAIGN_MISSED: campaigns.CampaignMissed,
     topics.ARTIFACT_STORED: e.ArtifactStored,
     topics.HEALTH_CHECK_COMPLETED: e.HealthCheckCompleted,
     topics.SYSTEM_ERROR: e.SystemNotice,
@@ -90,6 +98,11 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     c.RELEASE_NODE: (c.ReleaseNode, c.Service),
     holds.HOLD_DEVICE: (holds.HoldDevice, holds.DeviceHold),
     holds.UNHOLD_DEVICE: (holds.UnholdDevice, holds.DeviceHold),
+    campaigns.PUT_CAMPAIGN: (campaigns.PutCampaign, campaigns.CampaignStatus),
+    campaigns.PAUSE_CAMPAIGN: (campaigns.PauseCampaign, campaigns.CampaignStatus),
+    campaigns.RESUME_CAMPAIGN: (campaigns.ResumeCampaign, campaigns.CampaignStatus),
+    campaigns.FIRE_CAMPAIGN: (campaigns.FireCampaign, campaigns.CampaignRun),
+    campaigns.REMOVE_CAMPAIGN: (campaigns.RemoveCampaign, campaigns.CampaignStatus),
     enrolment.ENROL_NODES: (enrolment.EnrolNodes, enrolment.NodesEnrolled),
     enrolment.JOIN_NODE: (enrolment.JoinNode, enrolment.NodeAccepted),
     enrolment.STORE_SECRET: (enrolment.StoreSecret, enrolment.SecretKept),

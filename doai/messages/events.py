@@ -301,17 +301,6 @@ class RunCompleted(Message, frozen=True, kw_only=True):
     """Tasks by outcome."""
 
 
-class CampaignCreated(Message, frozen=True, kw_only=True):
-    campaign_id: str
-    name: str
-
-
-class CampaignCompleted(Message, frozen=True, kw_only=True):
-    campaign_id: str
-    name: str
-    outcome: Outcome
-
-
 class ArtifactStored(Message, frozen=True, kw_only=True):
     path: str
     sha256: str

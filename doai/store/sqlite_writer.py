@@ -15,16 +15,19 @@ from doai.changes.ops import (
     AppendAudit,
     AppendEvent,
     DeleteFile,
+    DropCampaign,
     DropSecret,
     ForgetCommands,
     InsertArtifact,
     InsertAttempt,
     InsertFile,
+    InsertFire,
     InsertRun,
     InsertStatistics,
     InsertTask,
     InsertWorkflow,
     Op,
+    PutCampaignRow,
     PutDevice,
     PutEnrolment,
     PutKey,
@@ -38,7 +41,9 @@ from doai.changes.ops import (
     SetWorkflowState,
     Snapshot,
     StreamState,
+    TrimFires,
     TrimStatistics,
+    UpdateFire,
     UpdateRun,
     UpdateTask,
 )
@@ -46,6 +51,7 @@ from doai.changes.rows import StreamRow
 from doai.codec import encode
 from doai.errors import StoreError
 from doai.store import audit_columns, columns, statistics_columns
+from doai.store import campaign_columns, columns, statistics_columns
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import check_digests, split_digests
@@ -129,6 +135,8 @@ class SqliteWriter:
             statistics_begun=counted_to is not None,
             statistics_position=counted,
             ended_since=[statistics_columns.ended_task(c) for c in query(sql["load_ended_since"], (counted,))],
+            campaigns=[campaign_columns.campaign_row(c) for c in query(sql["load_campaigns"])],
+            fires=[campaign_columns.fire_row(c) for c in query(sql["load_fires"])],
         )
 
     def _load_last_position(self) -> int:
@@ -175,6 +183,14 @@ class SqliteWriter:
     def _update_tasks(self, connection: apsw.Connection, ops: list[UpdateTask]) -> None:
         rows = [(*columns.task_status_columns(op.status), op.task_id) for op in ops]
         self._change_known(connection, "update_task", rows, "a task")
+
+    def _update_fires(self, connection: apsw.Connection, ops: list[UpdateFire]) -> None:
+        rows = [(op.state.value, op.run_id, op.reason, op.campaign_id, op.fire_at_ms, op.hand) for op in ops]
+        self._change_known(connection, "update_fire", rows, "a time of a campaign")
+
+    def _drop_campaigns(self, connection: apsw.Connection, ops: list[DropCampaign]) -> None:
+        for name in ("drop_campaign", "drop_fires"):
+            connection.executemany(self._sql[name], [(op.campaign_id,) for op in ops])
 
     def _delete_files(self, connection: apsw.Connection, ops: list[DeleteFile]) -> None:
         self._change_known(connection, "delete_file", [(op.name, op.version) for op in ops], "a file")
@@ -278,6 +294,11 @@ _APPLY: Final[dict[type, _Apply]] = {
     InsertStatistics: _each("insert_statistics", lambda op: statistics_columns.statistics_columns(op.row)),
     TrimStatistics: _each("trim_statistics", lambda op: (op.period.value, op.before_ms)),
     AppendAudit: _each("append_audit", lambda op: audit_columns.audit_columns(op.row)),
+    PutCampaignRow: _each("put_campaign", lambda op: campaign_columns.campaign_columns(op.row)),
+    DropCampaign: SqliteWriter._drop_campaigns,
+    InsertFire: _each("insert_fire", lambda op: campaign_columns.fire_columns(op.row)),
+    UpdateFire: SqliteWriter._update_fires,
+    TrimFires: _each("trim_fires", lambda op: (op.campaign_id, op.keep)),
 }
 
 _TABLES: Final[dict[type, str]] = {
@@ -308,4 +329,9 @@ _TABLES: Final[dict[type, str]] = {
     InsertStatistics: "statistics",
     TrimStatistics: "statistics",
     AppendAudit: "audit",
+    PutCampaignRow: "campaigns",
+    DropCampaign: "campaigns",
+    InsertFire: "campaigns",
+    UpdateFire: "campaigns",
+    TrimFires: "campaigns",
 }

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from doai.changes import ops, outbox, rows
 from doai.changes.audit import AuditOutcome, AuditRow
+from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import raw
 from doai.envelope import Envelope
@@ -13,7 +14,7 @@ from doai.errors import ErrorClass, Failure
 from doai.ids import Token
 from doai.messages.commands import TargetKind
 from doai.messages.work import HoldingState
-from doai.states import DeviceState, Outcome, RunState, TaskState, WorkflowState
+from doai.states import CampaignState, DeviceState, FireState, Outcome, RunState, TaskState, WorkflowState
 
 NAMES = st.sampled_from(["a", "b", "c"])
 TIMES = st.integers(0, 9)
@@ -270,6 +271,33 @@ AUDIT = st.builds(
     before=st.none() | TEXTS,
     after=st.none() | TEXTS,
     position=TIMES,
+CAMPAIGNS = st.builds(
+    CampaignRow,
+    name=NAMES,
+    campaign_id=NAMES,
+    state=st.sampled_from(CampaignState),
+    reason=TEXTS,
+    plan_body=BODIES,
+    decided_to_ms=TIMES,
+    runs=TIMES,
+    created_at_ms=TIMES,
+    created_by=TEXTS,
+    changed_at_ms=TIMES,
+    changed_by=TEXTS,
+)
+HANDS = st.sampled_from(["", "h1"])
+FIRES = st.builds(
+    FireRow,
+    campaign_id=NAMES,
+    fire_at_ms=TIMES,
+    hand=HANDS,
+    state=st.sampled_from(FireState),
+    recorded_at_ms=TIMES,
+    run_id=st.none() | NAMES,
+    reason=TEXTS,
+    actor=TEXTS,
+    times=TIMES,
+    last_at_ms=MAYBE_TIME,
 )
 OPS = st.one_of(
     EVENTS,
@@ -300,6 +328,11 @@ OPS = st.one_of(
     st.builds(ops.InsertStatistics, STATISTICS),
     st.builds(ops.AppendAudit, AUDIT),
     st.builds(ops.TrimStatistics, st.sampled_from(Period), TIMES),
+    st.builds(ops.PutCampaignRow, CAMPAIGNS),
+    st.builds(ops.DropCampaign, NAMES),
+    st.builds(ops.InsertFire, FIRES),
+    st.builds(ops.UpdateFire, NAMES, TIMES, HANDS, st.sampled_from(FireState), st.none() | NAMES, TEXTS),
+    st.builds(ops.TrimFires, NAMES, st.integers(1, 3)),
 )
 UNITS = st.lists(st.lists(OPS, min_size=1, max_size=4), max_size=14)
 

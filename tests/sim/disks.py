@@ -33,6 +33,8 @@ _COPIED: Final = [
     "enrolments",
     "secrets",
     "audit",
+    "campaigns",
+    "fires",
 ]
 
 

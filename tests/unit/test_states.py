@@ -7,12 +7,14 @@ import pytest
 
 from doai.errors import IllegalTransitionError
 from doai.states import (
+    CAMPAIGN_TABLE,
     PEER_TABLE,
     QUEUE_TABLE,
     RUN_TABLE,
     SERVICE_TABLE,
     TASK_TABLE,
     TERMINAL,
+    CampaignState,
     Outcome,
     PeerState,
     QueueState,
@@ -30,6 +32,7 @@ TABLES = [
     (PEER_TABLE, PeerState.OFFLINE),
     (QUEUE_TABLE, QueueState.RUNNING),
     (SERVICE_TABLE, ServiceState.IN_SERVICE),
+    (CAMPAIGN_TABLE, CampaignState.ACTIVE),
 ]
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from doai.broker.core.access import Access
 from doai.broker.core.audit import command_row
+from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.files import Files
@@ -27,6 +28,7 @@ from doai.codec import BodyDecoder, Kind, encode
 from doai.envelope import SCHEMA_VERSION, Envelope, Message
 from doai.errors import ConflictError, DecodeError, DiskLow, DoaiError, NotFoundError, UserError
 from doai.limits import IDEMPOTENCY_KEPT_S
+from doai.messages import campaigns as m
 from doai.messages import commands as c
 from doai.messages import enrolment
 from doai.messages import holds as h
@@ -36,7 +38,7 @@ from doai.workflow.mistakes import did_you_mean
 
 KEY_CHARS_MAX: Final = 200
 FORGET_EVERY_S: Final = 600.0
-_NEEDS_ROOM: Final = frozenset({c.CREATE_RUN, c.STORE_WORKFLOW, c.STORE_FILE})
+_NEEDS_ROOM: Final = frozenset({c.CREATE_RUN, c.STORE_WORKFLOW, c.STORE_FILE, m.PUT_CAMPAIGN})
 """Refused below the disk reserve. Cancels, keys and artifacts that are stored already end work or mend things."""
 _Handler = Callable[[Decision, Envelope, Any], Message]
 _reply: Final = BodyDecoder(c.Reply)
@@ -55,6 +57,7 @@ class Commands:
         quarantines: Quarantines,
         holds: Holds,
         descriptions: Descriptions,
+        campaigns: Campaigns,
         now: Now,
     ) -> None:
         self._state = state
@@ -74,6 +77,11 @@ class Commands:
             c.REVOKE_KEY: access.revoke_key,
             c.ADD_TOKEN: access.add_token,
             c.REVOKE_TOKEN: access.revoke_token,
+            m.PUT_CAMPAIGN: campaigns.put,
+            m.PAUSE_CAMPAIGN: campaigns.pause,
+            m.RESUME_CAMPAIGN: campaigns.resume,
+            m.FIRE_CAMPAIGN: campaigns.fire,
+            m.REMOVE_CAMPAIGN: campaigns.remove,
             c.DESCRIBE_DEVICES: descriptions.describe,
             enrolment.ENROL_NODES: access.enrolments.enrol,
             enrolment.JOIN_NODE: access.enrolments.join,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from doai import topics
 from doai.broker.core.access import Access
+from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.commands import Commands
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
@@ -60,6 +61,7 @@ class BrokerCore:
         )
         self._access = Access(state, self._peers)
         runs = Runs(state, self._scheduler, self._tasks)
+        self._campaigns = Campaigns(state, runs, now)
         descriptions = Descriptions(state, self._scheduler)
         self._commands = Commands(
             state,
@@ -70,6 +72,7 @@ class BrokerCore:
             self._quarantines,
             self._holds,
             descriptions,
+            self._campaigns,
             now,
         )
         self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands)
@@ -105,6 +108,7 @@ class BrokerCore:
             self._quarantines.sweep(decision)
             self._holds.sweep(decision)
             self._commands.forget(decision)
+            self._campaigns.sweep(decision)
             self._statistics.sweep(decision)
             self.state.sweep_s = self._next_sweep_s()
         return self._finish(decision)
@@ -144,15 +148,28 @@ class BrokerCore:
         return self.state.live_keys()
 
     def _finish(self, decision: Decision) -> Changes:
+        self._schedule(decision)
+        while self._campaigns.settle(decision):
+            self._schedule(decision)
+        return decision.finish()
+
+    def _schedule(self, decision: Decision) -> None:
         self._scheduler.run(decision)
         while unfit := self._scheduler.take_unfit():
             for task, reason in unfit:
                 self._fail_unfit(decision, task, reason)
             self._scheduler.run(decision)
-        return decision.finish()
 
     def _next_sweep_s(self) -> float | None:
-        parts = (self._peers, self._leases, self._quarantines, self._holds, self._commands, self._statistics)
+        parts = (
+            self._peers,
+            self._leases,
+            self._quarantines,
+            self._holds,
+            self._commands,
+            self._campaigns,
+            self._statistics,
+        )
         return min((at for part in parts if (at := part.due_s()) is not None), default=None)
 
     def _retry(self, decision: Decision, task: Task) -> None:

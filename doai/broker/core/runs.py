@@ -45,15 +45,7 @@ class Runs:
 
     def create(self, decision: Decision, command: Envelope, create: CreateRun) -> RunCreated:
         """Make a run with its tasks, or refuse it with every reason at once."""
-        recipe = self._state.recipes.find(create.workflow)
-        self._check(create)
-        recipe = self._state.recipes.linked(recipe, decision.now.utc_ms, command.actor or command.source)
-        for name in sorted(recipe.secrets - self._state.secrets.keys()):
-            raise unknown_secret(name, self._state.secrets)
-        pinned = pin_run(
-            recipe.workflow, create.params, step_timeouts_s=create.step_timeouts_s, attempts=create.attempts
-        )
-        files = self._state.files.pin(recipe.title, file_needs(recipe.workflow, pinned.params))
+        recipe, pinned, files = self._resolve(decision, command, create)
         targets: list[Device | None] = list(self._devices(recipe, create.targets))
         if create.targets.kind is TargetKind.ANY:
             targets = [None] * create.targets.count
@@ -68,6 +60,27 @@ class Runs:
             task_ids=task_ids if len(task_ids) <= REPLY_TASK_IDS_MAX else [],
             workflow=recipe.title,
         )
+
+    def check(self, decision: Decision, command: Envelope, create: CreateRun) -> None:
+        """Refuse what could not be made now, whatever devices there are but for those that are named."""
+        recipe, _, _ = self._resolve(decision, command, create)
+        if create.targets.kind is TargetKind.ALL:
+            check_selector(create.targets.selector)
+        else:
+            self._devices(recipe, create.targets)
+
+    def _resolve(
+        self, decision: Decision, command: Envelope, create: CreateRun
+    ) -> tuple[Recipe, PinnedRun, list[FilePin]]:
+        recipe = self._state.recipes.find(create.workflow)
+        self._check(create)
+        recipe = self._state.recipes.linked(recipe, decision.now.utc_ms, command.actor or command.source)
+        for name in sorted(recipe.secrets - self._state.secrets.keys()):
+            raise unknown_secret(name, self._state.secrets)
+        pinned = pin_run(
+            recipe.workflow, create.params, step_timeouts_s=create.step_timeouts_s, attempts=create.attempts
+        )
+        return recipe, pinned, self._state.files.pin(recipe.title, file_needs(recipe.workflow, pinned.params))
 
     def _check(self, create: CreateRun) -> None:
         queues = self._state.settings.queues

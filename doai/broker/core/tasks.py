@@ -234,6 +234,7 @@ class Tasks:
             trace_id=row.trace_id,
         )
         del self._state.runs[row.run_id]
+        self._state.campaigns.run_ended(row.run_id)
         self._scheduler.forget(run)
 
 

@@ -53,3 +53,10 @@ at_ms, actor, role, token, address, interface, process, action, subject, outcome
 -- name: statistics_columns
 row_id, queue, period, at_ms, position, observed_ms, waiting, running, delayed, unproven, nodes_online, nodes_total,
     passed, failed, cancelled, expired, unknown, wait, duration
+
+
+-- name: campaign_columns
+name, campaign_id, state, reason, plan_body, decided_to_ms, runs, created_at_ms, created_by, changed_at_ms, changed_by
+
+-- name: fire_columns
+campaign_id, fire_at_ms, hand, state, recorded_at_ms, run_id, reason, actor, times, last_at_ms

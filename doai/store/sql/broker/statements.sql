@@ -178,3 +178,34 @@ ORDER BY events.position
 
 -- name: append_audit
 INSERT INTO audit ({audit_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_campaign
+INSERT OR REPLACE INTO campaigns ({campaign_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_campaign
+DELETE FROM campaigns WHERE campaign_id = ?
+
+-- name: drop_fires
+DELETE FROM fires WHERE campaign_id = ?
+
+-- name: insert_fire
+INSERT INTO fires ({fire_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: update_fire
+UPDATE fires SET state = ?, run_id = ?, reason = ? WHERE campaign_id = ? AND fire_at_ms = ? AND hand = ?
+
+-- name: trim_fires
+DELETE FROM fires WHERE campaign_id = ?1 AND state <> 'waiting' AND fire_at_ms < (
+    -- Nothing, and so no row is removed, where there are fewer.
+    SELECT fire_at_ms FROM fires WHERE campaign_id = ?1 ORDER BY fire_at_ms DESC, hand DESC LIMIT 1 OFFSET ?2 - 1
+)
+
+-- name: load_campaigns
+SELECT {campaign_columns} FROM campaigns ORDER BY name
+
+-- name: load_fires
+-- Those that the core goes on with: waiting, or with an open run.
+SELECT {fire_columns} FROM fires
+WHERE state = 'waiting'
+    OR run_id IN (SELECT run_id FROM runs WHERE state IN ('active', 'cancelling'))
+ORDER BY campaign_id, fire_at_ms, hand
