@@ -14,7 +14,7 @@ import msgspec
 
 from doai import limits, topics
 from doai.changes.audit import AuditRow
-from doai.changes.campaigns import CampaignRow, FireRow
+from doai.changes.campaigns import CampaignRow
 from doai.changes.ops import (
     DIGEST_BYTES,
     AdvanceStream,
@@ -73,7 +73,8 @@ from doai.changes.rows import (
 from doai.changes.statistics import PERIOD_MS, EndedTask, Period, StatisticsRow
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
-from doai.states import TERMINAL, FireState, RunState
+from doai.states import TERMINAL, RunState
+from doai.store.campaigns_in_memory import Fires, drop_campaign, fire_key, goes_on, trim_fires, updated_fire
 from doai.store.digests import check_digests, split_digests
 
 _MISSING: Final = object()
@@ -113,7 +114,7 @@ class MemoryTables:
         """By number, from 1 on."""
         self.statistics: dict[tuple[str, int, str, str], StatisticsRow] = {}
         self.campaigns: dict[str, CampaignRow] = {}
-        self.fires: dict[tuple[str, int, str], FireRow] = {}
+        self.fires: Fires = {}
         self.held_by: MemoryWriter | None = None
         """The lock: the writer that has these tables open."""
 
@@ -197,7 +198,7 @@ class MemoryWriter:
             statistics_position=counted,
             ended_since=self._ended_since(counted),
             campaigns=_sorted_rows(t.campaigns),
-            fires=[row for row in _sorted_rows(t.fires) if _goes_on(row, open_runs)],
+            fires=[row for row in _sorted_rows(t.fires) if goes_on(row, open_runs)],
         )
 
     def _minutes_without_hour(self) -> list[StatisticsRow]:
@@ -318,28 +319,6 @@ class MemoryWriter:
         self._put(meta, "audit_n", meta["audit_n"] + 1)
         self._insert(self._tables.audit, meta["audit_n"], op.row)
 
-    def _drop_campaign(self, op: DropCampaign) -> None:
-        campaigns, fires = self._tables.campaigns, self._tables.fires
-        for name in [name for name, row in campaigns.items() if row.campaign_id == op.campaign_id]:
-            self._undo.append((campaigns, name, campaigns.pop(name)))
-        for key in [key for key in fires if key[0] == op.campaign_id]:
-            self._undo.append((fires, key, fires.pop(key)))
-
-    def _update_fire(self, op: UpdateFire) -> None:
-        key = (op.campaign_id, op.fire_at_ms, op.hand)
-        old = self._tables.fires.get(key)
-        if old is None:
-            raise StoreError(f"time {key} of a campaign is not stored: the core must not change it")
-        row = msgspec.structs.replace(old, state=op.state, run_id=op.run_id, reason=op.reason)
-        self._put(self._tables.fires, key, row)
-
-    def _trim_fires(self, op: TrimFires) -> None:
-        fires = self._tables.fires
-        keys = sorted((key for key in fires if key[0] == op.campaign_id), reverse=True)
-        for key in keys[op.keep :]:
-            if key[1] < keys[op.keep - 1][1] and fires[key].state is not FireState.WAITING:
-                self._undo.append((fires, key, fires.pop(key)))
-
     def _reserve_tokens(self, op: ReserveTokens) -> None:
         meta = self._tables.meta
         self._put(meta, "token_reserved", max(op.n, meta["token_reserved"]))
@@ -347,14 +326,6 @@ class MemoryWriter:
 
 def _statistics_key(row: StatisticsRow) -> tuple[str, int, str, str]:
     return row.period.value, row.at_ms, row.queue, row.row_id
-
-
-def _fire_key(row: FireRow) -> tuple[str, int, str]:
-    return row.campaign_id, row.fire_at_ms, row.hand
-
-
-def _goes_on(row: FireRow, open_runs: set[str]) -> bool:
-    return row.state is FireState.WAITING or row.run_id in open_runs
 
 
 def _sorted_rows(table: dict[Any, _RowT]) -> list[_RowT]:
@@ -390,10 +361,8 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     TrimStatistics: MemoryWriter._trim_statistics,
     AppendAudit: MemoryWriter._append_audit,
     PutCampaignRow: lambda w, op: w._put(w._tables.campaigns, op.row.name, op.row),
-    DropCampaign: MemoryWriter._drop_campaign,
-    InsertFire: lambda w, op: w._insert(
-        w._tables.fires, (op.row.campaign_id, op.row.fire_at_ms, op.row.hand), op.row
-    ),
-    UpdateFire: MemoryWriter._update_fire,
-    TrimFires: MemoryWriter._trim_fires,
+    DropCampaign: lambda w, op: drop_campaign(w._tables.campaigns, w._tables.fires, w._undo, op),
+    InsertFire: lambda w, op: w._insert(w._tables.fires, fire_key(op.row), op.row),
+    UpdateFire: lambda w, op: w._put(w._tables.fires, *updated_fire(w._tables.fires, op)),
+    TrimFires: lambda w, op: trim_fires(w._tables.fires, w._undo, op),
 }

@@ -50,8 +50,7 @@ from doai.changes.ops import (
 from doai.changes.rows import StreamRow
 from doai.codec import encode
 from doai.errors import StoreError
-from doai.store import audit_columns, columns, statistics_columns
-from doai.store import campaign_columns, columns, statistics_columns
+from doai.store import audit_columns, campaign_columns, columns, statistics_columns
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import check_digests, split_digests

@@ -271,6 +271,7 @@ AUDIT = st.builds(
     before=st.none() | TEXTS,
     after=st.none() | TEXTS,
     position=TIMES,
+)
 CAMPAIGNS = st.builds(
     CampaignRow,
     name=NAMES,

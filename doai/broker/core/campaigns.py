@@ -82,6 +82,7 @@ class Campaigns:
         )
         if row.state is CampaignState.ENDED:
             row = msgspec.structs.replace(row, state=CampaignState.ACTIVE, reason="")
+        decision.changed(topics.campaign_subject(row.name), _shown(known), _shown(Campaign(row)))
         if known is None:
             known = self._state.campaigns.by_name[wish.name] = Campaign(row)
         known.row, known.plan, known.next_ms = row, plan, None
@@ -113,13 +114,18 @@ class Campaigns:
                 f"campaign {wish.name} has ended ({campaign.row.reason}): change it so that more is to come",
                 code="campaign_ended",
             )
-        return m.CampaignRun(name=wish.name, run_id=self._firing.by_hand(decision, campaign, command))
+        before = campaign.row.runs
+        run_id = self._firing.by_hand(decision, campaign, command)
+        subject, after = topics.campaign_subject(wish.name), {"runs": campaign.row.runs, "run_id": run_id}
+        decision.changed(subject, {"runs": before}, after)
+        return m.CampaignRun(name=wish.name, run_id=run_id)
 
     def remove(self, decision: Decision, command: Envelope, wish: m.RemoveCampaign) -> m.CampaignStatus:
         """Forget it and its history."""
         campaign = self._campaign(wish.name)
         row = campaign.row
         self._state.campaigns.drop(campaign)
+        decision.changed(topics.campaign_subject(row.name), _shown(campaign), None)
         decision.ops.append(DropCampaign(row.campaign_id))
         told = m.CampaignMoved(
             campaign_id=row.campaign_id,
@@ -146,6 +152,8 @@ class Campaigns:
             campaign.next_ms = None
             self._state.campaigns.settling[campaign] = None
         self._go_on(decision, campaign)
+        after = {"state": campaign.row.state, "reason": campaign.row.reason}
+        decision.changed(topics.campaign_subject(name), {"state": row.state, "reason": row.reason}, after)
         return _status(campaign)
 
     def _campaign(self, name: str) -> Campaign:
@@ -267,6 +275,11 @@ def _begun(plan: m.CampaignPlan, known: Campaign | None, now_ms: int) -> m.Campa
         return plan
     starts_at_ms = known.plan.schedule.starts_at_ms if known is not None else now_ms
     return msgspec.structs.replace(plan, schedule=msgspec.structs.replace(plan.schedule, starts_at_ms=starts_at_ms))
+
+
+def _shown(campaign: Campaign | None) -> dict[str, object] | None:
+    """What the audit has of a campaign."""
+    return None if campaign is None else {"state": campaign.row.state, "plan": campaign.plan}
 
 
 def _status(campaign: Campaign) -> m.CampaignStatus:
