@@ -328,6 +328,7 @@ CREATE TRIGGER audit_floor_only_rises BEFORE UPDATE ON audit_floor WHEN new.n < 
 BEGIN
     SELECT RAISE(ABORT, 'the floor of the audit only rises');
 END;
+
 CREATE TABLE campaigns (
     name TEXT PRIMARY KEY,
     campaign_id TEXT NOT NULL,
