@@ -33,10 +33,9 @@ class Greeted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """Answer FENCED with this sentence; a clone is also an incident."""
+    """Another process uses a copy of the peer's data: answer FENCED with this sentence, and raise an alert."""
 
     reason: str
-    cloned: bool
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,13 +86,11 @@ class Incoming:
                 return Refused(
                     f"{self.name}/{self.instance} said HELLO with epoch {hello.epoch} after epoch {self.epoch}: "
                     "another process uses a copy of its data; stop one of the two",
-                    cloned=True,
                 )
             if hello.epoch == self.epoch and self.link is not None and link != self.link:
                 return Refused(
                     f"two connections of {self.name}/{self.instance} say epoch {hello.epoch}: "
                     "another process uses a copy of its data; stop one of the two",
-                    cloned=True,
                 )
         displaced = self.link if self.link != link else None
         self.link = link
@@ -149,7 +146,6 @@ class Incoming:
                 return Refused(
                     f"fact {record.seq} of {self.name}/{self.instance} differs from the one taken before: "
                     "another process uses a copy of its data; stop one of the two",
-                    cloned=True,
                 )
         if not fresh:
             return Taken(records=[], ops=[])

@@ -198,8 +198,12 @@ class Outgoing:
                 f"the broker took other facts than these from number {first} on: another process used a copy of "
                 "this node's data; stop one of the two. What the broker does not have is told again"
             )
-        renew = RenewIncarnation(self._new_incarnation(), past.common_seq, with_results=False)
-        return self._renew(renew, welcome, mono_s, Renewing(reason, cloned=past.differs))
+        branch = past.branch(self.incarnation)
+        renew = RenewIncarnation(branch or self._new_incarnation(), past.common_seq, with_results=False)
+        actions = self._renew(renew, welcome, mono_s, Renewing(reason, cloned=past.differs))
+        if branch:  # which may be there already: its epochs go on
+            actions.ops.append(PutEpoch(self.epoch))
+        return actions
 
     def _go_on(self, welcome: Welcome, header: Header, mono_s: float) -> Actions:
         """The link is live: the stream goes on where the broker stands."""

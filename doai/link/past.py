@@ -35,6 +35,8 @@ class Past:
         """Up to here the broker has what this outbox has."""
         self.differs = known == 0 and end_seq > trimmed_seq
         """Whether a fact was met that is another there; so too when nothing is left there to compare."""
+        self.own_digest = b""
+        """Of the first fact that is another there; empty = there was none to compare."""
 
     @property
     def next_seq(self) -> int | None:
@@ -43,13 +45,24 @@ class Past:
             return None
         return max(self.common_seq + 1, self._first_seq)
 
+    def branch(self, incarnation: str) -> str:
+        """Return the incarnation in which the own facts go on; every copy of this outbox has the same one.
+
+        So the facts that several copies have and the broker has not are told once, by the first of them: the next
+        one finds them in that stream. Empty when nothing was compared.
+        """
+        if not self.own_digest:
+            return ""
+        return blake2b(incarnation.encode() + self.own_digest, digest_size=16).hexdigest()
+
     def compare(self, facts: Sequence[tuple[int, bytes]]) -> None:
         """Look at facts of this outbox, in order from `next_seq` on; what lies beyond the end is not looked at."""
         for seq, envelope in facts:
             if seq != self.next_seq:
                 return
             at = (seq - self._first_seq) * DIGEST_BYTES
-            if digest_of(envelope) != self._digests[at : at + DIGEST_BYTES]:
-                self.differs = True
+            own = digest_of(envelope)
+            if own != self._digests[at : at + DIGEST_BYTES]:
+                self.differs, self.own_digest = True, own
             else:
                 self.common_seq = seq

@@ -11,7 +11,7 @@ import msgspec
 from doai.backoff import Backoff
 from doai.changes.outbox import OutboxState
 from doai.codec import Header, Kind, decode, encode, pack_header, raw, unpack_header
-from doai.envelope import Envelope, Message
+from doai.envelope import SCHEMA_VERSION, Envelope, Message
 from doai.ids import RandomIds
 from doai.link.actions import OpenSocket, OutgoingState, SendFrame
 from doai.link.outgoing import Outgoing
@@ -92,6 +92,7 @@ class AdminProcess:
         *,
         key: str | None = "new",
         actor: str = "user/sim",
+        schema_version: int = SCHEMA_VERSION,
     ) -> None:
         """Send a command until it is answered."""
         now = self.clock.now()
@@ -107,6 +108,7 @@ class AdminProcess:
             idempotency_key=command_id if key == "new" else key,
             actor=actor,
             interface="cli",
+            schema_version=schema_version,
         )
         self._pending[command_id] = _Pending(encode(envelope), payload, answered)
         self._push()

@@ -107,6 +107,11 @@ class BrokerProcess:
         """Take one decision of the core."""
         self.commits.submit(changes.ops, changes.effects)
 
+    def disk_room(self, free_bytes: int) -> None:
+        """So much is free on its disk."""
+        if self.core is not None and not self.frozen:
+            self.submit(self.core.disk_room(free_bytes, self.clock.now()))
+
     def malformed(self, link: int, name: str, data: bytes) -> None:
         """A message that is no frame came."""
         if self.core is not None and not self.frozen:

@@ -146,6 +146,7 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
     pairs = (
         ("position", state.log.position, len(tables.events)),
         ("keys", state.keys, tables.keys),
+        ("tokens", state.tokens, tables.tokens),
         ("enrolments", state.enrolments, tables.enrolments),
         ("secrets", state.secrets, tables.secrets),
         ("commands", state.commands, tables.commands),

@@ -119,7 +119,7 @@ class Commits:
     def _do_work(self) -> None:
         while self._work:
             work, then = self._work.popleft()
-            self._world.after(0.001, self._answer, then, work())
+            self._world.after(self._disk.pace.read_s(), self._answer, then, work())
 
     def _answer(self, then: Callable[[Any], None], result: Any) -> None:
         if not self._dead:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from doai.changes.ops import Op, Snapshot
 from doai.changes.outbox import OutboxOp, OutboxState
@@ -14,28 +14,6 @@ from doai.store.memory_outbox import MemoryOutbox, MemoryOutboxFile
 from doai.store.outbox import SqliteOutbox, open_outbox
 from doai.store.sqlite_writer import SqliteWriter, open_writer
 from tests.sim.world import Violation, World
-
-_COPIED: Final = [
-    "meta",
-    "workflows",
-    "runs",
-    "tasks",
-    "attempts",
-    "devices",
-    "nodes",
-    "samples",
-    "streams",
-    "digests",
-    "artifacts",
-    "keys",
-    "tokens",
-    "commands",
-    "enrolments",
-    "secrets",
-    "audit",
-    "campaigns",
-    "fires",
-]
 
 
 class DiskPace:
@@ -52,6 +30,10 @@ class DiskPace:
         if self._world.now_s < self.slow_until_s:
             return random.uniform(0.1, 3.0)
         return self._mean_s * (0.2 + random.random() * 1.6)
+
+    def read_s(self) -> float:
+        """Draw how long a read takes; now and then the disk is busy."""
+        return 0.001 if self._world.random.random() < 0.9 else self._world.random.uniform(0.01, 2.0)
 
 
 class BrokerDisk:
@@ -99,9 +81,9 @@ class BrokerDisk:
     def backup(self) -> MemoryTables:
         """Copy the tables as they are."""
         tables = MemoryTables(self.tables.store_id, self.tables.generation)
-        for name in _COPIED:
-            setattr(tables, name, copy.copy(getattr(self.tables, name)))
-        tables.events = list(self.tables.events)
+        for name, table in vars(self.tables).items():
+            if isinstance(table, dict | list):
+                setattr(tables, name, copy.copy(table))
         return tables
 
     def restore(self, backup: MemoryTables, store_id: str) -> None:

@@ -59,6 +59,8 @@ class Nemesis:
             "key_revoked": strange.revoke_key,
             "driver_notice": self._driver_notice,
             "quarantine": strange.quarantine,
+            "operator": simulation.operator.deed,
+            "disk_low": simulation.operator.disk_low,
             "hold": strange.hold,
         }
         self._schedule()

@@ -9,8 +9,10 @@ from typing import Any, Final
 from unittest import mock
 
 from doai.broker.core import library, recipes
+from doai.errors import NotFoundError
 from doai.workflow import rules
 from doai.workflow.calls import calls
+from doai.workflow.flow_steps import called_by
 from doai.workflow.model import Workflow, from_stored, parse_workflow
 
 _parse: Final = functools.lru_cache(maxsize=64)(parse_workflow)
@@ -18,9 +20,24 @@ _from_stored: Final = functools.lru_cache(maxsize=64)(from_stored)
 _recipe_from_stored: Final = functools.lru_cache(maxsize=64)(rules.Recipe.from_stored.__func__)  # type: ignore[attr-defined]
 
 
+_linked_well: Final[set[tuple[str, str]]] = set()
+"""Texts, and the versions that they called, in which nothing was wrong."""
+
+
 def _parse_linked(source: str, *, find: Any = None) -> Workflow:
     workflow = _parse(source)
-    return parse_workflow(source, find=find) if calls(workflow) else workflow
+    if find is None or not calls(workflow):
+        return workflow
+    look_up = find(workflow)
+    called = [reference for step in workflow.steps if (reference := called_by(step)) is not None]
+    try:
+        key = (source, " ".join(look_up(reference).title for reference in called))
+    except NotFoundError:
+        return parse_workflow(source, find=find)
+    if key not in _linked_well:
+        parse_workflow(source, find=find)
+        _linked_well.add(key)
+    return workflow
 
 
 def _recipe(body: bytes) -> Any:

@@ -198,6 +198,12 @@ class NodeProcess:
                 )
             )
         self.core.sampled(HostNumbers(1.0, 2.0, 3))
+        self.core.device_proven(Proof("never-seen", ProofKind.ANSWER), now)
+
+    def disk_room(self, free_bytes: int) -> None:
+        """So much is free on its disk."""
+        if self.core is not None and not self.frozen:
+            self._decided(self.core.disk_room(free_bytes, self.clock.now()))
 
     def unplug(self, phone: Phone) -> None:
         """The phone is not this host's any more."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+FILE: Final = "tools/probe"
+SECRET: Final = "password"
 RECIPES: Final = {
     "look": """
 workflow: look
 timeout: 60s
+bounds: {shot: {timeout: {minimum: 5s, maximum: 55s}}}
 steps:
   - {id: shot, use: screen.capture, timeout: 50s}
 """,
@@ -59,6 +62,64 @@ timeout: 40s
 steps:
   - {id: one, use: device.bootstrap, timeout: 20s}
   - {id: two, use: report, with: {values: {x: "${steps.one.model}"}}}
+""",
+    # Before `journey`, which calls it.
+    "sign-in": """
+workflow: sign-in
+timeout: 60s
+params: {account: {type: string, default: kim}}
+steps:
+  - {id: tap, use: ui.tap, with: {text: OK}, timeout: 12s, idempotent: true, retry: {attempts: 2, backoff: 1s}}
+  - {id: type, use: ui.text, with: {text: "${secret.password}"}, sensitive: true, timeout: 10s}
+on_failure:
+  - {id: back, use: ui.key, with: {key: BACK}, timeout: 5s}
+always:
+  - {id: home, use: ui.key, with: {key: HOME}, timeout: 5s}
+outputs: {who: "${params.account}"}
+""",
+    "journey": """
+workflow: journey
+timeout: 60s
+retry: {attempts: 3, backoff: 1s, on: [device, infrastructure, timeout, app, unknown]}
+params: {rounds: {type: integer, default: 2}}
+steps:
+  - id: meanwhile
+    use: flow.repeat
+    with: {times: 5, pause: 3s}
+    needs: []
+    steps:
+      - {id: tick, use: wait, with: {for: 3s}}
+  - id: login
+    use: workflow.call
+    needs: []
+    with: {workflow: sign-in, params: {account: lee}}
+    timeout: 40s
+    retry: {attempts: 2, backoff: 1s, on: [device, app, timeout]}
+  - id: loop
+    use: flow.repeat
+    with: {times: 3, within: 12s, pause: 1s}
+    optional: true
+    timeout: 15s
+    steps:
+      - {id: scroll, use: ui.tap, with: {text: more}, timeout: 9s}
+      - {id: breath, use: wait, with: {for: 1s}}
+  - id: settle
+    use: flow.until
+    with: {times: 4, pause: 1s}
+    until: "round.number >= params.rounds"
+    timeout: 30s
+    expect: "outputs.rounds < 3"
+    steps:
+      - {id: nudge, use: ui.key, with: {key: HOME}, timeout: 7s}
+  - {id: tell, use: report, with: {values: {who: "${steps.login.who}", rounds: "${steps.settle.rounds}"}}}
+""",
+    "parcel": """
+workflow: parcel
+timeout: 60s
+steps:
+  - {id: push, use: file.push, with: {file: tools/probe, path: /data/local/tmp/probe}, timeout: 30s}
+  - {id: more, use: file.push, with: {file: "tools/${device.model}", path: /data/local/tmp/more}, timeout: 30s}
+  - {id: type, use: ui.text, with: {text: "${secret.password}"}, sensitive: true, timeout: 20s}
 """,
 }
 """``broken`` refers to an output that its simulated step never gives: it fails as a user's mistake."""

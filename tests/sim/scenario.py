@@ -29,8 +29,8 @@ FAULT_WEIGHTS: Final = {
     "node_drain": 1.0,
     "node_reboot": 0.7,
     "node_commit_fails": 1.0,
-    "node_old_disk": 0.5,
-    "node_clone": 0.4,
+    "node_old_disk": 0.8,
+    "node_clone": 0.5,
     "slow_disk": 1.0,
     "utc_jump_forward": 0.8,
     "utc_jump_back": 0.8,
@@ -45,6 +45,8 @@ FAULT_WEIGHTS: Final = {
     "key_revoked": 0.3,
     "driver_notice": 0.7,
     "quarantine": 1.0,
+    "operator": 3.0,
+    "disk_low": 0.7,
     "hold": 1.0,
 }
 """Faults at random times, and how often one is chosen when a seed has it."""
@@ -150,7 +152,18 @@ def bounds_of(scenario: Scenario) -> Iterator[None]:
         "doai.node.core.session.OUTBOX_START_MAX": 60,
         "doai.node.core.tasks.RESULTS_KEPT": 40,
         "doai.broker.core.decision.FRAME_BYTES_MAX": 3_000,
+        "doai.link.outgoing.TRIM_EVERY": 20,
+        "doai.link.outgoing.FRAME_BYTES_MAX": 2_500,
         "doai.broker.core.runs.REPLY_TASK_IDS_MAX": 10,
+        "doai.broker.core.runs.TARGETS_PER_RUN_MAX": 40,
+        "doai.broker.core.commands.IDEMPOTENCY_KEPT_S": 400.0,
+        "doai.broker.core.commands.FORGET_EVERY_S": 60.0,
+        "doai.broker.core.ingress.KEYS_MAX": 4,
+        "doai.broker.core.health.QUARANTINE_OF_RECENT": 3,
+        "doai.broker.core.secrets.SECRETS_MAX": 2,
+        "doai.broker.core.stored_files.FILES_PINNED_MAX": 2,
+        "doai.node.core.attempt.OUTPUTS_BYTES_MAX": 15,
+        "doai.node.core.tracks.TRIES_PER_ATTEMPT_MAX": 11,
     }
     patches = [mock.patch(name, value) for name, value in small.items()]
     for patch in patches:

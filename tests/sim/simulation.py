@@ -25,6 +25,7 @@ from tests.sim.ledger import Ledger
 from tests.sim.memo import recipes_read_once
 from tests.sim.network import Network
 from tests.sim.node import NodeProcess
+from tests.sim.operator import Operator
 from tests.sim.phones import Phone
 from tests.sim.scenario import Scenario, bounds_of, draw_scenario
 from tests.sim.strange import Strange
@@ -93,6 +94,7 @@ class Simulation:
         self.admin = AdminProcess(world, self.network, ADMIN, Role.ADMIN)
         self.robot = AdminProcess(world, self.network, "robot", Role.BOT)
         self.strange = Strange(self, self.robot)
+        self.operator = Operator(self)
         self.workload = Workload(world, scenario, self.admin, sorted(self.phones))
         self.nemesis: Nemesis
 
@@ -192,6 +194,7 @@ class Simulation:
         self.clones.clear()
         self.broker.disk.pace.slow_until_s = 0.0
         self._operator()
+        self.operator.settle()
         self.strange.close()
         self.strange.release_all()
         for phone in self.phones.values():

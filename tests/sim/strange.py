@@ -13,7 +13,8 @@ from doai.envelope import Envelope, Message
 from doai.messages import commands as c
 from doai.messages import holds as h
 from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
-from doai.messages.link import Bye, Hello, HostSample, Record, Records, Role
+from doai.messages.link import Bye, Heartbeat, Hello, HostSample, Record, Records, Role
+from doai.messages.work import Holdings
 from doai.states import DeviceState
 from tests.sim.admin import AdminProcess
 from tests.sim.network import Connection
@@ -49,6 +50,8 @@ class Strange:
             self._flood,
             self._hello_flood,
             self._malformed,
+            self._foreign_tokens,
+            self._other_bot,
             self._bot_commands,
             self._bye,
             self._odd_commands,
@@ -105,6 +108,10 @@ class Strange:
             self._sim.admin.command(c.RELEASE_DEVICE, c.ReleaseDevice(serial=serial), _nothing)
         for node in self._sim.nodes:
             self._sim.admin.command(c.RELEASE_NODE, c.ReleaseNode(node_id=node.name), _nothing)
+        if not self._world.faults["utc_jump_back"]:
+            return  # holds end by themselves
+        for serial in self._sim.phones:  # of a broker that started again an hour earlier they last an hour longer
+            self._sim.admin.command(h.UNHOLD_DEVICE, h.UnholdDevice(serial=serial, force=True), _nothing)
 
     # --- peers --------------------------------------------------------------------------------------------
 
@@ -238,7 +245,7 @@ class Strange:
 
     def _flood(self) -> None:
         self._greet()
-        for _ in range(int(self._sim.scenario.settings.frames.burst * 1.2) if self._sim.scenario.tight else 20):
+        for _ in range(self._burst):
             self._send(Kind.FORWARD, b"")
         self._world.faults["flood"] += 1
 
@@ -248,7 +255,27 @@ class Strange:
             self._greet(epoch=1)
 
     def _malformed(self) -> None:
-        self._sim.broker.malformed(0, self._world.random.choice(("", "stranger")), b"\x00" * 9)
+        name = self._world.random.choice(("", "stranger"))
+        for _ in range(self._burst):
+            self._sim.broker.malformed(0, name, b"\x00" * 9)
+
+    @property
+    def _burst(self) -> int:
+        """Frames of a flood: more than the broker hears at once, where that is little."""
+        return int(self._sim.scenario.settings.frames.burst * 1.2) if self._sim.scenario.tight else 25
+
+    def _foreign_tokens(self) -> None:
+        """It holds what nobody gave it."""
+        self._greet()
+        self._send(Kind.HOLDINGS, encode(Holdings(tasks=[], as_of_seq=0)))
+        beat = Heartbeat(sample=HostSample(host="x", pid=1, version="0", started_at_ms=0), tokens=[(1, 10**9)])
+        self._send(Kind.HEARTBEAT, encode(beat))
+
+    def _other_bot(self) -> None:
+        """Two processes of a bot over one connection."""
+        for instance in ("one", "two"):
+            hello = msgspec.structs.replace(self._hello(instance=instance), name="robot", role=Role.BOT)
+            self._send(Kind.HELLO, encode(hello), "robot")
 
     # --- commands -----------------------------------------------------------------------------------------
 

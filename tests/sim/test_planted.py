@@ -11,7 +11,7 @@ TWO_HOLDERS = frozenset({"phone_on_two_nodes", "node_freeze", "one_way_in"})
 """Faults of the worlds in which an early dispatch matters: a phone that two nodes reach, one of them silent."""
 CAUGHT_BY = {
     "ack_before_commit": (0, None, {"ack_before_commit"}),
-    "gap_accepted": (2, None, {"fact_order", "raised_StoreError"}),
+    "gap_accepted": (2, None, {"fact_order", "ack_before_commit", "raised_StoreError"}),
     "stale_token_accepted": (8, None, {"stale_token"}),
     "token_reused": (1, None, {"token_reused"}),
     "slot_leak": (0, None, {"never_ends"}),

@@ -14,9 +14,9 @@ from tests.sim.admin import AdminProcess
 from tests.sim.phones import FAILURES, _failure
 from tests.sim.recipes import RECIPES
 from tests.sim.scenario import Scenario
-from tests.sim.world import World
+from tests.sim.world import Violation, World
 
-_RECIPE_SHARES = {"look": 5, "tap": 4, "walk": 4, "branch": 2, "picky": 1, "broken": 0.3}
+_RECIPE_SHARES = {"look": 5, "tap": 4, "walk": 4, "branch": 2, "picky": 1, "broken": 0.3, "journey": 2, "parcel": 1}
 
 
 class Workload:
@@ -32,6 +32,7 @@ class Workload:
         self._serials = serials
         self._task_ids: list[str] = []
         self._stored: set[str] = set()
+        self._again = 0
         for name, text in RECIPES.items():
             world.after(0.5, self._store, name, text)
         random = world.random
@@ -49,6 +50,12 @@ class Workload:
     def _was_stored(self, payload: Any, reply: c.Reply) -> None:
         if reply.problem is None:
             self._stored.add(payload.source)
+            return
+        self._again += 1
+        if self._again > 100:
+            raise Violation("workload", f"a recipe is refused: {reply.problem.message}")
+        # There was no room, or the frame with the recipe that it calls was lost: that one comes again.
+        self._world.after(5.0, self._admin.command, c.STORE_WORKFLOW, payload, self._was_stored)
 
     def again(self) -> None:
         """The store was restored: what it had forgotten is stored again."""
@@ -88,16 +95,22 @@ class Workload:
         names = list(_RECIPE_SHARES)
         name = random.choices(names, list(_RECIPE_SHARES.values()))[0]
         create = c.CreateRun(
-            workflow=name,
+            workflow=f"{name}@1" if random.random() < 0.2 else name,
             targets=targets,
-            params={"fast": random.random() < 0.5} if name == "branch" else {},
+            params=self._params(name),
             queue=random.choice(("default", "default", "urgent")),
             priority=random.choice((0, 0, 0, 5, -5)),
             expires_in_s=random.choice((None, None, None, 20.0, 120.0, 600.0)),
             attempts=random.choice((None, None, 1, 4)),
-            step_timeouts_s={},
+            step_timeouts_s={"shot": 30.0} if name == "look" and random.random() < 0.2 else {},
         )
         self._admin.command(c.CREATE_RUN, create, self._was_created)
+
+    def _params(self, name: str) -> dict[str, Any]:
+        random = self._world.random
+        if name == "branch":
+            return {"fast": random.random() < 0.5}
+        return {"rounds": random.choice((1, 2, 2, 3, 9))} if name == "journey" else {}
 
     def _was_created(self, payload: Any, reply: c.Reply) -> None:
         if reply.problem is not None or reply.result is None:
@@ -136,7 +149,7 @@ class Steps:
         longest_s = effect.timeout_s * 0.9
         commands: list[tuple[float, Failure | None]] = []
         for _ in range(1 if random.random() < 0.8 else 2):
-            duration_s = random.uniform(0.5, longest_s) / 2 if len(commands) else random.uniform(0.5, longest_s)
+            duration_s = random.uniform(0.3 * longest_s, longest_s) / (2 if len(commands) else 1)
             failure = None
             if not self.calm and self._world.chance(scenario.fail_share):
                 error_class, code = random.choice(FAILURES)

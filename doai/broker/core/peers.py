@@ -201,12 +201,11 @@ class Peers:
         decision.send_to(peer, Kind.WELCOME, encode(welcome))
 
     def refuse(self, decision: Decision, link: int, peer: Peer, refused: Refused) -> None:
-        """Fence a connection whose stream can not be the one it says; a clone is also an alert."""
+        """Fence a connection whose stream can not be the one it says, and raise an alert."""
         decision.fence(link, refused.reason)
         if peer.link == link:
             self._disconnect(peer)
-        if refused.cloned:
-            self.alert(decision, peer, "cloned_outbox", refused.reason)
+        self.alert(decision, peer, "cloned_outbox", refused.reason)
 
     def alert(self, decision: Decision, peer: Peer, code: str, message: str) -> None:
         """Write a system.alert about a peer."""

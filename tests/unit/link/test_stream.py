@@ -64,6 +64,8 @@ class World:
         self.now_s = 0.0
         self.file = File()
         self.incoming = Incoming("node-1", "main")
+        self.streams: dict[str, Incoming] = {}
+        """Those of other incarnations."""
         self.store_id = "store-1"
         self.taken: list[bytes] = []
         self.told = 0
@@ -121,6 +123,9 @@ class World:
         header = unpack_header(frame.header)
         if header.kind == Kind.HELLO:
             hello = decode(frame.body, Hello)
+            if hello.incarnation != self.incoming.incarnation and self.incoming.incarnation:
+                self.streams[self.incoming.incarnation] = self.incoming
+                self.incoming = self.streams.pop(hello.incarnation, None) or Incoming("node-1", "main")
             greeted = self.incoming.hello(hello, frame.epoch, self.store_id)
             assert isinstance(greeted, Greeted), greeted
             welcome = Welcome(
@@ -315,6 +320,27 @@ def test_a_copy_that_went_on_longer_than_the_original_is_noticed_too() -> None:
     assert [renewal.cloned for renewal in world.renewals] == [True]
 
 
+def test_two_copies_that_both_have_facts_which_nobody_took_tell_them_once() -> None:
+    world = live_world(1)
+    old = copy_of(world)
+    world.tell(2)  # facts 2 and 3 of a life that a backup made undone
+    world.settle()
+    world.file.state, world.file.facts = old
+    world.start_node()
+    world.tell(2)  # facts 4 and 5, under their numbers
+    copy = copy_of(world)
+    world.settle()
+    world.tell(1)
+    world.settle()
+    world.file.state, world.file.facts = copy
+    world.start_node()
+    world.tell(1)  # fact 7, of the copy alone
+    world.settle()
+    world.tell(1)
+    world.settle()
+    assert told(world) == [f"fact {n}" for n in range(1, 9)]
+
+
 def test_an_old_disk_that_told_nothing_of_its_own_is_no_clone() -> None:
     world = live_world(1)
     world.perform(world.node.lost(world.now_s, 0.0))
@@ -459,7 +485,7 @@ def test_a_lower_epoch_and_an_equal_one_elsewhere_are_refused() -> None:
     for epoch in (2, 3):
         refused = incoming.hello(hello(epoch), 2, "s")
         assert isinstance(refused, Refused)
-        assert refused.cloned
+        assert "copy of its data" in refused.reason
     newer = incoming.hello(hello(4), 2, "s")
     assert isinstance(newer, Greeted)
     assert newer.displaced == 1
