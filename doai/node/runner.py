@@ -162,14 +162,14 @@ class Runner:
             if context.kept_file:
                 self._keepers.add((effect.key.task_id, effect.key.token))
         if scope.cancelled_caught:
-            failure = _failure(ErrorClass.CANCELLED, "step_cancelled", f"Step {effect.key.step_id} was cancelled.")
+            said = " ".join([f"Step {effect.key.step_id} was cancelled.", *context.sentences])
+            failure = _failure(ErrorClass.CANCELLED, "step_cancelled", said)
         elif limit.cancelled_caught:
-            failure = _failure(
-                ErrorClass.TIMEOUT,
-                "step_timeout",
+            late = (
                 f"Step {effect.key.step_id} ({effect.use}) did not end within {effect.timeout_s:g} s: "
-                "look at the device's screen then, or give the step a longer timeout.",
+                "look at the device's screen then, or give the step a longer timeout."
             )
+            failure = _failure(ErrorClass.TIMEOUT, "step_timeout", " ".join([late, *context.sentences]))
         self._ended(
             StepEnded(
                 key=key,
@@ -215,6 +215,8 @@ class _Context:
         self._files = files
         self._device: GuardedDevice | None = None
         self.kept_file = False
+        self.sentences: list[str] = []
+        """Added to what is said of a cut-off try."""
 
     @property
     def step_id(self) -> str:
@@ -319,6 +321,9 @@ class _Context:
                 f"This node can not fetch {reference[:300]}: no admin_url is set; set it, and the node's secret.",
             )
         return await self._files.get(pin, self._effect.key.task_id, self._effect.key.token)
+
+    def add_to_failure(self, sentence: str) -> None:
+        self.sentences.append(sentence)
 
     def log(self, message: str, **fields: object) -> None:
         _log.info("%s", self.masked(message), extra={**self.masked(fields), **self.ids})

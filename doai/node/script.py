@@ -19,6 +19,8 @@ OUTPUT_BYTES_MAX: Final = 1024 * 1024
 """Kept of each of standard output and error: half from the beginning and half from the end."""
 GRACE_S: Final = 2.0
 """Between SIGTERM and SIGKILL: a script that cleans up after itself needs a moment, and the device waits for it."""
+_REST_S: Final = 0.1
+"""Whoever wrote to a pipe has ended: what is in it is there at once."""
 _CUT: Final = b"\n[... %d bytes left out ...]\n"
 
 
@@ -28,8 +30,8 @@ class ScriptEnd(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None
     """Minus the signal that ended it; None = it could not be started, or nobody saw its end."""
     error: str = ""
-    left: int = 0
-    """Processes that had outlived it and were stopped."""
+    stopped: tuple[str, ...] = ()
+    """Names of processes that were stopped: what had outlived it, or all of it when nobody wanted it any more."""
 
 
 class Output:
@@ -72,6 +74,8 @@ class Script:
         self._stdin = stdin
         self.stdout = Output()
         self.stderr = Output()
+        self.end: ScriptEnd | None = None
+        """Also after a cancel; None = it did not end, or could not be started."""
 
     async def run(self) -> ScriptEnd:
         """Run the script to its end; raises OSError when the host can start no process."""
@@ -124,7 +128,11 @@ class Script:
                 await _read_rest(process.stderr, self.stderr)
                 await process.stdout.aclose()
                 await process.stderr.aclose()
-        return _end(told, process.returncode)
+                with trio.move_on_after(_REST_S):
+                    async for data in status:
+                        told += data
+                self.end = _end(told, process.returncode)
+        return self.end
 
 
 async def _read(stream: trio.abc.ReceiveStream, output: Output) -> None:
@@ -134,7 +142,7 @@ async def _read(stream: trio.abc.ReceiveStream, output: Output) -> None:
 
 async def _read_rest(stream: trio.abc.ReceiveStream, output: Output) -> None:
     """Read what lies in the pipe; nobody writes to it any more."""
-    with trio.move_on_after(0.1):
+    with trio.move_on_after(_REST_S):
         await _read(stream, output)
 
 
@@ -145,4 +153,4 @@ def _end(told: bytes, returncode: int | None) -> ScriptEnd:
         return ScriptEnd(exit_code=None, error=f"its guard ended with {returncode} and said nothing of it")
     if "error" in said:
         return ScriptEnd(exit_code=None, error=str(said["error"]))
-    return ScriptEnd(exit_code=int(said["exit_code"]), left=int(said["left"]))
+    return ScriptEnd(exit_code=int(said["exit_code"]), stopped=tuple(said["stopped"]))

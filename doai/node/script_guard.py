@@ -5,9 +5,10 @@
 The guard is the subreaper (prctl(2)) of all below it, so that what detaches itself is still its descendant. It
 waits for the script, or for the end of its standard input, which the node holds open: when the node dies or gives
 up, the script's session gets SIGTERM, and after GRACE_S seconds all that is left gets SIGKILL. What is left when
-the script has ended gets SIGKILL, too. Then one line of JSON goes to STATUS_FD: ``{"exit_code": 3, "left": 0}``, or
-``{"error": "..."}`` when the script could not be started. ``exit_code`` is minus the signal that ended it; ``left``
-counts processes that had outlived the script.
+the script has ended gets SIGKILL, too. Then one line of JSON goes to STATUS_FD:
+``{"exit_code": 3, "stopped": ["sleep"]}``, or ``{"error": "..."}`` when the script could not be started.
+``exit_code`` is minus the signal that ended it; ``stopped`` names the processes that were ended: those that had
+outlived the script, or all of it.
 
 Only the standard library is imported, so that it starts in some 30 ms.
 """
@@ -31,6 +32,8 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 KILL_WITHIN_S: Final = 5.0
 """A process that SIGKILL does not end within this waits for a device in the kernel: it ends when that answers."""
 _LOOK_S: Final = 0.02
+NAMES_MAX: Final = 50
+"""Of processes that are told; a script that forks without end has more."""
 
 
 def main(arguments: list[str]) -> int:
@@ -49,14 +52,16 @@ def main(arguments: list[str]) -> int:
         return 1
     os.close(input_fd)
     _wait(script, ended)
+    stopped: dict[int, str] = {}
     if script.returncode is None:
+        stopped = names_of(descendants(os.getpid()))
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(script.pid, signal.SIGTERM)
         until = time.monotonic() + grace_s
         while script.poll() is None and time.monotonic() < until:
             time.sleep(_LOOK_S)
-    left = _kill_all(script)
-    _tell(status_fd, {"exit_code": script.returncode, "left": left})
+    stopped |= _kill_all(script)
+    _tell(status_fd, {"exit_code": script.returncode, "stopped": sorted(stopped.values())[:NAMES_MAX]})
     return 0
 
 
@@ -70,21 +75,21 @@ def _wait(script: subprocess.Popen[bytes], ended: int) -> None:
             return
 
 
-def _kill_all(script: subprocess.Popen[bytes]) -> int:
-    """End every descendant and take its exit status; return how many had outlived the script."""
-    outlived: set[int] = set()
+def _kill_all(script: subprocess.Popen[bytes]) -> dict[int, str]:
+    """End every descendant and take its exit status; return the names of those that had outlived the script."""
+    outlived: dict[int, str] = {}
     until = time.monotonic() + KILL_WITHIN_S
     while time.monotonic() < until:
         alive = descendants(os.getpid())
         if script.poll() is not None:
-            outlived |= alive
+            outlived |= names_of(alive - outlived.keys() - {script.pid})
         for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         if script.poll() is not None and _reap():
             break
         time.sleep(_LOOK_S / 10)
-    return len(outlived - {script.pid})
+    return outlived
 
 
 def _reap() -> bool:
@@ -120,6 +125,15 @@ def descendants(root: int) -> set[int]:
             found.add(pid)
             pending.append(pid)
     return found - dead
+
+
+def names_of(pids: set[int]) -> dict[int, str]:
+    """Return what the kernel calls processes (proc_pid_comm(5), 15 characters), as far as they are still there."""
+    names = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            names[pid] = (Path("/proc") / str(pid) / "comm").read_bytes().decode("utf-8", "replace").strip()
+    return names
 
 
 def _tell(status_fd: int, status: dict[str, object]) -> None:

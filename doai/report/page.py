@@ -210,13 +210,14 @@ def _shown(results: Results, fetch: Fetch, bytes_max: int) -> list[Shown]:
 
 
 def picture_name(artifact: Artifact) -> str:
-    """Return the step, with the picture's own name where it has one: ``home: home-difference``."""
+    """Return the step, or the picture's own name where it has one: ``home-difference``, ``home: end``."""
     try:
         label = parse_artifact_path(artifact.path).label
     except BadArtifactPathError:
         return artifact.step_id
     own = _OF_TRY.sub("", label)
-    return artifact.step_id if own == label_of(artifact.step_id) else f"{artifact.step_id}: {own}"
+    step = label_of(artifact.step_id)
+    return artifact.step_id + own.removeprefix(step) if own.startswith(step) else f"{artifact.step_id}: {own}"
 
 
 def _translated(texts: Mapping[str, str], language: str) -> str:

@@ -37,6 +37,8 @@ class RunOutputs(Outputs, frozen=True, kw_only=True):
     """What its output says, when all of it is JSON; else null."""
     files: list[str]
     """Paths of the artifacts: its output, then the files it left, by name."""
+    stopped: list[str]
+    """Processes that it had begun, that outlived it and were stopped, by name."""
 
 
 class Request(Arguments, frozen=True, kw_only=True):

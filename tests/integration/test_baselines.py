@@ -54,7 +54,10 @@ def test_a_baseline_is_accepted_and_a_difference_seen(site: Up, tmp_path: Path) 
     first = site.json(*run, code=exits.NOT_PASSED)
     for failure in failures(first):
         assert (failure["errorClass"], failure["code"], failure["step"]) == ("user", "baseline_missing", "settings")
-    [words] = {re.search(r"`doai (baseline accept \S+ --step settings)`", f["message"])[1] for f in failures(first)}  # type: ignore[index]
+    [words] = {
+        re.search(r"accept it with `doai (baseline accept \S+ --step settings)`", f["message"])[1]
+        for f in failures(first)
+    }  # type: ignore[index]
     accepted = site.json(*words.split())["accepted"]
     names = {failure["details"]["baseline"] for failure in failures(first)}
     assert {item["file"]["name"] for item in accepted} == names
@@ -76,7 +79,7 @@ def test_a_baseline_is_accepted_and_a_difference_seen(site: Up, tmp_path: Path) 
     assert failure["details"]["differing_pixels"] > 1000
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 2
-    assert "settings: settings-difference" in text
+    assert "settings-difference" in text
     site.doai("artifacts", "get", second["run"]["runId"], "--out", str(tmp_path / "out"))
     [difference] = (tmp_path / "out").rglob("*-settings-difference-1.png")
     with Image.open(difference) as picture:

@@ -83,6 +83,10 @@ class StepContext(Protocol):
         """
         ...
 
+    def add_to_failure(self, sentence: str) -> None:
+        """Say what a person should know beside it, should the try now end by its time-out or by a cancel."""
+        ...
+
     def log(self, message: str, **fields: object) -> None:
         """Write a log line with the ids of the task."""
         ...

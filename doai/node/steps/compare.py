@@ -83,8 +83,8 @@ async def _find(screen: bytes, size: tuple[int, int], arguments: Compare, contex
         raise step_failed(
             ErrorClass.USER,
             "baseline_missing",
-            f"When the run was made there was no baseline {name}: look at the picture of this step, and if it is "
-            f"right, make it the baseline with `{_accept(context)}`.",
+            f"When the run was made there was no baseline named {name}: look at the picture of this step, and if "
+            f"it is right, accept it with `{_accept(context)}`.",
             details,
         )
     path = await context.file(name)
@@ -162,7 +162,7 @@ async def _differs(look: _Look, arguments: Compare, context: StepContext) -> Ste
         "screen_differs",
         f"The screen differs from {look.baseline.reference}{after} in {found.differing} of {found.pixels} pixels "
         f"({_shown(found.percent)}, {arguments.tolerance} may), within {left},{top} to {right},{bottom}: look at "
-        f"the picture of the difference; if the new screen is right, `{_accept(context)}`.",
+        f"the picture of the difference; if the new screen is right, accept it with `{_accept(context)}`.",
         details,
     )
 

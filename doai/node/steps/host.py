@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,12 +82,16 @@ class HostScripts:
                     f"The node can start no process for {arguments.script}: {error.strerror or error}.",
                 ) from error
             except trio.Cancelled:
+                stopped = script.end.stopped if script.end is not None else ()
+                context.add_to_failure(
+                    f"{arguments.script} was stopped with all of its processes{_named(stopped)}."
+                )
                 with trio.CancelScope(shield=True), trio.move_on_after(LAST_WORDS_S):
                     await _keep_quietly(script, files, context)
                 raise
             kept = await _keep(script, files, context)
-        if end.left:
-            context.log(f"{end.left} processes had outlived {arguments.script} and were stopped")
+        if end.stopped:
+            context.log(f"processes had outlived {arguments.script} and were stopped{_named(end.stopped)}")
         return _outcome(arguments, script, end, kept)
 
     def _program(self, script: str) -> Path:
@@ -201,7 +206,15 @@ def _outcome(arguments: Run, script: Script, end: ScriptEnd, kept: list[str]) ->
         stderr=_end_of(stderr, TEXT_BYTES_MAX).rstrip("\r\n"),
         json=_json(stdout),
         files=kept,
+        stopped=list(end.stopped),
     )
+
+
+def _named(stopped: Sequence[str]) -> str:
+    """Return `` (adb, sleep x3)``; nothing for none."""
+    counts = Counter(stopped)
+    names = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in counts.items())
+    return f" ({excerpt(names)})" if counts else ""
 
 
 def _end_of(data: bytes, bytes_max: int) -> str:

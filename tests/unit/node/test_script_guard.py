@@ -73,7 +73,7 @@ async def test_a_script_that_daemonises_is_found_and_stopped(make_script: MakeSc
     text = "setsid sh -c 'echo $$ > $NOTE; trap \"\" TERM HUP; while :; do sleep 1; done' & \n"
     end = await ended(make_script(text + "while [ ! -s $NOTE ]; do :; done; exit 0"))
     assert end.exit_code == 0
-    assert end.left >= 1
+    assert "sh" in end.stopped
     assert not is_alive(int((tmp_path / "note").read_text()))
 
 
@@ -89,6 +89,9 @@ async def test_a_hanging_script_that_forks_is_stopped_with_all_of_it(
         nursery.cancel_scope.cancel()
     assert not is_alive(child)
     assert not descendants(os.getpid())
+    assert script.end is not None
+    assert {"script", "sh", "sleep"} <= set(script.end.stopped)
+    assert len(script.end.stopped) == 7
 
 
 async def test_a_script_may_clean_up_when_it_is_stopped(make_script: MakeScript, tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ class Context:
         self.kept: dict[str, bytes] = {}
         self.spooled: list[str] = []
         self.logged: list[str] = []
+        self.sentences: list[str] = []
         self.files: dict[str, Path] = {}
         """Stored files that steps may ask for, by reference."""
 
@@ -155,6 +156,9 @@ class Context:
         if reference not in self.files:
             raise step_failed(ErrorClass.USER, "no_such_file", f"There is no file {reference}: put it there.")
         return self.files[reference]
+
+    def add_to_failure(self, sentence: str) -> None:
+        self.sentences.append(sentence)
 
     def log(self, message: str, **fields: object) -> None:
         self.logged.append(message)

@@ -58,7 +58,7 @@ async def test_what_differs_is_counted_shown_and_handed_over(scripted: Make, tmp
     assert (error.failure.error_class, error.code) == (ErrorClass.APP, "screen_differs")
     assert str(error) == (
         f"The screen differs from {OWN}@1 in 32 of 2880 pixels (1.11%, 0% may), within 10,20 to 14,28: look at the "
-        f"picture of the difference; if the new screen is right, {ACCEPT}."
+        f"picture of the difference; if the new screen is right, accept it with {ACCEPT}."
     )
     assert error.failure.details == {
         "baseline": f"{OWN}@1",
@@ -109,13 +109,13 @@ async def test_the_first_time_there_is_nothing_to_compare_with(scripted: Make, t
     bench = bench_of(scripted, tmp_path, png(), None)
     error = await bench.fail("screen.compare", name="home")
     assert (error.failure.error_class, error.code) == (ErrorClass.USER, "baseline_missing")
-    assert f"no baseline {OWN}" in str(error)
+    assert f"no baseline named {OWN}" in str(error)
     assert ACCEPT in str(error)
     assert error.failure.details == {"baseline": OWN, "screen": "c/home-1.png"}
     assert bench.context.spooled == ["home-1.png"]
     bench.context.step_id = "twice#2/home"
-    assert "no baseline baseline/check/home/Pixel-7-40x80:" in str(await bench.fail("screen.compare"))
-    assert "no baseline login:" in str(await bench.fail("screen.compare", baseline="login"))
+    assert "no baseline named baseline/check/home/Pixel-7-40x80:" in str(await bench.fail("screen.compare"))
+    assert "no baseline named login:" in str(await bench.fail("screen.compare", baseline="login"))
 
 
 async def test_a_baseline_of_another_size_is_refused_and_named(scripted: Make, tmp_path: Path) -> None:

@@ -108,6 +108,8 @@ async def test_what_a_stopped_script_had_said_is_kept(place: Place, tmp_path: Pa
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     assert place.context.kept == {"step-1-stdout-1.txt": b"working\n"}
+    [sentence] = place.context.sentences
+    assert sentence.startswith("hang.sh was stopped with all of its processes (hang.sh")
     assert list(place.work.iterdir()) == []
 
 
