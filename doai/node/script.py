@@ -131,8 +131,8 @@ class Script:
                 with trio.move_on_after(_REST_S):
                     async for data in status:
                         told += data
-                self.end = _end(told, process.returncode)
-        return self.end
+                self.end = end = _end(told, process.returncode)
+        return end
 
 
 async def _read(stream: trio.abc.ReceiveStream, output: Output) -> None:

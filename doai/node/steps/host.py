@@ -82,10 +82,8 @@ class HostScripts:
                     f"The node can start no process for {arguments.script}: {error.strerror or error}.",
                 ) from error
             except trio.Cancelled:
-                stopped = script.end.stopped if script.end is not None else ()
-                context.add_to_failure(
-                    f"{arguments.script} was stopped with all of its processes{_named(stopped)}."
-                )
+                named = _named(script.end.stopped if script.end is not None else ())
+                context.add_to_failure(f"{arguments.script} was stopped with all of its processes{named}.")
                 with trio.CancelScope(shield=True), trio.move_on_after(LAST_WORDS_S):
                     await _keep_quietly(script, files, context)
                 raise
