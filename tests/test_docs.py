@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from doai.cli import exits
 from tests.apk.builder import make_apk
 from tests.documents import ROOT, blocks, commands, name, run
 from tests.integration.installed import FREE_PORTS, Up, up
@@ -19,10 +20,9 @@ LABELS = ROOT / "docs/how-to/label-phones.md"
 FILES = ROOT / "docs/how-to/files-for-phones.md"
 CI = ROOT / "docs/how-to/run-from-ci.md"
 SECRETS = ROOT / "docs/how-to/secrets.md"
-OF_A_FLEET = [
-    ROOT / "docs" / path
-    for path in ("tutorials/first-fleet.md", "how-to/enrol-hosts.md", "how-to/adopt-my-script.md")
-]
+SCREENS = ROOT / "docs/how-to/compare-screens.md"
+SCRIPT = ROOT / "docs/how-to/adopt-my-script.md"
+OF_A_FLEET = [ROOT / "docs" / path for path in ("tutorials/first-fleet.md", "how-to/enrol-hosts.md")]
 """They need more than one node: tests/test_docs_fleet.py runs them."""
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
@@ -42,7 +42,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     [start] = [line for line in commands(TUTORIAL) if line.startswith("bin/doai up")]
     words = shlex.split(start)[2:]
     assert words == ["--phones", "3", "--no-usb", "--data-dir", "/tmp/doai-tutorial"]
-    with up(tmp_path_factory.mktemp("tutorial") / "data", phones=3, words=FREE_PORTS) as installation:
+    folder = tmp_path_factory.mktemp("tutorial")
+    scripts = folder / "scripts"
+    scripts.mkdir()
+    with up(folder / "data", phones=3, words=(*FREE_PORTS, "--scripts", str(scripts))) as installation:
         installation.wait_for_phones(3)
         yield installation
 
@@ -130,6 +133,36 @@ def test_an_app_is_put_as_the_document_says(site: Up, tmp_path: Path) -> None:
     assert "shop@1.4 removed" in run(remove, tmp_path, site.data_dir)
 
 
+def test_a_script_is_run_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    [text], [recipe] = (blocks(SCRIPT, language) for language in ("bash", "yaml"))
+    path = site.data_dir.parent / "scripts/look.sh"
+    path.write_text(text)
+    path.chmod(0o755)
+    (tmp_path / "look.yaml").write_text(recipe)
+    start, ask, get = commands(SCRIPT)
+    assert start == "bin/doai up --scripts scripts"  # as the fixture does
+    shown = run(ask, tmp_path, site.data_dir)
+    found = re.search(r"^run (\w+) passed", shown, re.MULTILINE)
+    assert found, shown
+    run(get.replace("RUN_ID", found[1]), tmp_path, site.data_dir)
+    assert len(list((tmp_path / "pictures").rglob("*screen-1.png"))) == 3
+    assert (tmp_path / "report.html").read_text().count("data:image/png;base64,") == 3
+    outputs = [site.json("tasks", task["taskId"])["outputs"] for task in site.json("tasks", "--run", found[1])]
+    assert all(told["model"] for told in outputs)
+
+
+def test_screens_are_compared_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    [recipe] = blocks(SCREENS, "yaml")
+    (tmp_path / "home-page.yaml").write_text(recipe)
+    first, accept, again = commands(SCREENS)
+    shown = run(first, tmp_path, site.data_dir, code=exits.NOT_PASSED)
+    found = re.search(r"^run (\w+) failed", shown, re.MULTILINE)
+    assert found, shown
+    assert "baseline/home-page/home/" in run(accept.replace("RUN_ID", found[1]), tmp_path, site.data_dir)
+    assert re.search(r"^run \w+ passed", run(again, tmp_path, site.data_dir), re.MULTILINE)
+    assert "baseline/home-page/home/" in run("bin/doai files list baseline/", tmp_path, site.data_dir)
+
+
 def test_the_commands_of_the_how_to_for_ci(site: Up, tmp_path: Path) -> None:
     (tmp_path / "workflows").symlink_to(ROOT / "workflows")
     run_id = ""
@@ -165,7 +198,18 @@ def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHOWN_IN, ids=name)
 def test_every_command_shown_is_run_somewhere(path: Path) -> None:
-    run_above = (TUTORIAL, BACK_UP, LABELS, FILES, CI, SECRETS, ROOT / "README.md", ROOT / "README.ko.md")
+    run_above = (
+        TUTORIAL,
+        BACK_UP,
+        LABELS,
+        FILES,
+        CI,
+        SECRETS,
+        SCREENS,
+        SCRIPT,
+        ROOT / "README.md",
+        ROOT / "README.ko.md",
+    )
     if path in (*run_above, *OF_A_FLEET):
         return  # wholly run, but for what is named here
     for command in commands(path):

@@ -21,7 +21,6 @@ from tests.integration.service_units import command_of
 
 TUTORIAL = ROOT / "docs/tutorials/first-fleet.md"
 ENROL = ROOT / "docs/how-to/enrol-hosts.md"
-SCRIPT = ROOT / "docs/how-to/adopt-my-script.md"
 JOIN = re.compile(r"\| bin/node --join -")
 HOSTS = 3
 """In place of fifteen: each takes two seconds here."""
@@ -53,8 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         assert stat.S_IMODE((folder / "tokens.csv").stat().st_mode) == 0o600
         try:
             for line in joins:
-                # The scripts are those of another document.
-                command = line.replace("/tmp/doai-desk", f"{folder}/desk") + f" --host-scripts {folder}/scripts"
+                command = line.replace("/tmp/doai-desk", f"{folder}/desk")
                 with (folder / "nodes.log").open("ab") as log:
                     nodes.append(
                         subprocess.Popen(
@@ -84,22 +82,6 @@ def test_the_fleet_of_the_tutorial(site: Up, tmp_path: Path) -> None:
     assert "Every phone trusts" in run(unauthorized, tmp_path, site.data_dir)
     states = {item["name"]: item["state"] for item in site.json("nodes", "enrolments")}
     assert states == {"desk-01": "used", "desk-02": "used"}
-
-
-def test_a_script_is_run_as_the_document_says(site: Up, tmp_path: Path) -> None:
-    [text], [recipe], [setting] = (blocks(SCRIPT, language) for language in ("bash", "yaml", "toml"))
-    assert tomllib.loads(setting) == {"host_scripts": ["/srv/doai-scripts"]}
-    scripts = site.data_dir.parent / "scripts"
-    scripts.mkdir()
-    (scripts / "battery.sh").write_text(text)
-    (scripts / "battery.sh").chmod(0o755)
-    (tmp_path / "battery.yaml").write_text(recipe)
-    [go] = commands(SCRIPT)
-    shown = run(go, tmp_path, site.data_dir)
-    assert shown.count("passed") == 6
-    run_id = re.findall(r"^run (\w+) passed", shown, re.MULTILINE)[0]
-    tasks = [site.json("tasks", item["taskId"]) for item in site.json("tasks", "--run", run_id)]
-    assert sorted(task["outputs"]["serial"] for task in tasks) == [f"A000{number}" for number in range(1, 6)]
 
 
 def test_fifteen_hosts(site: Up, tmp_path: Path) -> None:

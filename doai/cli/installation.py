@@ -37,6 +37,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     phones: int = 0
     """Simulated phones beside the real ones."""
     slots: int = 20
+    scripts: list[Path] = []
+    """Folders whose scripts `host.run` may run."""
     host: str = "127.0.0.1"
 
 
@@ -136,6 +138,7 @@ class Installation:
             "adb_port": plan.adb_port or free_port(),
             "adb_usb": plan.usb,
             "adb_connect": connect,
+            "host_scripts": [str(folder) for folder in plan.scripts],
             "adb_home": "" if plan.usb else str(self._adb_home),
         }
         path = plan.data_dir / plan.node / "node.toml"

@@ -27,6 +27,14 @@ def add_up_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--phones", type=int, default=0, metavar="N", help="simulated phones to add (0)")
     parser.add_argument("--slots", type=int, default=20, metavar="N", help="tasks at once (20)")
+    parser.add_argument(
+        "--scripts",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder whose scripts the step host.run may run on this machine (none)",
+    )
     parser.add_argument("--port", type=int, default=7700, help="port of the API; 0 = any (7700)")
     parser.add_argument("--broker-port", type=int, default=7701, help="port of the broker; 0 = any (7701)")
     parser.add_argument("--adb-port", type=int, default=5037, help="port of the adb server; 0 = any (5037)")
@@ -47,6 +55,7 @@ def up(options: argparse.Namespace) -> int:
         usb=options.usb,
         phones=options.phones,
         slots=options.slots,
+        scripts=[folder.absolute() for folder in options.scripts],
     )
 
     async def keep(installation: Installation) -> int:

@@ -23,6 +23,7 @@ from doai import __version__
 from doai.disk_space import free_bytes
 from doai.drivers.adb.config import AdbConfig
 from doai.drivers.adb.driver import AdbDriver
+from doai.drivers.adb.server import find_adb
 from doai.drivers.base import Driver
 from doai.drivers.fake.driver import FakeDriver
 from doai.errors import ConfigError
@@ -84,7 +85,10 @@ async def run_node(config: NodeConfig) -> StopNode:
         )
         spool = _open_spool(data_dir, config.name)
         scripts = HostScripts(
-            [Path(folder) for folder in config.host_scripts], config.adb_port, data_dir / "scripts"
+            [Path(folder) for folder in config.host_scripts],
+            config.adb_port,
+            data_dir / "scripts",
+            find_adb(_adb(config)) if "adb" in config.drivers and config.adb_start_server else None,
         )
         files = _file_cache(config, data_dir)
         shell = Shell(
@@ -151,18 +155,7 @@ def make_drivers(config: NodeConfig) -> list[Driver]:
     made: list[Driver] = []
     for name in dict.fromkeys(config.drivers):
         if name == "adb":
-            made.append(
-                AdbDriver(
-                    AdbConfig(
-                        server_port=config.adb_port,
-                        start_server=config.adb_start_server,
-                        usb=config.adb_usb,
-                        adb_path=config.adb_path or None,
-                        home=config.adb_home or None,
-                        connect=config.adb_connect,
-                    )
-                )
-            )
+            made.append(AdbDriver(_adb(config)))
         else:
             made.append(
                 FakeDriver(
@@ -173,6 +166,17 @@ def make_drivers(config: NodeConfig) -> list[Driver]:
                 )
             )
     return made
+
+
+def _adb(config: NodeConfig) -> AdbConfig:
+    return AdbConfig(
+        server_port=config.adb_port,
+        start_server=config.adb_start_server,
+        usb=config.adb_usb,
+        adb_path=config.adb_path or None,
+        home=config.adb_home or None,
+        connect=config.adb_connect,
+    )
 
 
 def _fake_serials(prefix: str, count: int) -> Sequence[str]:

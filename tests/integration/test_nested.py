@@ -7,8 +7,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from doai.drivers.adb.config import AdbConfig
-from doai.drivers.adb.server import find_adb
 from doai.messages import commands as c
 from tests.integration.fleet import Fleet, open_fleet, processes_with
 
@@ -42,7 +40,7 @@ steps:
 LOOK = """#!/bin/sh
 read input
 echo left > $DOAI_FILES/left.txt
-there=$(ADB shell getprop ro.serialno)
+there=$(adb shell getprop ro.serialno)
 echo "{\\"there\\": \\"$there\\", \\"serial\\": \\"$DOAI_SERIAL\\", \\"arg\\": \\"$1\\", \\"input\\": $input}"
 """
 HANG_SH = """#!/bin/sh
@@ -60,7 +58,7 @@ async def test_a_recipe_that_calls_loops_and_runs_a_script(tmp_path: Path) -> No
     scripts = tmp_path / "scripts"
     scripts.mkdir()
     for name, text in (
-        ("look.sh", LOOK.replace("ADB", find_adb(AdbConfig()))),
+        ("look.sh", LOOK),
         ("hang.sh", HANG_SH.replace("FOLDER", str(tmp_path))),
     ):
         (scripts / name).write_text(text)
@@ -98,6 +96,7 @@ async def _a_script_that_hangs_is_gone_with_all_it_forked(fleet: Fleet, folder: 
     assert not _left(folder)
     [(state, failure)] = fleet.store.ask("SELECT state, failure FROM tasks WHERE run_id = ?", run_id)
     assert state == "unknown"
+    assert "hang.sh was stopped with all of its processes (hang.sh" in failure
     assert "nobody can know whether step script took effect" in failure
     (folder / "started").unlink()
 

@@ -53,8 +53,15 @@ _MEDIA_TYPES: Final[Mapping[str, str]] = {
 class HostScripts:
     """The scripts that this node's configuration allows."""
 
-    def __init__(self, folders: Sequence[Path], adb_port: int, work: Path | None = None) -> None:
-        """``work`` is where each script gets a folder for its files; None = the system's temporary folder."""
+    def __init__(
+        self, folders: Sequence[Path], adb_port: int, work: Path | None = None, adb_path: str | None = None
+    ) -> None:
+        """``work`` is where each script gets a folder for its files; None = the system's temporary folder.
+
+        ``adb_path`` is the program that runs as the adb server: a script finds it as ``adb``, because another
+        version would end that server. None = whatever is on the PATH.
+        """
+        self._adb_folder = None if adb_path is None else Path(adb_path).absolute().parent
         self._folders = [folder.expanduser().resolve() for folder in folders]
         self._adb_port = adb_port
         self._work = work
@@ -66,7 +73,7 @@ class HostScripts:
         with self._folder() as folder, context.using_device() as address:
             files = folder / "files"
             files.mkdir(mode=0o700)
-            env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
+            env = self._passed_on() | {
                 "ANDROID_SERIAL": address,
                 "ANDROID_ADB_SERVER_PORT": str(self._adb_port),
                 "DOAI_SERIAL": context.device.serial,
@@ -91,6 +98,12 @@ class HostScripts:
         if end.stopped:
             context.log(f"processes had outlived {arguments.script} and were stopped{_named(end.stopped)}")
         return _outcome(arguments, script, end, kept)
+
+    def _passed_on(self) -> dict[str, str]:
+        env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        if self._adb_folder is not None:
+            env["PATH"] = os.pathsep.join([str(self._adb_folder), env.get("PATH", os.defpath)])
+        return env
 
     def _program(self, script: str) -> Path:
         """Return the file to execute; raises StepError unless it is a program within an allowed folder."""
