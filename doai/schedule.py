@@ -104,9 +104,16 @@ def due_ms(schedule: Schedule, key: str, time_ms: int) -> int:
 
 
 def words(schedule: Schedule) -> str:
-    """Return it as a person says it: ``0 3 * * * Asia/Seoul``, ``every 900 s``."""
-    said = f"every {schedule.every_s:g} s" if schedule.every_s is not None else f"{schedule.cron} {schedule.zone}"
-    return f"{said}, up to {schedule.jitter_s:g} s later" if schedule.jitter_s else said
+    """Return it as a person says it: ``0 3 * * * Asia/Seoul``, ``every 1 h 30 min``."""
+    said = f"{schedule.cron} {schedule.zone}" if schedule.every_s is None else f"every {_span(schedule.every_s)}"
+    return f"{said}, up to {_span(schedule.jitter_s)} later" if schedule.jitter_s else said
+
+
+def _span(seconds: float) -> str:
+    minutes, rest_s = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    parts = ((f"{hours}", "h"), (f"{minutes}", "min"), (f"{rest_s:g}", "s"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count != "0")
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -115,6 +115,20 @@ def test_back_up_and_restore(site: Up, tmp_path: Path) -> None:
     assert (tmp_path / "new-machine" / "broker.db").exists()
 
 
+SCHEDULES = ROOT / "docs/how-to/schedules.md"
+
+
+def test_a_campaign_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    (tmp_path / "workflows").symlink_to(ROOT / "workflows")
+    shown = [run(command, tmp_path, site.data_dir) for command in commands(SCHEDULES)]
+    assert shown[0].count("03:00:00 +0900") == 5
+    assert shown[1].count("02:30:00 -0") == 10
+    assert "up to 10 min later" in shown[4]
+    [fired] = re.findall(r"^run (\w+) of campaign nightly-reboot", shown[6], re.MULTILINE)
+    assert fired in shown[7]
+    assert "nightly-reboot" not in site.json("campaigns", "list")
+
+
 def test_phones_get_labels_as_the_document_says(site: Up, tmp_path: Path) -> None:
     shown = [run(command, tmp_path, site.data_dir) for command in commands(LABELS)]
     assert "Galaxy 7" in shown[1]
@@ -212,6 +226,8 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
     )
     if path in (*run_above, *OF_A_FLEET):
         return  # wholly run, but for what is named here
+    if path == SCHEDULES:
+        return  # run above, too
     for command in commands(path):
         known = command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED)
         assert known, f"{name(path)} shows {command!r}: run it in this module, or say here why not"

@@ -10,10 +10,13 @@ from typing import Final
 
 from doai import __version__
 from doai.errors import ConflictError, DoaiError, NotFoundError
+from doai.schedule import Schedule, next_time_ms
 from doai.store.backup import Manifest, check_backup, list_backups, make_backup, remove_oldest
 
 RETRY_S: Final = 600.0
 """After a scheduled backup that failed."""
+LOOK_S: Final = 60.0
+"""The clock is looked at so often at least."""
 _OLDEST_KEY: Final = "broker.key"
 _log: Final = logging.getLogger(__name__)
 
@@ -21,13 +24,23 @@ _log: Final = logging.getLogger(__name__)
 class Backups:
     """Makes backups of one store into one folder, one at a time."""
 
-    def __init__(self, store_path: Path, keys_dir: Path, backups_dir: Path, *, every_h: float, keep: int) -> None:
-        """``every_h`` = 0: only on demand; ``keep`` is how many stay, the newest."""
+    def __init__(
+        self,
+        store_path: Path,
+        keys_dir: Path,
+        backups_dir: Path,
+        *,
+        every_h: float,
+        keep: int,
+        schedule: Schedule | None = None,
+    ) -> None:
+        """``every_h`` = 0: only on demand, or by the ``schedule``; ``keep`` is how many stay, the newest."""
         self.folder = backups_dir
         self._store_path = store_path
         self._keys_dir = keys_dir
         self._every_s = every_h * 3600
         self._keep = keep
+        self._schedule = schedule
         self._busy = asyncio.Lock()
 
     async def make(self) -> tuple[Path, Manifest]:
@@ -55,9 +68,11 @@ class Backups:
         return await asyncio.to_thread(check_backup, known[name])
 
     async def run(self) -> None:
-        """Make one whenever the newest is as old as was set."""
-        while self._every_s:
-            await asyncio.sleep(await self._due_in_s())
+        """Make one whenever the newest is as old as was set, or a time of the schedule has passed since."""
+        while self._every_s or self._schedule is not None:
+            # The clock on the wall decides, and it may be set meanwhile.
+            while (wait_s := await self._due_in_s()) > 0:  # noqa: ASYNC110 - a time passes, no event
+                await asyncio.sleep(min(wait_s, LOOK_S))
             try:
                 await self.make()
             except DoaiError as error:
@@ -69,8 +84,7 @@ class Backups:
         made = await self.all()
         # The first one is due a term after the installation: its key file is as old as that.
         newest_s = made[-1][1].created_at_ms / 1000 if made else (self._keys_dir / _OLDEST_KEY).stat().st_mtime
-        # A clock that was set back must not stop the backups until it has caught up.
-        return min(max(0.0, newest_s + self._every_s - time.time()), self._every_s)
+        return due_in_s(newest_s, time.time(), every_s=self._every_s, schedule=self._schedule)
 
     def _make(self) -> tuple[Path, Manifest]:
         now_ms = time.time_ns() // 1_000_000
@@ -86,3 +100,14 @@ class Backups:
             len(removed),
         )
         return folder, manifest
+
+
+def due_in_s(newest_s: float, now_s: float, *, every_s: float, schedule: Schedule | None) -> float:
+    """Return in how many seconds a backup is due when the newest was made at ``newest_s``; 0 = now.
+
+    A clock that was set back must not stop the backups until it has caught up: none is further away than from now.
+    """
+    if schedule is None:
+        return min(max(0.0, newest_s + every_s - now_s), every_s)
+    times = [next_time_ms(schedule, round(after_s * 1000)) for after_s in (newest_s, now_s)]
+    return max(0.0, min(at / 1000 for at in times if at is not None) - now_s)

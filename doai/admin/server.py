@@ -207,6 +207,7 @@ def _services(settings: Settings) -> Services:
             settings.backups_path,
             every_h=settings.backup_every_h,
             keep=settings.backups_keep,
+            schedule=settings.backup_schedule,
         ),
         vault=Vault(keys / "secrets.key"),
         public_url=settings.public_url.rstrip("/"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from msgspec import Meta
 from doai.configuration import check_endpoint
 from doai.errors import ConfigError
 from doai.limits import DISK_RESERVE_MB, FILE_MAX_MB
+from doai.schedule import Schedule, ScheduleError, check_schedule
 from doai.tls import check_server_files, fingerprint_of, is_http_url, is_loopback
 
 
@@ -51,6 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backup_every_h: Annotated[
         float, Meta(ge=0, le=8760, description="hours between scheduled backups; 0 = only on demand")
     ] = 24.0
+    backup_cron: Annotated[
+        str, Meta(description="times of scheduled backups, such as '30 3 * * *', in the place of backup_every_h")
+    ] = ""
+    backup_zone: Annotated[str, Meta(description="time zone of backup_cron, such as Asia/Seoul")] = "UTC"
     backups_keep: Annotated[int, Meta(ge=1, le=10_000, description="backups that stay, the newest")] = 7
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe lines that are logged")
@@ -86,6 +92,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def backups_path(self) -> Path:
         return self.backups_dir or self.data_dir / "backups"
 
+    @property
+    def backup_schedule(self) -> Schedule | None:
+        """When backups are made; None = every so many hours."""
+        return Schedule(cron=self.backup_cron, zone=self.backup_zone) if self.backup_cron else None
+
 
 def checked(settings: Settings) -> Settings:
     """Return the settings, or raise ConfigError with what can not be."""
@@ -94,6 +105,11 @@ def checked(settings: Settings) -> Settings:
         check_endpoint("public_endpoint", settings.public_endpoint)
     if settings.public_url and not is_http_url(settings.public_url):
         raise ConfigError(f"public_url can not be {settings.public_url[:200]!r}: write https://HOST:PORT")
+    if settings.backup_schedule is not None:
+        try:
+            check_schedule(settings.backup_schedule, time.time_ns() // 1_000_000)
+        except ScheduleError as error:
+            raise ConfigError(f"backup_cron: {error}") from error
     _check_tls(settings)
     return settings
 

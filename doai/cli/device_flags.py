@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 _ACTIONS: Final = {
+    "campaigns": ("list", "show", "add", "next", "pause", "resume", "fire", "remove"),
     "devices": ("list", "set", "export", "import"),
     "nodes": ("list", "enroll", "rotate", "revoke", "enrolments"),
 }

@@ -12,6 +12,7 @@ from doai import __version__
 from doai.cli import exits
 from doai.cli.access_flags import add_nodes, add_secrets
 from doai.cli.audit import add_audit
+from doai.cli.campaign_flags import add_campaigns
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.recipe_flags import add_workflows
@@ -41,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_runs(commands)
     _add_fleet(commands)
     add_workflows(commands, _add)
+    add_campaigns(commands, _add, _count)
     _add_artifacts(commands)
     _add_files(commands)
     _add_baselines(commands)
@@ -101,8 +103,10 @@ def _add_runs(commands: Any) -> None:
     stats.add_argument("--queue", metavar="NAME")
     stats.add_argument("--by", choices=("minute", "hour"), help="minutes are kept for a day, hours for 90 days")
     stats.add_argument("--all", action="store_true", help="also the times in which nothing happened")
-    story = _add(commands, "story", "Tell what happened to a task, run, device or node, in order.", "runs", "story")
-    story.add_argument("id", help="task id, run id, device serial or node name")
+    story = _add(
+        commands, "story", "Tell what happened to a task, run, device, node or campaign, in order.", "runs", "story"
+    )
+    story.add_argument("id", help="task id, run id, device serial, name of a node or campaign")
     cancel = _add(commands, "cancel", "Cancel a run or a task.", "runs", "cancel")
     cancel.add_argument("id", help="run id or task id")
     cancel.add_argument("--reason", default="", help="why, for the story")

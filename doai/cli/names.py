@@ -29,6 +29,7 @@ _SOURCES: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "files": ("/files", "name", ()),
     "secrets": ("/secrets", "name", ()),
     "backups": ("/backups", "name", ()),
+    "campaigns": ("/campaigns", "name", ("when", "state")),
 }
 """By kind: a list of the API, the name of an item, and what it tells of it (the first two that are not empty)."""
 

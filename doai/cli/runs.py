@@ -20,8 +20,8 @@ EXIT_OF_OUTCOME: Final = {"passed": exits.PASSED, "cancelled": exits.CANCELLED, 
 """Of a run that was waited for; any other outcome is NOT_PASSED."""
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Flags of `doai run`."""
+def add_run_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags that say what is run: of `doai run` and of campaigns."""
     parser.add_argument("workflow", help="name, name@version, or a YAML file (stored first)")
     parser.add_argument("--on", action="append", required=True, metavar="TARGETS", help=TARGETS_HELP)
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="value of a parameter")
@@ -36,6 +36,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--step-timeout", action="append", default=[], metavar="STEP=S", help="time of a step, within its bounds"
     )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Flags of `doai run`."""
+    add_run_flags(parser)
     parser.add_argument("--idempotency-key", metavar="KEY", help="the same key never makes a second run")
     parser.add_argument(
         "--wait",
@@ -45,14 +50,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_report_files(parser)
 
 
-def create_run(client: Client, options: argparse.Namespace) -> dict[str, Any]:
-    """Store the workflow if a file is named, then ask for the run; returns the API's answer."""
+def run_command(client: Client, options: argparse.Namespace) -> CreateRun:
+    """Store the workflow if a file is named; returns what is to be run."""
     name = options.workflow
     if name.endswith((".yaml", ".yml", ".json")):
         stored = store_workflow(client, Path(name))
         name = f"{stored['name']}@{stored['version']}"
     recipe = get_workflow(client, name)["recipe"]
-    command = CreateRun(
+    return CreateRun(
         workflow=name,
         targets=parse_targets(options.on),
         params=parse_params(options.param, recipe.get("params", {})),
@@ -62,6 +67,11 @@ def create_run(client: Client, options: argparse.Namespace) -> dict[str, Any]:
         attempts=options.attempts,
         step_timeouts_s=dict(_step_timeout(word) for word in options.step_timeout),
     )
+
+
+def create_run(client: Client, options: argparse.Namespace) -> dict[str, Any]:
+    """Store the workflow if a file is named, then ask for the run; returns the API's answer."""
+    command = run_command(client, options)
     headers = {"Idempotency-Key": options.idempotency_key} if options.idempotency_key else {}
     created: dict[str, Any] = client.post("/runs", msgspec.to_builtins(command), headers=headers)
     return created

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from doai.envelope import Message
 from doai.messages.commands import CreateRun
@@ -14,6 +15,8 @@ PAUSE_CAMPAIGN = "campaign.pause"
 RESUME_CAMPAIGN = "campaign.resume"
 FIRE_CAMPAIGN = "campaign.fire"
 REMOVE_CAMPAIGN = "campaign.remove"
+CATCH_UP_TIMES: Final = 10
+"""Of `all`, unless another number is given."""
 
 
 class Overlap(enum.Enum):
@@ -47,7 +50,7 @@ class CampaignPlan(Message, frozen=True, kw_only=True):
     """To whom or what it belongs, for people; lists are filtered by it."""
     overlap: Overlap = Overlap.SKIP
     catch_up: CatchUp = CatchUp.LATEST
-    catch_up_max: int = 10
+    catch_up_max: int = CATCH_UP_TIMES
     """Of `all`."""
     runs_max: int | None = None
     """Then it has ended; None = no such end."""

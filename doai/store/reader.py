@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import doai.store.campaign_reader
 from doai import limits
 from doai.changes.rows import (
     ArtifactRow,
@@ -63,6 +64,7 @@ class StoreReader:
     def __init__(self, path: Path, *, read_max_s: float = limits.READ_MAX_S) -> None:
         self._connections = ReadConnections(path, read_max_s=read_max_s)
         self._sql = load_statements("broker", "columns", "queries")
+        self.campaigns = doai.store.campaign_reader.CampaignReader(self._connections, self._sql)
         self.audit = AuditReader(self._connections, self._sql)
         """Who changed what."""
 

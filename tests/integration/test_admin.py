@@ -65,6 +65,16 @@ OPERATIONS = [
     ("GET", "/story/x", "viewer"),
     ("GET", "/statistics", "viewer"),
     ("GET", "/audit", "operator"),
+    ("GET", "/campaigns", "viewer"),
+    ("POST", "/campaigns", "operator"),
+    ("GET", "/campaigns/x", "viewer"),
+    ("DELETE", "/campaigns/x", "operator"),
+    ("GET", "/campaigns/x/times", "viewer"),
+    ("GET", "/campaigns/x/next", "viewer"),
+    ("POST", "/campaigns/x/pause", "operator"),
+    ("POST", "/campaigns/x/resume", "operator"),
+    ("POST", "/campaigns/x/fire", "operator"),
+    ("POST", "/schedules/preview", "viewer"),
     ("GET", "/backups", "admin"),
     ("POST", "/backups", "admin"),
     ("POST", "/backups/x/check", "admin"),
@@ -83,7 +93,7 @@ OPERATIONS = [
     ("GET", "/adb-key", "admin"),
     ("POST", "/adb-key", "admin"),
 ]
-BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate)\b")
+BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|fire)\b")
 """Operations that their path says wholly."""
 RANKS = {"viewer": 1, "operator": 2, "admin": 3}
 

@@ -20,6 +20,7 @@ from doai.node.core.effects import StartStep
 from doai.states import HELD, TERMINAL, RunState, TaskState
 from doai.store.memory import MemoryTables
 from tests.sim.broker import BrokerProcess
+from tests.sim.campaigns import compare_campaigns
 from tests.sim.ledger import Ledger, read_payload
 from tests.sim.node import NodeProcess
 from tests.sim.world import Violation
@@ -161,6 +162,7 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
         stream = state.streams.get(f"{name}/{row.instance}", {}).get(incarnation)
         if stream is None or (stream.last_seq, stream.epoch) != (row.last_seq, row.epoch):
             raise Violation("memory_differs", f"the stream of {name} in memory is not that on disk")
+    compare_campaigns(core, tables)
     _check_held(core)
 
 

@@ -17,6 +17,7 @@ from doai.changes.ops import AppendEvent, InsertAttempt, InsertRun, Op, UpdateRu
 from doai.ids import Token
 from doai.states import RUN_TABLE, TASK_TABLE, TERMINAL, RunState, TaskState
 from doai.store.memory import MemoryTables
+from tests.sim.campaigns import CampaignLedger
 from tests.sim.trail import Trail
 from tests.sim.world import Violation
 
@@ -114,6 +115,7 @@ class Ledger:
         self.forked: set[str] = set()
         """Nodes that had an old disk or a clone: their facts come from more than one history."""
         self.trail = Trail()
+        self.campaigns = CampaignLedger()
         """The audit of this store."""
         self._touched: set[str] = set()
         self._skipped: set[str] = set()
@@ -124,7 +126,7 @@ class Ledger:
             *("tasks", "runs", "run_states", "waiting", "held_for"),
             *("event_ids", "fact_order", "position", "ended", "trail"),
         )
-        return {name: copy.deepcopy(getattr(self, name)) for name in names}
+        return {name: copy.deepcopy(getattr(self, name)) for name in (*names, "campaigns")}
 
     def become(self, backup: dict[str, Any]) -> None:
         """The store was restored."""
@@ -149,6 +151,7 @@ class Ledger:
                 self._attempt(op)  # type: ignore[arg-type]
             elif kind is UpdateRun:
                 self._run(op)  # type: ignore[arg-type]
+            self.campaigns.observe(op)
         self.trail.observe(ops)
         self._compare()
 

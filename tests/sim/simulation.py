@@ -18,6 +18,7 @@ from doai.store.memory import MemoryTables
 from doai.store.memory_outbox import MemoryOutboxFile
 from tests.sim.admin import AdminProcess
 from tests.sim.broker import ADMIN, ADMIN_KEY, BrokerProcess
+from tests.sim.campaigns import CHECKED_AFTER_S, all_are_quiet
 from tests.sim.checks import Checks, check_nodes_at_end, check_open_tasks, compare_memory
 from tests.sim.disks import BrokerDisk, NodeDisk
 from tests.sim.faults import Nemesis
@@ -87,6 +88,7 @@ class Simulation:
         self.nodes = [self._make_node(name) for name in sorted(names)]
         self.clones: list[NodeProcess] = []
         self._backup: tuple[MemoryTables, dict[str, Any], float] | None = None
+        self._mended_s = 0.0
         self.restored_s = 0.0
         """When a backup that was put in place had been made and when that was; 0 = never."""
         self.forgotten_from_s = 0.0
@@ -186,6 +188,7 @@ class Simulation:
         """Faults stop: whoever is gone comes back."""
         world = self.world
         world.notes.append((world.now_s, "faults stop"))
+        self._mended_s = world.now_s
         self.nemesis.stop()
         self.steps.calm = True
         self.network.heal_all()
@@ -210,11 +213,15 @@ class Simulation:
             node.start()
         if self.admin.fenced:
             self.admin.restart()
+        if self.world.now_s >= self._mended_s + CHECKED_AFTER_S and self.broker.core is not None:
+            self.workload.campaigns.end(self.broker.core, self.broker.clock.now().utc_ms)
         self.world.after(10.0, self._operator)
 
     def _settled(self) -> bool:
         core = self.broker.core
         if core is None or not self.workload.asked_all or not self.broker.commits.idle:
+            return False
+        if not all_are_quiet(core):
             return False
         if any(node.core is None or not node.commits.idle or node.disk.file.facts for node in self.nodes):
             return False
@@ -240,6 +247,7 @@ class Simulation:
         self.world.after(CHECK_EVERY_S, self._look)
 
     def _judge(self) -> list[str]:
+        self.world.faults.update(self.ledger.campaigns.counts)
         core = self.broker.core
         assert core is not None
         deadline_s = self.world.now_s + 60.0

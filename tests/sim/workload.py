@@ -11,6 +11,7 @@ from doai.messages import commands as c
 from doai.messages.link import Role
 from doai.node.core.effects import StartStep
 from tests.sim.admin import AdminProcess
+from tests.sim.campaigns import CampaignWork
 from tests.sim.phones import FAILURES, _failure
 from tests.sim.recipes import RECIPES
 from tests.sim.scenario import Scenario
@@ -30,6 +31,7 @@ class Workload:
         self._scenario = scenario
         self._admin = admin
         self._serials = serials
+        self.campaigns = CampaignWork(world, admin, scenario.work_s)
         self._task_ids: list[str] = []
         self._stored: set[str] = set()
         self._again = 0

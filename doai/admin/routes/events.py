@@ -32,7 +32,7 @@ from doai.admin.waiting import device_now, node_now, run_now, told_now
 from doai.errors import StoreUnavailable, UserError
 from doai.store import views
 from doai.store.reader import StoreReader
-from doai.topics import device_subject, matches, node_subject, task_subject
+from doai.topics import campaign_subject, device_subject, matches, node_subject, task_subject
 
 KEEP_ALIVE_S: Final = 15.0
 """A comment after this long without an event, so that proxies and clients see a living stream."""
@@ -126,7 +126,7 @@ async def _story_page(reader: StoreReader, subject_id: str, after: int, limit: i
     if page.events or after:
         return page
     # A run always has the event of its own creation.
-    for subject in (device_subject(subject_id), node_subject(subject_id)):
+    for subject in (device_subject(subject_id), node_subject(subject_id), campaign_subject(subject_id)):
         page = await reader.events(subject=subject, after=after, limit=limit)
         if page.events:
             return page

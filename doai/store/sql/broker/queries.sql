@@ -73,6 +73,30 @@ SELECT name, instance, received_at_ms, body FROM samples ORDER BY received_at_ms
 -- name: node_states
 SELECT node_id, state FROM nodes
 
+-- name: campaigns
+SELECT {campaign_columns} FROM campaigns ORDER BY name
+
+-- name: came_of
+(SELECT coalesce(runs.outcome, runs.state) FROM runs WHERE runs.run_id = fires.run_id)
+
+-- name: newest_fires
+SELECT {fire_columns}, {came_of} FROM fires WHERE (campaign_id, fire_at_ms) IN (
+    SELECT c.campaign_id, (SELECT max(f.fire_at_ms) FROM fires AS f WHERE f.campaign_id = c.campaign_id)
+    FROM campaigns AS c
+)
+
+-- name: fires_going_on
+SELECT {fire_columns}, {came_of} FROM fires WHERE state = 'waiting'
+UNION ALL
+SELECT {fire_columns}, {came_of} FROM fires INDEXED BY fires_of_run
+WHERE run_id IN (SELECT run_id FROM runs WHERE state IN ('active', 'cancelling'))
+ORDER BY fire_at_ms, hand
+
+-- name: fires
+SELECT {fire_columns}, {came_of} FROM fires
+WHERE campaign_id = :campaign_id AND (fire_at_ms < :at_ms OR (fire_at_ms = :at_ms AND hand < :hand))
+ORDER BY fire_at_ms DESC, hand DESC LIMIT :limit
+
 -- name: workflows
 SELECT {workflow_columns} FROM workflows
 
