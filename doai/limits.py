@@ -143,6 +143,29 @@ HOLD_MAX_S: Final = 7 * 24 * 3600.0
 STATISTICS_MINUTES_KEPT_S: Final = 24 * 3600.0
 STATISTICS_HOURS_KEPT_S: Final = 90 * 24 * 3600.0
 
+# --- incidents --------------------------------------------------------------------------------------------
+INCIDENT_LOOK_S: Final = 15.0
+"""How often conditions are measured."""
+INCIDENT_QUIET_S: Final = 3600.0
+"""What happens instead of lasting is over when it has not happened for so long."""
+INCIDENT_REOPENS_S: Final = 600.0
+"""One that a person resolved opens again only when it is still so after this time."""
+BACKLOG_TASKS: Final = 200
+FAILURE_RATE_WITHIN_MIN: Final = 15
+"""Minutes looked back upon for failures and for how long tasks take."""
+FAILURE_RATE_OF: Final = 20
+"""With fewer tasks a share says nothing."""
+TASK_LATE_S: Final = 3600.0
+NO_PROGRESS_S: Final = 300.0
+NODE_DOWN_S: Final = 300.0
+DEVICE_DOWN_S: Final = 300.0
+"""Longer than a phone that updates itself takes to start."""
+FLAPS: Final = 6
+"""Times that a device went within FLAPS_WITHIN_S: a reboot is one, a task with reboots a few."""
+FLAPS_WITHIN_S: Final = 600.0
+CLOCK_SKEW_S: Final = 30.0
+"""More than a heartbeat may take over a bad network."""
+
 # --- store ------------------------------------------------------------------------------------------------
 COMMIT_ROWS_MAX: Final = 256
 """Store operations gathered into one commit at most: larger batches make p99 worse and gain little."""

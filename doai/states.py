@@ -195,6 +195,23 @@ class FireState(enum.Enum):
     """Nobody was there when it was due."""
 
 
+class IncidentState(enum.Enum):
+    """States of an incident; a condition that comes back is a new one."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody looks after it."""
+    RESOLVED = "resolved"
+
+
+class IncidentTrigger(enum.Enum):
+    """What moves an incident."""
+
+    ACKNOWLEDGE = "acknowledge"
+    RESOLVE = "resolve"
+    """The condition is over, or a person says so."""
+
+
 _T, _R, _P, _Q, _S = TaskState, RunState, PeerState, QueueState, ServiceState
 _TT, _RT, _PT, _QT, _ST = TaskTrigger, RunTrigger, PeerTrigger, QueueTrigger, ServiceTrigger
 
@@ -302,6 +319,14 @@ CAMPAIGN_TABLE: Final[Mapping[CampaignState, Mapping[CampaignTrigger, CampaignSt
     _C.ACTIVE: {_CT.PAUSE: _C.PAUSED, _CT.END: _C.ENDED},
     _C.PAUSED: {_CT.RESUME: _C.ACTIVE, _CT.END: _C.ENDED},
     _C.ENDED: {_CT.REVIVE: _C.ACTIVE},
+}
+
+_I, _IT = IncidentState, IncidentTrigger
+INCIDENT_TABLE: Final[Mapping[IncidentState, Mapping[IncidentTrigger, IncidentState]]] = {
+    # Acknowledged again: somebody else takes it over.
+    _I.OPEN: {_IT.ACKNOWLEDGE: _I.ACKNOWLEDGED, _IT.RESOLVE: _I.RESOLVED},
+    _I.ACKNOWLEDGED: {_IT.ACKNOWLEDGE: _I.ACKNOWLEDGED, _IT.RESOLVE: _I.RESOLVED},
+    _I.RESOLVED: {},
 }
 
 TERMINAL: Final = frozenset({_T.PASSED, _T.FAILED, _T.CANCELLED, _T.EXPIRED, _T.UNKNOWN})

@@ -296,6 +296,15 @@ def _system_alert(p: Payload) -> str:
     return f"An operator is needed ({_word(p, 'code')}): {_word(p, 'message')}"
 
 
+def _incident(what: str) -> Callable[[Payload], str]:
+    def told(p: Payload) -> str:
+        by = f" by {_word(p, 'actor')}" if p.get("actor") else ""
+        note = f" ({_word(p, 'note')})" if p.get("note") else ""
+        return f"Incident {_word(p, 'incidentType')} {what}{by}{note}: {_word(p, 'message')}"
+
+    return told
+
+
 def _workflow_is(what: str) -> Callable[[Payload], str]:
     return lambda p: f"Workflow {_word(p, 'name')}@{_word(p, 'version')} {what} by {_word(p, 'actor')}"
 
@@ -373,6 +382,9 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.ARTIFACT_STORED: _artifact_stored,
     topics.HEALTH_CHECK_COMPLETED: _health_check_completed,
     topics.SYSTEM_ERROR: _system_error,
+    topics.INCIDENT_OPENED: _incident("opened"),
+    topics.INCIDENT_ACKNOWLEDGED: _incident("is looked after"),
+    topics.INCIDENT_RESOLVED: _incident("is over"),
     topics.SYSTEM_ALERT: _system_alert,
     topics.FILE_STORED: _file_stored,
     topics.FILE_REMOVED: _file_removed,

@@ -63,6 +63,9 @@ WORKFLOW_ACTIVATED: Final = "workflow.activated"
 WORKFLOW_ARCHIVED: Final = "workflow.archived"
 FILE_STORED: Final = "file.stored"
 FILE_REMOVED: Final = "file.removed"
+INCIDENT_OPENED: Final = "incident.opened"
+INCIDENT_ACKNOWLEDGED: Final = "incident.acknowledged"
+INCIDENT_RESOLVED: Final = "incident.resolved"
 SECRET_STORED: Final = "secret.stored"  # noqa: S105 - the name of an event
 SECRET_REMOVED: Final = "secret.removed"  # noqa: S105
 
@@ -92,6 +95,10 @@ def node_subject(node_id: str) -> str:
 
 def campaign_subject(name: str) -> str:
     return f"campaign/{name}"
+
+
+def queue_subject(name: str) -> str:
+    return f"queue/{name}"
 
 
 def file_subject(name: str) -> str:

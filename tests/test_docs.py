@@ -17,6 +17,7 @@ from tests.integration.installed import FREE_PORTS, Up, up
 TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
 BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
 LABELS = ROOT / "docs/how-to/label-phones.md"
+INCIDENTS = ROOT / "docs/how-to/incidents.md"
 FILES = ROOT / "docs/how-to/files-for-phones.md"
 CI = ROOT / "docs/how-to/run-from-ci.md"
 SECRETS = ROOT / "docs/how-to/secrets.md"
@@ -135,6 +136,12 @@ def test_phones_get_labels_as_the_document_says(site: Up, tmp_path: Path) -> Non
     assert "Galaxy 7" in (tmp_path / "shelf.csv").read_text(encoding="utf-8")
 
 
+def test_incidents_are_listed_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    shown = [run(command, tmp_path, site.data_dir) for command in commands(INCIDENTS)]
+    assert shown[0].startswith("No incidents.")
+    assert shown[2].strip() == "[]"
+
+
 def test_an_app_is_put_as_the_document_says(site: Up, tmp_path: Path) -> None:
     [recipe] = blocks(FILES, "yaml")
     (tmp_path / "install-shop.yaml").write_text(recipe)
@@ -216,6 +223,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         TUTORIAL,
         BACK_UP,
         LABELS,
+        INCIDENTS,
         FILES,
         CI,
         SECRETS,

@@ -11,6 +11,7 @@ import msgspec
 
 from doai.changes.audit import AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
+from doai.changes.incidents import IncidentRow
 from doai.changes.rows import (
     ArtifactRow,
     AttemptRow,
@@ -202,6 +203,12 @@ class ReserveTokens(StoreOp, frozen=True):
     n: int
 
 
+class PutIncident(StoreOp, frozen=True):
+    """An incident, new or known by its id."""
+
+    row: IncidentRow
+
+
 class InsertStatistics(StoreOp, frozen=True):
     """A minute or an hour of a queue that is complete."""
 
@@ -282,6 +289,7 @@ Op = (
     | RememberCommand
     | ForgetCommands
     | ReserveTokens
+    | PutIncident
     | InsertStatistics
     | TrimStatistics
     | AppendAudit
@@ -326,6 +334,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     secrets: list[SecretRow] = []
     commands: list[CommandRow]
     """Every remembered command, expired ones too until they are forgotten; by creation."""
+    incidents: list[IncidentRow] = []
+    """Those that are not resolved, by id: oldest first."""
     statistics: list[StatisticsRow]
     """Rows of minutes whose hour has no row yet; by time and id."""
     statistics_begun: bool

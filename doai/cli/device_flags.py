@@ -10,6 +10,7 @@ _ACTIONS: Final = {
     "campaigns": ("list", "show", "add", "next", "pause", "resume", "fire", "remove"),
     "devices": ("list", "set", "export", "import"),
     "nodes": ("list", "enroll", "rotate", "revoke", "enrolments"),
+    "incidents": ("list", "acknowledge", "resolve"),
 }
 """Groups of which `list` need not be said."""
 

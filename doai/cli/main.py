@@ -14,6 +14,7 @@ from doai.cli.access_flags import add_nodes, add_secrets
 from doai.cli.audit import add_audit
 from doai.cli.campaign_flags import add_campaigns
 from doai.cli.device_flags import add_devices, with_default_action
+from doai.cli.incident_flags import add_incidents
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.recipe_flags import add_workflows
 from doai.errors import ConfigError, DoaiError, UserError
@@ -41,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_up(commands)
     _add_runs(commands)
     _add_fleet(commands)
+    add_incidents(commands, _add)
     add_workflows(commands, _add)
     add_campaigns(commands, _add, _count)
     _add_artifacts(commands)

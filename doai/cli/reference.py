@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
+from doai import limits
 from doai.admin.app import describe_api
 from doai.cli import exits
 from doai.cli.command_tree import PROGRAMS, Argument, daemon, doai_commands, shared_flags
 from doai.configuration import list_settings
+from doai.incidents import RULES, Rule
 from doai.messages.catalogue import EVENTS
 from doai.messages.contract import field_documents
 from doai.story import sentence
@@ -28,6 +30,7 @@ def reference() -> dict[str, str]:
         "config.md": _config(),
         "steps.md": _steps(),
         "events.md": _events(),
+        "incidents.md": _incidents(),
         "api.md": _api(),
     }
 
@@ -151,6 +154,36 @@ def _events() -> str:
         parts.append(f'## {name}\n\n{_first_paragraph(payload)} In a story: "{told}".\n')
         parts.append(table(("field", "may be missing", "meaning"), rows))
     return "\n".join(parts)
+
+
+def _incidents() -> str:
+    def when(measure: float, for_s: float, rule: Rule) -> str:
+        lasts = f" for {for_s:g} s" if for_s else ""
+        if rule.is_counted:
+            return "when it happens" if measure == rule.opens_at and not for_s else f"not seen{lasts}"
+        return f"{measure:g}{lasts}"
+
+    rows = [
+        (
+            f"`{incident_type.value}`",
+            rule.severity.value,
+            rule.means,
+            when(rule.opens_at, rule.opens_after_s, rule),
+            f"below {when(rule.closes_at, rule.closes_after_s, rule)}"
+            if not rule.is_counted
+            else when(rule.closes_at, rule.closes_after_s, rule),
+            rule.to_do,
+        )
+        for incident_type, rule in RULES.items()
+    ]
+    head = (
+        f"# Incidents\n\n{HEAD}\n"
+        "`doai incidents` lists them. Of one type about one thing at most one is open; it closes by itself when it "
+        "is over. One that a person resolved and that is still so opens anew after "
+        f"{limits.INCIDENT_REOPENS_S / 60:g} minutes. The measure is a number of tasks, facts or times, a share, a "
+        "factor, seconds, or 1 for what is so or not.\n"
+    )
+    return head + "\n" + table(("type", "severity", "means", "opens at", "closes", "what to do"), rows)
 
 
 def _api() -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
-from doai.messages import campaigns, enrolment, holds, link, work
+from doai.messages import campaigns, enrolment, holds, incidents, link, work
 from doai.messages import commands as c
 from doai.messages import events as e
 
@@ -71,6 +71,9 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.WORKFLOW_STORED: e.WorkflowStoredEvent,
     topics.WORKFLOW_ACTIVATED: e.WorkflowStateChanged,
     topics.WORKFLOW_ARCHIVED: e.WorkflowStateChanged,
+    topics.INCIDENT_OPENED: incidents.IncidentChanged,
+    topics.INCIDENT_ACKNOWLEDGED: incidents.IncidentChanged,
+    topics.INCIDENT_RESOLVED: incidents.IncidentChanged,
     topics.SECRET_STORED: e.SecretStored,
     topics.SECRET_REMOVED: e.SecretRemoved,
 }
@@ -103,6 +106,8 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     campaigns.RESUME_CAMPAIGN: (campaigns.ResumeCampaign, campaigns.CampaignStatus),
     campaigns.FIRE_CAMPAIGN: (campaigns.FireCampaign, campaigns.CampaignRun),
     campaigns.REMOVE_CAMPAIGN: (campaigns.RemoveCampaign, campaigns.CampaignStatus),
+    incidents.ACKNOWLEDGE_INCIDENT: (incidents.AcknowledgeIncident, incidents.Incident),
+    incidents.RESOLVE_INCIDENT: (incidents.ResolveIncident, incidents.Incident),
     enrolment.ENROL_NODES: (enrolment.EnrolNodes, enrolment.NodesEnrolled),
     enrolment.JOIN_NODE: (enrolment.JoinNode, enrolment.NodeAccepted),
     enrolment.STORE_SECRET: (enrolment.StoreSecret, enrolment.SecretKept),

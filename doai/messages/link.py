@@ -34,6 +34,12 @@ class HostSample(Message, frozen=True, kw_only=True):
     """Share of the host's memory in use, 0-100."""
     rss_bytes: int = 0
     """Resident memory of this process."""
+    utc_ms: int | None = None
+    """What the clock of the host says, ms since 1970; None = it is not told."""
+    outbox_facts: int = 0
+    """Facts that the broker has not confirmed."""
+    disk_low: bool = False
+    """Its disk has only room left for what has begun."""
 
 
 class StepSchema(Message, frozen=True, kw_only=True):

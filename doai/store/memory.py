@@ -15,6 +15,7 @@ import msgspec
 from doai import limits, topics
 from doai.changes.audit import AuditRow
 from doai.changes.campaigns import CampaignRow
+from doai.changes.incidents import IncidentRow
 from doai.changes.ops import (
     DIGEST_BYTES,
     AdvanceStream,
@@ -36,6 +37,7 @@ from doai.changes.ops import (
     PutCampaignRow,
     PutDevice,
     PutEnrolment,
+    PutIncident,
     PutKey,
     PutNode,
     PutSample,
@@ -73,7 +75,7 @@ from doai.changes.rows import (
 from doai.changes.statistics import PERIOD_MS, EndedTask, Period, StatisticsRow
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
-from doai.states import TERMINAL, RunState
+from doai.states import TERMINAL, IncidentState, RunState
 from doai.store.campaigns_in_memory import Fires, drop_campaign, fire_key, goes_on, trim_fires, updated_fire
 from doai.store.digests import check_digests, split_digests
 
@@ -110,6 +112,7 @@ class MemoryTables:
         self.enrolments: dict[str, EnrolmentRow] = {}
         self.secrets: dict[str, SecretRow] = {}
         self.commands: dict[str, CommandRow] = {}
+        self.incidents: dict[str, IncidentRow] = {}
         self.audit: dict[int, AuditRow] = {}
         """By number, from 1 on."""
         self.statistics: dict[tuple[str, int, str, str], StatisticsRow] = {}
@@ -191,6 +194,7 @@ class MemoryWriter:
             keys=_sorted_rows(t.keys),
             tokens=_sorted_rows(t.tokens),
             enrolments=_sorted_rows(t.enrolments),
+            incidents=[row for row in _sorted_rows(t.incidents) if row.state is not IncidentState.RESOLVED],
             secrets=_sorted_rows(t.secrets),
             commands=sorted(t.commands.values(), key=lambda row: (row.created_at_ms, row.idempotency_key)),
             statistics=self._minutes_without_hour(),
@@ -229,6 +233,15 @@ class MemoryWriter:
             raise LocalProtocolError("a commit of this writer failed: exit and reload")
         if self._tables.held_by is not self:
             raise LocalProtocolError("this writer is closed")
+
+    def _put_incident(self, op: PutIncident) -> None:
+        row = op.row
+        others = [other for other in self._tables.incidents.values() if other.incident_id != row.incident_id]
+        for other in others:
+            both_open = IncidentState.RESOLVED not in (row.state, other.state)
+            if both_open and (row.type, row.subject) == (other.type, other.subject):
+                raise StoreError(f"{row.type.value} of {row.subject} is open already: {other.incident_id}")
+        self._put(self._tables.incidents, row.incident_id, row)
 
     def _put(self, table: dict[_KeyT, _RowT], key: _KeyT, row: _RowT) -> None:
         self._undo.append((table, key, table.get(key, _MISSING)))
@@ -351,6 +364,7 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     DeleteFile: MemoryWriter._delete_file,
     PutKey: lambda w, op: w._put(w._tables.keys, op.row.name, op.row),
     PutToken: lambda w, op: w._put(w._tables.tokens, op.row.name, op.row),
+    PutIncident: MemoryWriter._put_incident,
     PutEnrolment: lambda w, op: w._put(w._tables.enrolments, op.row.name, op.row),
     PutSecret: lambda w, op: w._put(w._tables.secrets, op.row.name, op.row),
     DropSecret: MemoryWriter._drop_secret,

@@ -33,6 +33,7 @@ from doai.errors import UserError
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
 from doai.store.audit_reader import AuditReader
+from doai.store.incidents import IncidentReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
@@ -67,6 +68,7 @@ class StoreReader:
         self.campaigns = doai.store.campaign_reader.CampaignReader(self._connections, self._sql)
         self.audit = AuditReader(self._connections, self._sql)
         """Who changed what."""
+        self.incidents = IncidentReader(self._connections, self._sql)
 
     async def close(self) -> None:
         await self._connections.close()

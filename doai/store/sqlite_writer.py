@@ -30,6 +30,7 @@ from doai.changes.ops import (
     PutCampaignRow,
     PutDevice,
     PutEnrolment,
+    PutIncident,
     PutKey,
     PutNode,
     PutSample,
@@ -50,7 +51,7 @@ from doai.changes.ops import (
 from doai.changes.rows import StreamRow
 from doai.codec import encode
 from doai.errors import StoreError
-from doai.store import audit_columns, campaign_columns, columns, statistics_columns
+from doai.store import audit_columns, campaign_columns, columns, incidents, statistics_columns
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import check_digests, split_digests
@@ -127,6 +128,7 @@ class SqliteWriter:
             files=[columns.file_row(c) for c in query(sql["load_files"])],
             keys=[columns.key_row(c) for c in query(sql["load_keys"])],
             tokens=[columns.token_row(c) for c in query(sql["load_tokens"])],
+            incidents=[incidents.incident_row(c) for c in query(sql["load_incidents"])],
             enrolments=[columns.enrolment_row(c) for c in query(sql["load_enrolments"])],
             secrets=[columns.secret_row(c) for c in query(sql["load_secrets"])],
             commands=[columns.command_row(c) for c in query(sql["load_commands"])],
@@ -284,6 +286,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     DeleteFile: SqliteWriter._delete_files,
     PutKey: _each("put_key", lambda op: columns.key_columns(op.row)),
     PutToken: _each("put_token", lambda op: columns.token_columns(op.row)),
+    PutIncident: _each("put_incident", lambda op: incidents.incident_columns(op.row)),
     PutEnrolment: _each("put_enrolment", lambda op: columns.enrolment_columns(op.row)),
     PutSecret: _each("put_secret", lambda op: columns.secret_columns(op.row)),
     DropSecret: _each("drop_secret", lambda op: (op.name,)),
@@ -319,6 +322,7 @@ _TABLES: Final[dict[type, str]] = {
     DeleteFile: "files",
     PutKey: "keys",
     PutToken: "tokens",
+    PutIncident: "incidents",
     PutEnrolment: "enrolments",
     PutSecret: "secrets",
     DropSecret: "secrets",

@@ -7,14 +7,25 @@ from hypothesis import strategies as st
 from doai.changes import ops, outbox, rows
 from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
+from doai.changes.incidents import IncidentRow
 from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import raw
 from doai.envelope import Envelope
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
+from doai.incidents import IncidentType, Severity
 from doai.messages.commands import TargetKind
 from doai.messages.work import HoldingState
-from doai.states import CampaignState, DeviceState, FireState, Outcome, RunState, TaskState, WorkflowState
+from doai.states import (
+    CampaignState,
+    DeviceState,
+    FireState,
+    IncidentState,
+    Outcome,
+    RunState,
+    TaskState,
+    WorkflowState,
+)
 
 NAMES = st.sampled_from(["a", "b", "c"])
 TIMES = st.integers(0, 9)
@@ -300,6 +311,23 @@ FIRES = st.builds(
     times=TIMES,
     last_at_ms=MAYBE_TIME,
 )
+INCIDENTS = st.builds(
+    IncidentRow,
+    incident_id=NAMES,
+    type=st.sampled_from([IncidentType.NODE_DOWN, IncidentType.LOW_DISK]),
+    subject=NAMES,
+    severity=st.sampled_from(Severity),
+    state=st.sampled_from(IncidentState),
+    message=TEXTS,
+    affected=TIMES,
+    opened_at_ms=TIMES,
+    seen_at_ms=TIMES,
+    acknowledged_at_ms=MAYBE_TIME,
+    acknowledged_by=TEXTS,
+    resolved_at_ms=MAYBE_TIME,
+    resolved_by=TEXTS,
+    note=TEXTS,
+)
 OPS = st.one_of(
     EVENTS,
     EVENTS,
@@ -321,6 +349,7 @@ OPS = st.one_of(
     st.builds(ops.PutKey, KEYS),
     st.builds(ops.PutToken, API_TOKENS),
     st.builds(ops.PutEnrolment, ENROLMENTS),
+    st.builds(ops.PutIncident, INCIDENTS),
     st.builds(ops.PutSecret, SECRETS),
     st.builds(ops.DropSecret, NAMES),
     st.builds(ops.RememberCommand, COMMANDS),

@@ -156,6 +156,12 @@ def test_a_device_out_of_service_has_its_tasks_say_why_they_wait(site: Up) -> No
     assert "not quarantined" in site.refused("unquarantine", "SIM0002")
 
 
+def test_incidents_that_there_are_not(site: Up) -> None:
+    assert site.json("incidents") == []
+    assert "no incident 'x' is open" in site.refused("incidents", "resolve", "x")
+    assert "NODE_DOWN" in site.refused("incidents", "--type", "NODE_UP", code=2)
+
+
 def test_the_doctor_of_a_running_installation(site: Up) -> None:
     api = site.doai("nodes").stdout.split("http://127.0.0.1:")[1].split("/")[0]
     found = site.json("doctor", "--port", api, "--broker-port", str(free_port()), "--adb-port", str(free_port()))

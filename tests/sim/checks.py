@@ -17,7 +17,7 @@ from doai.messages.commands import Reply
 from doai.messages.link import Hello, Records
 from doai.messages.work import Dispatches
 from doai.node.core.effects import StartStep
-from doai.states import HELD, TERMINAL, RunState, TaskState
+from doai.states import HELD, TERMINAL, IncidentState, RunState, TaskState
 from doai.store.memory import MemoryTables
 from tests.sim.broker import BrokerProcess
 from tests.sim.campaigns import compare_campaigns
@@ -144,12 +144,16 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
             message = f"task {task_id}: memory has {task.status()}, the disk {stored[task_id].status}"
             raise Violation("memory_differs", message, task_id)
     _compare_runs(core, tables)
+    open_incidents = {
+        (row.type, row.subject): row for row in tables.incidents.values() if row.state is not IncidentState.RESOLVED
+    }
     pairs = (
         ("position", state.log.position, len(tables.events)),
         ("keys", state.keys, tables.keys),
         ("tokens", state.tokens, tables.tokens),
         ("enrolments", state.enrolments, tables.enrolments),
         ("secrets", state.secrets, tables.secrets),
+        ("incidents", state.incidents, open_incidents),
         ("commands", state.commands, tables.commands),
         ("nodes", {name: peer.row for name, peer in state.nodes.items() if peer.row}, tables.nodes),
         ("devices", {serial: d.row for serial, d in state.devices.items() if d.row}, tables.devices),

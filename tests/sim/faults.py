@@ -62,6 +62,7 @@ class Nemesis:
             "operator": simulation.operator.deed,
             "disk_low": simulation.operator.disk_low,
             "hold": strange.hold,
+            "incident": strange.incident,
         }
         self._schedule()
 

@@ -48,6 +48,7 @@ FAULT_WEIGHTS: Final = {
     "operator": 3.0,
     "disk_low": 0.7,
     "hold": 1.0,
+    "incident": 0.5,
 }
 """Faults at random times, and how often one is chosen when a seed has it."""
 ALWAYS_ON: Final = [

@@ -12,6 +12,7 @@ from doai.codec import Kind, encode, pack_header, raw
 from doai.envelope import Envelope, Message
 from doai.messages import commands as c
 from doai.messages import holds as h
+from doai.messages import incidents as i
 from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
 from doai.messages.link import Bye, Heartbeat, Hello, HostSample, Record, Records, Role
 from doai.messages.work import Holdings
@@ -100,6 +101,18 @@ class Strange:
         if random.random() < 0.5:
             back = h.UnholdDevice(serial=serial, force=random.random() < 0.3)
             self._world.after(random.uniform(0.0, 60.0), admin.command, h.UNHOLD_DEVICE, back, _nothing)
+        return True
+
+    def incident(self) -> bool:
+        """An operator acknowledges or resolves an incident, or one that there is not."""
+        random, admin = self._world.random, self._sim.admin
+        rows = sorted(row.incident_id for row in self._sim.broker.disk.tables.incidents.values())
+        incident_id = random.choice([*rows, "no-such-incident"])
+        if random.random() < 0.5:
+            wish: Message = i.AcknowledgeIncident(incident_id=incident_id, note="sim")
+            admin.command(i.ACKNOWLEDGE_INCIDENT, wish, _nothing)
+        else:
+            admin.command(i.RESOLVE_INCIDENT, i.ResolveIncident(incident_id=incident_id), _nothing)
         return True
 
     def release_all(self) -> None:

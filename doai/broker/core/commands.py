@@ -15,6 +15,7 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.files import Files
 from doai.broker.core.holds import Holds
+from doai.broker.core.incidents import Incidents
 from doai.broker.core.library import Library
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.runs import Runs
@@ -32,6 +33,7 @@ from doai.messages import campaigns as m
 from doai.messages import commands as c
 from doai.messages import enrolment
 from doai.messages import holds as h
+from doai.messages import incidents as incident_messages
 from doai.messages.catalogue import COMMANDS
 from doai.messages.link import Role
 from doai.workflow.mistakes import did_you_mean
@@ -58,6 +60,7 @@ class Commands:
         holds: Holds,
         descriptions: Descriptions,
         campaigns: Campaigns,
+        incidents: Incidents,
         now: Now,
     ) -> None:
         self._state = state
@@ -83,6 +86,8 @@ class Commands:
             m.FIRE_CAMPAIGN: campaigns.fire,
             m.REMOVE_CAMPAIGN: campaigns.remove,
             c.DESCRIBE_DEVICES: descriptions.describe,
+            incident_messages.ACKNOWLEDGE_INCIDENT: incidents.acknowledge,
+            incident_messages.RESOLVE_INCIDENT: incidents.resolve,
             enrolment.ENROL_NODES: access.enrolments.enrol,
             enrolment.JOIN_NODE: access.enrolments.join,
             enrolment.STORE_SECRET: secrets.store,

@@ -19,6 +19,7 @@ from doai.broker.core.devices import Devices
 from doai.broker.core.effects import Changes
 from doai.broker.core.files import Files
 from doai.broker.core.holds import Holds
+from doai.broker.core.incidents import Incidents
 from doai.broker.core.ingress import Ingress
 from doai.broker.core.leases import Leases
 from doai.broker.core.library import Library
@@ -53,7 +54,8 @@ class BrokerCore:
         self._tasks = Tasks(state, self._scheduler, self._statistics)
         self._leases = Leases(state, self._scheduler, self._tasks)
         devices = Devices(state, self._scheduler)
-        self._peers = Peers(state, self._scheduler, devices)
+        self._incidents = Incidents(state, self._statistics, now)
+        self._peers = Peers(state, self._scheduler, devices, self._incidents)
         self._quarantines = Quarantines(state, self._scheduler, now)
         self._holds = Holds(state, self._scheduler, now)
         results = Results(
@@ -73,6 +75,7 @@ class BrokerCore:
             self._holds,
             descriptions,
             self._campaigns,
+            self._incidents,
             now,
         )
         self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands)
@@ -110,6 +113,7 @@ class BrokerCore:
             self._commands.forget(decision)
             self._campaigns.sweep(decision)
             self._statistics.sweep(decision)
+            self._incidents.sweep(decision)
             self.state.sweep_s = self._next_sweep_s()
         return self._finish(decision)
 
@@ -169,6 +173,7 @@ class BrokerCore:
             self._commands,
             self._campaigns,
             self._statistics,
+            self._incidents,
         )
         return min((at for part in parts if (at := part.due_s()) is not None), default=None)
 

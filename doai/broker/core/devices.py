@@ -52,6 +52,8 @@ class Devices:
             nothing = DeviceOnline(serial=told.serial, node_id=peer.name, driver="", connection="")
             self._take(decision, device, peer, nothing)
         assert device.row is not None
+        if device.state is DeviceState.ONLINE:
+            device.went_s.append(decision.now.mono_s)
         device.state = told.state
         device.row = msgspec.structs.replace(
             device.row,

@@ -197,6 +197,7 @@ class Ingress:
 
     def _heartbeat(self, decision: Decision, peer: Peer, link: int, heartbeat: Heartbeat) -> None:
         self._leases.heartbeat(decision, peer, heartbeat)
+        self._peers.sampled(decision, peer, heartbeat.sample)
         self._devices.listed(decision, peer, heartbeat)
         decision.send_to(peer, Kind.BEAT, encode(Beat(said_s=heartbeat.said_s)))
 

@@ -7,6 +7,7 @@ import msgspec
 from doai import topics
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
+from doai.broker.core.incidents import Incidents
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State, proven
 from doai.broker.core.tables import Peer
@@ -19,7 +20,7 @@ from doai.limits import DEVICE_SETTLE_S, LATE_AFTER_S
 from doai.link.incoming import Greeted, Incoming, Refused
 from doai.link.liveness import Change, Liveness
 from doai.messages.events import NodeOnline, NodeRekeyed, NodeStatus, SystemNotice
-from doai.messages.link import Hello, Role, Welcome
+from doai.messages.link import Hello, HostSample, Role, Welcome
 from doai.states import PeerState
 
 _JUST_AFTER_S = 0.001
@@ -29,10 +30,11 @@ _JUST_AFTER_S = 0.001
 class Peers:
     """Greets, proves, ages and drops peers."""
 
-    def __init__(self, state: State, scheduler: Scheduler, devices: Devices) -> None:
+    def __init__(self, state: State, scheduler: Scheduler, devices: Devices, incidents: Incidents) -> None:
         self._state = state
         self._scheduler = scheduler
         self._devices = devices
+        self._incidents = incidents
         self._handles = 0
 
     # --- greeting -----------------------------------------------------------------------------------------
@@ -211,7 +213,12 @@ class Peers:
         """Write a system.alert about a peer."""
         subject = topics.node_subject(peer.name) if peer.role is Role.NODE else f"{peer.role.value}/{peer.name}"
         decision.event(topics.SYSTEM_ALERT, subject, SystemNotice(code=code, message=message, subject=subject))
+        self._incidents.alerted(decision, code, subject, message)
         decision.log("warning", message, {"node_id": peer.name})
+
+    def alerted(self, decision: Decision, peer: Peer, told: SystemNotice) -> None:
+        """A node wrote a system.alert; what it is an incident of is the node, whatever it says."""
+        self._incidents.alerted(decision, told.code, topics.node_subject(peer.name), told.message)
 
     # --- liveness -----------------------------------------------------------------------------------------
 
@@ -223,6 +230,11 @@ class Peers:
             self._state.sweep_by(decision.now.mono_s + LATE_AFTER_S)
             self._say_online(decision, peer, topics.NODE_ONLINE, {"state": change.before})
             self._scheduler.mark_node(peer)
+
+    def sampled(self, decision: Decision, peer: Peer, sample: HostSample) -> None:
+        """It says how its host is."""
+        peer.sample = sample
+        peer.clock_skew_s = 0.0 if sample.utc_ms is None else (sample.utc_ms - decision.now.utc_ms) / 1000
 
     def bye(self, decision: Decision, peer: Peer, reason: str) -> None:
         """It leaves on purpose: offline at once."""

@@ -52,6 +52,7 @@ _envelope: Final = BodyDecoder(Envelope)
 _started: Final = BodyDecoder(TaskStarted)
 _ended: Final = BodyDecoder(AttemptEnded)
 _device_online: Final = BodyDecoder(DeviceOnline)
+_notice: Final = BodyDecoder(SystemNotice)
 _device_offline: Final = BodyDecoder(DeviceOffline)
 
 
@@ -91,6 +92,7 @@ class Results:
             topics.ATTEMPT_ENDED: self._ended,
             topics.DEVICE_ONLINE: self._device_online,
             topics.DEVICE_OFFLINE: self._device_offline,
+            topics.SYSTEM_ALERT: self._alerted,
         }
 
     def records(self, decision: Decision, peer: Peer, link: int, records: list[Record]) -> None:
@@ -241,6 +243,11 @@ class Results:
         _check_serial(told.serial, envelope)
         decision.fact(envelope)
         self._devices.offline(decision, peer, told)
+
+    def _alerted(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+        told: SystemNotice = _notice(envelope.payload)
+        decision.fact(envelope)
+        self._peers.alerted(decision, peer, told)
 
 
 def _held(peer: Peer, told: TaskStarted | AttemptEnded) -> Task | None:

@@ -73,6 +73,8 @@ class State:
         self.keys: dict[str, KeyRow] = {row.name: row for row in snapshot.keys}
         self.enrolments: dict[str, EnrolmentRow] = {row.name: row for row in snapshot.enrolments}
         self.secrets: dict[str, SecretRow] = {row.name: row for row in snapshot.secrets}
+        self.incidents = {(row.type, row.subject): row for row in snapshot.incidents}
+        """Those that are not resolved."""
         self.tokens: dict[str, TokenRow] = {row.name: row for row in snapshot.tokens}
         self.commands: dict[str, CommandRow] = {row.idempotency_key: row for row in snapshot.commands}
         self.streams: dict[str, dict[str, Incoming]] = {}

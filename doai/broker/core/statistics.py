@@ -6,7 +6,7 @@ had not written when it died is read again from the store at its next start.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -34,6 +34,7 @@ _KEPT_MS: Final = {
     Period.MINUTE: round(STATISTICS_MINUTES_KEPT_S * 1000),
     Period.HOUR: round(STATISTICS_HOURS_KEPT_S * 1000),
 }
+RECENT_MS: Final = 75 * MINUTE_MS
 _GAUGE_OF: Final = {
     TaskState.QUEUED: "waiting",
     TaskState.DISPATCHED: "running",
@@ -64,6 +65,8 @@ class Statistics:
         """By the beginning of the minute and the queue."""
         self._minutes = list(snapshot.statistics)
         """Rows of minutes whose hour is not written yet."""
+        self._recent = deque(self._minutes)
+        """Rows of minutes of the last hour and a quarter, oldest first."""
         self._position = snapshot.statistics_position
         self._begun = snapshot.statistics_begun
         self._minute_ms = _begin(now.utc_ms, MINUTE_MS)
@@ -85,6 +88,10 @@ class Statistics:
                 position=decision.position,
             )
         )
+
+    def recent(self, since_ms: int) -> list[StatisticsRow]:
+        """Return the rows of whole minutes that began since then; no older ones than an hour and a quarter."""
+        return [row for row in self._recent if row.at_ms >= since_ms]
 
     def due_s(self) -> float:
         """Return when the open minute is over."""
@@ -131,6 +138,9 @@ class Statistics:
         self._minute_ms = self._since_ms = minute_ms
         self._insert(decision, rows)
         self._minutes += rows
+        self._recent.extend(rows)
+        while self._recent and self._recent[0].at_ms < minute_ms - RECENT_MS:
+            self._recent.popleft()
         self._close_hours(decision, _begin(minute_ms, HOUR_MS))
         for period, kept_ms in _KEPT_MS.items():
             decision.ops.append(TrimStatistics(period, minute_ms - kept_ms))

@@ -5,17 +5,19 @@ Plain classes with slots, because a broker has 100,000 of them. They decide noth
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from doai.broker.core.health import Health
 from doai.changes.rows import DeviceRow, NodeRow, RunRow, TaskRow, TaskStatusRow
 from doai.errors import Failure
 from doai.ids import Token
+from doai.limits import FLAPS
 from doai.link.incoming import Incoming
 from doai.link.liveness import Liveness
 from doai.messages.commands import Selector, TargetKind
 from doai.messages.events import DeviceOnline
-from doai.messages.link import Role
+from doai.messages.link import HostSample, Role
 from doai.messages.work import FilePin, Holdings
 from doai.states import DeviceState, PeerState, RunState, ServiceState, TaskState
 
@@ -194,6 +196,7 @@ class Device:
         "service",
         "state",
         "waiting",
+        "went_s",
     )
 
     def __init__(self, serial: str) -> None:
@@ -213,6 +216,8 @@ class Device:
         self.claims: dict[str, DeviceOnline] = {}
         """Other nodes that say they see it."""
         self.service = ServiceState.IN_SERVICE
+        self.went_s: deque[float] = deque(maxlen=2 * FLAPS)
+        """When it stopped working, lately."""
         self.health = Health()
 
 
@@ -222,6 +227,7 @@ class Peer:
     __slots__ = (
         "address",
         "capacity",
+        "clock_skew_s",
         "devices",
         "handle",
         "health",
@@ -237,6 +243,7 @@ class Peer:
         "recipes",
         "role",
         "row",
+        "sample",
         "service",
         "settled_s",
         "stream",
@@ -270,6 +277,10 @@ class Peer:
         """Monotonic time from which on its process has found all its devices."""
         self.intake_closed = ""
         """Why it starts no new task now, as its heartbeat said."""
+        self.sample: HostSample | None = None
+        """As it last said of its host."""
+        self.clock_skew_s = 0.0
+        """How much its clock is before the broker's, as last heard; what the frame took on its way is in it."""
         self.service = ServiceState.IN_SERVICE
         """Of a node, as the next one."""
         self.health = Health()

@@ -83,7 +83,7 @@ class Session:
         """Keep the newest numbers of the host."""
         self._numbers = numbers
 
-    def sample(self) -> HostSample:
+    def sample(self, now: Now) -> HostSample:
         """Return what HELLO and heartbeats say of host and process."""
         s, n = self._settings, self._numbers
         return HostSample(
@@ -98,6 +98,9 @@ class Session:
             cpu_percent=n.cpu_percent,
             memory_percent=n.memory_percent,
             rss_bytes=n.rss_bytes,
+            utc_ms=now.utc_ms,
+            outbox_facts=self._outgoing.unacknowledged,
+            disk_low=bool(self.disk.closed_because),
         )
 
     # --- time and connections ---------------------------------------------------------------------------------
@@ -123,7 +126,7 @@ class Session:
         """The socket of this epoch is open."""
         if not self.renewing:
             self._greeted_s = now.mono_s
-            self._take(self._outgoing.opened(epoch, self.sample(), now.mono_s), now, out)
+            self._take(self._outgoing.opened(epoch, self.sample(now), now.mono_s), now, out)
 
     def lost(self, epoch: int, now: Now, random01: float, out: Decision) -> None:
         """The socket of this epoch is of no use."""
@@ -254,7 +257,7 @@ class Session:
         self._beat_at_s = now.mono_s + self._beat_every_s
         out.ops.extend(self._outgoing.trim())
         beat = Heartbeat(
-            sample=self.sample(),
+            sample=self.sample(now),
             tokens=self._tasks.tokens(),
             as_of_seq=self._outgoing.highest_seq,
             devices=self._devices.proofs(now.mono_s),

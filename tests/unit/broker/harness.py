@@ -164,6 +164,7 @@ class World:
         assert {row.name: row for row in snapshot.keys} == state.keys
         assert {row.name: row for row in snapshot.enrolments} == state.enrolments
         assert {row.name: row for row in snapshot.secrets} == state.secrets
+        assert {(row.type, row.subject): row for row in snapshot.incidents} == state.incidents
         self._check_held()
         if snapshot.statistics_begun:
             minutes = [row for row in self.tables.statistics.values() if row.period is Period.MINUTE]
@@ -341,10 +342,10 @@ class FakeNode:
         )
         self.fact(topics.ATTEMPT_ENDED, topics.task_subject(dispatch.task_id), told)
 
-    def heartbeat(self, tokens: list[Token] | None = None) -> None:
+    def heartbeat(self, tokens: list[Token] | None = None, **about: Any) -> None:
         listed = list(self.held) if tokens is None else tokens
         body = Heartbeat(
-            sample=sample(),
+            sample=msgspec.structs.replace(sample(), **about),
             tokens=[(t.generation, t.n) for t in listed],
             as_of_seq=self.seq,
             devices=[DeviceProof(serial, 1.0, 1.0) for serial in sorted(self.here)],

@@ -37,6 +37,10 @@ next_secret_sha256
 -- name: token_columns
 name, token_sha256, role, created_at_ms, created_by, revoked_at_ms
 
+-- name: incident_columns
+incident_id, type, subject, severity, state, message, affected, opened_at_ms, seen_at_ms, acknowledged_at_ms,
+acknowledged_by, resolved_at_ms, resolved_by, note
+
 -- name: enrolment_columns
 name, token_sha256, created_at_ms, created_by, expires_at_ms, used_at_ms, revoked_at_ms
 

@@ -129,3 +129,16 @@ SELECT {secret_columns} FROM secrets ORDER BY name
 
 -- name: audit
 SELECT n, {audit_columns} FROM audit
+
+-- name: open_incidents
+SELECT {incident_columns} FROM incidents WHERE state IN ('open', 'acknowledged')
+    AND (? IS NULL OR type = ?) AND (? IS NULL OR subject = ?) AND (? IS NULL OR incident_id < ?)
+ORDER BY incident_id DESC LIMIT ?
+
+-- name: all_incidents
+SELECT {incident_columns} FROM incidents
+WHERE (? IS NULL OR type = ?) AND (? IS NULL OR subject = ?) AND (? IS NULL OR incident_id < ?)
+ORDER BY incident_id DESC LIMIT ?
+
+-- name: incident
+SELECT {incident_columns} FROM incidents WHERE incident_id = ?

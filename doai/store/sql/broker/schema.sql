@@ -361,3 +361,22 @@ CREATE TABLE fires (
 CREATE INDEX fires_waiting ON fires (campaign_id) WHERE state = 'waiting';
 
 CREATE INDEX fires_of_run ON fires (run_id) WHERE run_id IS NOT NULL;
+
+CREATE TABLE incidents (
+    incident_id TEXT PRIMARY KEY,
+    type TEXT NOT NULL,                -- doai/incidents.py
+    subject TEXT NOT NULL,
+    severity TEXT NOT NULL,            -- low | medium | high | critical
+    state TEXT NOT NULL,               -- open | acknowledged | resolved
+    message TEXT NOT NULL,
+    affected INTEGER NOT NULL,
+    opened_at_ms INTEGER NOT NULL,
+    seen_at_ms INTEGER NOT NULL,
+    acknowledged_at_ms INTEGER,
+    acknowledged_by TEXT NOT NULL,
+    resolved_at_ms INTEGER,
+    resolved_by TEXT NOT NULL,
+    note TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX incidents_open ON incidents (type, subject) WHERE state IN ('open', 'acknowledged');

@@ -82,6 +82,14 @@ INSERT OR REPLACE INTO keys ({key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- name: put_token
 INSERT OR REPLACE INTO tokens ({token_columns}) VALUES (?, ?, ?, ?, ?, ?)
 
+-- name: put_incident
+INSERT INTO incidents ({incident_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (incident_id) DO UPDATE SET type = excluded.type, subject = excluded.subject,
+    severity = excluded.severity, opened_at_ms = excluded.opened_at_ms, state = excluded.state, message = excluded.message,
+    affected = excluded.affected, seen_at_ms = excluded.seen_at_ms, acknowledged_at_ms = excluded.acknowledged_at_ms,
+    acknowledged_by = excluded.acknowledged_by, resolved_at_ms = excluded.resolved_at_ms,
+    resolved_by = excluded.resolved_by, note = excluded.note
+
 -- name: put_enrolment
 INSERT OR REPLACE INTO enrolments ({enrolment_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
 
@@ -141,6 +149,9 @@ SELECT {key_columns} FROM keys ORDER BY name
 
 -- name: load_tokens
 SELECT {token_columns} FROM tokens ORDER BY name
+
+-- name: load_incidents
+SELECT {incident_columns} FROM incidents WHERE state IN ('open', 'acknowledged') ORDER BY incident_id
 
 -- name: load_enrolments
 SELECT {enrolment_columns} FROM enrolments ORDER BY name

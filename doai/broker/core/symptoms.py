@@ -1,0 +1,208 @@
+"""What can be wrong, measured: conditions of queues, nodes and devices, for the rules of doai.incidents (step 12).
+
+Nothing here decides: each measure is larger the worse it is, and what is well has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from doai import limits, topics
+from doai.broker.core.state import State
+from doai.broker.core.statistics import Statistics
+from doai.broker.core.tables import Peer
+from doai.changes.statistics import Period, StatisticsRow, summed
+from doai.clock import Now
+from doai.histogram import Histogram
+from doai.incidents import IncidentType
+from doai.states import HELD, DeviceState, PeerState, TaskState
+
+_MINUTE_MS: Final = 60_000
+_BEFORE_MIN: Final = 60
+
+
+class Symptom(msgspec.Struct, frozen=True, kw_only=True):
+    """A condition as it is now."""
+
+    type: IncidentType
+    subject: str
+    measure: float
+    affected: int
+    message: str
+
+
+class _Load:
+    """Open tasks of one queue."""
+
+    __slots__ = ("late", "oldest_ms", "running", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting = self.running = self.late = 0
+        self.oldest_ms = 0
+
+
+def symptoms(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom]:
+    """Measure everything that lasts."""
+    yield from _queues(state, now)
+    yield from _ends(state, statistics, now)
+    if state.disk.closed_because:
+        yield Symptom(
+            type=IncidentType.LOW_DISK,
+            subject=state.settings.source,
+            measure=1,
+            affected=1,
+            message=f"the broker takes nothing new: {state.disk.closed_because}",
+        )
+    for node in state.nodes.values():
+        yield from _node(state, node)
+    for device in state.devices.values():
+        if device.row is not None:
+            yield from _device(device.serial, state, now)
+
+
+def _queues(state: State, now: Now) -> Iterator[Symptom]:
+    loads: dict[str, _Load] = {}
+    late_ms = now.utc_ms - round(limits.TASK_LATE_S * 1000)
+    for task in state.tasks.values():
+        load = loads.setdefault(task.run.row.queue, _Load())
+        if task.state in HELD:
+            load.running += 1
+        elif task.state is TaskState.QUEUED:
+            load.waiting += 1
+            load.late += task.created_at_ms < late_ms
+            load.oldest_ms = min(load.oldest_ms or task.created_at_ms, task.created_at_ms)
+    for queue, load in loads.items():
+        subject = topics.queue_subject(queue)
+        if load.waiting:
+            text = f"{load.waiting} tasks wait in queue {queue}, {load.running} are given out"
+            yield Symptom(
+                type=IncidentType.QUEUE_BACKLOG,
+                subject=subject,
+                measure=load.waiting,
+                affected=load.waiting,
+                message=text,
+            )
+        if load.late:
+            hours = (now.utc_ms - load.oldest_ms) / 3_600_000
+            text = f"{load.late} tasks of queue {queue} wait for more than an hour, the first for {hours:.1f} hours"
+            yield Symptom(
+                type=IncidentType.TASK_LATE, subject=subject, measure=load.late, affected=load.late, message=text
+            )
+        if load.waiting and not load.running:
+            text = f"{load.waiting} tasks wait in queue {queue} and none of it is given out"
+            yield Symptom(
+                type=IncidentType.NO_PROGRESS, subject=subject, measure=1, affected=load.waiting, message=text
+            )
+
+
+def _ends(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom]:
+    """What ended in whole minutes: how much of it failed, and how long it took beside the hour before."""
+    lately_ms = now.utc_ms - limits.FAILURE_RATE_WITHIN_MIN * _MINUTE_MS
+    rows = statistics.recent(lately_ms - _BEFORE_MIN * _MINUTE_MS)
+    for queue in sorted({row.queue for row in rows}):
+        of_queue = [row for row in rows if row.queue == queue]
+        lately = _sum([row for row in of_queue if row.at_ms >= lately_ms])
+        before = _sum([row for row in of_queue if row.at_ms < lately_ms])
+        if lately is None:
+            continue
+        ended, bad = lately.passed + lately.failed + lately.unknown, lately.failed + lately.unknown
+        if bad and ended >= limits.FAILURE_RATE_OF:
+            yield Symptom(
+                type=IncidentType.HIGH_FAILURE_RATE,
+                subject=topics.queue_subject(queue),
+                measure=bad / ended,
+                affected=bad,
+                message=(
+                    f"{bad} of the {ended} tasks of queue {queue} that ended within "
+                    f"{limits.FAILURE_RATE_WITHIN_MIN} minutes did not pass"
+                ),
+            )
+        now_s, before_s = _p95_s(lately), _p95_s(before)
+        if now_s is not None and before_s:
+            yield Symptom(
+                type=IncidentType.SLOW_PROCESSING,
+                subject=topics.queue_subject(queue),
+                measure=now_s / before_s,
+                affected=lately.ended,
+                message=(
+                    f"of the tasks of queue {queue} 95 % took up to {now_s:.0f} s within "
+                    f"{limits.FAILURE_RATE_WITHIN_MIN} minutes, up to {before_s:.0f} s in the hour before"
+                ),
+            )
+
+
+def _sum(rows: list[StatisticsRow]) -> StatisticsRow | None:
+    return summed(rows, "", Period.HOUR, rows[0].at_ms) if rows else None
+
+
+def _p95_s(row: StatisticsRow | None) -> float | None:
+    if row is None:
+        return None
+    duration = Histogram.decoded(row.duration)
+    return duration.percentile_s(0.95) if duration.count >= limits.FAILURE_RATE_OF else None
+
+
+def _node(state: State, node: Peer) -> Iterator[Symptom]:
+    key = state.keys.get(node.name)
+    if key is None or key.revoked_at_ms is not None:
+        return
+    subject, name = topics.node_subject(node.name), node.name
+    if node.liveness.state is PeerState.OFFLINE:
+        devices = len(node.devices)
+        reason = node.row.state_reason if node.row is not None else "not heard"
+        text = f"node {name} with {devices} devices is offline: {reason}"
+        yield Symptom(
+            type=IncidentType.NODE_DOWN, subject=subject, measure=1, affected=max(1, devices), message=text
+        )
+        return
+    sample = node.sample
+    if sample is None:
+        return
+    if sample.disk_low:
+        text = f"node {name} begins no task: {node.intake_closed or 'its disk is short of room'}"
+        yield Symptom(type=IncidentType.LOW_DISK, subject=subject, measure=1, affected=1, message=text)
+    if sample.outbox_facts:
+        text = f"node {name} keeps {sample.outbox_facts} facts that the broker has not taken"
+        yield Symptom(
+            type=IncidentType.OUTBOX_FULL,
+            subject=subject,
+            measure=sample.outbox_facts,
+            affected=sample.outbox_facts,
+            message=text,
+        )
+    if node.clock_skew_s:
+        way = "before" if node.clock_skew_s > 0 else "behind"
+        text = f"the clock of node {name} is {abs(node.clock_skew_s):.0f} s {way} the broker's"
+        yield Symptom(
+            type=IncidentType.CLOCK_SKEW, subject=subject, measure=abs(node.clock_skew_s), affected=1, message=text
+        )
+
+
+def _device(serial: str, state: State, now: Now) -> Iterator[Symptom]:
+    device = state.devices[serial]
+    subject, node = topics.device_subject(serial), device.node
+    assert device.row is not None
+    if node is not None and node.liveness.state is PeerState.ONLINE and device.state is not DeviceState.ONLINE:
+        text = f"device {serial} of node {node.name} is {device.state.value}: {device.row.reason}"
+        yield Symptom(type=IncidentType.DEVICE_OFFLINE, subject=subject, measure=1, affected=1, message=text)
+    while device.went_s and device.went_s[0] <= now.mono_s - limits.FLAPS_WITHIN_S:
+        device.went_s.popleft()
+    if device.went_s:
+        times = len(device.went_s)
+        text = f"device {serial} went {times} times within {limits.FLAPS_WITHIN_S / 60:.0f} minutes"
+        yield Symptom(
+            type=IncidentType.DEVICE_FLAPPING, subject=subject, measure=times, affected=times, message=text
+        )
+    others = [name for name in device.claims if name in state.nodes and _is_online(state.nodes[name])]
+    if others and node is not None:
+        text = f"device {serial} is seen by node {node.name}, which has it, and by {', '.join(sorted(others))}"
+        yield Symptom(
+            type=IncidentType.DUPLICATE_DEVICE, subject=subject, measure=1, affected=len(others) + 1, message=text
+        )
+
+
+def _is_online(node: Peer) -> bool:
+    return node.liveness.state is PeerState.ONLINE
