@@ -157,7 +157,6 @@ def bounds_of(scenario: Scenario) -> Iterator[None]:
         "doai.link.outgoing.FRAME_BYTES_MAX": 2_500,
         "doai.broker.core.runs.REPLY_TASK_IDS_MAX": 10,
         "doai.broker.core.runs.TARGETS_PER_RUN_MAX": 40,
-        "doai.broker.core.commands.IDEMPOTENCY_KEPT_S": 400.0,
         "doai.broker.core.commands.FORGET_EVERY_S": 60.0,
         "doai.broker.core.ingress.KEYS_MAX": 4,
         "doai.broker.core.health.QUARANTINE_OF_RECENT": 3,
@@ -166,6 +165,8 @@ def bounds_of(scenario: Scenario) -> Iterator[None]:
         "doai.node.core.attempt.OUTPUTS_BYTES_MAX": 15,
         "doai.node.core.tracks.TRIES_PER_ATTEMPT_MAX": 11,
     }
+    if "utc_jump_forward" not in scenario.faults:  # by UTC keys are forgotten, and a command may come again
+        small["doai.broker.core.commands.IDEMPOTENCY_KEPT_S"] = 1500.0
     patches = [mock.patch(name, value) for name, value in small.items()]
     for patch in patches:
         patch.start()
