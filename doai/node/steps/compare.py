@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,8 @@ from doai.workflow.duration import parse_duration
 from doai.workflow.screen_steps import Compare, CompareOutputs, Mask, baseline_name
 from doai.workflow.step_type import Position
 
+AT_ONCE: Final = 2
+"""Comparisons at a time on a node: for 1080x2400 pixels each takes a core for 0.2 to 0.8 s, and some 60 MB."""
 _MODEL: Final = "getprop ro.product.model"
 
 
@@ -47,7 +49,18 @@ class _Look(msgspec.Struct, frozen=True):
     waited_s: float
 
 
-async def compare(arguments: Compare, context: StepContext) -> CompareOutputs:
+class Comparisons:
+    """Compares screens, a few at a time however many tasks ask."""
+
+    def __init__(self) -> None:
+        self._threads = trio.CapacityLimiter(AT_ONCE)
+
+    async def compare(self, arguments: Compare, context: StepContext) -> CompareOutputs:
+        """Perform the step."""
+        return await _compare(arguments, context, self._threads)
+
+
+async def _compare(arguments: Compare, context: StepContext, threads: trio.CapacityLimiter) -> CompareOutputs:
     """Look until the screen is like its baseline; the last look is kept, and handed over when it is not."""
     tolerance = _percent(arguments.tolerance, "tolerance")
     boxes_of(arguments.masks, 1, 1)  # a mistake of the recipe is told before the device is asked
@@ -59,7 +72,14 @@ async def compare(arguments: Compare, context: StepContext) -> CompareOutputs:
         size = picture_size(screen)
         if size not in known:  # a screen that was turned is another one
             known[size] = await _find(screen, size, arguments, context)
-        found = await _compared(screen, known[size], boxes_of(arguments.masks, *size), arguments.colour_tolerance)
+        work = partial(
+            compare_pictures,
+            screen,
+            known[size].path,
+            boxes_of(arguments.masks, *size),
+            arguments.colour_tolerance,
+        )
+        found = await _compared(work, known[size], threads)
         look = _Look(screen, size, known[size], found, trio.current_time() - began)
         if not found.pixels:
             raise step_failed(
@@ -107,11 +127,11 @@ async def _find(screen: bytes, size: tuple[int, int], arguments: Compare, contex
     return _Baseline(f"{name.partition('@')[0]}@{pin.version}", path)
 
 
-async def _compared(screen: bytes, baseline: _Baseline, masks: Sequence[Box], colour_tolerance: int) -> Difference:
+async def _compared(
+    work: Callable[[], Difference], baseline: _Baseline, threads: trio.CapacityLimiter
+) -> Difference:
     try:
-        return await trio.to_thread.run_sync(
-            partial(compare_pictures, screen, baseline.path, masks, colour_tolerance)
-        )
+        return await trio.to_thread.run_sync(work, limiter=threads)
     except UnreadablePictureError as error:
         raise _no_picture(baseline.reference, str(error)) from None
     except ValueError as error:

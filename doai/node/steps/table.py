@@ -62,7 +62,7 @@ STEPS: Final[Mapping[str, StepFunction]] = MappingProxyType(
         "ui.swipe": gestures.swipe,
         "ui.scroll_to": gestures.scroll_to,
         "screen.capture": screen.capture,
-        "screen.compare": compare.compare,
+        "screen.compare": compare.Comparisons().compare,
         "media.wait_playing": media.wait_playing,
         "artifact.upload": artifact.upload,
         "host.run": host.HostScripts([], ADB_PORT).run,  # the node's program puts its own in this place

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from PIL import Image
 from trio.testing import MockClock
 
 from doai.errors import ErrorClass
+from doai.node.steps import compare
 
 Make = Callable[[dict[str, Any]], Any]
 SIZE = (40, 80)
@@ -200,3 +204,27 @@ async def test_the_simulated_phone_against_itself(phone: Any, tmp_path: Path) ->
     await phone.do("ui.long_press", text="Chrome")
     error = await phone.fail("screen.compare", masks=[{"height": "4%"}])
     assert error.code == "screen_differs"
+
+
+async def test_a_few_are_compared_at_a_time(
+    scripted: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare_pictures, lock, running, most = compare.compare_pictures, threading.Lock(), 0, 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        try:
+            return compare_pictures(*arguments)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(compare, "compare_pictures", counted)
+    bench = bench_of(scripted, tmp_path, png(), png(), name="home")
+    async with trio.open_nursery() as nursery:
+        for _ in range(4 * compare.AT_ONCE):
+            nursery.start_soon(partial(bench.do, "screen.compare", baseline="home"))
+    assert 1 <= most <= compare.AT_ONCE
