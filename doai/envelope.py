@@ -33,7 +33,7 @@ class Origin(Message, frozen=True, kw_only=True):
     """Network address of whoever asked."""
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Header fields of an event or command, and its payload as undecoded msgpack."""
 
     event_id: str

@@ -126,6 +126,10 @@ class Shell:
                     self.submit(core.frame(frame.link, frame.key_name, frame.header, frame.body, now))
                 else:
                     self.submit(core.malformed(frame.link, frame.key_name, frame.reason, frame.data, now))
+                if self._committer.has_batch:
+                    # The disk works while the rest is decided.
+                    await trio.lowlevel.checkpoint()
+                    now = self._now()
             self._set_timer()
             if not self._committer.has_room:
                 await self._committer.wait_idle()

@@ -108,12 +108,14 @@ class PutSample(StoreOp, frozen=True):
     row: SampleRow
 
 
-class AppendEvent(StoreOp, frozen=True):
+class AppendEvent(StoreOp, frozen=True, gc=False):
     """Adds to the event log; positions are given by the core: the last one + 1, from 1 on."""
 
     position: int
     envelope: Envelope
     recorded_at_ms: int
+    body: bytes | None = None
+    """The envelope as it came, to be kept like that; None = it is the broker's own, or was changed here."""
 
 
 class PutStream(StoreOp, frozen=True):

@@ -54,7 +54,7 @@ class Gap(msgspec.Struct, frozen=True):
 
 def digest(record: Record) -> bytes:
     """Return the bytes by which a resend is known."""
-    return digest_of(memoryview(record.envelope))
+    return digest_of(bytes(record.envelope))
 
 
 class Incoming:
@@ -133,13 +133,11 @@ class Incoming:
     def records(self, records: list[Record]) -> Taken | Gap | Refused:
         """Decide about one frame of records of the current link; a Taken has moved `last_seq`."""
         fresh: list[Record] = []
-        digests: list[bytes] = []
         last = self.last_seq
         for record in records:
             if record.seq == last + 1:
                 last += 1
                 fresh.append(record)
-                digests.append(digest(record))
             elif record.seq > last:
                 return Gap(expected=last + 1, got=record.seq)
             elif fresh or not self._is_resend(record):
@@ -151,8 +149,10 @@ class Incoming:
             return Taken(records=[], ops=[])
         first = self.last_seq + 1
         self.last_seq = last
+        envelopes = [bytes(record.envelope) for record in fresh]
+        digests = list(map(digest_of, envelopes))
         self._digests.extend(digests)
-        self._taken_bytes += sum(len(bytes(record.envelope)) for record in fresh)
+        self._taken_bytes += sum(map(len, envelopes))
         op = AdvanceStream(self.name, self.instance, self.incarnation, first, digests)
         return Taken(records=fresh, ops=[op])
 

@@ -308,15 +308,18 @@ class Outgoing:
                 )
             past.compare(facts)
             return self._compared(mono_s)
-        for seq, envelope in facts:
+        buffer = self._buffer
+        expected = buffer[-1][0] + 1 if buffer else self._sent_seq + 1
+        for fact in facts:
+            seq, envelope = fact
             if seq <= self.trimmed_seq:
                 continue
-            expected = self._buffer[-1][0] + 1 if self._buffer else self._sent_seq + 1
             if seq != expected:
                 raise LocalProtocolError(
                     f"the outbox gave fact {seq} where {expected} is next: the file is damaged"
                 )
-            self._buffer.append((seq, envelope))
+            expected += 1
+            buffer.append(fact)
             self._buffer_bytes += len(envelope)
         return Actions([], self.pump())
 
@@ -365,18 +368,26 @@ class Outgoing:
         return nothing_on_the_way or again or self._sent_bytes + len(envelope) <= self._credit_bytes
 
     def _next_frame(self) -> SendFrame:
+        """Take what fits one frame off the buffer; its first fact is affordable."""
         records: list[Record] = []
-        size = 0
-        while self._buffer and len(records) < RECORDS_PER_FRAME_MAX and self._affordable():
-            seq, envelope = self._buffer[0]
-            if records and size + len(envelope) + _RECORD_OVERHEAD > FRAME_BYTES_MAX:
+        buffer, counted_seq = self._buffer, self._counted_seq
+        size = taken_bytes = new_bytes = 0
+        left_bytes = self._credit_bytes - self._sent_bytes
+        while buffer and len(records) < RECORDS_PER_FRAME_MAX:
+            seq, envelope = buffer[0]
+            length = len(envelope)
+            new = length if seq > counted_seq else 0
+            size += length + _RECORD_OVERHEAD
+            if records and (
+                seq > self._credit_seq or size > FRAME_BYTES_MAX or (new and new_bytes + new > left_bytes)
+            ):
                 break
-            self._buffer.popleft()
-            self._buffer_bytes -= len(envelope)
-            size += len(envelope) + _RECORD_OVERHEAD
+            buffer.popleft()
+            taken_bytes += length
+            new_bytes += new
             records.append(Record(seq, msgspec.Raw(envelope)))
-            self._sent_seq = seq
-            if seq > self._counted_seq:
-                self._counted_seq = seq
-                self._sent_bytes += len(envelope)
+        self._buffer_bytes -= taken_bytes
+        self._sent_bytes += new_bytes
+        self._sent_seq = records[-1].seq
+        self._counted_seq = max(counted_seq, self._sent_seq)
         return SendFrame(self.epoch, pack_header(Kind.RECORDS), encode(Records(records)))

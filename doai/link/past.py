@@ -13,7 +13,7 @@ from hashlib import blake2b
 from doai.changes.ops import DIGEST_BYTES
 
 
-def digest_of(envelope: bytes | memoryview) -> bytes:
+def digest_of(envelope: bytes) -> bytes:
     """Return the 8 bytes by which a fact is known: BLAKE2b of its envelope as it was sent."""
     return blake2b(envelope, digest_size=DIGEST_BYTES).digest()
 

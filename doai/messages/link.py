@@ -91,7 +91,7 @@ class Welcome(Message, frozen=True, kw_only=True):
     """One life of the broker's process: a node tells a new one its devices again, for what was only in memory."""
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One fact of the stream: its place and the envelope as encoded bytes, hashed as they are."""
 
     seq: int

@@ -85,6 +85,11 @@ class Committer(Generic[OpT, EffectT]):
         """Whether intake may go on; see `Pipeline.has_room`."""
         return self._pipeline.has_room
 
+    @property
+    def has_batch(self) -> bool:
+        """Whether the event loop is to have a turn, for a commit to begin; see `Pipeline.has_batch`."""
+        return self._pipeline.has_batch
+
     def submit(self, ops: Sequence[OpT], effects: Sequence[EffectT]) -> None:
         """Take one decision: its effects leave after its ops, and all ops before them, are on disk.
 

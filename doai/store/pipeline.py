@@ -79,6 +79,11 @@ class Pipeline(Generic[OpT, EffectT]):
         return self._waiting_ops
 
     @property
+    def has_batch(self) -> bool:
+        """Whether a whole batch waits and none is in flight: deciding more first would only delay it."""
+        return self._flight is None and self._waiting_ops >= self._batch_ops_max
+
+    @property
     def has_room(self) -> bool:
         """Whether intake may go on: commands, facts of nodes. Timers and answers need not look."""
         return self._waiting_ops + self._held < self._room

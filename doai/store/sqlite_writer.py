@@ -163,8 +163,12 @@ class SqliteWriter:
         # One executemany a run of equal ops. Ops on different tables do not see each other, so those of one
         # table are gathered first: decisions mix events and rows, and single statements cost a third more.
         by_table: dict[str, list[Op]] = {}
+        last_kind: type | None = None
         for op in ops:
-            by_table.setdefault(_TABLES[type(op)], []).append(op)
+            kind = type(op)
+            if kind is not last_kind:
+                add, last_kind = by_table.setdefault(_TABLES[kind], []).append, kind
+            add(op)
         for table_ops in by_table.values():
             start = 0
             for end in range(1, len(table_ops) + 1):
@@ -204,7 +208,8 @@ class SqliteWriter:
             if op.position != position:
                 raise StoreError(f"event at position {op.position}, the next one is {position}")
             envelope = op.envelope
-            rows.append((position, envelope.subject, envelope.type, op.recorded_at_ms, encode(envelope)))
+            body = encode(envelope) if op.body is None else op.body
+            rows.append((position, envelope.subject, envelope.type, op.recorded_at_ms, body))
         connection.executemany(self._sql["append_event"], rows)
         self._last_position = position
 

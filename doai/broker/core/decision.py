@@ -95,11 +95,14 @@ class Decision:
         """Return a new id."""
         return self._log.ids.new_id(self.now.utc_ms)
 
-    def fact(self, envelope: Envelope) -> int:
-        """Append somebody's fact to the event log as it is; return its position."""
+    def fact(self, envelope: Envelope, body: bytes | None = None) -> int:
+        """Append somebody's fact to the event log as it is; return its position.
+
+        ``body``: the envelope as it came, where it need not be encoded again.
+        """
         log = self._log
         log.position += 1
-        self.ops.append(AppendEvent(log.position, envelope, self.now.utc_ms))
+        self.ops.append(AppendEvent(log.position, envelope, self.now.utc_ms, body))
         return log.position
 
     def event(

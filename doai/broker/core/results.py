@@ -42,6 +42,8 @@ _TOLD_BY_NODES: Final = frozenset(
         topics.SYSTEM_ALERT,
     }
 )
+_ONLY_TOLD: Final = frozenset({topics.STEP_STARTED, topics.STEP_COMPLETED, topics.STEP_FAILED})
+"""Of these, what is written in the event log, and changes nothing."""
 _BROKERS_TYPES: Final = frozenset(
     {topics.DEVICE_DESCRIBED, topics.DEVICE_QUARANTINED, topics.DEVICE_HELD, topics.DEVICE_RELEASED}
 )
@@ -109,17 +111,21 @@ class Results:
             return
         decision.ops.extend(taken.ops)
         for record in taken.records:
-            self._fact(decision, peer, record)
+            body = bytes(record.envelope)
+            try:
+                envelope: Envelope = _envelope(body)
+            except DecodeError as error:
+                self._unreadable(decision, peer, f"fact {record.seq}", error)
+                continue
+            if envelope.type in _ONLY_TOLD and envelope.source == peer.address:
+                decision.fact(envelope, body)  # as most are: of steps
+            else:
+                self._fact(decision, peer, envelope)
         decision.acknowledge(peer)
         if peer.holdings is not None:
             self._leases.reconcile(decision, peer)
 
-    def _fact(self, decision: Decision, peer: Peer, record: Record) -> None:
-        try:
-            envelope: Envelope = _envelope(record.envelope)
-        except DecodeError as error:
-            self._unreadable(decision, peer, f"fact {record.seq}", error)
-            return
+    def _fact(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
         if envelope.source != peer.address:
             envelope = msgspec.structs.replace(envelope, source=peer.address)
         handler = self._facts.get(envelope.type)

@@ -7,12 +7,17 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from doai.changes import ops
+from doai.codec import encode
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
+from doai.store.database import BROKER, Database
 from doai.store.process_writer import open_process_writer
 from doai.store.sqlite_writer import open_writer
 from tests.conformance.store_ops import make_envelope
@@ -37,6 +42,22 @@ def test_it_answers_as_the_writer_in_this_process_does(tmp_path: Path) -> None:
     finally:
         writer.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("opener", [open_writer, open_process_writer])
+def test_an_event_is_kept_as_it_came(tmp_path: Path, opener: Callable[..., Any]) -> None:
+    own, told = event(1), encode(["e2", "as only a later version says it"])
+    writer = opener(tmp_path / "broker.db", new_store_id="S", now_ms=1)
+    try:
+        writer.commit([own, msgspec.structs.replace(event(2), body=told)])
+    finally:
+        writer.close()
+    database = Database(tmp_path / "broker.db", BROKER)
+    try:
+        rows = database.query("SELECT envelope FROM events ORDER BY position")
+    finally:
+        database.close()
+    assert rows == [(encode(own.envelope),), (told,)]
 
 
 def test_a_refused_commit_is_told_with_its_words(tmp_path: Path) -> None:
