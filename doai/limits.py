@@ -180,6 +180,9 @@ CHECKPOINT_IDLE_S: Final = 0.5
 COMMIT_INLINE_S: Final = 0.002
 """While the shorter quarter of the latest commits is below this, one may run in the event loop: a thread costs 1 ms
 of CPU and waiting a commit. The shorter ones: on a busy machine the p99 tells of the CPU, not of the disk."""
+COMMITS_APART_S: Final = 0.01
+"""A node's commits begin so far apart while its steps end more often than that: a commit, its frame and their
+ack cost what many facts cost. A step that ends after a quiet moment waits for nothing; phones take far longer."""
 STORE_LOCK_WAIT_S: Final = 1.0
 """How long a start waits for the process before it, which may just be ending."""
 DISK_RESERVE_MB: Final = 512

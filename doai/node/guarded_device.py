@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Final
 
 from doai.clock import Clock
@@ -75,8 +75,11 @@ class GuardedDevice:
         """Guard what uses the device past the driver, as a call is guarded."""
         return self._call()
 
-    @contextmanager
-    def _call(self) -> Iterator[None]:
+    def _call(self) -> _Call:
+        return _Call(self)
+
+    def begin(self) -> None:
+        """A call begins. Raises StepError after the last moment of the attempt."""
         # After this moment the broker may have given the device to another attempt.
         if self._clock.now().mono_s >= self._act_until_s:
             raise step_failed(
@@ -85,9 +88,23 @@ class GuardedDevice:
                 f"The time of the attempt is over: device {self._device.serial} is not touched any more.",
             )
         self.unobserved = True
-        try:
-            yield
-        except StepError as error:
-            self.unobserved = error.failure.code in _CUT
-            raise
-        self.unobserved = False
+
+
+class _Call:
+    """One call, for the time of a ``with``. No generator: every command of a step is one."""
+
+    __slots__ = ("_guarded",)
+
+    def __init__(self, guarded: GuardedDevice) -> None:
+        self._guarded = guarded
+
+    def __enter__(self) -> None:
+        self._guarded.begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._guarded.unobserved = False
+        elif isinstance(error, StepError):
+            self._guarded.unobserved = error.failure.code in _CUT

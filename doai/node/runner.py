@@ -90,6 +90,8 @@ class Runner:
         self._files = files
         self._secrets = TaskSecrets(secrets)
         self._scopes: dict[TryKey, trio.CancelScope] = {}
+        self._cancelled: set[TryKey] = set()
+        """Tries that were told to stop; the other ones whose scope is cancelled took too long."""
         self._keepers: set[tuple[str, Token]] = set()
         self._nursery: trio.Nursery | None = None
 
@@ -115,6 +117,7 @@ class Runner:
         """Cancel a try; nothing happens when it has ended."""
         scope = self._scopes.get(effect.key)
         if scope is not None:
+            self._cancelled.add(effect.key)
             scope.cancel()
 
     def forget(self, task_id: str, token: Token) -> bool:
@@ -141,7 +144,8 @@ class Runner:
         failure: Failure | None = None
         scope = self._scopes[effect.key]
         try:
-            with scope, trio.move_on_after(effect.timeout_s) as limit:
+            scope.deadline = trio.current_time() + effect.timeout_s
+            with scope:
                 outputs = await self._call(effect, context)
         except StepError as error:
             failure = error.failure
@@ -161,10 +165,12 @@ class Runner:
             del self._scopes[effect.key]
             if context.kept_file:
                 self._keepers.add((effect.key.task_id, effect.key.token))
-        if scope.cancelled_caught:
+        stopped = key in self._cancelled
+        self._cancelled.discard(key)
+        if scope.cancelled_caught and stopped:
             said = " ".join([f"Step {effect.key.step_id} was cancelled.", *context.sentences])
             failure = _failure(ErrorClass.CANCELLED, "step_cancelled", said)
-        elif limit.cancelled_caught:
+        elif scope.cancelled_caught:
             late = (
                 f"Step {effect.key.step_id} ({effect.use}) did not end within {effect.timeout_s:g} s: "
                 "look at the device's screen then, or give the step a longer timeout."

@@ -15,7 +15,7 @@ from doai.clock import Clock
 from doai.drivers.base import DeviceChange, Driver, Proof
 from doai.drivers.failures import device_offline
 from doai.errors import StepError
-from doai.limits import CREDIT_BYTES, DISK_LOOK_S, RECORDS_PER_FRAME_MAX
+from doai.limits import COMMITS_APART_S, CREDIT_BYTES, DISK_LOOK_S, RECORDS_PER_FRAME_MAX
 from doai.link.actions import OpenSocket, ReadFacts, SendFrame
 from doai.node.connection import Connection
 from doai.node.core.core import NodeCore
@@ -88,7 +88,9 @@ class Shell:
         self._clock = clock
         self._random01 = random01
         self._disk_free_bytes = disk_free_bytes
-        self._committer: Committer[OutboxOp, NodeEffect] = Committer(Pipeline(), outbox, self._release)
+        self._committer: Committer[OutboxOp, NodeEffect] = Committer(
+            Pipeline(), outbox, self._release, apart_s=COMMITS_APART_S
+        )
         self._runner = Runner(
             node_id=node_id,
             driver_of=self._driver_of,

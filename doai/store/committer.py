@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -60,12 +61,16 @@ class Committer(Generic[OpT, EffectT]):
         *,
         mode: WriterMode = WriterMode.ADAPTIVE,
         clock_s: Callable[[], float] = time.perf_counter,
+        apart_s: float = 0.0,
     ) -> None:
+        """``apart_s``: commits begin so far apart at least; the first after a quiet moment waits for nothing."""
         self._pipeline = pipeline
         self._writer = writer
         self._release = release
         self._mode = mode
         self._clock_s = clock_s
+        self._apart_s = apart_s
+        self._next_at_s = -math.inf
         self._wake = trio.Event()
         self._idle = trio.Event()
         self._turned = trio.Event()
@@ -107,6 +112,9 @@ class Committer(Generic[OpT, EffectT]):
         while True:
             if not self._pipeline.waiting_ops:
                 await self._rest()
+            if self._apart_s:
+                await trio.sleep_until(self._next_at_s)
+                self._next_at_s = trio.current_time() + self._apart_s
             await self._commit_next()
             if self._writer.log_bytes >= self._checkpoint_by:
                 await self._checkpoint()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -115,17 +115,25 @@ class SqliteOutbox:
 
     def _apply(self, connection: apsw.Connection, ops: Sequence[OutboxOp]) -> None:
         # Facts are most of what is written, and nothing but trimming looks at them: one executemany a run of them.
+        # Of a held task only the last word of a batch counts: a step's end and the next one's start are two.
         facts: list[AppendFact] = []
+        held: dict[tuple[str, Token], PutHeld | DropHeld] = {}
         for op in ops:
             if isinstance(op, AppendFact):
                 facts.append(op)
-                continue
-            if facts and isinstance(op, TrimFacts | RenewIncarnation):
-                self._append(connection, facts)
-                facts = []
-            _APPLY[type(op)](self, connection, op)
+            elif isinstance(op, PutHeld):
+                held[op.row.task_id, op.row.token] = op
+            elif isinstance(op, DropHeld):
+                held[op.task_id, op.token] = op
+            else:
+                if facts and isinstance(op, TrimFacts | RenewIncarnation):
+                    self._append(connection, facts)
+                    facts = []
+                _APPLY[type(op)](self, connection, op)
         if facts:
             self._append(connection, facts)
+        if held:
+            self._settle_held(connection, held.values())
 
     def _append(self, connection: apsw.Connection, facts: list[AppendFact]) -> None:
         for seq, fact in enumerate(facts, self._highest_seq + 1):
@@ -161,23 +169,32 @@ class SqliteOutbox:
         self._kept = len(kept)
         self._trimmed_seq, self._highest_seq = 0, len(again)
 
-    def _put_held(self, connection: apsw.Connection, op: PutHeld) -> None:
-        row = op.row
-        _execute(
-            connection,
-            self._sql["put_held"],
-            (
-                row.task_id,
-                row.token.generation,
-                row.token.n,
-                row.order,
-                row.dispatch_body,
-                row.state.value,
-                row.received_at_ms,
-                row.step_begun,
-                int(row.repeatable),
-            ),
-        )
+    def _settle_held(self, connection: apsw.Connection, ops: Iterable[PutHeld | DropHeld]) -> None:
+        puts: list[tuple[Any, ...]] = []
+        drops: list[tuple[Any, ...]] = []
+        for op in ops:
+            if isinstance(op, DropHeld):
+                drops.append((op.task_id, op.token.generation, op.token.n))
+            else:
+                puts.append(_held_columns(op.row))
+        if drops:
+            connection.executemany(self._sql["drop_held"], drops)
+        if puts:
+            connection.executemany(self._sql["put_held"], puts)
+
+
+def _held_columns(row: HeldRow) -> tuple[Any, ...]:
+    return (
+        row.task_id,
+        row.token.generation,
+        row.token.n,
+        row.order,
+        row.dispatch_body,
+        row.state.value,
+        row.received_at_ms,
+        row.step_begun,
+        int(row.repeatable),
+    )
 
 
 def _execute(connection: apsw.Connection, sql: str, bindings: tuple[Any, ...]) -> None:
@@ -211,8 +228,6 @@ def _simply(name: str, bind: Callable[[Any], tuple[Any, ...]]) -> _Apply:
 
 _APPLY: Final[dict[type, _Apply]] = {
     TrimFacts: SqliteOutbox._trim,
-    PutHeld: SqliteOutbox._put_held,
-    DropHeld: _simply("drop_held", lambda op: (op.task_id, op.token.generation, op.token.n)),
     PutRecipe: _simply("put_recipe", lambda op: (op.recipe_hash, op.body)),
     DropRecipe: _simply("drop_recipe", lambda op: (op.recipe_hash,)),
     PutEpoch: _simply("put_epoch", lambda op: (op.epoch,)),

@@ -6,8 +6,11 @@ the service's name; the answer is OKAY, or FAIL with a counted text. One connect
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Final, TypeVar
 
 import trio
@@ -17,8 +20,12 @@ from doai.drivers.adb.listing import ListedDevice, parse_listing
 
 RECEIVE_BYTES: Final = 256 * 1024
 """Asked of the kernel at once: a 1 MB screenshot in a few reads."""
+SENT_AT_ONCE_BYTES: Final = 16 * 1024
+"""Up to this the socket takes all at once, and other tasks need not wait; before more of it they have a turn."""
 TEXT_BYTES_MAX: Final = 0xFFFF
 """A counted text of the server has four hex digits of length."""
+_ESTABLISHED: Final = b"\x01"
+"""First byte of Linux's tcp_info, the state: TCP_ESTABLISHED of tcp(7)."""
 
 _T = TypeVar("_T")
 
@@ -44,32 +51,51 @@ class AdbCutError(AdbError):
 
 
 class Connection:
-    """One socket to the server; every wait can be cancelled, and then the socket is closed by its owner."""
+    """One socket to the server; every wait can be cancelled, and then the socket is closed by its owner.
+
+    Over a plain socket: a phone's step is a handful of requests of three messages each, and a socket of trio looks
+    around in the event loop at each of them, also where nothing is to be waited for.
+    """
 
     __slots__ = ("_buffer", "_socket")
 
-    def __init__(self, socket: trio.socket.SocketType) -> None:
-        self._socket = socket
+    def __init__(self, plain: socket.socket) -> None:
+        """``plain`` does not block."""
+        self._socket = plain
         self._buffer = b""
 
     async def send(self, data: bytes) -> None:
-        """Send all bytes; raises AdbCutError."""
-        view = memoryview(data)
+        """Send all bytes, where there is room without a checkpoint; raises AdbCutError."""
+        if len(data) > SENT_AT_ONCE_BYTES:
+            await trio.lowlevel.checkpoint()
         try:
-            while view:
-                view = view[await self._socket.send(view) :]
+            sent = self._send_now(data)
+            while sent < len(data):
+                await trio.lowlevel.wait_writable(self._socket)
+                sent += self._send_now(memoryview(data)[sent:])
         except OSError as error:
             raise AdbCutError(f"sending failed: {error.strerror or error}") from None
+
+    def _send_now(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
 
     async def receive(self) -> bytes:
         """Return what arrives next, empty at the end; raises AdbCutError when the connection is reset."""
         if self._buffer:
             data, self._buffer = self._buffer, b""
             return data
-        try:
-            return await self._socket.recv(RECEIVE_BYTES)
-        except OSError as error:
-            raise AdbCutError(f"receiving failed: {error.strerror or error}") from None
+        while True:
+            # First waiting: an answer takes its time, so a look before it would be one for nothing.
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return self._socket.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise AdbCutError(f"receiving failed: {error.strerror or error}") from None
 
     async def receive_exactly(self, count: int) -> bytes:
         """Return exactly so many bytes; raises AdbCutError when the end comes first."""
@@ -144,75 +170,103 @@ class AdbClient:
     """Opens connections to one adb server, a bounded number at a time; never starts a server."""
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", sockets_max: int = SOCKETS_MAX) -> None:
+        """``host``: an IPv4 address."""
         self.host = host
         self.port = port
         self._free = trio.Semaphore(sockets_max)
         self.open_sockets = 0
         """Sockets open now, for tests and statistics."""
 
-    @asynccontextmanager
-    async def connection(self, *, counted: bool = True) -> AsyncIterator[Connection]:
-        """Hold a connection to the server; raises AdbUnreachableError. The one that tracks is not counted: it
-        stays open for ever."""
-        if not counted:
-            async with self._open() as connection:
-                yield connection
-            return
-        async with self._free, self._open() as connection:
-            yield connection
+    def connection(self, *requests: str, counted: bool = True) -> Held:
+        """Hold a connection to the server that has taken these requests; raises AdbUnreachableError.
 
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Connection]:
-        socket = trio.socket.socket()
-        self.open_sockets += 1
-        try:
-            try:
-                await socket.connect((self.host, self.port))
-            except OSError as error:
-                raise AdbUnreachableError(error.strerror or str(error)) from None
-            yield Connection(socket)
-        finally:
-            self.open_sockets -= 1
-            socket.close()
+        The one that tracks is not counted: it stays open for ever.
+        """
+        return Held(self, self._free if counted else None, requests)
 
-    @asynccontextmanager
-    async def transport(self, transport_id: int, service: str) -> AsyncIterator[Connection]:
+    def transport(self, transport_id: int, service: str) -> Held:
         """Hold a service of one device, e.g. ``shell,v2,raw:true`` or ``sync:``."""
-        async with self.connection() as connection:
-            await connection.request(f"host:transport-id:{transport_id}")
-            await connection.request(service)
-            yield connection
+        return self.connection(f"host:transport-id:{transport_id}", service)
+
+    def tracking(self) -> Held:
+        """Hold a connection on which `listed` gives the list now, and then again at every change."""
+        return self.connection("host:track-devices-l", counted=False)
 
     async def version(self) -> int:
         """Return the server's protocol version, e.g. 41."""
-        async with self.connection() as connection:
-            await connection.request("host:version")
+        async with self.connection("host:version") as connection:
             return int(await connection.text(), 16)
 
     async def devices(self) -> list[ListedDevice]:
         """Return the devices that the server lists now."""
-        async with self.connection() as connection:
-            await connection.request("host:devices-l")
+        async with self.connection("host:devices-l") as connection:
             return parse_listing(await connection.text())
-
-    @asynccontextmanager
-    async def tracking(self) -> AsyncIterator[Connection]:
-        """Hold a connection on which `listed` gives the list now, and then again at every change."""
-        async with self.connection(counted=False) as connection:
-            await connection.request("host:track-devices-l")
-            yield connection
 
     async def connect_device(self, address: str) -> str:
         """Have the server connect to ``host:port``; returns its text, which tells success and failure alike.
 
         Blocks for 10 s when the address accepts connections and says nothing.
         """
-        async with self.connection() as connection:
-            await connection.request(f"host:connect:{address}")
+        async with self.connection(f"host:connect:{address}") as connection:
             return await connection.text()
 
     async def disconnect_device(self, address: str) -> str:
         """Have the server forget ``host:port``; raises AdbRefusedError when it does not know it."""
-        async with self.connection() as connection:
-            await connection.request(f"host:disconnect:{address}")
+        async with self.connection(f"host:disconnect:{address}") as connection:
             return await connection.text()
+
+
+class Held:
+    """A connection for the time of an ``async with``; `AdbClient` makes it. No generator: there are many a step."""
+
+    __slots__ = ("_client", "_free", "_requests", "_socket")
+
+    def __init__(self, client: AdbClient, free: trio.Semaphore | None, requests: tuple[str, ...]) -> None:
+        self._client = client
+        self._free = free
+        self._requests = requests
+        self._socket: socket.socket
+
+    async def __aenter__(self) -> Connection:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._free is not None:
+            try:
+                self._free.acquire_nowait()
+            except trio.WouldBlock:
+                await self._free.acquire()
+        self._socket = socket.socket(
+            socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        self._client.open_sockets += 1
+        try:
+            await self._connect()
+            connection = Connection(self._socket)
+            for request in self._requests:
+                await connection.request(request)
+        except BaseException:
+            self._close()
+            raise
+        return connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    async def _connect(self) -> None:
+        code = self._socket.connect_ex((self._client.host, self._client.port))
+        if code == errno.EINPROGRESS:
+            # Within a host it is done by now, though the system says that it has only begun.
+            if self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == _ESTABLISHED:
+                return
+            await trio.lowlevel.wait_writable(self._socket)
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise AdbUnreachableError(os.strerror(code))
+
+    def _close(self) -> None:
+        # Whoever used it waits for nothing any more, so nobody needs to be told.
+        self._socket.close()
+        self._client.open_sockets -= 1
+        if self._free is not None:
+            self._free.release()

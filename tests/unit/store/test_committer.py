@@ -153,6 +153,25 @@ async def test_a_failed_commit_ends_the_run_and_shows_nothing(mode: WriterMode) 
         committer.submit([], ["b"])
 
 
+async def test_commits_keep_apart_and_the_first_after_a_quiet_moment_waits_for_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    writer, left = ListWriter(), list[tuple[float, object]]()
+    committer: Committer[int, object] = Committer(
+        Pipeline(), writer, lambda effect: left.append((trio.current_time(), effect)), apart_s=1.0
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(committer.run)
+        began_s = trio.current_time()
+        for at_s, op in ((0.0, 1), (0.25, 2), (0.5, 3), (4.0, 4), (4.5, 5)):
+            await trio.sleep_until(began_s + at_s)
+            committer.submit([op], [op])
+        await committer.wait_idle()
+        nursery.cancel_scope.cancel()
+    assert writer.commits == [[1], [2, 3], [4], [5]]
+    assert [(at_s - began_s, effect) for at_s, effect in left] == [(0, 1), (1, 2), (1, 3), (4, 4), (5, 5)]
+
+
 async def test_the_log_is_copied_at_an_idle_moment(autojump_clock: trio.testing.MockClock) -> None:
     writer = ListWriter()
     committer = make(writer, lambda _: None)
