@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from doai import __version__
-from doai.cli import exits
+from doai.cli import exits, show
 from doai.cli.access_flags import add_nodes, add_secrets
 from doai.cli.audit import add_audit
 from doai.cli.campaign_flags import add_campaigns
@@ -216,14 +215,20 @@ def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> in
     from doai.cli.client import Client
 
     if offline := getattr(options, "offline", None):
-        code = int(getattr(importlib.import_module(f"doai.cli.{offline[0]}"), offline[1])(options))
-        sys.stdout.flush()
-        return code
+        return _flushed(int(getattr(importlib.import_module(f"doai.cli.{offline[0]}"), offline[1])(options)))
     module, function = options.handler
     handler: Command = getattr(importlib.import_module(f"doai.cli.{module}"), function)
     with Client(find_place(options)) as client:
         code = handler(client, options)
-    sys.stdout.flush()  # here, where a closed pipe or a full disk still has a name
+    return _flushed(code)
+
+
+def _flushed(code: int) -> int:
+    """Return the exit code with everything printed; a full disk still has a name here."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        show.print_nowhere()
     return code
 
 
@@ -247,8 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`| head`); what is left in the buffer goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        show.print_nowhere()
         return exits.PASSED
     except OSError as error:
         print(f"doai: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)

@@ -142,11 +142,14 @@ def run(client: Client, options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return exits.INTERRUPTED
-    if options.json:
-        show.print_json({"run": result.run, "tasks": result.tasks, "artifacts": result.artifacts, "url": url})
-    else:
-        print_result(result)
-        print(f"run {run_id} {result.run['outcome']} in {show.duration(result.seconds)}: {url}")
+    try:
+        if options.json:
+            show.print_json({"run": result.run, "tasks": result.tasks, "artifacts": result.artifacts, "url": url})
+        else:
+            print_result(result)
+            print(f"run {run_id} {result.run['outcome']} in {show.duration(result.seconds)}: {url}")
+    except BrokenPipeError:
+        show.print_nowhere()  # exit code and files are wanted all the same
     write_reports(client, run_id, options, quiet=options.json)
     return exits.NOT_PASSED if result.missing else EXIT_OF_OUTCOME.get(result.run["outcome"], exits.NOT_PASSED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -188,3 +189,8 @@ def counts(by_state: Mapping[str, Any]) -> str:
 def colour(state: str) -> str:
     """Return the colour in which a state is shown; empty = the terminal's own."""
     return _COLOURS.get(state, "")
+
+
+def print_nowhere() -> None:
+    """Throw away what is printed from now on: whoever read it has seen enough (`| head`)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -81,6 +82,28 @@ def test_a_failed_run_says_why_and_exits_with_1(site: Up, tmp_path: Path) -> Non
     run_id = done.stdout.splitlines()[-1].split()[1]
     assert "nowhere to be seen" in site.doai("tasks", "--run", run_id).stdout
     assert site.json("tasks", "--state", "failed", "--run", run_id)[0]["failure"]["message"]
+
+
+def test_a_failed_run_whose_output_nobody_reads_has_its_exit_code_and_its_files(site: Up, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [
+        "run",
+        "screenshot-baseline",
+        "--on",
+        "SIM0003",
+        "--wait",
+        "--no-retry",
+        "--junit",
+        str(tmp_path / "r.xml"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "doai.cli.main", *words],
+        stdout=writer, stderr=subprocess.PIPE, text=True, env=environment(site.data_dir),
+    )  # fmt: skip
+    os.close(writer)
+    assert "baseline_missing" in (tmp_path / "r.xml").read_text()
+    assert (done.returncode, "Traceback" in done.stderr) == (exits.NOT_PASSED, False), done.stderr
 
 
 def test_the_same_idempotency_key_makes_one_run(site: Up) -> None:
