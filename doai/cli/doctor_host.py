@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -70,26 +72,45 @@ def check_ports(api_port: int, broker_port: int) -> Iterator[Finding]:
     """The ports of admin and broker: free, or used by them."""
     for program, port, flag in (("admin", api_port, "--port"), ("broker", broker_port, "--broker-port")):
         check = f"{program} port"
-        first = _first_bytes(port, b"GET /healthz HTTP/1.0\r\n\r\n" if program == "admin" else b"")
+        first = _admin_says(port) if program == "admin" else _first_bytes(port, b"")
         if first is None:
             yield ok(check, f"Port {port} is free: no {program} runs there.")
-        elif first.startswith(b"HTTP/") or (len(first) >= 10 and (first[0], first[9]) == _ZMTP_GREETING):
+        elif first.startswith(b"HTTP/") if program == "admin" else _is_greeting(first):
             yield ok(check, f"Port {port} answers as the {program} does.")
         else:
             advice = f"Stop what uses it (`ss -ltnp`), or choose another one with {flag}."
             yield fail(check, f"Port {port} is used by something that is not doai.", advice)
 
 
-def _first_bytes(port: int, request: bytes) -> bytes | None:
+def _is_greeting(first: bytes) -> bool:
+    return len(first) >= 10 and (first[0], first[9]) == _ZMTP_GREETING
+
+
+def _admin_says(port: int) -> bytes | None:
+    request = b"GET /healthz HTTP/1.0\r\n\r\n"
+    # One that serves HTTPS hangs up on HTTP.
+    return _first_bytes(port, request) or _first_bytes(port, request, tls=True)
+
+
+def _first_bytes(port: int, request: bytes, *, tls: bool = False) -> bytes | None:
     """Return what a program on this host says; None = the port is free, empty = it says nothing."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S) as plain, ExitStack() as stack:
+            connection = stack.enter_context(_any_certificate().wrap_socket(plain)) if tls else plain
             connection.sendall(request)
             return connection.recv(64)
     except ConnectionRefusedError:
         return None
     except OSError:
         return b""
+
+
+def _any_certificate() -> ssl.SSLContext:
+    """What is asked is whether it is HTTPS, and no secret is sent: whose it is does not matter."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def check_adb(port: int, adb_path: str = "") -> Iterator[Finding]:

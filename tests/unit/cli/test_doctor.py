@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,12 +24,13 @@ from doai.cli.finding import Finding, Verdict
 from doai.cli.main import main
 from doai.limits import DISK_RESERVE_MB
 from doai.wire.keys import load_or_make_keypair, make_keypair, public_key_file
+from tests.certificates import make_certificate
 
 OK, WARN, FAIL = Verdict.OK, Verdict.WARN, Verdict.FAIL
 
 
 @contextmanager
-def program(says: bytes) -> Iterator[int]:
+def program(says: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """A program on a port that says one thing to everybody."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -38,7 +40,9 @@ def program(says: bytes) -> Iterator[int]:
                     connection, _ = listener.accept()
                 except OSError:
                     return
-                with connection:
+                with connection, suppress(ssl.SSLError), ExitStack() as stack:
+                    if tls is not None:
+                        connection = stack.enter_context(tls.wrap_socket(connection, server_side=True))
                     connection.sendall(says)
                     connection.shutdown(socket.SHUT_WR)
                     while connection.recv(1024):
@@ -83,17 +87,25 @@ def test_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free_mb: int,
 
 
 @pytest.mark.parametrize(
-    ("says", "verdict"),
+    ("says", "as_admin", "as_broker"),
     [
-        (b"HTTP/1.1 200 OK\r\n\r\n", OK),
-        (b"\xff" + bytes(8) + b"\x7f\x03", OK),
-        (b"220 mail here\r\n", FAIL),
-        (b"", FAIL),
+        (b"HTTP/1.1 200 OK\r\n\r\n", OK, FAIL),
+        (b"\xff" + bytes(8) + b"\x7f\x03", FAIL, OK),
+        (b"220 mail here\r\n", FAIL, FAIL),
+        (b"", FAIL, FAIL),
     ],
 )
-def test_a_port_is_ours_or_somebody_elses(says: bytes, verdict: Verdict) -> None:
+def test_a_port_is_ours_or_somebody_elses(says: bytes, as_admin: Verdict, as_broker: Verdict) -> None:
     with program(says) as port:
-        assert verdicts(host.check_ports(port, free_port())) == [verdict, OK]
+        assert verdicts(host.check_ports(port, free_port())) == [as_admin, OK]
+        assert verdicts(host.check_ports(free_port(), port)) == [OK, as_broker]
+
+
+def test_an_admin_that_serves_https_is_one(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_certificate(tmp_path))
+    with program(b"HTTP/1.1 200 OK\r\n\r\n", context) as port:
+        assert verdicts(host.check_ports(port, free_port())) == [OK, OK]
 
 
 @pytest.mark.parametrize(("says", "verdict"), [(b"OKAY00040029", OK), (b"OKAY00040028", FAIL), (b"hello", FAIL)])
