@@ -139,6 +139,16 @@ HOLD_S: Final = 3600.0
 HOLD_MAX_S: Final = 7 * 24 * 3600.0
 """A phone that is away for longer is quarantined until it is released."""
 
+# --- dead letters -----------------------------------------------------------------------------------------
+DEAD_LETTERS_ALERT: Final = 10
+"""With more of them that wait for a person an operator is told ..."""
+DEAD_LETTERS_CALM: Final = 5
+"""... once, until there are no more than so many."""
+DEAD_LETTERS_AT_ONCE: Final = 5_000
+"""Decided upon with one command: a retry writes four rows a letter, and the next command goes on with the rest."""
+DEAD_LETTER_BYTES_KEPT: Final = 16 * 1024
+"""First bytes kept of a message that can not be handled: most are whole, and a broken node fills no disk."""
+
 # --- statistics -------------------------------------------------------------------------------------------
 STATISTICS_MINUTES_KEPT_S: Final = 24 * 3600.0
 STATISTICS_HOURS_KEPT_S: Final = 90 * 24 * 3600.0
@@ -225,6 +235,8 @@ assert PARAMS_BYTES_MAX + WORKFLOW_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch fit
 assert 2 * TARGETS_PER_RUN_MAX < PIPELINE_ROOM, "the largest run (a task and an event a target) fits the pipeline"
 assert WAL_CHECKPOINT_BYTES < WAL_BYTES_MAX
 assert WAL_BYTES_MAX * 4 < DISK_RESERVE_MB * 1024 * 1024, "the reserve takes the log and its copy in the database"
+assert DEAD_LETTERS_CALM < DEAD_LETTERS_ALERT
+assert 4 * DEAD_LETTERS_AT_ONCE < PIPELINE_ROOM, "a retry of as many as can be fits the pipeline"
 assert TRIES_PER_ATTEMPT_MAX * 2 < OUTBOX_RECORDS_MAX / 5, "a loop does not fill the outbox alone"
 assert STEP_OUTPUTS_BYTES_MAX <= OUTPUTS_BYTES_MAX
 assert OUTPUTS_BYTES_MAX < RECORD_BYTES_MAX, "a result with its outputs fits a record"

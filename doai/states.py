@@ -212,6 +212,21 @@ class IncidentTrigger(enum.Enum):
     """The condition is over, or a person says so."""
 
 
+class DeadLetterState(enum.Enum):
+    """States of a dead letter; only a person moves it."""
+
+    OPEN = "open"
+    RETRIED = "retried"
+    DISCARDED = "discarded"
+
+
+class DeadLetterTrigger(enum.Enum):
+    """What a person decides of a dead letter."""
+
+    RETRY = "retry"
+    DISCARD = "discard"
+
+
 _T, _R, _P, _Q, _S = TaskState, RunState, PeerState, QueueState, ServiceState
 _TT, _RT, _PT, _QT, _ST = TaskTrigger, RunTrigger, PeerTrigger, QueueTrigger, ServiceTrigger
 
@@ -329,7 +344,18 @@ INCIDENT_TABLE: Final[Mapping[IncidentState, Mapping[IncidentTrigger, IncidentSt
     _I.RESOLVED: {},
 }
 
+DEAD_LETTER_TABLE: Final[Mapping[DeadLetterState, Mapping[DeadLetterTrigger, DeadLetterState]]] = {
+    DeadLetterState.OPEN: {
+        DeadLetterTrigger.RETRY: DeadLetterState.RETRIED,
+        DeadLetterTrigger.DISCARD: DeadLetterState.DISCARDED,
+    },
+    DeadLetterState.RETRIED: {},
+    DeadLetterState.DISCARDED: {},
+}
+
 TERMINAL: Final = frozenset({_T.PASSED, _T.FAILED, _T.CANCELLED, _T.EXPIRED, _T.UNKNOWN})
+GAVE_UP: Final = frozenset({_T.FAILED, _T.UNKNOWN})
+"""Ends that nobody asked for: each is a dead letter."""
 HELD: Final = frozenset({_T.DISPATCHED, _T.RUNNING, _T.UNPROVEN, _T.CANCELLING})
 """States in which a node or bot holds the task under a token."""
 

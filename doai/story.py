@@ -6,12 +6,11 @@ missing. An event of a type that is not known here (a newer broker's) still gets
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from doai import topics
+from doai.moments import duration, moment
 
 Payload = Mapping[str, Any]
 _TEXT_MAX: Final = 300
@@ -23,24 +22,6 @@ def sentence(event_type: str, payload: Payload) -> str:
     told = _SENTENCES.get(event_type)
     text = told(payload) if told is not None else f"{event_type}{_known_ids(payload)}"
     return "".join(character if character.isprintable() else " " for character in text)
-
-
-def duration(ms: object) -> str:
-    """Return milliseconds as a person says them: ``0.8 s``, ``12 s``, ``3 min 05 s``."""
-    if not isinstance(ms, int | float) or not math.isfinite(ms):
-        return "an unknown time"
-    if ms < 9_950:
-        return f"{ms / 1000:.1f} s"
-    seconds = round(ms / 1000)
-    return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
-
-
-def moment(ms: object) -> str:
-    """Return ms since 1970 as UTC, to the second; whatever is no time is said to be none."""
-    try:
-        return datetime.fromtimestamp(float(ms) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, OSError):
-        return "an unknown time"
 
 
 def _word(payload: Payload, name: str, missing: str = "?") -> str:
@@ -319,6 +300,12 @@ def _node_joined(p: Payload) -> str:
     return f"Node {_word(p, 'nodeId')} joined with {key}"
 
 
+def _deadletter_created(p: Payload) -> str:
+    size = f" ({_word(p, 'dataBytes')} bytes)" if p.get("dataBytes") else ""
+    what = "Task gave up" if p.get("taskId") else f"A message of node {_word(p, 'nodeId')}{size} gave up"
+    return f"{what} and waits for a person as dead letter {_word(p, 'letterId')}: {_word(p, 'message')}"
+
+
 def _file_stored(p: Payload) -> str:
     version = f"{_word(p, 'name')}@{_word(p, 'version')}"
     origin = f" from {_word(p, 'origin')}" if p.get("origin") else ""
@@ -337,6 +324,11 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.DEVICE_QUARANTINED: _quarantined("Device", "serial"),
     topics.DEVICE_HELD: _device_held,
     topics.DEVICE_RELEASED: _device_released,
+    topics.DEADLETTER_CREATED: _deadletter_created,
+    topics.DEADLETTER_RETRIED: lambda p: (
+        f"Task is tried again by {_word(p, 'actor')}, as task {_word(p, 'retriedAs')}"
+    ),
+    topics.DEADLETTER_DISCARDED: lambda p: f"Dead letter discarded by {_word(p, 'actor')}{_because(p)}",
     topics.NODE_REGISTERED: _node_registered,
     topics.NODE_ONLINE: _node_online,
     topics.NODE_LATE: _node_is("late"),

@@ -25,6 +25,7 @@ SCREENS = ROOT / "docs/how-to/compare-screens.md"
 SCRIPT = ROOT / "docs/how-to/adopt-my-script.md"
 OF_A_FLEET = [ROOT / "docs" / path for path in ("tutorials/first-fleet.md", "how-to/enrol-hosts.md")]
 """They need more than one node: tests/test_docs_fleet.py runs them."""
+DEAD = ROOT / "docs/how-to/dead-letters.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -142,6 +143,13 @@ def test_incidents_are_listed_as_the_document_says(site: Up, tmp_path: Path) -> 
     assert shown[2].strip() == "[]"
 
 
+def test_what_gave_up_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    shown = [run(command, tmp_path, site.data_dir) for command in commands(DEAD)]
+    assert "/dead-letters" in shown[0]
+    assert "tried again" in shown[2]
+    assert "discarded" in shown[3]
+
+
 def test_an_app_is_put_as_the_document_says(site: Up, tmp_path: Path) -> None:
     [recipe] = blocks(FILES, "yaml")
     (tmp_path / "install-shop.yaml").write_text(recipe)
@@ -226,6 +234,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         INCIDENTS,
         FILES,
         CI,
+        DEAD,
         SECRETS,
         SCREENS,
         SCRIPT,

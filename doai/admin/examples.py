@@ -97,6 +97,8 @@ FILE: Final = v.FileJson(
 TASK_DETAIL: Final = v.TaskDetailJson(
     waiting_because=None,
     position=None,
+    retried_as=None,
+    retry_of=None,
     **_TASK_FIELDS,
     attempts=[
         v.AttemptJson(

@@ -47,6 +47,7 @@ from doai.envelope import to_json
 from doai.errors import Failure
 from doai.messages.link import Heartbeat
 from doai.states import PeerState
+from doai.store.dead_letter_reader import RetryLinks
 from doai.store.views import DeviceView, EventView, NodeView, RunView
 from doai.story import sentence
 
@@ -103,12 +104,15 @@ def task_detail_json(
     artifacts: list[ArtifactRow],
     artifacts_url: str,
     around: Surroundings | None,
+    links: RetryLinks,
 ) -> TaskDetailJson:
     """Return a task whole; ``around`` is there for an open one."""
     return TaskDetailJson(
         waiting_because=waiting_because(row, around) if around is not None else None,
         position=position(row, around) if around is not None else None,
         **_task_fields(row),
+        retried_as=links.retried_as,
+        retry_of=links.retry_of,
         attempts=[_attempt_json(attempt) for attempt in attempts],
         outputs=_object(row.status.outputs_body),
         artifacts=[artifact_json(artifact, artifacts_url) for artifact in artifacts],

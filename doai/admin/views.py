@@ -123,6 +123,10 @@ class TaskDetailJson(TaskJson, frozen=True, kw_only=True):
     """One sentence on what it waits for or why it is held, as of now; null while it runs and after its end."""
     position: int | None
     """Its place in the line of its device, or of its run for any device, from 1; null when it is not queued."""
+    retried_as: str | None
+    """The task that tries it again, where a person asked for that."""
+    retry_of: str | None
+    """The task that this one tries again."""
     attempts: list[AttemptJson]
     outputs: dict[str, Any]
     artifacts: list[ArtifactJson]

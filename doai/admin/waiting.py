@@ -12,9 +12,9 @@ import msgspec
 from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, TaskRow
 from doai.limits import TASKS_PER_DEVICE_HELD
 from doai.messages.commands import Selector
+from doai.moments import moment
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, ServiceState, TaskState
 from doai.store.views import DeviceView, RunView
-from doai.story import moment
 from doai.workflow.language import Requires
 from doai.workflow.selection import DeviceFacts, matches, unmet_requirement, why_none_matches
 

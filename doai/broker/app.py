@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -93,12 +93,16 @@ async def run_broker(
         data_dir / "broker.db", new_store_id=ids.new_id(now.utc_ms), now_ms=now.utc_ms
     )
     try:
-        with _all_of_it_stays(), told_damage(data_dir / "broker.db"):
-            core = BrokerCore(writer.load(), ids, settings, now)
+
+        def load() -> BrokerCore:
+            with _all_of_it_stays(), told_damage(data_dir / "broker.db"):
+                return BrokerCore(writer.load(), ids, settings, read_clocks())
+
+        core = load()
         registered = core.register_admin(ADMIN, admin.public, now)
         if registered.ops:
             writer.commit(registered.ops)
-        await _serve(config, core, writer, keypair, mode, task_status)
+        await _serve(config, core, load, writer, keypair, mode, task_status)
     finally:
         writer.close()
 
@@ -120,6 +124,7 @@ def _all_of_it_stays() -> Iterator[None]:
 async def _serve(
     config: BrokerConfig,
     core: BrokerCore,
+    load_again: Callable[[], BrokerCore],
     writer: Writer[Op, Snapshot],
     keypair: KeyPair,
     mode: WriterMode,
@@ -136,6 +141,7 @@ async def _serve(
                 keys=keys,
                 now=read_clocks,
                 mode=mode,
+                load_again=load_again,
                 disk_free_bytes=partial(free_bytes, _data_dir(config)),
             )
             nursery.start_soon(_stop_on_signal, signals, stop)

@@ -16,7 +16,16 @@ import trio
 from doai import limits
 from doai.broker.core.core import BrokerCore
 from doai.broker.core.decision import FENCED_GRACE_S
-from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, OpenChannel, SendFrame, ShutLink
+from doai.broker.core.effects import (
+    Changes,
+    Effect,
+    KeysChanged,
+    LoadAgain,
+    LogLine,
+    OpenChannel,
+    SendFrame,
+    ShutLink,
+)
 from doai.changes.ops import Op
 from doai.clock import Now
 from doai.store.base import Writer
@@ -54,10 +63,15 @@ class Shell:
         keys: Keys,
         now: Callable[[], Now],
         mode: WriterMode = WriterMode.ADAPTIVE,
+        load_again: Callable[[], BrokerCore],
         disk_free_bytes: Callable[[], int | None] | None = None,
     ) -> None:
-        """``disk_free_bytes`` looks at the disk of the store; None = there is none to run full."""
+        """``load_again`` makes a core of what is on disk now.
+
+        ``disk_free_bytes`` looks at the disk of the store; None = there is none to run full.
+        """
         self._core = core
+        self._load_again = load_again
         self._router = router
         self._keys = keys
         self._now = now
@@ -71,6 +85,7 @@ class Shell:
             ShutLink: self._shut_link,
             KeysChanged: self._change_keys,
             LogLine: _write_log,
+            LoadAgain: self._begin_again,
         }
 
     def submit(self, changes: Changes) -> None:
@@ -117,10 +132,10 @@ class Shell:
         return due_s is not None and due_s < self._now().mono_s - LATE_S
 
     async def _receive(self) -> None:
-        core, router = self._core, self._router
+        router = self._router
         while True:
             frames = await router.receive()
-            now = self._now()
+            core, now = self._core, self._now()
             for frame in frames:
                 if isinstance(frame, Incoming):
                     self.submit(core.frame(frame.link, frame.key_name, frame.header, frame.body, now))
@@ -199,6 +214,15 @@ class Shell:
         self._keys.replace(effect.keys)
         if effect.revoked is not None and self._nursery is not None:
             self._nursery.start_soon(self._shut_name_later, effect.revoked)
+
+    def _begin_again(self, effect: LoadAgain) -> None:
+        # All that the core before decided is on disk, and it decides nothing since. Connections stay: whoever
+        # speaks over one is asked for a HELLO, as after a restart of this process.
+        _log.error("the core begins again from the store: %s", effect.reason)
+        self._core = self._load_again()
+        self._keys.replace(self._core.live_keys())
+        self._look_at_disk()
+        self._set_timer()
 
     async def _shut_name_later(self, name: str) -> None:
         # Who greeted is fenced and cut by its link; this is for connections that have not greeted.

@@ -11,6 +11,7 @@ import msgspec
 
 from doai.changes.audit import AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
+from doai.changes.dead_letters import DeadLetterRow
 from doai.changes.incidents import IncidentRow
 from doai.changes.rows import (
     ArtifactRow,
@@ -32,7 +33,7 @@ from doai.changes.rows import (
 )
 from doai.changes.statistics import EndedTask, Period, StatisticsRow
 from doai.envelope import Envelope
-from doai.states import FireState, Outcome, RunState, WorkflowState
+from doai.states import DeadLetterState, FireState, Outcome, RunState, WorkflowState
 
 DIGEST_BYTES: Final = 8
 """Bytes of the hash kept of each accepted record."""
@@ -266,6 +267,23 @@ class TrimFires(StoreOp, frozen=True):
     keep: int
 
 
+class InsertDeadLetter(StoreOp, frozen=True):
+    """A dead letter that does not exist yet."""
+
+    row: DeadLetterRow
+
+
+class SettleDeadLetter(StoreOp, frozen=True):
+    """Writes what a person decided of a dead letter; it must exist and be open."""
+
+    letter_id: str
+    state: DeadLetterState
+    settled_at_ms: int
+    settled_by: str
+    settled_why: str
+    retried_as: str
+
+
 Op = (
     InsertWorkflow
     | SetWorkflowState
@@ -300,6 +318,8 @@ Op = (
     | InsertFire
     | UpdateFire
     | TrimFires
+    | InsertDeadLetter
+    | SettleDeadLetter
 )
 
 
@@ -350,3 +370,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """By name."""
     fires: list[FireRow] = []
     """Times of campaigns that wait, or whose run is open; by campaign, time and hand."""
+    dead_letters: list[DeadLetterRow] = []
+    """Those that are open, and those of messages whose stream has not passed them; by id, without their data."""
+    dead_runs: list[RunRow] = []
+    """Runs of which a dead letter is open, by id."""

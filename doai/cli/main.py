@@ -123,9 +123,11 @@ def _add_fleet(commands: Any) -> None:
     back = _add(commands, "unquarantine", "Give a device or node tasks as before.", "fleet", "unquarantine")
     back.add_argument("name", help="serial of a device, or name of a node")
     back.add_argument("--why", default="", help="why, for its story")
+    from doai.cli.dead import add_dead
     from doai.cli.holds import add_holds
 
     add_holds(commands, _add)
+    add_dead(commands, _add)
 
 
 def _add_artifacts(commands: Any) -> None:

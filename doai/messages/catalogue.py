@@ -8,7 +8,7 @@ from typing import Final
 from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
-from doai.messages import campaigns, enrolment, holds, incidents, link, work
+from doai.messages import campaigns, dead_letters, enrolment, holds, incidents, link, work
 from doai.messages import commands as c
 from doai.messages import events as e
 
@@ -20,6 +20,9 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.DEVICE_QUARANTINED: e.DeviceQuarantined,
     topics.DEVICE_HELD: e.DeviceHeld,
     topics.DEVICE_RELEASED: e.DeviceReleased,
+    topics.DEADLETTER_CREATED: dead_letters.DeadLetterCreated,
+    topics.DEADLETTER_RETRIED: dead_letters.DeadLetterRetried,
+    topics.DEADLETTER_DISCARDED: dead_letters.DeadLetterDiscarded,
     topics.NODE_REGISTERED: e.NodeOnline,
     topics.NODE_ONLINE: e.NodeOnline,
     topics.NODE_LATE: e.NodeStatus,
@@ -108,6 +111,8 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     campaigns.REMOVE_CAMPAIGN: (campaigns.RemoveCampaign, campaigns.CampaignStatus),
     incidents.ACKNOWLEDGE_INCIDENT: (incidents.AcknowledgeIncident, incidents.Incident),
     incidents.RESOLVE_INCIDENT: (incidents.ResolveIncident, incidents.Incident),
+    dead_letters.RETRY_DEAD_LETTERS: (dead_letters.RetryDeadLetters, dead_letters.DeadLettersRetried),
+    dead_letters.DISCARD_DEAD_LETTERS: (dead_letters.DiscardDeadLetters, dead_letters.DeadLettersDiscarded),
     enrolment.ENROL_NODES: (enrolment.EnrolNodes, enrolment.NodesEnrolled),
     enrolment.JOIN_NODE: (enrolment.JoinNode, enrolment.NodeAccepted),
     enrolment.STORE_SECRET: (enrolment.StoreSecret, enrolment.SecretKept),

@@ -15,6 +15,7 @@ import msgspec
 from doai import limits, topics
 from doai.changes.audit import AuditRow
 from doai.changes.campaigns import CampaignRow
+from doai.changes.dead_letters import DeadLetterRow
 from doai.changes.incidents import IncidentRow
 from doai.changes.ops import (
     DIGEST_BYTES,
@@ -27,6 +28,7 @@ from doai.changes.ops import (
     ForgetCommands,
     InsertArtifact,
     InsertAttempt,
+    InsertDeadLetter,
     InsertFile,
     InsertFire,
     InsertRun,
@@ -46,6 +48,7 @@ from doai.changes.ops import (
     PutToken,
     RememberCommand,
     ReserveTokens,
+    SettleDeadLetter,
     SetWorkflowState,
     Snapshot,
     StreamState,
@@ -78,6 +81,7 @@ from doai.ids import Token
 from doai.states import TERMINAL, IncidentState, RunState
 from doai.store.campaigns_in_memory import Fires, drop_campaign, fire_key, goes_on, trim_fires, updated_fire
 from doai.store.digests import check_digests, split_digests
+from doai.store.letters_in_memory import dead_runs, kept_letters, settled_letter
 
 _MISSING: Final = object()
 _ENDS: Final = frozenset(
@@ -118,6 +122,7 @@ class MemoryTables:
         self.statistics: dict[tuple[str, int, str, str], StatisticsRow] = {}
         self.campaigns: dict[str, CampaignRow] = {}
         self.fires: Fires = {}
+        self.dead_letters: dict[str, DeadLetterRow] = {}
         self.held_by: MemoryWriter | None = None
         """The lock: the writer that has these tables open."""
 
@@ -203,6 +208,8 @@ class MemoryWriter:
             ended_since=self._ended_since(counted),
             campaigns=_sorted_rows(t.campaigns),
             fires=[row for row in _sorted_rows(t.fires) if goes_on(row, open_runs)],
+            dead_letters=kept_letters(t.dead_letters, t.streams),
+            dead_runs=dead_runs(t.dead_letters, t.runs),
         )
 
     def _minutes_without_hour(self) -> list[StatisticsRow]:
@@ -379,4 +386,6 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     InsertFire: lambda w, op: w._insert(w._tables.fires, fire_key(op.row), op.row),
     UpdateFire: lambda w, op: w._put(w._tables.fires, *updated_fire(w._tables.fires, op)),
     TrimFires: lambda w, op: trim_fires(w._tables.fires, w._undo, op),
+    InsertDeadLetter: lambda w, op: w._insert(w._tables.dead_letters, op.row.letter_id, op.row),
+    SettleDeadLetter: lambda w, op: w._put(w._tables.dead_letters, *settled_letter(w._tables.dead_letters, op)),
 }

@@ -33,6 +33,7 @@ from doai.errors import UserError
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
 from doai.store.audit_reader import AuditReader
+from doai.store.dead_letter_reader import DeadLetterReader
 from doai.store.incidents import IncidentReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.read_connections import Answer, Question, ReadConnections
@@ -66,6 +67,7 @@ class StoreReader:
         self._connections = ReadConnections(path, read_max_s=read_max_s)
         self._sql = load_statements("broker", "columns", "queries")
         self.campaigns = doai.store.campaign_reader.CampaignReader(self._connections, self._sql)
+        self.dead_letters = DeadLetterReader(self._connections, self._sql)
         self.audit = AuditReader(self._connections, self._sql)
         """Who changed what."""
         self.incidents = IncidentReader(self._connections, self._sql)

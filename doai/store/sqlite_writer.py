@@ -20,6 +20,7 @@ from doai.changes.ops import (
     ForgetCommands,
     InsertArtifact,
     InsertAttempt,
+    InsertDeadLetter,
     InsertFile,
     InsertFire,
     InsertRun,
@@ -39,6 +40,7 @@ from doai.changes.ops import (
     PutToken,
     RememberCommand,
     ReserveTokens,
+    SettleDeadLetter,
     SetWorkflowState,
     Snapshot,
     StreamState,
@@ -51,7 +53,7 @@ from doai.changes.ops import (
 from doai.changes.rows import StreamRow
 from doai.codec import encode
 from doai.errors import StoreError
-from doai.store import audit_columns, campaign_columns, columns, incidents, statistics_columns
+from doai.store import audit_columns, campaign_columns, columns, dead_letter_columns, incidents, statistics_columns
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import check_digests, split_digests
@@ -138,6 +140,8 @@ class SqliteWriter:
             ended_since=[statistics_columns.ended_task(c) for c in query(sql["load_ended_since"], (counted,))],
             campaigns=[campaign_columns.campaign_row(c) for c in query(sql["load_campaigns"])],
             fires=[campaign_columns.fire_row(c) for c in query(sql["load_fires"])],
+            dead_letters=[dead_letter_columns.dead_letter_row(c) for c in query(sql["load_dead_letters"])],
+            dead_runs=[columns.run_row(c) for c in query(sql["load_dead_runs"])],
         )
 
     def _load_last_position(self) -> int:
@@ -199,6 +203,10 @@ class SqliteWriter:
 
     def _delete_files(self, connection: apsw.Connection, ops: list[DeleteFile]) -> None:
         self._change_known(connection, "delete_file", [(op.name, op.version) for op in ops], "a file")
+
+    def _settle_dead_letters(self, connection: apsw.Connection, ops: list[SettleDeadLetter]) -> None:
+        rows = [dead_letter_columns.settled_columns(op) for op in ops]
+        self._change_known(connection, "settle_dead_letter", rows, "an open dead letter")
 
     def _append_events(self, connection: apsw.Connection, ops: list[AppendEvent]) -> None:
         rows: list[Columns] = []
@@ -299,6 +307,8 @@ _APPLY: Final[dict[type, _Apply]] = {
     ForgetCommands: _each("forget_commands", lambda op: (op.before_ms,)),
     ReserveTokens: _each("reserve_tokens", lambda op: (op.n,)),
     InsertStatistics: _each("insert_statistics", lambda op: statistics_columns.statistics_columns(op.row)),
+    InsertDeadLetter: _each("insert_dead_letter", lambda op: dead_letter_columns.dead_letter_columns(op.row)),
+    SettleDeadLetter: SqliteWriter._settle_dead_letters,
     TrimStatistics: _each("trim_statistics", lambda op: (op.period.value, op.before_ms)),
     AppendAudit: _each("append_audit", lambda op: audit_columns.audit_columns(op.row)),
     PutCampaignRow: _each("put_campaign", lambda op: campaign_columns.campaign_columns(op.row)),
@@ -342,4 +352,6 @@ _TABLES: Final[dict[type, str]] = {
     InsertFire: "campaigns",
     UpdateFire: "campaigns",
     TrimFires: "campaigns",
+    InsertDeadLetter: "dead_letters",
+    SettleDeadLetter: "dead_letters",
 }

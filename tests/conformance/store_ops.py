@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from doai.changes import ops, outbox, rows
 from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
+from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason
 from doai.changes.incidents import IncidentRow
 from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import raw
@@ -18,6 +19,7 @@ from doai.messages.commands import TargetKind
 from doai.messages.work import HoldingState
 from doai.states import (
     CampaignState,
+    DeadLetterState,
     DeviceState,
     FireState,
     IncidentState,
@@ -328,6 +330,21 @@ INCIDENTS = st.builds(
     resolved_by=TEXTS,
     note=TEXTS,
 )
+LETTER_IDS = st.integers(0, 9).map(str)
+DEAD_LETTERS = st.builds(
+    DeadLetterRow,
+    letter_id=LETTER_IDS,
+    kind=st.sampled_from(DeadLetterKind),
+    reason=st.sampled_from(DeadReason),
+    state=st.sampled_from(DeadLetterState),
+    **dict.fromkeys(["code", "error_class", "device_serial", "task_id", "workflow", "queue", "type"], NAMES),
+    **dict.fromkeys(["message", "settled_by", "settled_why", "retried_as"], TEXTS),
+    **dict.fromkeys(["node_id", "run_id"], NAMES),
+    **dict.fromkeys(["created_at_ms", "position", "attempts", "seq", "data_bytes"], TIMES),
+    incarnation=st.sampled_from(["i", "j"]),
+    data=BODIES,
+    settled_at_ms=MAYBE_TIME,
+)
 OPS = st.one_of(
     EVENTS,
     EVENTS,
@@ -357,6 +374,8 @@ OPS = st.one_of(
     st.builds(ops.ReserveTokens, TIMES),
     st.builds(ops.InsertStatistics, STATISTICS),
     st.builds(ops.AppendAudit, AUDIT),
+    st.builds(ops.InsertDeadLetter, DEAD_LETTERS),
+    st.builds(ops.SettleDeadLetter, LETTER_IDS, st.sampled_from(DeadLetterState), TIMES, TEXTS, TEXTS, TEXTS),
     st.builds(ops.TrimStatistics, st.sampled_from(Period), TIMES),
     st.builds(ops.PutCampaignRow, CAMPAIGNS),
     st.builds(ops.DropCampaign, NAMES),

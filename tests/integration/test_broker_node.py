@@ -75,10 +75,16 @@ class Plant:
                 )
                 if self.keys[name].public not in {key.public_key for key in writer.load().keys}:
                     writer.commit([PutKey(row)])
-            core = BrokerCore(writer.load(), IDS, CoreSettings(), now)
+
+            def load() -> BrokerCore:
+                return BrokerCore(writer.load(), IDS, CoreSettings(), read_clocks())
+
+            core = load()
             keys, stop = LiveKeys(core.live_keys()), trio.Event()
             async with self.mesh.open_router("b", self.keys["broker"], keys) as router:
-                shell = BrokerShell(core=core, router=router, writer=writer, keys=keys, now=read_clocks)
+                shell = BrokerShell(
+                    core=core, router=router, writer=writer, keys=keys, now=read_clocks, load_again=load
+                )
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(shell.run, stop)
                     yield

@@ -223,6 +223,37 @@ def test_a_phone_for_a_person(site: Up) -> None:
     assert "Device SIM0002 is given back by user/" in site.doai("story", "SIM0002").stdout
 
 
+def test_what_gave_up(site: Up, tmp_path: Path) -> None:
+    recipe = tmp_path / "hopeless.yaml"
+    recipe.write_text(
+        "workflow: hopeless\nsteps:\n  - {id: tap, use: ui.tap, with: {text: Nowhere}, timeout: 2s}\n"
+    )
+    site.doai("workflows", "add", str(recipe))
+    ran = site.json("run", "hopeless", "--on", "SIM0001,SIM0002", "--no-retry", "--wait", code=exits.NOT_PASSED)
+    old = {task["taskId"]: task["deviceSerial"] for task in ran["tasks"]}
+    listed = site.json("dead", "list", "--workflow", "hopeless")
+    assert {letter["taskId"] for letter in listed} == set(old)
+    assert {(letter["reason"], letter["state"]) for letter in listed} == {("failed", "open")}
+    assert re.search(
+        r"failed +hopeless@1 +SIM000", site.doai("dead", "list", "--run", ran["tasks"][0]["runId"]).stdout
+    )
+    one, other = sorted(old)
+    shown = site.doai("dead", "show", one).stdout
+    assert f"its story: doai story {one}" in shown
+    again = site.json("dead", "retry", one)
+    assert (again["retried"], len(again["runIds"])) == (1, 1)
+    task = site.json("tasks", one)
+    assert task["retriedAs"] in {each["taskId"] for each in site.json("tasks", "--run", again["runIds"][0])}
+    assert site.json("tasks", task["retriedAs"])["retryOf"] == one
+    assert f"as task {task['retriedAs']}" in site.doai("story", one).stdout
+    assert "no open dead letter" in site.refused("dead", "retry", one)
+    assert "no dead letter is named" in site.refused("dead", "discard", code=exits.USAGE)
+    assert "say --yes" in site.refused("dead", "discard", other, code=exits.USAGE)
+    assert site.json("dead", "discard", other, "--why", "seen", "--yes") == {"discarded": 1}
+    [gone] = site.json("dead", "list", "--state", "discarded", "--device", old[other])
+    assert (gone["settledWhy"], gone["taskId"]) == ("seen", other)
+
+
 def test_which_phone_is_this(site: Up, tmp_path: Path) -> None:
     shown = site.doai("devices", "set", "SIM0001", "--label", "갤럭시 7", "--shelf", "A3-12", "--tag", "lab").stdout
     assert shown.startswith("SIM0001 is described anew: http://")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from doai.broker.core.core import BrokerCore
-from doai.broker.core.effects import Changes, KeysChanged, LogLine, OpenChannel, SendFrame, ShutLink
+from doai.broker.core.effects import Changes, KeysChanged, LoadAgain, LogLine, OpenChannel, SendFrame, ShutLink
 from doai.broker.core.settings import CoreSettings
 from doai.ids import RandomIds
 from tests.sim.commits import Commits
@@ -51,6 +51,7 @@ class BrokerProcess:
             OpenChannel: lambda effect: None,
             KeysChanged: lambda effect: None,
             LogLine: lambda effect: None,
+            LoadAgain: self._load_again,
         }
 
     @property
@@ -157,6 +158,12 @@ class BrokerProcess:
         self._watch(self, effect)
         if not self._network.to_peer(effect.link, effect.header, effect.body) and self.core is not None:
             self.submit(self.core.link_gone(effect.link, self.clock.now()))
+
+    def _load_again(self, effect: LoadAgain) -> None:
+        self.world.fault("handler_failed")
+        ids = RandomIds(self.world.random.getrandbits)
+        self.core = BrokerCore(self.disk.load(), ids, self._settings, self.clock.now())
+        self._arm()
 
     def _commit_failed(self) -> None:
         self.world.notes.append((self.world.now_s, "broker exits: a commit failed"))

@@ -47,6 +47,11 @@ class BrokerDisk:
         self._memory: MemoryWriter | None = None
         self._real: SqliteWriter | None = None
 
+    def load(self) -> Snapshot:
+        """Read all of it, while it is open."""
+        assert self._memory is not None
+        return self._memory.load()
+
     def open(self) -> Snapshot:
         """Open it, as a new process does."""
         self._memory = MemoryWriter(self.tables)

@@ -61,8 +61,9 @@ class Nemesis:
             "quarantine": strange.quarantine,
             "operator": simulation.operator.deed,
             "disk_low": simulation.operator.disk_low,
-            "hold": strange.hold,
-            "incident": strange.incident,
+            "hold": simulation.operator.hold,
+            "incident": simulation.operator.incident,
+            "dead_letters": simulation.letters.decide,
         }
         self._schedule()
 

@@ -15,6 +15,8 @@ from doai.codec import Kind, encode, pack_header
 from doai.envelope import SCHEMA_VERSION, Message
 from doai.messages import commands as c
 from doai.messages import enrolment as e
+from doai.messages import holds as h
+from doai.messages import incidents as i
 from doai.messages.link import Hello, HostSample, Role
 from tests.sim.network import Connection
 from tests.sim.recipes import FILE, RECIPES, SECRET
@@ -51,6 +53,30 @@ class Operator:
             self._greet,
         )
         simulation.world.after(0.6, self._prepare)
+
+    def hold(self) -> bool:
+        """A person reserves a phone, now and then for longer, or gives one back that may be somebody else's."""
+        random, admin = self._random, self._sim.admin
+        serial = random.choice([*self._sim.phones, "no-such-phone"])
+        actor = random.choice(("user/sim", "user/sim", "user/ann"))
+        wish = h.HoldDevice(serial=serial, for_s=random.choice((5.0, 40.0, 200.0, -1.0, 1e9)), reason="sim")
+        admin.command(h.HOLD_DEVICE, wish, _nothing, actor=actor)
+        if random.random() < 0.5:
+            back = h.UnholdDevice(serial=serial, force=random.random() < 0.3)
+            self._sim.world.after(random.uniform(0.0, 60.0), admin.command, h.UNHOLD_DEVICE, back, _nothing)
+        return True
+
+    def incident(self) -> bool:
+        """An operator acknowledges or resolves an incident, or one that there is not."""
+        random, admin = self._random, self._sim.admin
+        rows = sorted(row.incident_id for row in self._sim.broker.disk.tables.incidents.values())
+        incident_id = random.choice([*rows, "no-such-incident"])
+        if random.random() < 0.5:
+            wish: Message = i.AcknowledgeIncident(incident_id=incident_id, note="sim")
+            admin.command(i.ACKNOWLEDGE_INCIDENT, wish, _nothing)
+        else:
+            admin.command(i.RESOLVE_INCIDENT, i.ResolveIncident(incident_id=incident_id), _nothing)
+        return True
 
     def deed(self) -> bool:
         """Do some things at once."""

@@ -1,4 +1,4 @@
-"""Eleven planted bugs, each a small wrong change of the product behind a switch: the simulator must find every one.
+"""Planted bugs, each a small wrong change of the product behind a switch: the simulator must find every one.
 
 Each is a context manager over production classes; nothing of it is reachable outside of the test tree.
 """
@@ -155,6 +155,11 @@ def hold_ignored() -> AbstractContextManager[Any]:
     return mock.patch.object(Scheduler, "_room", blind)
 
 
+def poison_forgotten() -> AbstractContextManager[Any]:
+    """A message that is none is left out without a word."""
+    return mock.patch.object(Results, "_undecodable", return_value=None)
+
+
 BUGS: Final[dict[str, Bug]] = {
     bug.__name__: bug
     for bug in (
@@ -169,5 +174,6 @@ BUGS: Final[dict[str, Bug]] = {
         retry_burns_no_attempt,
         refusal_blocks_stream,
         hold_ignored,
+        poison_forgotten,
     )
 }

@@ -49,9 +49,11 @@ FAULT_WEIGHTS: Final = {
     "disk_low": 0.7,
     "hold": 1.0,
     "incident": 0.5,
+    "dead_letters": 1.0,
 }
 """Faults at random times, and how often one is chosen when a seed has it."""
 ALWAYS_ON: Final = [
+    "handler_failed",
     "drop",
     "drop_records",
     "drop_ack",

@@ -23,6 +23,7 @@ from tests.sim.checks import Checks, check_nodes_at_end, check_open_tasks, compa
 from tests.sim.disks import BrokerDisk, NodeDisk
 from tests.sim.faults import Nemesis
 from tests.sim.ledger import Ledger
+from tests.sim.letters import Letters, check_letters, poisoned_handler
 from tests.sim.memo import recipes_read_once
 from tests.sim.network import Network
 from tests.sim.node import NodeProcess
@@ -97,6 +98,7 @@ class Simulation:
         self.robot = AdminProcess(world, self.network, "robot", Role.BOT)
         self.strange = Strange(self, self.robot)
         self.operator = Operator(self)
+        self.letters = Letters(world, self.admin)
         self.workload = Workload(world, scenario, self.admin, sorted(self.phones))
         self.nemesis: Nemesis
 
@@ -138,7 +140,7 @@ class Simulation:
     def run(self) -> Verdict:
         """Run to the end; never raises for what the product does."""
         kind, message, subject, held = "", "", "", []
-        with bounds_of(self.scenario), recipes_read_once():
+        with bounds_of(self.scenario), recipes_read_once(), poisoned_handler():
             try:
                 held = self._run()
             except Violation as error:
@@ -241,10 +243,14 @@ class Simulation:
     def _look(self) -> None:
         if self.broker.core is not None and self.broker.commits.idle:
             compare_memory(self.broker.core, self.broker.disk.tables)
+            self._check_letters()
         for node in self.nodes:
             if node.core is not None and node.core._tasks.running > self.scenario.slots:
                 raise Violation("bounds", f"{node.name} runs {node.core._tasks.running} tasks", node.name)
         self.world.after(CHECK_EVERY_S, self._look)
+
+    def _check_letters(self) -> None:
+        check_letters(self.broker.disk.tables, self.letters.poison, exactly=not self.restored_s)
 
     def _judge(self) -> list[str]:
         self.world.faults.update(self.ledger.campaigns.counts)
@@ -253,6 +259,7 @@ class Simulation:
         deadline_s = self.world.now_s + 60.0
         self.world.run(deadline_s, lambda: self.broker.commits.idle)
         compare_memory(core, self.broker.disk.tables)
+        self._check_letters()
         reasons = check_open_tasks(core, patient=False)
         check_nodes_at_end(self.nodes, self.ledger)
         for serial, device in core.state.devices.items():

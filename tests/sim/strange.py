@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ from doai.codec import Kind, encode, pack_header, raw
 from doai.envelope import Envelope, Message
 from doai.messages import commands as c
 from doai.messages import holds as h
-from doai.messages import incidents as i
 from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
 from doai.messages.link import Bye, Heartbeat, Hello, HostSample, Record, Records, Role
 from doai.messages.work import Holdings
 from doai.states import DeviceState
 from tests.sim.admin import AdminProcess
+from tests.sim.letters import POISON
 from tests.sim.network import Connection
 from tests.sim.recipes import RECIPES
 
@@ -46,6 +47,7 @@ class Strange:
             self._other_instance,
             self._odd_facts,
             self._odd_fact_bytes,
+            self._failing_fact,
             self._node_commands,
             self._gap,
             self._flood,
@@ -89,30 +91,6 @@ class Strange:
             again = (c.RELEASE_NODE, c.ReleaseNode(node_id=name))
         if random.random() < 0.5:
             self._world.after(random.uniform(0.0, 20.0), admin.command, *again, _nothing)
-        return True
-
-    def hold(self) -> bool:
-        """A person reserves a phone, now and then for longer, or gives one back that may be somebody else's."""
-        random, admin = self._world.random, self._sim.admin
-        serial = random.choice([*self._sim.phones, "no-such-phone"])
-        actor = random.choice(("user/sim", "user/sim", "user/ann"))
-        wish = h.HoldDevice(serial=serial, for_s=random.choice((5.0, 40.0, 200.0, -1.0, 1e9)), reason="sim")
-        admin.command(h.HOLD_DEVICE, wish, _nothing, actor=actor)
-        if random.random() < 0.5:
-            back = h.UnholdDevice(serial=serial, force=random.random() < 0.3)
-            self._world.after(random.uniform(0.0, 60.0), admin.command, h.UNHOLD_DEVICE, back, _nothing)
-        return True
-
-    def incident(self) -> bool:
-        """An operator acknowledges or resolves an incident, or one that there is not."""
-        random, admin = self._world.random, self._sim.admin
-        rows = sorted(row.incident_id for row in self._sim.broker.disk.tables.incidents.values())
-        incident_id = random.choice([*rows, "no-such-incident"])
-        if random.random() < 0.5:
-            wish: Message = i.AcknowledgeIncident(incident_id=incident_id, note="sim")
-            admin.command(i.ACKNOWLEDGE_INCIDENT, wish, _nothing)
-        else:
-            admin.command(i.RESOLVE_INCIDENT, i.ResolveIncident(incident_id=incident_id), _nothing)
         return True
 
     def release_all(self) -> None:
@@ -202,11 +180,13 @@ class Strange:
         envelope = encode(self._envelope("weather.changed", c.CancelRun(run_id="x")))
         self._send(Kind.RECORDS, encode(Records([Record(self._seq + 5, msgspec.Raw(envelope))])))
 
-    def _fresh(self) -> None:
-        """Begin a new life of its stream, so that its place is known."""
+    def _fresh(self) -> str:
+        """Begin a new life of its stream, so that its place is known; return its name."""
         self._seq = 0
         self._epoch = 0
-        self._greet(incarnation=self._ids.new_id(0))
+        incarnation = self._ids.new_id(0)
+        self._greet(incarnation=incarnation)
+        return incarnation
 
     def _envelope(self, event_type: str, payload: Message) -> Envelope:
         return Envelope(
@@ -244,7 +224,9 @@ class Strange:
             msgspec.structs.replace(self._envelope(topics.SYSTEM_ALERT, notice), source="n0/main"),
             self._envelope(topics.SYSTEM_ALERT, notice),
         )
-        self._fresh()
+        incarnation = self._fresh()
+        # The type of the 6th is known, its serial is none of ours; the last three are told by nodes.
+        self._poison(incarnation, 1, 2, 3, 4, 5)
         records = [Record(n, msgspec.Raw(encode(envelope))) for n, envelope in enumerate(odd, 1)]
         self._send(Kind.RECORDS, encode(Records(records)))
         self._send(Kind.RECORDS, encode(Records(records)))
@@ -252,9 +234,29 @@ class Strange:
         self._send(Kind.RECORDS, encode(Records([changed])))
 
     def _odd_fact_bytes(self) -> None:
-        self._fresh()
+        self._poison(self._fresh(), 1)
         self._send(Kind.RECORDS, encode(Records([Record(1, msgspec.Raw(b"\x01"))])))
         self._send(Kind.RECORDS, encode(Records([])))
+
+    def _failing_fact(self) -> None:
+        """A fact that can be read and makes its handler fail, between others; sent until it is taken."""
+        notice = SystemNotice(code="x", message="y", subject="z")
+        bad = DeviceOnline(serial=POISON, node_id="stranger", driver="", connection="")
+        facts = (
+            self._envelope(topics.SYSTEM_ERROR, notice),
+            self._envelope(topics.DEVICE_ONLINE, bad),
+            self._envelope(topics.SYSTEM_ERROR, notice),
+        )
+        records = encode(Records([Record(n, msgspec.Raw(encode(fact))) for n, fact in enumerate(facts, 1)]))
+        incarnation = self._fresh()
+        self._poison(incarnation, 2)
+        self._send(Kind.RECORDS, records)
+        for wait_s in (3.0, 6.0):
+            self._world.after(wait_s, functools.partial(self._greet, incarnation=incarnation))
+            self._world.after(wait_s + 1.0, self._send, Kind.RECORDS, records)
+
+    def _poison(self, incarnation: str, *places: int) -> None:
+        self._sim.letters.poison.update(("stranger", incarnation, place) for place in places)
 
     def _flood(self) -> None:
         self._greet()

@@ -20,6 +20,7 @@ CAUGHT_BY = {
     "fifo_broken": (1, None, {"acts_after_next"}),
     "retry_burns_no_attempt": (1, None, {"attempt_not_burned"}),
     "refusal_blocks_stream": (5, None, {"stream_stuck"}),
+    "poison_forgotten": (0, frozenset({"strange_frame"}), {"dead_letter"}),
     "hold_ignored": (0, frozenset({"hold"}), {"given_while_held"}),
 }
 """Bug -> (seed, its faults if not drawn, what the checkers say)."""
@@ -28,7 +29,7 @@ NEAR = 20
 
 def test_every_planted_bug_has_its_seed() -> None:
     assert CAUGHT_BY.keys() == BUGS.keys()
-    assert len(BUGS) == 11
+    assert len(BUGS) == 12
 
 
 @pytest.mark.parametrize("name", BUGS)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from doai import topics
 from doai.messages.catalogue import EVENTS
 from doai.messages.contract import example
-from doai.story import duration, sentence
+from doai.moments import duration
+from doai.story import sentence
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

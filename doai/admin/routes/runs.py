@@ -229,7 +229,8 @@ async def show_task(task_id: FromPath[str], request: AnyRequest, services: Given
         raise not_found("task", task_id, "tasks")
     files = await services.reader.artifacts(run_id=view.row.run_id, task_id=task_id, limit=EVENTS_PAGE_MAX)
     around = await surroundings(services.reader, view.row)
-    return task_detail_json(view.row, view.attempts, files.items, f"{_base(request)}/artifacts", around)
+    links = await services.reader.dead_letters.retries(task_id)
+    return task_detail_json(view.row, view.attempts, files.items, f"{_base(request)}/artifacts", around, links)
 
 
 @post(

@@ -29,7 +29,7 @@ JSON_CHARACTERS_MAX: Final = 4096
 """Of before and of after: a row is to be read at a glance, and a command may be about 500 devices."""
 MASK: Final = "***"
 
-_TOLD_ELSEWHERE: Final = frozenset({"task", "run", "step", "attempt", "artifact", "health", "system"})
+_TOLD_ELSEWHERE: Final = frozenset({"task", "run", "step", "attempt", "artifact", "health", "system", "deadletter"})
 """Domains of events that are no row: what becomes of tasks is the event log's, and every notice is not a change."""
 _SECRET: Final = re.compile(r"(secret|token)_?sha256|ciphertext|password|secret$", re.IGNORECASE)
 _encode: Final = msgspec.json.Encoder().encode

@@ -16,6 +16,7 @@ from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.files import Files
 from doai.broker.core.holds import Holds
 from doai.broker.core.incidents import Incidents
+from doai.broker.core.letter_decisions import LetterDecisions
 from doai.broker.core.library import Library
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.runs import Runs
@@ -31,6 +32,7 @@ from doai.errors import ConflictError, DecodeError, DiskLow, DoaiError, NotFound
 from doai.limits import IDEMPOTENCY_KEPT_S
 from doai.messages import campaigns as m
 from doai.messages import commands as c
+from doai.messages import dead_letters as d
 from doai.messages import enrolment
 from doai.messages import holds as h
 from doai.messages import incidents as incident_messages
@@ -40,7 +42,7 @@ from doai.workflow.mistakes import did_you_mean
 
 KEY_CHARS_MAX: Final = 200
 FORGET_EVERY_S: Final = 600.0
-_NEEDS_ROOM: Final = frozenset({c.CREATE_RUN, c.STORE_WORKFLOW, c.STORE_FILE, m.PUT_CAMPAIGN})
+_NEEDS_ROOM: Final = frozenset({c.CREATE_RUN, c.STORE_WORKFLOW, c.STORE_FILE, m.PUT_CAMPAIGN, d.RETRY_DEAD_LETTERS})
 """Refused below the disk reserve. Cancels, keys and artifacts that are stored already end work or mend things."""
 _Handler = Callable[[Decision, Envelope, Any], Message]
 _reply: Final = BodyDecoder(c.Reply)
@@ -58,6 +60,7 @@ class Commands:
         access: Access,
         quarantines: Quarantines,
         holds: Holds,
+        letters: LetterDecisions,
         descriptions: Descriptions,
         campaigns: Campaigns,
         incidents: Incidents,
@@ -98,6 +101,8 @@ class Commands:
             c.RELEASE_NODE: quarantines.release_node,
             h.HOLD_DEVICE: holds.hold,
             h.UNHOLD_DEVICE: holds.unhold,
+            d.RETRY_DEAD_LETTERS: letters.retry,
+            d.DISCARD_DEAD_LETTERS: letters.discard,
         }
         self._decoders = {name: BodyDecoder(COMMANDS[name][0]) for name in self._handlers}
 

@@ -12,20 +12,22 @@ from doai import topics
 from doai.broker.core.access import Access
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.commands import Commands
+from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.devices import Devices
-from doai.broker.core.effects import Changes
+from doai.broker.core.effects import Changes, LoadAgain
 from doai.broker.core.files import Files
 from doai.broker.core.holds import Holds
 from doai.broker.core.incidents import Incidents
 from doai.broker.core.ingress import Ingress
 from doai.broker.core.leases import Leases
+from doai.broker.core.letter_decisions import LetterDecisions
 from doai.broker.core.library import Library
 from doai.broker.core.peers import Peers
 from doai.broker.core.quarantine import Quarantines
-from doai.broker.core.results import Results
+from doai.broker.core.results import HandlerFailed, Results
 from doai.broker.core.runs import Runs
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.settings import CoreSettings
@@ -33,6 +35,7 @@ from doai.broker.core.state import State
 from doai.broker.core.statistics import Statistics
 from doai.broker.core.tables import Task
 from doai.broker.core.tasks import Tasks
+from doai.changes.dead_letters import DeadReason
 from doai.changes.ops import Snapshot
 from doai.clock import Now
 from doai.errors import ErrorClass, Failure
@@ -48,10 +51,13 @@ class BrokerCore:
     def __init__(self, snapshot: Snapshot, ids: IdSource, settings: CoreSettings, now: Now) -> None:
         self.state = State(snapshot, ids, settings, now)
         """For reading: checkers compare it with the store."""
+        self._is_spent = False
+        """A handler failed in it: it decides nothing any more."""
         state = self.state
         self._scheduler = Scheduler(state)
+        self._letters = DeadLetters(state)
         self._statistics = Statistics(state, snapshot, now)
-        self._tasks = Tasks(state, self._scheduler, self._statistics)
+        self._tasks = Tasks(state, self._scheduler, self._statistics, self._letters)
         self._leases = Leases(state, self._scheduler, self._tasks)
         devices = Devices(state, self._scheduler)
         self._incidents = Incidents(state, self._statistics, now)
@@ -59,7 +65,14 @@ class BrokerCore:
         self._quarantines = Quarantines(state, self._scheduler, now)
         self._holds = Holds(state, self._scheduler, now)
         results = Results(
-            state, self._scheduler, self._tasks, self._peers, devices, self._leases, self._quarantines
+            state,
+            self._scheduler,
+            self._tasks,
+            self._peers,
+            devices,
+            self._leases,
+            self._quarantines,
+            self._letters,
         )
         self._access = Access(state, self._peers)
         runs = Runs(state, self._scheduler, self._tasks)
@@ -73,6 +86,7 @@ class BrokerCore:
             self._access,
             self._quarantines,
             self._holds,
+            LetterDecisions(state, self._letters, runs),
             descriptions,
             self._campaigns,
             self._incidents,
@@ -83,24 +97,47 @@ class BrokerCore:
 
     def frame(self, link: int, key_name: str, header: bytes, body: bytes, now: Now) -> Changes:
         """A frame came over a connection whose key proves ``key_name``."""
-        decision = Decision(self.state.log, now)
-        self._ingress.frame(decision, link, key_name, header, body)
+        position, decision = self.state.log.position, Decision(self.state.log, now)
+        if self._is_spent:
+            return decision.finish()
+        try:
+            self._ingress.frame(decision, link, key_name, header, body)
+        except HandlerFailed as failed:
+            return self._set_aside(failed, position, now)
         return self._finish(decision)
+
+    def _set_aside(self, failed: HandlerFailed, position: int, now: Now) -> Changes:
+        """Write the letter of a fact whose handler failed, and nothing else: memory can not be trusted.
+
+        The next core takes the facts before it, and goes on behind it.
+        """
+        self._is_spent = True
+        self.state.log.position = position
+        decision = Decision(self.state.log, now)
+        reason = DeadReason.HANDLER_FAILED
+        self._letters.message(decision, failed.peer, failed.record, reason, failed.sentence, failed.envelope)
+        decision.effects.append(LoadAgain(failed.sentence))
+        return decision.finish()
 
     def malformed(self, link: int, key_name: str, reason: str, data: bytes, now: Now) -> Changes:
         """A message came that is no frame; ``data`` are its first bytes."""
         decision = Decision(self.state.log, now)
+        if self._is_spent:
+            return decision.finish()
         self._ingress.malformed(decision, link, key_name, reason, data)
         return self._finish(decision)
 
     def link_gone(self, link: int, now: Now) -> Changes:
         """A connection ended."""
-        self._peers.link_gone(link)
+        if not self._is_spent:
+            self._peers.link_gone(link)
         return self._finish(Decision(self.state.log, now))
 
     def tick(self, now: Now) -> Changes:
         """Time has passed: do what is due."""
         decision = Decision(self.state.log, now)
+        if self._is_spent:
+            return decision.finish()
         while (due := self.state.deadlines.pop_due(now.mono_s)) is not None:
             what, task = due
             self._timers[what](decision, task)
@@ -119,12 +156,16 @@ class BrokerCore:
 
     def next_due_s(self) -> float | None:
         """Return the monotonic time at which `tick` has something to do; None when nothing will be."""
+        if self._is_spent:
+            return None
         times = [at for at in (self.state.deadlines.next_s(), self.state.sweep_s) if at is not None]
         return min(times, default=None)
 
     def disk_room(self, free_bytes: int, now: Now) -> Changes:
         """So much is free on the disk of the store."""
         decision = Decision(self.state.log, now)
+        if self._is_spent:
+            return decision.finish()
         disk = self.state.disk
         if disk.note(free_bytes):
             low = bool(disk.closed_because)
@@ -144,6 +185,8 @@ class BrokerCore:
     def register_admin(self, name: str, public_key: str, now: Now) -> Changes:
         """Let in the admin key of the broker's own folder; nothing when it is known."""
         decision = Decision(self.state.log, now)
+        if self._is_spent:
+            return decision.finish()
         self._access.register_own(decision, name, Role.ADMIN, public_key)
         return self._finish(decision)
 
@@ -152,6 +195,8 @@ class BrokerCore:
         return self.state.live_keys()
 
     def _finish(self, decision: Decision) -> Changes:
+        if self._is_spent:
+            return decision.finish()
         self._schedule(decision)
         while self._campaigns.settle(decision):
             self._schedule(decision)

@@ -49,7 +49,13 @@ class LogLine(msgspec.Struct, frozen=True):
     ids: Mapping[str, str] = {}
 
 
-Effect = SendFrame | OpenChannel | ShutLink | KeysChanged | LogLine
+class LoadAgain(msgspec.Struct, frozen=True):
+    """This core decides nothing any more: begin a new one from what is on disk now."""
+
+    reason: str
+
+
+Effect = SendFrame | OpenChannel | ShutLink | KeysChanged | LogLine | LoadAgain
 
 
 class Changes(msgspec.Struct, frozen=True):

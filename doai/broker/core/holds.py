@@ -22,7 +22,7 @@ from doai.errors import ConflictError
 from doai.limits import HOLD_MAX_S
 from doai.messages.events import DeviceHeld, DeviceReleased
 from doai.messages.holds import DeviceHold, HoldDevice, UnholdDevice
-from doai.story import moment
+from doai.moments import moment
 
 
 class Holds:

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from doai import topics
+from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
 from doai.broker.core.leases import Leases
@@ -18,7 +19,8 @@ from doai.broker.core.settings import EVENT_BYTES_KEPT
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer, Task
 from doai.broker.core.tasks import Tasks
-from doai.codec import BodyDecoder, Kind, raw
+from doai.changes.dead_letters import DeadReason
+from doai.codec import BodyDecoder, Kind
 from doai.envelope import Envelope
 from doai.errors import DecodeError, ErrorClass, Failure
 from doai.ids import is_serial
@@ -58,6 +60,21 @@ _notice: Final = BodyDecoder(SystemNotice)
 _device_offline: Final = BodyDecoder(DeviceOffline)
 
 
+class HandlerFailed(Exception):
+    """What handles a fact failed, by a mistake of ours: memory may have half of what it was to change."""
+
+    def __init__(self, peer: Peer, record: Record, envelope: Envelope, error: Exception) -> None:
+        super().__init__(str(error))
+        self.peer = peer
+        self.record = record
+        self.envelope = envelope
+        told = f"{type(error).__name__}: {error}"[:EVENT_BYTES_KEPT]
+        self.sentence = (
+            f"{envelope.type} {envelope.event_id} of node {peer.name} could not be handled ({told}): "
+            "it is set aside, please report it"
+        )
+
+
 class _Verdict(msgspec.Struct, frozen=True):
     """What the end of an attempt comes to."""
 
@@ -81,6 +98,7 @@ class Results:
         devices: Devices,
         leases: Leases,
         quarantines: Quarantines,
+        letters: DeadLetters,
     ) -> None:
         self._state = state
         self._scheduler = scheduler
@@ -89,6 +107,7 @@ class Results:
         self._devices = devices
         self._leases = leases
         self._quarantines = quarantines
+        self._letters = letters
         self._facts: dict[str, Callable[[Decision, Peer, Envelope], None]] = {
             topics.TASK_STARTED: self._started,
             topics.ATTEMPT_ENDED: self._ended,
@@ -115,52 +134,60 @@ class Results:
             try:
                 envelope: Envelope = _envelope(body)
             except DecodeError as error:
-                self._unreadable(decision, peer, f"fact {record.seq}", error)
+                self._undecodable(decision, peer, record, f"fact {record.seq}", error, None)
                 continue
             if envelope.type in _ONLY_TOLD and envelope.source == peer.address:
                 decision.fact(envelope, body)  # as most are: of steps
             else:
-                self._fact(decision, peer, envelope)
+                self._fact(decision, peer, record, envelope)
         decision.acknowledge(peer)
         if peer.holdings is not None:
             self._leases.reconcile(decision, peer)
 
-    def _fact(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+    def _fact(self, decision: Decision, peer: Peer, record: Record, envelope: Envelope) -> None:
+        if self._state.letters.takes_place((peer.name, peer.stream.incarnation, record.seq)):
+            return
         if envelope.source != peer.address:
             envelope = msgspec.structs.replace(envelope, source=peer.address)
         handler = self._facts.get(envelope.type)
         if handler is None:
-            if envelope.type not in _TOLD_BY_NODES and not _may_tell(envelope.type):
-                self._forged(decision, peer, envelope)
-            else:
-                decision.fact(envelope)
+            self._without_handler(decision, peer, record, envelope)
             return
         try:
             handler(decision, peer, envelope)
         except DecodeError as error:
             decision.fact(envelope)
-            self._unreadable(decision, peer, f"the payload of {envelope.type} {envelope.event_id}", error)
+            what = f"the payload of {envelope.type} {envelope.event_id}"
+            self._undecodable(decision, peer, record, what, error, envelope)
+        except Exception as error:
+            raise HandlerFailed(peer, record, envelope, error) from error
 
-    def _unreadable(self, decision: Decision, peer: Peer, what: str, error: DecodeError) -> None:
+    def _without_handler(self, decision: Decision, peer: Peer, record: Record, envelope: Envelope) -> None:
+        if envelope.type in _TOLD_BY_NODES:
+            decision.fact(envelope)
+            return
+        told = f"node {peer.name} told {envelope.type[:80]}"
+        if _may_tell(envelope.type):
+            # Whoever reads the log may know it.
+            decision.fact(envelope)
+            error = f"{told}, which this broker does not know: compare the versions of node and broker"
+            reason = DeadReason.UNKNOWN_TYPE
+        else:
+            error = f"{told}, which is not a node's to tell: nothing changes"
+            reason = DeadReason.FORBIDDEN_TYPE
+        self._letters.message(decision, peer, record, reason, error, envelope)
+
+    def _undecodable(
+        self,
+        decision: Decision,
+        peer: Peer,
+        record: Record,
+        what: str,
+        error: DecodeError,
+        envelope: Envelope | None,
+    ) -> None:
         message = f"{what} of node {peer.name} can not be read ({error}): compare the versions of node and broker"
-        notice = SystemNotice(
-            code="unreadable_fact",
-            message=message[:EVENT_BYTES_KEPT],
-            subject=topics.node_subject(peer.name),
-            data=error.data[:EVENT_BYTES_KEPT],
-        )
-        decision.event(topics.SYSTEM_ERROR, topics.node_subject(peer.name), notice)
-        decision.log("error", message[:EVENT_BYTES_KEPT], {"node_id": peer.name})
-
-    def _forged(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
-        notice = SystemNotice(
-            code="forbidden_type",
-            message=f"node {peer.name} told {envelope.type[:80]}, which is not a node's to tell: nothing changes",
-            subject=envelope.subject,
-            data=bytes(envelope.payload)[:EVENT_BYTES_KEPT],
-        )
-        told = msgspec.structs.replace(envelope, type=topics.SYSTEM_ERROR, payload=raw(notice))
-        decision.fact(told)
+        self._letters.message(decision, peer, record, DeadReason.UNDECODABLE, message[:EVENT_BYTES_KEPT], envelope)
 
     # --- attempts -----------------------------------------------------------------------------------------
 

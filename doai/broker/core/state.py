@@ -9,6 +9,7 @@ import msgspec
 from doai.broker.core.campaign_table import CampaignTable
 from doai.broker.core.deadlines import Deadlines, Due
 from doai.broker.core.decision import Log
+from doai.broker.core.open_letters import OpenLetters
 from doai.broker.core.recipes import Recipes
 from doai.broker.core.settings import CoreSettings
 from doai.broker.core.stored_files import StoredFiles
@@ -61,6 +62,7 @@ class State:
         self.disk = DiskReserve(settings.disk_reserve_bytes)
         self.recipes = Recipes(snapshot.workflows)
         self.files = StoredFiles(snapshot.files)
+        self.letters = OpenLetters(snapshot.dead_letters, snapshot.dead_runs)
         self.deadlines = Deadlines()
         self.peers: dict[str, Peer] = {}
         """By address."""

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from doai import topics
+from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
 from doai.broker.core.scheduler import Scheduler
@@ -47,10 +48,11 @@ _WORDS: Final = {
 class Tasks:
     """Moves tasks from state to state; whoever calls it has said in the event log why, or lets `say` do it."""
 
-    def __init__(self, state: State, scheduler: Scheduler, statistics: Statistics) -> None:
+    def __init__(self, state: State, scheduler: Scheduler, statistics: Statistics, letters: DeadLetters) -> None:
         self._state = state
         self._scheduler = scheduler
         self._statistics = statistics
+        self._letters = letters
 
     def move(self, decision: Decision, task: Task, trigger: TaskTrigger) -> None:
         """Move it by the table; a terminal state is its end."""
@@ -210,6 +212,7 @@ class Tasks:
         task.ended_at_ms = decision.now.utc_ms
         task.not_before_ms = None
         self._statistics.task_ended(decision, task)
+        self._letters.task_ended(decision, task)
         del self._state.tasks[task.task_id]
         del run.open[task.task_id]
         outcome = task.state.value

@@ -10,7 +10,7 @@ import msgspec
 
 from doai import topics
 from doai.broker.core.core import BrokerCore
-from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, SendFrame, ShutLink
+from doai.broker.core.effects import Changes, Effect, KeysChanged, LoadAgain, LogLine, SendFrame, ShutLink
 from doai.broker.core.settings import CoreSettings
 from doai.changes.ops import PutKey
 from doai.changes.rows import KeyRow
@@ -25,7 +25,7 @@ from doai.messages.catalogue import BODIES, EVENTS
 from doai.messages.events import AttemptEnded, DeviceOffline, DeviceOnline, TaskStarted
 from doai.messages.link import Bye, DeviceProof, Heartbeat, Hello, HostSample, Record, Records, Role, Welcome
 from doai.messages.work import Dispatch, Holding, Holdings, HoldingState
-from doai.states import TERMINAL, DeviceState, Outcome, TaskState
+from doai.states import GAVE_UP, TERMINAL, DeadLetterState, DeviceState, Outcome, TaskState
 from doai.store.memory import MemoryTables, MemoryWriter
 
 RECIPE = """
@@ -97,6 +97,8 @@ class World:
             self.logs.append(effect)
         elif isinstance(effect, KeysChanged):
             self.keys_changed += 1
+        elif isinstance(effect, LoadAgain):
+            self.core = self._new_core()
 
     def send(self, link: int, name: str, kind: int, body: bytes = b"") -> None:
         self.apply(self.core.frame(link, name, pack_header(kind), body, self.now))
@@ -165,6 +167,12 @@ class World:
         assert {row.name: row for row in snapshot.enrolments} == state.enrolments
         assert {row.name: row for row in snapshot.secrets} == state.secrets
         assert {(row.type, row.subject): row for row in snapshot.incidents} == state.incidents
+        letters = {row.letter_id: row for row in snapshot.dead_letters if row.state is DeadLetterState.OPEN}
+        assert letters == state.letters.rows
+        gave_up = {row.task_id for row in self.tables.tasks.values() if row.status.state in GAVE_UP}
+        told = [row.task_id for row in self.tables.dead_letters.values() if row.task_id]
+        assert sorted(gave_up) == sorted(told), "every task that gave up has one dead letter"
+        assert {row.run_id for row in snapshot.dead_runs} == set(state.letters._runs)
         self._check_held()
         if snapshot.statistics_begun:
             minutes = [row for row in self.tables.statistics.values() if row.period is Period.MINUTE]

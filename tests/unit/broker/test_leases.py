@@ -64,7 +64,11 @@ def test_an_abandoned_attempt_is_unknown_when_a_step_must_not_be_repeated() -> N
     assert world.task_state(dispatch.task_id) is TaskState.UNPROVEN
     world.pass_time(2)
     assert world.task_state(dispatch.task_id) is TaskState.UNKNOWN
-    assert world.story(dispatch.task_id)[-2:] == [topics.TASK_UNPROVEN, topics.TASK_UNKNOWN]
+    assert world.story(dispatch.task_id)[-3:] == [
+        topics.TASK_UNPROVEN,
+        topics.TASK_UNKNOWN,
+        topics.DEADLETTER_CREATED,
+    ]
     assert next(iter(world.tables.runs.values())).outcome is Outcome.UNKNOWN
     world.check()
 

@@ -325,4 +325,4 @@ def test_a_node_may_not_say_who_is_quarantined() -> None:
     for event_type in (topics.DEVICE_QUARANTINED, topics.DEVICE_RELEASED, topics.NODE_QUARANTINED):
         node.fact(event_type, "device/d1", b"\x80")
     node.flush()
-    assert [event.type for event in world.events()][-3:] == [topics.SYSTEM_ERROR] * 3
+    assert [event.type for event in world.events()][-3:] == [topics.DEADLETTER_CREATED] * 3

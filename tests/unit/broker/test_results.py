@@ -8,6 +8,7 @@ import pytest
 from doai import topics
 from doai.broker.core.settings import CoreSettings
 from doai.broker.core.tasks import outcome_of_run
+from doai.changes.dead_letters import DeadReason
 from doai.codec import Kind, encode
 from doai.errors import ErrorClass
 from doai.ids import Token
@@ -138,7 +139,7 @@ def test_unknown_is_not_tried_again_unless_listed() -> None:
     node.end(dispatch, Outcome.UNKNOWN, failure=failure(ErrorClass.UNKNOWN), repeatable=False)
     node.flush()
     assert world.task_state(dispatch.task_id) is TaskState.UNKNOWN
-    assert world.story(dispatch.task_id)[-1] == topics.TASK_UNKNOWN
+    assert world.story(dispatch.task_id)[-2:] == [topics.TASK_UNKNOWN, topics.DEADLETTER_CREATED]
 
 
 def test_a_crash_in_which_nothing_unrepeatable_was_under_way_is_infrastructure() -> None:
@@ -211,21 +212,23 @@ def test_facts_keep_their_event_id_and_a_resend_is_only_acknowledged() -> None:
     assert len({event.event_id for event in world.events()}) == count
 
 
-def test_an_unknown_type_is_stored_as_it_is() -> None:
+def test_an_unknown_type_is_stored_as_it_is_and_set_aside() -> None:
     world, node, _ = started_world()
     node.fact("coffee.brewed", "node/n1", b"\x80")
     node.flush()
-    assert world.events()[-1].type == "coffee.brewed"
+    assert [event.type for event in world.events()][-2:] == ["coffee.brewed", topics.DEADLETTER_CREATED]
+    (letter,) = world.tables.dead_letters.values()
+    assert (letter.reason, letter.type) == (DeadReason.UNKNOWN_TYPE, "coffee.brewed")
     assert node.unsent == []
 
 
-def test_a_type_of_the_brokers_own_is_stored_as_an_error() -> None:
+def test_a_type_of_the_brokers_own_is_set_aside() -> None:
     world, node, _, dispatch = _dispatched()
     node.fact(topics.TASK_COMPLETED, topics.task_subject(dispatch.task_id), b"\x80", source="broker/main")
     node.flush()
-    last = world.events()[-1]
-    assert last.type == topics.SYSTEM_ERROR
-    assert last.source == "n1/main"
+    (letter,) = world.tables.dead_letters.values()
+    assert (letter.reason, letter.node_id) == (DeadReason.FORBIDDEN_TYPE, "n1")
+    assert "task.completed, which is not a node's to tell" in letter.message
     assert world.task_state(dispatch.task_id) is TaskState.RUNNING
 
 
@@ -240,7 +243,10 @@ def test_what_can_not_be_read_is_stored_reported_and_blocks_nothing() -> None:
     node.end(dispatch)
     node.flush()
     types = [event.type for event in world.events()]
-    assert types.count(topics.SYSTEM_ERROR) == 3
+    letters = list(world.tables.dead_letters.values())
+    assert types.count(topics.DEADLETTER_CREATED) == len(letters) == 3
+    assert {letter.reason for letter in letters} == {DeadReason.UNDECODABLE}
+    assert letters[1].data == b"\x93\x01\x02\x03"
     assert topics.ATTEMPT_ENDED in types
     assert world.task_state(dispatch.task_id) is TaskState.PASSED
     assert ".." not in world.core.state.devices
@@ -257,7 +263,8 @@ def test_a_gap_starts_the_stream_again() -> None:
     assert len(node.unsent) == 1
     node.unsent.insert(0, lost)
     node.connect()
-    assert [event.type for event in world.events()][-2:] == ["coffee.brewed", "coffee.drunk"]
+    told = [event.type for event in world.events() if event.type.startswith("coffee.")]
+    assert told == ["coffee.brewed", "coffee.drunk"]
 
 
 def test_start_and_end_in_one_frame_are_one_write_of_the_task() -> None:

@@ -139,11 +139,15 @@ async def _served(tmp_path: Path, mesh: MemoryMesh) -> AsyncIterator[tuple[Mouth
     broker, node_pair, admin_pair = make_keypair(), make_keypair(), make_keypair()
     writer = open_writer(tmp_path / "broker.db", new_store_id="s1", now_ms=1)
     writer.commit([_key("n1", "node", node_pair), _key("admin", "admin", admin_pair)])
-    core = BrokerCore(writer.load(), RandomIds(random.Random(1).getrandbits), CoreSettings(), read_clocks())
+
+    def load() -> BrokerCore:
+        return BrokerCore(writer.load(), RandomIds(random.Random(1).getrandbits), CoreSettings(), read_clocks())
+
+    core = load()
     keys, stop = LiveKeys(core.live_keys()), trio.Event()
     try:
         async with mesh.open_router("mesh", broker, keys) as router, trio.open_nursery() as nursery:
-            shell = Shell(core=core, router=router, writer=writer, keys=keys, now=read_clocks)
+            shell = Shell(core=core, router=router, writer=writer, keys=keys, now=read_clocks, load_again=load)
             nursery.start_soon(shell.run, stop)
             async with (
                 mesh.open_dealer("mesh", node_pair, broker.public) as node,

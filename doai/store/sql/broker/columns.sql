@@ -64,3 +64,10 @@ name, campaign_id, state, reason, plan_body, decided_to_ms, runs, created_at_ms,
 
 -- name: fire_columns
 campaign_id, fire_at_ms, hand, state, recorded_at_ms, run_id, reason, actor, times, last_at_ms
+
+-- name: dead_letter_head
+letter_id, kind, reason, state, created_at_ms, position, code, error_class, message, node_id, device_serial, task_id,
+run_id, workflow, queue, attempts, type, incarnation, seq
+
+-- name: dead_letter_tail
+data_bytes, settled_at_ms, settled_by, settled_why, retried_as

@@ -142,3 +142,22 @@ ORDER BY incident_id DESC LIMIT ?
 
 -- name: incident
 SELECT {incident_columns} FROM incidents WHERE incident_id = ?
+
+
+-- name: dead_letters
+SELECT {dead_letter_head}, x'', {dead_letter_tail} FROM dead_letters
+
+-- name: count_open_dead_letters
+SELECT count(*) FROM dead_letters WHERE state = 'open'
+
+-- name: dead_letter
+-- By its own id, or the id of its task.
+SELECT {dead_letter_head}, data, {dead_letter_tail} FROM dead_letters WHERE letter_id = ?
+UNION ALL
+SELECT {dead_letter_head}, data, {dead_letter_tail} FROM dead_letters WHERE task_id = ? AND task_id <> '' LIMIT 1
+
+-- name: retried_as
+SELECT retried_as FROM dead_letters WHERE task_id = ? AND task_id <> '' AND state = 'retried'
+
+-- name: retry_of
+SELECT task_id FROM dead_letters WHERE retried_as = ? AND retried_as <> ''

@@ -221,3 +221,22 @@ UNION ALL
 SELECT {fire_columns} FROM fires INDEXED BY fires_of_run
 WHERE run_id IN (SELECT run_id FROM runs WHERE state IN ('active', 'cancelling'))
 ORDER BY campaign_id, fire_at_ms, hand
+
+-- name: insert_dead_letter
+INSERT INTO dead_letters ({dead_letter_head}, data, {dead_letter_tail}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: settle_dead_letter
+UPDATE dead_letters SET state = ?, settled_at_ms = ?, settled_by = ?, settled_why = ?, retried_as = ?
+WHERE letter_id = ? AND state = 'open'
+
+-- name: load_dead_letters
+-- Also those of messages that their streams have not passed: they come again and are known by this.
+SELECT {dead_letter_head}, x'', {dead_letter_tail} FROM dead_letters AS d
+WHERE state = 'open' OR (kind = 'message' AND EXISTS (
+    SELECT 1 FROM streams AS s WHERE s.name = d.node_id AND s.incarnation = d.incarnation AND s.last_seq < d.seq
+))
+ORDER BY letter_id
+
+-- name: load_dead_runs
+SELECT {run_columns} FROM runs
+WHERE run_id IN (SELECT run_id FROM dead_letters WHERE state = 'open') ORDER BY run_id

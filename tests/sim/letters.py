@@ -1,0 +1,112 @@
+"""Dead letters in a world: a person decides about some, poison comes, and what must hold of them (steps 2, 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from unittest import mock
+
+import msgspec
+
+from doai.broker.core.results import Results
+from doai.changes.dead_letters import DeadLetterKind, DeadReason
+from doai.messages import dead_letters as d
+from doai.messages.commands import Reply
+from doai.states import GAVE_UP, DeadLetterState
+from doai.store.memory import MemoryTables
+from tests.sim.admin import AdminProcess
+from tests.sim.world import Violation, World
+
+POISON: Final = "poison"
+"""A device of this serial makes the handler fail, after it has changed memory."""
+
+
+class Letters:
+    """A person who looks at dead letters now and then."""
+
+    def __init__(self, world: World, admin: AdminProcess) -> None:
+        self._world = world
+        self._admin = admin
+        self.poison: set[tuple[str, str, int]] = set()
+        """Node, life and place of every message that nothing can be made of."""
+
+    def decide(self) -> bool:
+        """Retry or discard some, or ask for what can not be."""
+        random = self._world.random
+        which = random.choice(
+            (
+                d.LetterFilter(),
+                d.LetterFilter(kind="task"),
+                d.LetterFilter(kind="message"),
+                d.LetterFilter(workflow=random.choice(("look", "tap@1", "walk", "nope"))),
+                d.LetterFilter(error_class=random.choice(("device", "app", "infrastructure"))),
+                d.LetterFilter(ids=["no-such-letter"]),
+            )
+        )
+        everything = random.random() < 0.5
+        if random.random() < 0.6:
+            wish = d.RetryDeadLetters(which=which, everything=everything)
+            self._admin.command(d.RETRY_DEAD_LETTERS, wish, _nothing)
+        else:
+            self._discard(d.DiscardDeadLetters(which=which, everything=everything, reason="sim"))
+        return True
+
+    def _discard(self, wish: d.DiscardDeadLetters) -> None:
+        def told(payload: Any, reply: Reply) -> None:
+            if reply.problem is None and reply.result is not None:
+                first = msgspec.convert(reply.result, d.DeadLettersDiscarded)
+                if first.left and self._world.random.random() < 0.8:
+                    sure = msgspec.structs.replace(wish, confirm=first.confirm)
+                    self._admin.command(d.DISCARD_DEAD_LETTERS, sure, _nothing)
+
+        self._admin.command(d.DISCARD_DEAD_LETTERS, wish, told)
+
+
+def check_letters(tables: MemoryTables, poison: set[tuple[str, str, int]], *, exactly: bool) -> None:
+    """Every task that gave up and every message that nothing can be made of has one letter, nothing else has.
+
+    ``exactly`` is not to be expected of messages after a restore: their streams were told anew.
+    """
+    gave_up = {row.task_id for row in tables.tasks.values() if row.status.state in GAVE_UP}
+    told = [row.task_id for row in tables.dead_letters.values() if row.kind is DeadLetterKind.TASK]
+    if sorted(gave_up) != sorted(told):
+        odd = next(iter(gave_up.symmetric_difference(told)), "")
+        message = f"{len(gave_up)} tasks gave up, {len(told)} dead letters tell of tasks"
+        raise Violation("dead_letter", message, odd)
+    taken = {(name, incarnation): row.last_seq for (name, _, incarnation), row in tables.streams.items()}
+    messages = [row for row in tables.dead_letters.values() if row.kind is DeadLetterKind.MESSAGE]
+    places = [(row.node_id, row.incarnation, row.seq) for row in messages]
+    if len(set(places)) != len(places):
+        raise Violation("dead_letter", "a message has two dead letters")
+    for place in poison:
+        if place[2] <= taken.get(place[:2], 0) and place not in set(places):
+            raise Violation("dead_letter", f"message {place} was taken and has no dead letter", place[0])
+    if exactly and set(places) - poison:
+        raise Violation("dead_letter", f"{sorted(set(places) - poison)} have dead letters and can be handled")
+    for row in messages:
+        if row.reason is DeadReason.HANDLER_FAILED and POISON not in row.message:
+            raise Violation("handler_failed", row.message, row.node_id)
+    for row in tables.dead_letters.values():
+        if (row.state is DeadLetterState.RETRIED) != bool(row.retried_as):
+            raise Violation("dead_letter", f"{row.letter_id} is {row.state.value} as {row.retried_as!r}")
+        if row.retried_as and row.retried_as not in tables.tasks:
+            raise Violation("dead_letter", f"{row.letter_id} is tried again as a task that is none")
+
+
+@contextmanager
+def poisoned_handler() -> Iterator[None]:
+    """Let the broker's handler fail on a device of the serial `POISON`, half way."""
+    online = Results._device_online
+
+    def failing(self: Results, decision: Any, peer: Any, envelope: Any) -> None:
+        online(self, decision, peer, envelope)
+        if POISON.encode() in bytes(envelope.payload):
+            raise KeyError(POISON)
+
+    with mock.patch.object(Results, "_device_online", failing):
+        yield
+
+
+def _nothing(payload: Any, reply: Reply) -> None:
+    """An answer of which nothing follows."""
