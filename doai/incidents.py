@@ -26,6 +26,7 @@ class IncidentType(enum.Enum):
     QUEUE_BACKLOG = "QUEUE_BACKLOG"
     HIGH_FAILURE_RATE = "HIGH_FAILURE_RATE"
     SLOW_PROCESSING = "SLOW_PROCESSING"
+    DEAD_LETTERS = "DEAD_LETTERS"
     TASK_LATE = "TASK_LATE"
     NO_PROGRESS = "NO_PROGRESS"
     NODE_DOWN = "NODE_DOWN"
@@ -116,6 +117,15 @@ RULES: Final[Mapping[IncidentType, Rule]] = {
         closes_after_s=_FRESH_S,
         means="tasks take far longer than in the hour before",
         to_do="compare `doai stats`, and the load of hosts in `doai nodes`",
+    ),
+    IncidentType.DEAD_LETTERS: Rule(
+        severity=Severity.MEDIUM,
+        opens_at=limits.DEAD_LETTERS_ALERT + 1,
+        opens_after_s=0,
+        closes_at=limits.DEAD_LETTERS_CALM + 1,
+        closes_after_s=_FRESH_S,
+        means="more dead letters than usual wait for a person",
+        to_do="`doai dead list` shows them: try them again or discard them",
     ),
     IncidentType.TASK_LATE: _lasting(
         Severity.MEDIUM,

@@ -56,6 +56,15 @@ def symptoms(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom
             affected=1,
             message=f"the broker takes nothing new: {state.disk.closed_because}",
         )
+    if state.letters.rows:
+        waiting = len(state.letters)
+        yield Symptom(
+            type=IncidentType.DEAD_LETTERS,
+            subject=state.settings.source,
+            measure=waiting,
+            affected=waiting,
+            message=f"{waiting} dead letters wait for a person",
+        )
     for node in state.nodes.values():
         yield from _node(state, node)
     for device in state.devices.values():

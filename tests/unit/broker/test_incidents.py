@@ -13,6 +13,12 @@ from doai.codec import Kind, decode, encode
 from doai.errors import ErrorClass, Failure
 from doai.incidents import RULES, IncidentType
 from doai.messages import incidents as i
+from doai.messages.dead_letters import (
+    DISCARD_DEAD_LETTERS,
+    DeadLettersDiscarded,
+    DiscardDeadLetters,
+    LetterFilter,
+)
 from doai.messages.link import Heartbeat
 from doai.states import IncidentState, Outcome
 from tests.unit.broker.harness import FakeAdmin, FakeNode, World, sample, started_world
@@ -135,6 +141,23 @@ def test_many_failures_are_an_incident_until_most_pass_again() -> None:
         perform(world, node, admin)
     live(world, 180, node)
     over(world, IncidentType.HIGH_FAILURE_RATE)
+
+
+def test_more_than_ten_dead_letters_until_a_person_has_decided() -> None:
+    world, node, admin = started_world("d1", settings=CoreSettings(quarantine_after=0))
+    for _ in range(limits.DEAD_LETTERS_ALERT):
+        perform(world, node, admin, failed=True)
+    live(world, 90, node, admin)
+    assert not is_open(world, IncidentType.DEAD_LETTERS)
+    perform(world, node, admin, failed=True)
+    live(world, 90, node, admin)
+    assert only(world, IncidentType.DEAD_LETTERS).affected == limits.DEAD_LETTERS_ALERT + 1
+    wish = DiscardDeadLetters(which=LetterFilter(kind="task"))
+    confirm = admin.do(DISCARD_DEAD_LETTERS, wish, DeadLettersDiscarded).confirm
+    sure = DiscardDeadLetters(which=LetterFilter(kind="task"), confirm=confirm)
+    admin.do(DISCARD_DEAD_LETTERS, sure, DeadLettersDiscarded)
+    live(world, 150, node)
+    over(world, IncidentType.DEAD_LETTERS)
 
 
 def test_tasks_that_take_twice_as_long_are_slow() -> None:
