@@ -13,7 +13,9 @@ from unittest import mock
 import msgspec
 
 from doai.broker.core import leases, results
+from doai.broker.core.campaign_table import CampaignTable
 from doai.broker.core.effects import SendFrame
+from doai.broker.core.firing import Firing
 from doai.broker.core.results import Results
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
@@ -160,6 +162,24 @@ def poison_forgotten() -> AbstractContextManager[Any]:
     return mock.patch.object(Results, "_undecodable", return_value=None)
 
 
+def overlap_ignored() -> AbstractContextManager[Any]:
+    """A campaign makes its next run while one is open, whatever its plan says."""
+    return mock.patch.multiple(Firing, _blocked=lambda self, campaign: "", _waits=lambda self, campaign: False)
+
+
+def time_decided_again() -> AbstractContextManager[Any]:
+    """A broker that starts again goes back to times of campaigns that it had decided."""
+    init = CampaignTable.__init__
+
+    def forgetful(self: CampaignTable, snapshot: Any) -> None:
+        init(self, snapshot)
+        for campaign in self.by_name.values():
+            earlier_ms = campaign.row.decided_to_ms - 300_000
+            campaign.row = msgspec.structs.replace(campaign.row, decided_to_ms=earlier_ms)
+
+    return mock.patch.object(CampaignTable, "__init__", forgetful)
+
+
 BUGS: Final[dict[str, Bug]] = {
     bug.__name__: bug
     for bug in (
@@ -175,5 +195,7 @@ BUGS: Final[dict[str, Bug]] = {
         refusal_blocks_stream,
         hold_ignored,
         poison_forgotten,
+        overlap_ignored,
+        time_decided_again,
     )
 }
