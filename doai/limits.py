@@ -200,6 +200,8 @@ DISK_RESERVE_MB: Final = 512
 a task, of the largest runs 200 MB, and the log; on a node a full outbox (60 MB) and the artifacts of its slots."""
 DISK_LOOK_S: Final = 5.0
 """The disk is looked at this often: a store that writes 50 MB/s meanwhile takes half of the reserve."""
+PRUNE_IDS_MAX: Final = 1000
+"""Ids of one slice of retention: a command of them fits a frame, and its commit takes some ms."""
 READ_MAX_S: Final = 0.25
 """Longest read transaction: a reader that stays keeps the write-ahead log from being used again."""
 IDEMPOTENCY_KEPT_S: Final = 24 * 3600.0

@@ -19,6 +19,7 @@ BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
 LABELS = ROOT / "docs/how-to/label-phones.md"
 INCIDENTS = ROOT / "docs/how-to/incidents.md"
 FILES = ROOT / "docs/how-to/files-for-phones.md"
+KEEP = ROOT / "docs/how-to/keep-and-remove.md"
 CI = ROOT / "docs/how-to/run-from-ci.md"
 SECRETS = ROOT / "docs/how-to/secrets.md"
 SCREENS = ROOT / "docs/how-to/compare-screens.md"
@@ -131,6 +132,13 @@ def test_a_campaign_as_the_document_says(site: Up, tmp_path: Path) -> None:
     assert "nightly-reboot" not in site.json("campaigns", "list")
 
 
+def test_what_is_kept_is_told_and_removed(site: Up, tmp_path: Path) -> None:
+    [look, remove, use] = commands(KEEP)
+    assert "90 days" in run(look, tmp_path, site.data_dir)
+    assert "removed 0 tasks" in run(remove, tmp_path, site.data_dir)
+    assert "device time" in run(use, tmp_path, site.data_dir)
+
+
 def test_phones_get_labels_as_the_document_says(site: Up, tmp_path: Path) -> None:
     shown = [run(command, tmp_path, site.data_dir) for command in commands(LABELS)]
     assert "Galaxy 7" in shown[1]
@@ -230,6 +238,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
     run_above = (
         TUTORIAL,
         BACK_UP,
+        KEEP,
         LABELS,
         INCIDENTS,
         FILES,

@@ -43,6 +43,11 @@ class Backups:
         self._schedule = schedule
         self._busy = asyncio.Lock()
 
+    async def wait_free(self) -> None:
+        """Return when none is being made."""
+        async with self._busy:
+            return
+
     async def make(self) -> tuple[Path, Manifest]:
         """Make one; raises ConflictError while another is being made, and StoreError."""
         if self._busy.locked():

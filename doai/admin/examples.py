@@ -46,6 +46,7 @@ RUN: Final = v.RunJson(
     interface="cli",
     trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
     recipe_hash=SHA256,
+    left_s=42.5,
 )
 _TASK_FIELDS: Final[dict[str, Any]] = {
     "task_id": TASK_ID,

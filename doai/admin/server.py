@@ -25,15 +25,19 @@ from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.first_token import make_first_token
+from doai.admin.janitor import Janitor
 from doai.admin.mesh import BrokerUnavailable, Mesh
+from doai.admin.outlook import Outlooks
 from doai.admin.receiving import Intake
 from doai.admin.services import Services
 from doai.admin.settings import Settings
 from doai.admin.vault import Vault
+from doai.envelope import Message
 from doai.errors import ConfigError, DoaiError, StoreUnavailable
 from doai.messages.link import HostSample
 from doai.readiness import keep_watchdog, notify
 from doai.store.reader import StoreReader
+from doai.store.retention_reader import RetentionReader
 from doai.wire.keys import KeyPair, load_or_make_keypair, load_public_key, public_key_file
 
 GRACE_S: Final = 3
@@ -108,6 +112,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
         _announce(services, settings, url_of(listener, settings.scheme), tell),
         stop.wait(),
         _back_up(services),
+        _tidy(services),
     ]
     serving = asyncio.create_task(server.serve([listener]), name="http")
     working = [asyncio.create_task(part) for part in parts]
@@ -126,6 +131,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
         for task in (*working, beating):
             task.cancel()
         results = await asyncio.gather(serving, *working, beating, return_exceptions=True)
+        await services.janitor.close()
         await services.reader.close()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -160,6 +166,14 @@ async def _back_up(services: Services) -> None:
     await services.backups.run()
 
 
+async def _tidy(services: Services) -> None:
+    async def command(payload: Message) -> object:
+        return await services.command(payload, "retention", actor=services.mesh.source, interface="system")
+
+    await services.mesh.wait_live()
+    await services.janitor.run(command)
+
+
 async def _prove_turn(services: Services) -> None:
     """Return when the reader has answered; that it can not be reached is an answer, silence is none."""
     with contextlib.suppress(StoreUnavailable):
@@ -191,6 +205,21 @@ def _services(settings: Settings) -> Services:
             host=socket.gethostname(), pid=os.getpid(), version=__version__, started_at_ms=started_at_ms
         )
 
+    backups = Backups(
+        settings.store_path,
+        keys,
+        settings.backups_path,
+        every_h=settings.backup_every_h,
+        keep=settings.backups_keep,
+        schedule=settings.backup_schedule,
+    )
+    janitor = Janitor(
+        RetentionReader(settings.store_path),
+        settings.artifacts_path,
+        settings.policy,
+        every_h=settings.retention_every_h,
+        wait_free=backups.wait_free,
+    )
     return Services(
         reader=reader,
         mesh=Mesh(settings.endpoint, load_keys, instance=secrets.token_hex(6), sample=sample),
@@ -201,14 +230,9 @@ def _services(settings: Settings) -> Services:
             size_max_bytes=settings.file_max_mb * 1024 * 1024,
         ),
         feed=Feed(reader),
-        backups=Backups(
-            settings.store_path,
-            keys,
-            settings.backups_path,
-            every_h=settings.backup_every_h,
-            keep=settings.backups_keep,
-            schedule=settings.backup_schedule,
-        ),
+        backups=backups,
+        janitor=janitor,
+        outlooks=Outlooks(reader),
         vault=Vault(keys / "secrets.key"),
         public_url=settings.public_url.rstrip("/"),
         fingerprint=settings.fingerprint,

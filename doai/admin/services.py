@@ -14,7 +14,9 @@ from doai.admin.artifact_folder import ArtifactFolder
 from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
+from doai.admin.janitor import Janitor
 from doai.admin.mesh import Mesh
+from doai.admin.outlook import Outlooks
 from doai.admin.problems import CommandRefused
 from doai.admin.vault import Vault
 from doai.codec import raw
@@ -50,6 +52,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     feed: Feed
     backups: Backups
     vault: Vault
+    janitor: Janitor
+    outlooks: Outlooks
     public_url: str
     """Of this API as nodes elsewhere reach it; empty = as it was asked."""
     fingerprint: str

@@ -13,6 +13,7 @@ from doai.configuration import check_endpoint
 from doai.errors import ConfigError
 from doai.limits import DISK_RESERVE_MB, FILE_MAX_MB
 from doai.schedule import Schedule, ScheduleError, check_schedule
+from doai.store.retention_reader import Policy
 from doai.tls import check_server_files, fingerprint_of, is_http_url, is_loopback
 
 
@@ -58,6 +59,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     backup_zone: Annotated[str, Meta(description="time zone of backup_cron, such as Asia/Seoul")] = "UTC"
     backups_keep: Annotated[int, Meta(ge=1, le=10_000, description="backups that stay, the newest")] = 7
+    retention_every_h: Annotated[
+        float, Meta(ge=0, le=8760, description="hours between passes of retention; 0 = only on demand")
+    ] = 6.0
+    keep_tasks_days: Annotated[
+        float, Meta(ge=0, description="days that runs stay after their end, with tasks and events; 0 = for ever")
+    ] = 90.0
+    keep_tasks_max: Annotated[
+        int, Meta(ge=0, description="tasks that stay at most; the oldest runs go first; 0 = all")
+    ] = 2_000_000
+    keep_events_days: Annotated[
+        float, Meta(ge=0, description="days that events of devices, nodes and the system stay; 0 = for ever")
+    ] = 90.0
+    keep_events_max: Annotated[int, Meta(ge=0, description="such events that stay at most; 0 = all")] = 2_000_000
+    keep_artifacts_days: Annotated[
+        float, Meta(ge=0, description="days that artifacts stay, as long as their run at most; 0 = as long as it")
+    ] = 30.0
+    keep_artifacts_disk_percent: Annotated[
+        float, Meta(ge=0, le=100, description="share of their disk that artifacts take at most; 0 = all of it")
+    ] = 50.0
+    keep_audit_days: Annotated[float, Meta(ge=0, description="days that rows of the audit stay; 0 = for ever")] = (
+        400.0
+    )
+    keep_audit_max: Annotated[int, Meta(ge=0, description="rows of the audit that stay at most; 0 = all")] = (
+        2_000_000
+    )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe lines that are logged")
     ] = "info"
@@ -97,6 +123,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """When backups are made; None = every so many hours."""
         return Schedule(cron=self.backup_cron, zone=self.backup_zone) if self.backup_cron else None
 
+    @property
+    def policy(self) -> Policy:
+        """What retention lets go."""
+        return Policy(
+            tasks_days=self.keep_tasks_days,
+            tasks_max=self.keep_tasks_max,
+            events_days=self.keep_events_days,
+            events_max=self.keep_events_max,
+            artifacts_days=self.keep_artifacts_days,
+            artifacts_disk_percent=self.keep_artifacts_disk_percent,
+            audit_days=self.keep_audit_days,
+            audit_max=self.keep_audit_max,
+        )
+
 
 def checked(settings: Settings) -> Settings:
     """Return the settings, or raise ConfigError with what can not be."""
@@ -111,6 +151,11 @@ def checked(settings: Settings) -> Settings:
         except ScheduleError as error:
             raise ConfigError(f"backup_cron: {error}") from error
     _check_tls(settings)
+    if 0 < settings.keep_tasks_days < settings.keep_artifacts_days:
+        raise ConfigError(
+            f"keep_artifacts_days = {settings.keep_artifacts_days:g} is more than keep_tasks_days = "
+            f"{settings.keep_tasks_days:g}: artifacts go with their run at the latest: give them no more days"
+        )
     return settings
 
 

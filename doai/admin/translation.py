@@ -67,8 +67,8 @@ def failure_json(failure: Failure | None) -> FailureJson | None:
     )
 
 
-def run_json(view: RunView) -> RunJson:
-    """Return a run as the API shows it."""
+def run_json(view: RunView, left_s: float | None = None) -> RunJson:
+    """Return a run as the API shows it, with a guess of how long it may still take."""
     row = view.row
     return RunJson(
         run_id=row.run_id,
@@ -90,6 +90,7 @@ def run_json(view: RunView) -> RunJson:
         interface=row.interface,
         trace_id=row.trace_id,
         recipe_hash=row.recipe_hash,
+        left_s=left_s,
     )
 
 

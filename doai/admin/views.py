@@ -45,6 +45,8 @@ class RunJson(View, frozen=True, kw_only=True):
     interface: str
     trace_id: str
     recipe_hash: str
+    left_s: float | None = None
+    """About how long until it has ended, as its workflow took of late; null = it has ended, or nobody can know."""
 
 
 class TaskJson(View, frozen=True, kw_only=True):

@@ -13,6 +13,15 @@ from doai.changes.audit import AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.dead_letters import DeadLetterRow
 from doai.changes.incidents import IncidentRow
+from doai.changes.retention import (
+    AddUsage,
+    PruneArtifacts,
+    PruneAudit,
+    PruneEvents,
+    PruneRuns,
+    PruneTasks,
+    PutRetentionPass,
+)
 from doai.changes.rows import (
     ArtifactRow,
     AttemptRow,
@@ -32,15 +41,12 @@ from doai.changes.rows import (
     WorkflowRow,
 )
 from doai.changes.statistics import EndedTask, Period, StatisticsRow
+from doai.changes.store_op import StoreOp
 from doai.envelope import Envelope
 from doai.states import DeadLetterState, FireState, Outcome, RunState, WorkflowState
 
 DIGEST_BYTES: Final = 8
 """Bytes of the hash kept of each accepted record."""
-
-
-class StoreOp(msgspec.Struct, frozen=True, tag=True, array_like=True):
-    """Base of all changes; tagged, so that a batch can cross to a writer in another process."""
 
 
 class InsertWorkflow(StoreOp, frozen=True):
@@ -320,6 +326,13 @@ Op = (
     | TrimFires
     | InsertDeadLetter
     | SettleDeadLetter
+    | AddUsage
+    | PruneTasks
+    | PruneRuns
+    | PruneEvents
+    | PruneArtifacts
+    | PruneAudit
+    | PutRetentionPass
 )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 from doai.cli import exits, show
 from doai.cli.client import Client
-from doai.workflow.duration import parse_duration
+from doai.cli.since import since_ms
 
 
 def add_audit(commands: Any, add: Callable[..., argparse.ArgumentParser], count: Callable[[str], int]) -> None:
@@ -20,17 +19,14 @@ def add_audit(commands: Any, add: Callable[..., argparse.ArgumentParser], count:
     audit.add_argument("--action", metavar="WHAT", help="such as key.revoke, or key. for all that begin so")
     audit.add_argument("--subject", metavar="WHICH", help="such as device/SERIAL or run/ID")
     audit.add_argument("--outcome", choices=("done", "refused", "automatic"))
-    audit.add_argument("--since", metavar="TIME", help="how far back, such as 12h")
+    audit.add_argument("--since", metavar="TIME", help="how far back: 12h, 7d, 2026-11-01")
     audit.add_argument("--limit", type=count, default=50, metavar="N", help="how many (50)")
 
 
 def audit(client: Client, options: argparse.Namespace) -> int:
     """`doai audit`."""
-    since_ms = None
-    if options.since is not None:
-        since_ms = max(0, round((time.time() - parse_duration(options.since)) * 1000))
     query = {name: getattr(options, name) for name in ("actor", "action", "subject", "outcome")}
-    query["since_ms"] = since_ms
+    query["since_ms"] = None if options.since is None else since_ms(options.since)
     found = client.first(options.limit, "/audit", **query)
     if options.json:
         show.print_json(found)

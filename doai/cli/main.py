@@ -16,6 +16,7 @@ from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.recipe_flags import add_workflows
+from doai.cli.retention import add_retention
 from doai.errors import ConfigError, DoaiError, UserError
 from doai.states import TaskState
 
@@ -52,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_backup(commands)
     _add_doctor(commands)
     add_audit(commands, _add, _count)
+    add_retention(commands, _add)
     completion = commands.add_parser(
         "completion", help="Print the completion script of a shell: see its first line."
     )

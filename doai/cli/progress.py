@@ -63,7 +63,9 @@ def picture(seen: Progress, height: int) -> Table:
     total = len(seen.tasks)
     bar = Table.grid(padding=(0, 1))
     states = show.counts(seen.run.get("counts", {}))
-    bar.add_row(ProgressBar(total=max(total, 1), completed=seen.ended, width=40), f"{seen.ended}/{total}", states)
+    left = show.left(seen.run.get("leftS"))
+    told = f"{states}; {left} left" if left else states
+    bar.add_row(ProgressBar(total=max(total, 1), completed=seen.ended, width=40), f"{seen.ended}/{total}", told)
     whole.add_row(bar)
     rows = Table(box=None, pad_edge=False)
     for heading in ("device", "state", "since"):

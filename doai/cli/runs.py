@@ -181,11 +181,12 @@ def runs(client: Client, options: argparse.Namespace) -> int:
             show.counts(item.get("counts", {})),
             show.recently(item["createdAtMs"]),
             show.duration(show.between(item["createdAtMs"], item.get("endedAtMs"))),
+            show.left(item.get("leftS")),
         )
         for item in found
     )
     show.print_table(
-        ("run", "workflow", "outcome", "tasks", "made", "took"), rows, empty="No runs yet: doai run ..."
+        ("run", "workflow", "outcome", "tasks", "made", "took", "left"), rows, empty="No runs yet: doai run ..."
     )
     print(client.url("/runs", state=options.state))
     return exits.PASSED

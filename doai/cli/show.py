@@ -175,6 +175,15 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def left(seconds: float | None) -> str | None:
+    """Return a guess of a time to come, no finer than it is: ``about 12 min``; None for none."""
+    if seconds is None:
+        return None
+    if seconds < 90:
+        return f"about {max(10, round(seconds / 10) * 10)} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
 def between(begin_ms: int | None, end_ms: int | None) -> float | None:
     """Return the seconds between two times, None while one is open."""
     return None if begin_ms is None or end_ms is None else (end_ms - begin_ms) / 1000

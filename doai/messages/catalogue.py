@@ -8,7 +8,7 @@ from typing import Final
 from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
-from doai.messages import campaigns, dead_letters, enrolment, holds, incidents, link, work
+from doai.messages import campaigns, dead_letters, enrolment, holds, incidents, link, retention, work
 from doai.messages import commands as c
 from doai.messages import events as e
 
@@ -98,6 +98,8 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     c.ADD_TOKEN: (c.AddToken, c.TokenAdded),
     c.REVOKE_TOKEN: (c.RevokeToken, c.TokenAdded),
     c.DESCRIBE_DEVICES: (c.DescribeDevices, c.DevicesDescribed),
+    retention.PRUNE_STORE: (retention.PruneStore, retention.StorePruned),
+    retention.RECORD_RETENTION: (retention.RecordRetention, retention.RetentionRecorded),
     c.QUARANTINE_DEVICE: (c.QuarantineDevice, c.Service),
     c.RELEASE_DEVICE: (c.ReleaseDevice, c.Service),
     c.QUARANTINE_NODE: (c.QuarantineNode, c.Service),

@@ -79,6 +79,7 @@ from doai.changes.statistics import PERIOD_MS, EndedTask, Period, StatisticsRow
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
 from doai.states import TERMINAL, IncidentState, RunState
+from doai.store import memory_retention
 from doai.store.campaigns_in_memory import Fires, drop_campaign, fire_key, goes_on, trim_fires, updated_fire
 from doai.store.digests import check_digests, split_digests
 from doai.store.letters_in_memory import dead_runs, kept_letters, settled_letter
@@ -91,10 +92,11 @@ _KeyT = TypeVar("_KeyT")
 _RowT = TypeVar("_RowT")
 
 
-class MemoryTables:
+class MemoryTables(memory_retention.RetentionTables):
     """What is "on disk". Read it freely (a checker does); only a `MemoryWriter` changes it."""
 
     def __init__(self, store_id: str, generation: int = 1) -> None:
+        super().__init__()
         self.store_id = store_id
         self.generation = generation
         self.meta: dict[str, int] = {"token_reserved": 0, "audit_n": 0}
@@ -105,8 +107,6 @@ class MemoryTables:
         self.devices: dict[str, DeviceRow] = {}
         self.nodes: dict[str, NodeRow] = {}
         self.samples: dict[tuple[str, str], SampleRow] = {}
-        self.events: list[AppendEvent] = []
-        """The event at position p is events[p - 1]."""
         self.streams: dict[tuple[str, str, str], StreamRow] = {}
         self.digests: dict[tuple[str, str, str], bytes] = {}
         self.artifacts: dict[str, ArtifactRow] = {}
@@ -149,14 +149,15 @@ class MemoryWriter:
 
     def commit(self, ops: Sequence[Op]) -> None:
         self._check_open()
-        events_before = len(self._tables.events)
+        events, events_before = self._tables.events, len(self._tables.events)
         self._undo.clear()
         try:
             for op in ops:
                 _APPLY[type(op)](self, op)
         except StoreError:
             self._failed = True
-            del self._tables.events[events_before:]
+            del events[events_before:]
+            self._tables.events = events
             for table, key, old in reversed(self._undo):
                 if old is _MISSING:
                     del table[key]
@@ -180,11 +181,11 @@ class MemoryWriter:
             else:
                 tasks.append(task)
         tasks.sort(key=lambda row: (row.status.order, row.task_id))
-        counted = max((row.position for row in t.statistics.values()), default=len(t.events))
+        counted = max((row.position for row in t.statistics.values()), default=t.last_position)
         return Snapshot(
             store_id=t.store_id,
             generation=t.generation,
-            last_position=len(t.events),
+            last_position=t.last_position,
             token_reserved=t.meta["token_reserved"],
             workflows=_sorted_rows(t.workflows),
             runs=runs,
@@ -220,7 +221,9 @@ class MemoryWriter:
 
     def _ended_since(self, position: int) -> list[EndedTask]:
         found: list[EndedTask] = []
-        for event in self._tables.events[position:]:
+        for event in self._tables.events:
+            if event.position <= position:
+                continue
             task = self._tables.tasks.get(event.envelope.subject[5:])
             if event.envelope.type in _ENDS and task is not None and task.status.ended_at_ms is not None:
                 found.append(
@@ -253,6 +256,9 @@ class MemoryWriter:
     def _put(self, table: dict[_KeyT, _RowT], key: _KeyT, row: _RowT) -> None:
         self._undo.append((table, key, table.get(key, _MISSING)))
         table[key] = row
+
+    def _pop(self, table: dict[Any, Any], key: Any) -> None:
+        self._undo.append((table, key, table.pop(key)))
 
     def _insert(self, table: dict[_KeyT, _RowT], key: _KeyT, row: _RowT) -> None:
         if key in table:
@@ -288,8 +294,9 @@ class MemoryWriter:
         self._put(table, key, row)
 
     def _append_event(self, op: AppendEvent) -> None:
-        if op.position != len(self._tables.events) + 1:
-            raise StoreError(f"event at position {op.position}, the next one is {len(self._tables.events) + 1}")
+        last = self._tables.last_position
+        if op.position != last + 1:
+            raise StoreError(f"event at position {op.position}, the next one is {last + 1}")
         self._tables.events.append(op)
 
     def _put_stream(self, op: PutStream) -> None:
@@ -388,4 +395,5 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     TrimFires: lambda w, op: trim_fires(w._tables.fires, w._undo, op),
     InsertDeadLetter: lambda w, op: w._insert(w._tables.dead_letters, op.row.letter_id, op.row),
     SettleDeadLetter: lambda w, op: w._put(w._tables.dead_letters, *settled_letter(w._tables.dead_letters, op)),
+    **memory_retention.APPLY,
 }

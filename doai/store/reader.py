@@ -35,6 +35,7 @@ from doai.store import columns, statistics_columns
 from doai.store.audit_reader import AuditReader
 from doai.store.dead_letter_reader import DeadLetterReader
 from doai.store.incidents import IncidentReader
+from doai.store.outlook_reader import OutlookReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
@@ -71,6 +72,8 @@ class StoreReader:
         self.audit = AuditReader(self._connections, self._sql)
         """Who changed what."""
         self.incidents = IncidentReader(self._connections, self._sql)
+        self.outlook = OutlookReader(self._connections, self._sql)
+        """How long runs may still take."""
 
     async def close(self) -> None:
         await self._connections.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import msgspec
 
 from doai import limits
 from doai.changes.ops import (
@@ -50,6 +51,7 @@ from doai.changes.ops import (
     UpdateRun,
     UpdateTask,
 )
+from doai.changes.retention import AddUsage, PutRetentionPass
 from doai.changes.rows import StreamRow
 from doai.codec import encode
 from doai.errors import StoreError
@@ -57,6 +59,7 @@ from doai.store import audit_columns, campaign_columns, columns, dead_letter_col
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import check_digests, split_digests
+from doai.store.retention_writer import PRUNE, RetentionWriter
 from doai.store.sql_files import load_statements
 
 
@@ -84,6 +87,7 @@ class SqliteWriter:
     def __init__(self, database: Database, *, new_store_id: str, now_ms: int) -> None:
         self._database = database
         self._sql = load_statements(BROKER.folder, "columns", "statements")
+        self._retention = RetentionWriter(self._sql)
         if not database.query(self._sql["load_meta"]):
             insert = self._sql["insert_meta"]
             database.transact(lambda connection: _execute(connection, insert, (new_store_id, now_ms)))
@@ -171,8 +175,17 @@ class SqliteWriter:
         for op in ops:
             kind = type(op)
             if kind is not last_kind:
+                if kind in PRUNE:
+                    # It looks at several tables: all before it is there, nothing after it.
+                    self._apply_tables(connection, by_table)
+                    by_table, last_kind = {}, None
+                    PRUNE[kind](self._retention, connection, op)
+                    continue
                 add, last_kind = by_table.setdefault(_TABLES[kind], []).append, kind
             add(op)
+        self._apply_tables(connection, by_table)
+
+    def _apply_tables(self, connection: apsw.Connection, by_table: dict[str, list[Op]]) -> None:
         for table_ops in by_table.values():
             start = 0
             for end in range(1, len(table_ops) + 1):
@@ -310,6 +323,8 @@ _APPLY: Final[dict[type, _Apply]] = {
     InsertDeadLetter: _each("insert_dead_letter", lambda op: dead_letter_columns.dead_letter_columns(op.row)),
     SettleDeadLetter: SqliteWriter._settle_dead_letters,
     TrimStatistics: _each("trim_statistics", lambda op: (op.period.value, op.before_ms)),
+    AddUsage: lambda writer, connection, ops: writer._retention.add_usage(connection, ops),
+    PutRetentionPass: _each("put_retention_pass", lambda op: msgspec.structs.astuple(op.row)),
     AppendAudit: _each("append_audit", lambda op: audit_columns.audit_columns(op.row)),
     PutCampaignRow: _each("put_campaign", lambda op: campaign_columns.campaign_columns(op.row)),
     DropCampaign: SqliteWriter._drop_campaigns,
@@ -354,4 +369,6 @@ _TABLES: Final[dict[type, str]] = {
     TrimFires: "campaigns",
     InsertDeadLetter: "dead_letters",
     SettleDeadLetter: "dead_letters",
+    AddUsage: "usage",
+    PutRetentionPass: "retention_passes",
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from doai.changes import ops, outbox, rows
+from doai.changes import ops, outbox, retention, rows
 from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason
 from doai.changes.incidents import IncidentRow
+from doai.changes.retention import UsageKind
 from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import raw
 from doai.envelope import Envelope
@@ -18,6 +19,7 @@ from doai.incidents import IncidentType, Severity
 from doai.messages.commands import TargetKind
 from doai.messages.work import HoldingState
 from doai.states import (
+    TERMINAL,
     CampaignState,
     DeadLetterState,
     DeviceState,
@@ -376,6 +378,19 @@ OPS = st.one_of(
     st.builds(ops.AppendAudit, AUDIT),
     st.builds(ops.InsertDeadLetter, DEAD_LETTERS),
     st.builds(ops.SettleDeadLetter, LETTER_IDS, st.sampled_from(DeadLetterState), TIMES, TEXTS, TEXTS, TEXTS),
+    st.builds(
+        retention.AddUsage,
+        TIMES,
+        st.dictionaries(st.sampled_from(UsageKind), NAMES),
+        st.none() | st.sampled_from(sorted(TERMINAL, key=lambda state: state.value)),
+        TIMES,
+        TIMES,
+    ),
+    st.builds(retention.PruneTasks, st.lists(st.sampled_from(["t1", "t2", "t3", "t4"]), max_size=4), TIMES),
+    st.builds(retention.PruneRuns, st.lists(NAMES, max_size=3), TIMES),
+    st.builds(retention.PruneEvents, st.lists(st.integers(1, 20), max_size=5)),
+    st.builds(retention.PruneArtifacts, st.lists(NAMES, max_size=2)),
+    st.builds(retention.PruneAudit, TIMES, TIMES),
     st.builds(ops.TrimStatistics, st.sampled_from(Period), TIMES),
     st.builds(ops.PutCampaignRow, CAMPAIGNS),
     st.builds(ops.DropCampaign, NAMES),

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import apsw
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from doai import limits
 from doai.changes import ops
 from doai.changes.rows import StreamRow
 from doai.errors import StoreError
+from doai.store.audit_columns import audit_row
 from doai.store.memory import MemoryTables, MemoryWriter
 from doai.store.sqlite_writer import open_writer
 from tests.conformance.store_ops import UNITS, numbered
@@ -34,7 +38,7 @@ def test_both_stores_keep_the_same(units: list[list[ops.Op]], wrong_at: int) -> 
         tables = MemoryTables("S")
         disk, memory = open_writer(path, new_store_id="S", now_ms=1), MemoryWriter(tables)
         for index, drawn in enumerate(units):
-            unit = numbered(drawn, len(tables.events), wrong=index == wrong_at)
+            unit = numbered(drawn, tables.last_position, wrong=index == wrong_at)
             outcome = refused(disk.commit, unit)
             assert refused(memory.commit, unit) is outcome, unit
             if outcome:  # an unknown outcome: exit and reload
@@ -43,9 +47,31 @@ def test_both_stores_keep_the_same(units: list[list[ops.Op]], wrong_at: int) -> 
                 disk, memory = open_writer(path, new_store_id="other", now_ms=2), MemoryWriter(tables)
             assert disk.load() == memory.load()
         disk.close()
+        assert_same_rows(path, tables)
         disk = open_writer(path, new_store_id="other", now_ms=2)
         assert disk.load() == memory.load()
         disk.close()
+
+
+def assert_same_rows(path: Path, tables: MemoryTables) -> None:
+    """What no start loads, but readers see, is the same too."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+
+    def rows(sql: str) -> list[tuple[Any, ...]]:
+        return list(connection.execute(sql))
+
+    assert [row[0] for row in rows("SELECT position FROM events ORDER BY position")] == [
+        event.position for event in tables.events
+    ]
+    assert {row[0] for row in rows("SELECT task_id FROM tasks")} == set(tables.tasks)
+    assert {row[0] for row in rows("SELECT run_id FROM runs")} == set(tables.runs)
+    assert {row[0] for row in rows("SELECT path FROM artifacts")} == set(tables.artifacts)
+    assert rows("SELECT count(*) FROM attempts") == [(len(tables.attempts),)]
+    assert {row[0]: audit_row(row[1:]) for row in rows("SELECT * FROM audit")} == tables.audit
+    assert {row[:3]: row[3:] for row in rows("SELECT * FROM removals")} == tables.removals
+    usage = [(row.kind.value, *astuple(row)[1:]) for row in tables.usage.values()]
+    assert sorted(rows("SELECT * FROM usage")) == sorted(usage)
+    connection.close()
 
 
 def test_digests_are_kept_up_to_the_bound(tmp_path: Path) -> None:

@@ -82,6 +82,9 @@ OPERATIONS = [
     ("POST", "/campaigns/x/resume", "operator"),
     ("POST", "/campaigns/x/fire", "operator"),
     ("POST", "/schedules/preview", "viewer"),
+    ("GET", "/retention", "viewer"),
+    ("POST", "/retention", "admin"),
+    ("GET", "/usage", "viewer"),
     ("GET", "/backups", "admin"),
     ("POST", "/backups", "admin"),
     ("POST", "/backups/x/check", "admin"),
@@ -101,6 +104,7 @@ OPERATIONS = [
     ("POST", "/adb-key", "admin"),
 ]
 BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|fire)\b")
+BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|retention)\b")
 """Operations that their path says wholly."""
 RANKS = {"viewer": 1, "operator": 2, "admin": 3}
 
@@ -635,3 +639,24 @@ def test_the_audit_comes_in_pages_and_by_filters(site: Site) -> None:
     assert site.api.get("/audit", params={"since_ms": 2**53}).json()["items"] == []
     problem(site.api.get("/audit", params={"action": "KEY*"}), 422, "bad_action")
     problem(site.api.get("/audit", params={"cursor": "x"}), 422, "bad_cursor")
+
+
+# --- retention ----------------------------------------------------------------------------------------------
+
+
+def test_retention_tells_what_goes_and_a_pass_is_remembered(site: Site) -> None:
+    before = site.api.get("/retention").json()
+    assert before["policy"]["tasksDays"] == 90
+    assert before["going"] == dict.fromkeys(before["going"], 0)
+    assert before["held"]["audit"] > 0
+    begun = site.api.post("/retention")
+    assert begun.status_code == 202, begun.text
+    while (found := site.api.get("/retention").json())["running"] or not found["passes"]:
+        continue
+    assert found["passes"][0]["actor"] == "user/first"
+    assert found["passes"][0]["problem"] == ""
+    assert {item["action"] for item in site.api.get("/audit", params={"subject": "retention"}).json()["items"]} == {
+        "retention.record"
+    }
+    assert site.api.get("/usage", params={"by": "actor", "daily": "true"}).status_code == 200
+    problem(site.api.get("/tasks/01KAJD8B00TASK0000000000ZZ"), 404, "not_found")

@@ -121,7 +121,7 @@ class Checks:
                     raise Violation("ack_before_commit", message, dispatch.task_id)
         elif header.kind == Kind.REPLY:
             reply = decode(effect.body, Reply)
-            if reply.position > len(tables.events):
+            if reply.position > tables.last_position:
                 raise Violation(
                     "ack_before_commit", f"an answer names position {reply.position} before it is on disk"
                 )
@@ -148,7 +148,7 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
         (row.type, row.subject): row for row in tables.incidents.values() if row.state is not IncidentState.RESOLVED
     }
     pairs = (
-        ("position", state.log.position, len(tables.events)),
+        ("position", state.log.position, tables.last_position),
         ("keys", state.keys, tables.keys),
         ("tokens", state.tokens, tables.tokens),
         ("enrolments", state.enrolments, tables.enrolments),

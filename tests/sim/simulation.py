@@ -22,6 +22,7 @@ from tests.sim.campaigns import CHECKED_AFTER_S, all_are_quiet
 from tests.sim.checks import Checks, check_nodes_at_end, check_open_tasks, compare_memory
 from tests.sim.disks import BrokerDisk, NodeDisk
 from tests.sim.faults import Nemesis
+from tests.sim.janitor import Janitor, check_counts, was_removed
 from tests.sim.ledger import Ledger
 from tests.sim.letters import Letters, check_letters, poisoned_handler
 from tests.sim.memo import recipes_read_once
@@ -100,6 +101,7 @@ class Simulation:
         self.operator = Operator(self)
         self.letters = Letters(world, self.admin)
         self.workload = Workload(world, scenario, self.admin, sorted(self.phones))
+        self.janitor = Janitor(self, seed)
         self.nemesis: Nemesis
 
     def _make_node(self, name: str) -> NodeProcess:
@@ -276,15 +278,22 @@ class Simulation:
         for run_id, (answered_s, tasks) in self.workload.acknowledged.items():
             row = tables.runs.get(run_id)
             if row is None:
+                if was_removed(tables, "run", run_id):
+                    continue
                 if self.forgotten_from_s <= answered_s <= self.restored_s:
                     continue
                 raise Violation("ack_lost", f"run {run_id} was acknowledged and is not stored", run_id)
             stored = sum(task.run_id == run_id for task in tables.tasks.values())
+            stored += sum(
+                track.run_id == run_id and was_removed(tables, "task", task_id)
+                for task_id, track in self.ledger.tasks.items()
+            )
             if stored != row.tasks or (tasks and tasks != stored):
                 raise Violation("ack_lost", f"run {run_id} has {stored} of {row.tasks} tasks", run_id)
+        check_counts(self)
         if not self.workload.asked_all:
             raise Violation("unanswered", f"{self.admin.waiting} commands were never answered")
-        if len(core.state.deadlines) > 12 * (len(tables.tasks) + 1):
+        if len(core.state.deadlines) > 12 * (len(self.ledger.tasks) + 1):
             raise Violation("bounds", f"{len(core.state.deadlines)} deadlines are kept")
         return reasons
 

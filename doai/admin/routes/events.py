@@ -22,9 +22,9 @@ from doai.admin.routes.parameters import (
     Given,
     Limit,
     Position,
-    not_found,
     now_ms,
 )
+from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.translation import event_json
 from doai.admin.views import EventJson
@@ -95,7 +95,7 @@ async def story(
     wanted, after = _checked(pattern), _position(cursor, 0)
     page = await _story_page(services.reader, subject_id, after, limit)
     if page is None:
-        raise not_found("task, run, device or node", subject_id, "tasks, /runs, /devices and /nodes")
+        raise await missing(services, "task, run, device or node", subject_id, "tasks, /runs, /devices and /nodes")
     events = [event for event in page.events if wanted is None or matches(wanted, event.envelope.type)]
     ended = len(page.events) < limit
     now = await _now(services.reader, subject_id) if ended else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -20,8 +21,8 @@ from doai.admin.routes.parameters import (
     IdempotencyKey,
     Limit,
     Who,
-    not_found,
 )
+from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.steps import step_tries
 from doai.admin.translation import run_json, task_detail_json, task_json
@@ -30,6 +31,7 @@ from doai.errors import ConflictError
 from doai.limits import EVENTS_PAGE_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, Selector, Targets
 from doai.states import TERMINAL, RunState, TaskState
+from doai.store.views import RunView
 
 STEP_TASKS_MAX: Final = 100
 """Tasks of which one answer has all steps: within a read's time, at 40 steps a task."""
@@ -122,7 +124,13 @@ async def list_runs(
 ) -> RunPage:
     """Each with its tasks counted by state."""
     page = await services.reader.runs(state=wanted, workflow=workflow, cursor=cursor, limit=limit)
-    return RunPage(items=[run_json(view) for view in page.items], next=page.next_cursor)
+    left_s = await services.outlooks.left_s(_open(page.items))
+    items = [run_json(view, left_s.get(view.row.run_id)) for view in page.items]
+    return RunPage(items=items, next=page.next_cursor)
+
+
+def _open(views: Sequence[RunView]) -> list[str]:
+    return [view.row.run_id for view in views if view.row.state is not RunState.COMPLETED]
 
 
 @get(
@@ -136,8 +144,9 @@ async def show_run(run_id: FromPath[str], services: Given) -> RunJson:
     """With its tasks counted by state."""
     view = await services.reader.run(run_id)
     if view is None:
-        raise not_found("run", run_id, "runs")
-    return run_json(view)
+        raise await missing(services, "run", run_id, "runs")
+    left_s = await services.outlooks.left_s(_open([view]))
+    return run_json(view, left_s.get(run_id))
 
 
 @get(
@@ -157,7 +166,7 @@ async def list_steps(
 ) -> StepPage:
     """In the order in which they began; a step that never began is not in it."""
     if await services.reader.run(run_id) is None:
-        raise not_found("run", run_id, "runs")
+        raise await missing(services, "run", run_id, "runs")
     events, following = await services.reader.steps_of_run(run_id, cursor=cursor, limit=limit)
     return StepPage(items=step_tries(events), next=following)
 
@@ -179,7 +188,7 @@ async def cancel_run(
     """What waits is cancelled at once, what runs ends with its `always` steps; 409 when the run has ended."""
     view = await services.reader.run(run_id)
     if view is None:
-        raise not_found("run", run_id, "runs")
+        raise await missing(services, "run", run_id, "runs")
     command = CancelRun(run_id=run_id, reason=data.reason if data else "")
     try:
         done = await services.command_of(caller, command, f"run/{run_id}")
@@ -226,7 +235,7 @@ async def show_task(task_id: FromPath[str], request: AnyRequest, services: Given
     """The failure is that of the last attempt."""
     view = await services.reader.task(task_id)
     if view is None:
-        raise not_found("task", task_id, "tasks")
+        raise await missing(services, "task", task_id, "tasks")
     files = await services.reader.artifacts(run_id=view.row.run_id, task_id=task_id, limit=EVENTS_PAGE_MAX)
     around = await surroundings(services.reader, view.row)
     links = await services.reader.dead_letters.retries(task_id)
@@ -249,7 +258,7 @@ async def cancel_task(
 ) -> Response[Cancelled]:
     """409 when it has ended."""
     if await services.reader.task(task_id) is None:
-        raise not_found("task", task_id, "tasks")
+        raise await missing(services, "task", task_id, "tasks")
     command = CancelTask(task_id=task_id, reason=data.reason if data else "")
     try:
         done = await services.command_of(caller, command, f"task/{task_id}")

@@ -19,6 +19,7 @@ from doai.broker.core.incidents import Incidents
 from doai.broker.core.letter_decisions import LetterDecisions
 from doai.broker.core.library import Library
 from doai.broker.core.quarantine import Quarantines
+from doai.broker.core.retention import Retention
 from doai.broker.core.runs import Runs
 from doai.broker.core.secrets import Secrets
 from doai.broker.core.state import State
@@ -33,7 +34,7 @@ from doai.limits import IDEMPOTENCY_KEPT_S
 from doai.messages import campaigns as m
 from doai.messages import commands as c
 from doai.messages import dead_letters as d
-from doai.messages import enrolment
+from doai.messages import enrolment, retention
 from doai.messages import holds as h
 from doai.messages import incidents as incident_messages
 from doai.messages.catalogue import COMMANDS
@@ -64,6 +65,7 @@ class Commands:
         descriptions: Descriptions,
         campaigns: Campaigns,
         incidents: Incidents,
+        pruning: Retention,
         now: Now,
     ) -> None:
         self._state = state
@@ -95,6 +97,8 @@ class Commands:
             enrolment.JOIN_NODE: access.enrolments.join,
             enrolment.STORE_SECRET: secrets.store,
             enrolment.REMOVE_SECRET: secrets.remove,
+            retention.PRUNE_STORE: pruning.prune,
+            retention.RECORD_RETENTION: pruning.record,
             c.QUARANTINE_DEVICE: quarantines.quarantine_device,
             c.RELEASE_DEVICE: quarantines.release_device,
             c.QUARANTINE_NODE: quarantines.quarantine_node,

@@ -28,6 +28,7 @@ from doai.broker.core.library import Library
 from doai.broker.core.peers import Peers
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.results import HandlerFailed, Results
+from doai.broker.core.retention import Retention
 from doai.broker.core.runs import Runs
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.settings import CoreSettings
@@ -90,6 +91,7 @@ class BrokerCore:
             descriptions,
             self._campaigns,
             self._incidents,
+            Retention(state, self._statistics),
             now,
         )
         self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands)

@@ -93,6 +93,10 @@ class Statistics:
         """Return the rows of whole minutes that began since then; no older ones than an hour and a quarter."""
         return [row for row in self._recent if row.at_ms >= since_ms]
 
+    def are_written(self, before_ms: int) -> bool:
+        """Whether every end before this time is counted in a row, so that its task is not needed for that."""
+        return all(at_ms >= before_ms for at_ms, _ in self._open)
+
     def due_s(self) -> float:
         """Return when the open minute is over."""
         return self._due_s

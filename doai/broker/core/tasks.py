@@ -14,6 +14,7 @@ from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
 from doai.broker.core.statistics import Statistics
 from doai.broker.core.tables import Run, Task
+from doai.broker.core.usage import attempt_used, task_used
 from doai.changes.ops import InsertAttempt, UpdateRun
 from doai.changes.rows import AttemptRow
 from doai.errors import ErrorClass, Failure
@@ -134,6 +135,7 @@ class Tasks:
                 )
             )
         )
+        attempt_used(decision, task, outcome)
         self._scheduler.free(task)
         task.lost = False
         task.unsure = False
@@ -213,6 +215,7 @@ class Tasks:
         task.not_before_ms = None
         self._statistics.task_ended(decision, task)
         self._letters.task_ended(decision, task)
+        task_used(decision, task, task.state)
         del self._state.tasks[task.task_id]
         del run.open[task.task_id]
         outcome = task.state.value

@@ -15,12 +15,20 @@ from doai.admin.artifact_folder import ArtifactFolder
 from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
+from doai.admin.janitor import Janitor
 from doai.admin.mesh import Mesh
+from doai.admin.outlook import Outlooks
 from doai.admin.receiving import Intake
 from doai.admin.services import Services
+from doai.admin.settings import Settings
 from doai.admin.vault import Vault
 from doai.messages.link import HostSample
 from doai.store.reader import StoreReader
+from doai.store.retention_reader import RetentionReader
+
+
+async def nothing_to_wait_for() -> None:
+    """No backup is ever made here."""
 
 
 def services(folder: Path) -> Services:
@@ -37,6 +45,14 @@ def services(folder: Path) -> Services:
         files=FileFolder(Intake(folder / "files"), size_max_bytes=1000),
         feed=Feed(reader),
         backups=Backups(folder / "broker.db", folder / "keys", folder / "backups", every_h=0, keep=1),
+        outlooks=Outlooks(reader),
+        janitor=Janitor(
+            RetentionReader(folder / "broker.db"),
+            folder / "artifacts",
+            Settings(data_dir=folder).policy,
+            every_h=0,
+            wait_free=nothing_to_wait_for,
+        ),
         vault=Vault(folder / "secrets.key"),
         public_url="",
         fingerprint="",

@@ -12,7 +12,7 @@ from doai import topics
 from doai.broker.core.core import BrokerCore
 from doai.broker.core.effects import Changes, Effect, KeysChanged, LoadAgain, LogLine, SendFrame, ShutLink
 from doai.broker.core.settings import CoreSettings
-from doai.changes.ops import PutKey
+from doai.changes.ops import DIGEST_BYTES, PutKey
 from doai.changes.rows import KeyRow
 from doai.changes.statistics import Period
 from doai.clock import Now
@@ -178,7 +178,9 @@ class World:
             minutes = [row for row in self.tables.statistics.values() if row.period is Period.MINUTE]
             ended = [row for row in self.tables.tasks.values() if row.status.state in TERMINAL]
             counted = sum(row.ended for row in minutes)
-            assert counted + len(snapshot.ended_since) == len(ended), "each end of a task is counted once"
+            slices = [digests for (kind, _, _), (_, digests) in self.tables.removals.items() if kind == "task"]
+            removed = sum(len(digests) // DIGEST_BYTES for digests in slices)
+            assert counted + len(snapshot.ended_since) == len(ended) + removed, "each end of a task is counted once"
 
     def _check_held(self) -> None:
         state = self.core.state

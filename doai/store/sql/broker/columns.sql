@@ -71,3 +71,13 @@ run_id, workflow, queue, attempts, type, incarnation, seq
 
 -- name: dead_letter_tail
 data_bytes, settled_at_ms, settled_by, settled_why, retried_as
+-- name: pass_columns
+pass_id, began_at_ms, ended_at_ms, actor, tasks, runs, events, artifacts, audit, freed_bytes, problem
+
+-- name: removable_task
+-- What retention may take of `tasks`; what must be kept for another reason is a further condition here.
+state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown') AND NOT EXISTS (
+    SELECT 1 FROM runs WHERE runs.run_id = tasks.run_id AND runs.state IN ('active', 'cancelling')
+) AND NOT EXISTS (
+    SELECT 1 FROM dead_letters WHERE dead_letters.task_id = tasks.task_id AND dead_letters.state = 'open'
+)

@@ -161,3 +161,17 @@ SELECT retried_as FROM dead_letters WHERE task_id = ? AND task_id <> '' AND stat
 
 -- name: retry_of
 SELECT task_id FROM dead_letters WHERE retried_as = ? AND retried_as <> ''
+-- name: open_loads
+SELECT tasks.run_id, runs.workflow, runs.version, tasks.device_serial, count(*),
+    sum(tasks.state IN ('running', 'cancelling'))
+FROM tasks JOIN runs ON runs.run_id = tasks.run_id
+WHERE tasks.state <> 'passed'
+    AND tasks.state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling')
+GROUP BY tasks.run_id, tasks.device_serial ORDER BY tasks.run_id
+
+-- name: recent_durations
+-- Of the newest runs that passed tasks: CROSS JOIN, or SQLite walks all tasks that ever were.
+SELECT t.ended_at_ms - t.started_at_ms FROM (
+    SELECT run_id FROM runs WHERE workflow = ? AND version = ? ORDER BY run_id DESC LIMIT 20
+) AS r CROSS JOIN tasks AS t ON t.run_id = r.run_id
+WHERE t.state = 'passed' AND t.started_at_ms IS NOT NULL LIMIT 500

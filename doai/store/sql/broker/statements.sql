@@ -240,3 +240,41 @@ ORDER BY letter_id
 -- name: load_dead_runs
 SELECT {run_columns} FROM runs
 WHERE run_id IN (SELECT run_id FROM dead_letters WHERE state = 'open') ORDER BY run_id
+-- name: prune_task
+DELETE FROM tasks WHERE task_id = ? AND {removable_task}
+
+-- name: prune_attempts
+DELETE FROM attempts WHERE task_id = ?
+
+-- name: prune_story
+DELETE FROM events WHERE subject = ? AND position < (SELECT max(position) FROM events)
+
+-- name: prune_run
+DELETE FROM runs WHERE run_id = ? AND state = 'completed'
+    AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.run_id = runs.run_id)
+
+-- name: prune_event
+DELETE FROM events WHERE position = ? AND position < (SELECT max(position) FROM events)
+
+-- name: prune_artifact
+DELETE FROM artifacts WHERE path = ?
+
+-- name: raise_audit_floor
+UPDATE audit_floor SET n = ?, at_ms = ? WHERE n < ?
+
+-- name: prune_audit
+DELETE FROM audit WHERE n <= ?
+
+-- name: put_removal
+INSERT OR REPLACE INTO removals (kind, first_id, last_id, at_ms, digests) VALUES (?, ?, ?, ?, ?)
+
+-- name: put_retention_pass
+INSERT INTO retention_passes ({pass_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: add_usage
+INSERT INTO usage (kind, name, day, tasks, passed, failed, cancelled, expired, unknown, attempts, device_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (kind, day, name) DO UPDATE SET tasks = tasks + excluded.tasks, passed = passed + excluded.passed,
+    failed = failed + excluded.failed, cancelled = cancelled + excluded.cancelled,
+    expired = expired + excluded.expired, unknown = unknown + excluded.unknown,
+    attempts = attempts + excluded.attempts, device_ms = device_ms + excluded.device_ms

@@ -1,0 +1,216 @@
+"""Retention: plans what may go over a read connection and has it removed in small slices beside the load (step 13).
+
+Files of artifacts go before their rows: a run that has ended never opens again, and what a crash leaves is a row
+without a file, which the next pass takes. After each slice it rests longer than the slice took: a busy broker
+answers later, and is asked less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from doai.envelope import Message
+from doai.errors import ConflictError, DoaiError
+from doai.messages.retention import PruneStore, RecordRetention
+from doai.store.retention_reader import MIN_AGE_MS, Bounds, Going, Held, Policy, RetentionReader
+
+REST: Final = 4.0
+"""Rests this many times as long as the slice took: a fifth of the time at most is spent on retention."""
+REST_MIN_S: Final = 0.02
+FIRST_S: Final = 120.0
+"""After a start: who starts a broker has other things in mind."""
+RETRY_S: Final = 600.0
+SUBJECT: Final = "retention"
+_log: Final = logging.getLogger(__name__)
+
+Command = Callable[[Message], Coroutine[Any, Any, object]]
+"""Has the broker execute a command in the name of whoever asked."""
+
+
+class Outlook(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is, and what a pass would remove now."""
+
+    held: Held
+    going: Going
+    bounds: Bounds
+
+
+class Janitor:
+    """Goes through the store, one pass at a time."""
+
+    def __init__(
+        self,
+        reader: RetentionReader,
+        artifacts: Path,
+        policy: Policy,
+        *,
+        every_h: float,
+        wait_free: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``every_h`` = 0: only on demand. ``wait_free`` returns when no backup is being made: it needs what is."""
+        self.reader = reader
+        self.policy = policy
+        self.every_h = every_h
+        self._artifacts = artifacts
+        self._wait_free = wait_free
+        self._busy = asyncio.Lock()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self.progress = _nothing(0)
+        """Of the pass that is under way, or was the last."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a pass is under way."""
+        return self._busy.locked()
+
+    async def outlook(self) -> Outlook:
+        """Return what would go now."""
+        held = await self.reader.held()
+        bounds = await self.reader.bounds(self.policy, held, disk_bytes(self._artifacts), _now_ms())
+        return Outlook(held=held, going=await self.reader.going(bounds), bounds=bounds)
+
+    def begin(self, command: Command) -> None:
+        """Begin a pass and return; raises ConflictError while one is under way."""
+        if self.is_running:
+            raise ConflictError("retention is under way: `doai retention` tells how far it is", code="running")
+        task: asyncio.Task[object] = asyncio.create_task(self._logged(command), name="retention")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def run(self, command: Command) -> None:
+        """Make a pass whenever the newest is as old as was set."""
+        await asyncio.sleep(FIRST_S)
+        while self.every_h:
+            await asyncio.sleep(await self._due_in_s())
+            if not self.is_running:
+                await self._logged(command)
+            await asyncio.sleep(RETRY_S)
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """End what is under way; the next pass goes on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.reader.close()
+
+    async def _due_in_s(self) -> float:
+        newest = await self.reader.passes(1)
+        age_s = (_now_ms() - newest[0].ended_at_ms) / 1000 if newest else self.every_h * 3600
+        return min(max(0.0, self.every_h * 3600 - age_s), self.every_h * 3600)
+
+    async def _logged(self, command: Command) -> None:
+        try:
+            await self.sweep(command)
+        except DoaiError as error:
+            _log.error("retention could not be recorded: %s", error)
+
+    async def sweep(self, command: Command) -> RecordRetention:
+        """Make one pass; what it did is recorded, also when it had to end early."""
+        async with self._busy:
+            self.progress = _nothing(_now_ms())
+            try:
+                await self._remove(command)
+            except DoaiError as error:
+                _log.error("retention ended early: %s", error)
+                self.progress = msgspec.structs.replace(self.progress, problem=str(error))
+            done = self.progress
+            await command(done)
+        _log.info(
+            "retention removed %d tasks, %d runs, %d events, %d artifacts (%d bytes), %d rows of the audit",
+            done.tasks,
+            done.runs,
+            done.events,
+            done.artifacts,
+            done.freed_bytes,
+            done.audit,
+        )
+        return done
+
+    async def _remove(self, command: Command) -> None:
+        bounds = (await self.outlook()).bounds
+        while found := await self.reader.artifacts(bounds):
+            await self._remove_artifacts(command, found)
+        after = ""
+        while run_ids := await self.reader.runs(bounds, after):
+            for run_id in run_ids:
+                await self._remove_run(command, bounds, run_id)
+            await self._slice(command, PruneStore(runs=run_ids), runs=len(run_ids))
+            after = run_ids[-1]
+        while positions := await self.reader.events(bounds):
+            await self._slice(command, PruneStore(events=positions), events=len(positions))
+        while numbers := await self.reader.audit(bounds):
+            await self._slice(command, PruneStore(audit_up_to=numbers[-1]), audit=len(numbers))
+
+    async def _remove_run(self, command: Command, bounds: Bounds, run_id: str) -> None:
+        while artifacts := await self.reader.artifacts_of(run_id):
+            await self._remove_artifacts(command, artifacts)
+        while task_ids := await self.reader.tasks_of(run_id):
+            prune = PruneStore(tasks=task_ids, ended_before_ms=bounds.now_ms - MIN_AGE_MS)
+            await self._slice(command, prune, tasks=len(task_ids))
+
+    async def _remove_artifacts(self, command: Command, artifacts: list[tuple[str, int]]) -> None:
+        paths = [path for path, _ in artifacts]
+        freed_bytes = await asyncio.to_thread(remove_files, self._artifacts, paths)
+        await self._slice(command, PruneStore(artifacts=paths), artifacts=len(paths), freed_bytes=freed_bytes)
+
+    async def _slice(self, command: Command, prune: PruneStore, **counts: int) -> None:
+        await self._wait_free()
+        begun_s = time.monotonic()
+        await command(prune)
+        sums = {name: getattr(self.progress, name) + count for name, count in counts.items()}
+        self.progress = msgspec.structs.replace(self.progress, **sums)
+        await asyncio.sleep(max(REST_MIN_S, REST * (time.monotonic() - begun_s)))
+
+
+def remove_files(root: Path, paths: list[str]) -> int:
+    """Remove files below a folder and the folders that become empty; return the bytes that were freed."""
+    freed_bytes = 0
+    for path in paths:
+        file = root / path
+        try:
+            size_bytes = file.stat(follow_symlinks=False).st_size
+            file.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            # Its row goes all the same: what can not be removed is for whoever keeps the disk.
+            _log.error("%s can not be removed: %s", file, error.strerror)
+            continue
+        freed_bytes += size_bytes
+        _remove_empty(file.parent, root)
+    return freed_bytes
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    while folder != root and folder.is_relative_to(root):
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # something is in it, or came into it meanwhile
+        folder = folder.parent
+
+
+def disk_bytes(folder: Path) -> int:
+    """Return the size of the disk of a folder; 0 when it can not be looked at."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_blocks * found.f_frsize
+
+
+def _nothing(began_at_ms: int) -> RecordRetention:
+    return RecordRetention(began_at_ms=began_at_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,28 @@
+"""Counts what was done with devices, by workflow and by actor, day by day; it outlives the tasks (step 12)."""
+
+from __future__ import annotations
+
+from doai.broker.core.decision import Decision
+from doai.broker.core.tables import Task
+from doai.changes.retention import DAY_MS, AddUsage, UsageKind
+from doai.states import Outcome, TaskState
+
+
+def task_used(decision: Decision, task: Task, ended: TaskState) -> None:
+    """Count a task that ended."""
+    decision.ops.append(AddUsage(decision.now.utc_ms // DAY_MS, _names(task), ended, 0, 0))
+
+
+def attempt_used(decision: Decision, task: Task, outcome: Outcome | None) -> None:
+    """Count an attempt that ended, and how long it had its device; one that was given back untouched is none."""
+    now_ms = decision.now.utc_ms
+    if outcome is not None:
+        # The start is told by the node's clock, the end by ours: what is impossible is nothing.
+        device_ms = max(0, now_ms - task.started_at_ms) if task.started_at_ms is not None else 0
+        decision.ops.append(AddUsage(now_ms // DAY_MS, _names(task), None, 1, device_ms))
+
+
+def _names(task: Task) -> dict[UsageKind, str]:
+    row = task.run.row
+    names = {UsageKind.WORKFLOW: row.workflow, UsageKind.ACTOR: row.actor}
+    return names | ({UsageKind.DEVICE: task.device.serial} if task.device is not None else {})

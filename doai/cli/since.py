@@ -1,0 +1,29 @@
+"""How far back a command looks: `12h`, `30d`, or a day such as `2026-11-01` (step 1)."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from doai.errors import UserError
+from doai.workflow.duration import parse_duration
+
+_DAYS: Final = re.compile(r"([0-9]{1,5})d")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DAY_S: Final = 86_400
+
+
+def since_ms(text: str, now_s: float | None = None) -> int:
+    """Return the time from which on, ms since 1970; raises UserError for what is none."""
+    now_s = time.time() if now_s is None else now_s
+    days = _DAYS.fullmatch(text)
+    if days is not None:
+        return max(0, round((now_s - int(days[1]) * _DAY_S) * 1000))
+    if _DAY.fullmatch(text) is not None:
+        try:
+            return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+        except ValueError as error:
+            raise UserError(f"there is no day {text}: {error}") from error
+    return max(0, round((now_s - parse_duration(text)) * 1000))

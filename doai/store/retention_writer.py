@@ -1,0 +1,111 @@
+"""Removes slices of what has ended from the broker's file, and adds up the use of devices (steps 3, 12)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import apsw
+
+from doai.changes.ops import DIGEST_BYTES
+from doai.changes.retention import (
+    AddUsage,
+    PruneArtifacts,
+    PruneAudit,
+    PruneEvents,
+    PruneRuns,
+    PruneTasks,
+    UsageKind,
+    UsageRow,
+)
+
+_COUNTED: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in ("kind", "name", "day"))
+
+
+def removal_digest(removed_id: str) -> bytes:
+    """Return the bytes by which a removed id is known."""
+    return hashlib.sha256(removed_id.encode()).digest()[:DIGEST_BYTES]
+
+
+def removal_digests(removed: Iterable[str]) -> bytes:
+    """Return those of several ids, in one order for all stores."""
+    return b"".join(removal_digest(name) for name in sorted(removed))
+
+
+def has_digest(digests: bytes, removed_id: str) -> bool:
+    """Whether an id is among them."""
+    wanted = removal_digest(removed_id)
+    return any(digests[at : at + DIGEST_BYTES] == wanted for at in range(0, len(digests), DIGEST_BYTES))
+
+
+def added_usage(ops: Sequence[AddUsage]) -> list[UsageRow]:
+    """Return what the ops come to, one row a kind, name and day."""
+    found: dict[tuple[UsageKind, str, int], dict[str, int]] = {}
+    for op in ops:
+        for kind, name in op.names.items():
+            counts = found.setdefault((kind, name, op.day), dict.fromkeys(_COUNTED, 0))
+            if op.ended is not None:
+                counts["tasks"] += 1
+                counts[op.ended.value] += 1
+            counts["attempts"] += op.attempts
+            counts["device_ms"] += op.device_ms
+    return [UsageRow(kind=kind, name=name, day=day, **counts) for (kind, name, day), counts in found.items()]
+
+
+class RetentionWriter:
+    """Applies the ops of retention to a connection, within the transaction of the writer."""
+
+    def __init__(self, sql: dict[str, str]) -> None:
+        self._sql = sql
+
+    def prune_tasks(self, connection: apsw.Connection, op: PruneTasks) -> None:
+        removed: list[str] = []
+        for task_id in op.task_ids:
+            connection.execute(self._sql["prune_task"], (task_id,))
+            if connection.changes():
+                removed.append(task_id)
+                connection.execute(self._sql["prune_attempts"], (task_id,))
+                connection.execute(self._sql["prune_story"], (f"task/{task_id}",))
+        self._remember(connection, "task", removed, op.at_ms)
+
+    def prune_runs(self, connection: apsw.Connection, op: PruneRuns) -> None:
+        removed: list[str] = []
+        for run_id in op.run_ids:
+            connection.execute(self._sql["prune_run"], (run_id,))
+            if connection.changes():
+                removed.append(run_id)
+                connection.execute(self._sql["prune_story"], (f"run/{run_id}",))
+        self._remember(connection, "run", removed, op.at_ms)
+
+    def prune_events(self, connection: apsw.Connection, op: PruneEvents) -> None:
+        connection.executemany(self._sql["prune_event"], [(position,) for position in op.positions])
+
+    def prune_artifacts(self, connection: apsw.Connection, op: PruneArtifacts) -> None:
+        connection.executemany(self._sql["prune_artifact"], [(path,) for path in op.paths])
+
+    def prune_audit(self, connection: apsw.Connection, op: PruneAudit) -> None:
+        connection.execute(self._sql["raise_audit_floor"], (op.up_to_n, op.at_ms, op.up_to_n))
+        connection.execute(self._sql["prune_audit"], (op.up_to_n,))
+
+    def add_usage(self, connection: apsw.Connection, ops: Sequence[AddUsage]) -> None:
+        rows = [
+            (row.kind.value, row.name, row.day, *(getattr(row, name) for name in _COUNTED))
+            for row in added_usage(ops)
+        ]
+        connection.executemany(self._sql["add_usage"], rows)
+
+    def _remember(self, connection: apsw.Connection, kind: str, removed: list[str], at_ms: int) -> None:
+        if removed:
+            row = (kind, min(removed), max(removed), at_ms, removal_digests(removed))
+            connection.execute(self._sql["put_removal"], row)
+
+
+PRUNE: Final[dict[type, Callable[[RetentionWriter, apsw.Connection, Any], None]]] = {
+    PruneTasks: RetentionWriter.prune_tasks,
+    PruneRuns: RetentionWriter.prune_runs,
+    PruneEvents: RetentionWriter.prune_events,
+    PruneArtifacts: RetentionWriter.prune_artifacts,
+    PruneAudit: RetentionWriter.prune_audit,
+}
+"""Ops that look at several tables; in an order of their own."""
