@@ -39,6 +39,7 @@ from doai.broker.core.tasks import Tasks
 from doai.changes.dead_letters import DeadReason
 from doai.changes.ops import Snapshot
 from doai.clock import Now
+from doai.codec import Kind
 from doai.errors import ErrorClass, Failure
 from doai.ids import IdSource
 from doai.messages.events import SystemNotice
@@ -119,6 +120,8 @@ class BrokerCore:
         reason = DeadReason.HANDLER_FAILED
         self._letters.message(decision, failed.peer, failed.record, reason, failed.sentence, failed.envelope)
         decision.effects.append(LoadAgain(failed.sentence))
+        for link in self.state.links:
+            decision.send(link, Kind.HELLO_REQUIRED)  # what they said meanwhile was not heard
         return decision.finish()
 
     def malformed(self, link: int, key_name: str, reason: str, data: bytes, now: Now) -> Changes:

@@ -16,8 +16,10 @@ from doai import topics
 from doai.broker.app import LiveKeys, read_clocks, run_broker
 from doai.broker.config import BrokerConfig, queues_of
 from doai.broker.core.core import BrokerCore
+from doai.broker.core.results import Results
 from doai.broker.core.settings import CoreSettings
 from doai.broker.shell import Shell
+from doai.changes.dead_letters import DeadReason
 from doai.changes.ops import DIGEST_BYTES, Op, PutKey
 from doai.changes.rows import KeyRow
 from doai.codec import Kind, decode, encode, pack_header, raw, unpack_header
@@ -189,6 +191,32 @@ async def test_a_commit_that_fails_ends_the_shell_and_shows_nothing(
             )
             await node.hear(Kind.WELCOME)
             pytest.fail("WELCOME left ahead of its commit")
+
+
+async def test_a_handler_that_fails_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    online = Results._device_online
+
+    def failing(self: Results, decision: Any, peer: Any, envelope: Envelope) -> None:
+        online(self, decision, peer, envelope)
+        if b"poison" in bytes(envelope.payload):
+            raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr(Results, "_device_online", failing)
+    poison = DeviceOnline(serial="poison", node_id="n1", driver="fake", connection="x")
+    with trio.fail_after(20):
+        async with _served(tmp_path, MemoryMesh()) as (node, admin, writer):
+            await run_one_task(node, admin)
+            await node.tell(topics.DEVICE_ONLINE, "device/poison", poison)
+            await node.hear(Kind.HELLO_REQUIRED)
+            await admin.hear(Kind.HELLO_REQUIRED)
+            assert (await node.greet(epoch=2)).last_seq == 2, "it was not taken"
+            node.seq -= 1
+            await node.tell(topics.DEVICE_ONLINE, "device/poison", poison)
+            assert (await node.hear(Kind.ACK))[0] == 3, "now it is, without its handler"
+            (letter,) = writer.load().dead_letters
+            assert (letter.reason, letter.seq) == (DeadReason.HANDLER_FAILED, 3)
+            await admin.greet(epoch=2)
+            await admin.ask(c.STORE_WORKFLOW, c.StoreWorkflow(source=RECIPE.format(name="look")))
 
 
 async def test_a_broker_over_tcp_and_curve_lets_keys_in_and_out(tmp_path: Path) -> None:
