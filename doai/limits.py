@@ -175,6 +175,11 @@ FLAPS: Final = 6
 FLAPS_WITHIN_S: Final = 600.0
 CLOCK_SKEW_S: Final = 30.0
 """More than a heartbeat may take over a bad network."""
+# --- queues -----------------------------------------------------------------------------------------------
+QUEUES_MAX: Final = 100
+"""All of them are in the broker's memory, and each has rows of statistics a minute."""
+QUEUE_DEGRADED_ABOVE: Final = 200
+"""Tasks waiting with which a queue is shown as degraded, unless configured: ten for each of a node's slots."""
 
 # --- store ------------------------------------------------------------------------------------------------
 COMMIT_ROWS_MAX: Final = 256

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from doai import topics
 from doai.moments import duration, moment
+from doai.queue_story import QUEUE_SENTENCES
 
 Payload = Mapping[str, Any]
 _TEXT_MAX: Final = 300
@@ -317,6 +318,7 @@ def _file_removed(p: Payload) -> str:
 
 
 _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
+    **QUEUE_SENTENCES,
     topics.DEVICE_ONLINE: _device_online,
     topics.DEVICE_OFFLINE: _device_offline,
     topics.DEVICE_ERROR: _device_error,
@@ -360,6 +362,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.STEP_COMPLETED: _step_completed,
     topics.STEP_FAILED: _step_failed,
     topics.RUN_CREATED: _run_created,
+    topics.RUN_STOPPED: lambda p: f"Run stopped, what waited is cancelled{_because(p)}",
     topics.RUN_COMPLETED: _run_completed,
     topics.CAMPAIGN_CREATED: _campaign_put("made"),
     topics.CAMPAIGN_CHANGED: _campaign_put("changed"),

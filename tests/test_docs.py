@@ -27,6 +27,7 @@ SCRIPT = ROOT / "docs/how-to/adopt-my-script.md"
 OF_A_FLEET = [ROOT / "docs" / path for path in ("tutorials/first-fleet.md", "how-to/enrol-hosts.md")]
 """They need more than one node: tests/test_docs_fleet.py runs them."""
 DEAD = ROOT / "docs/how-to/dead-letters.md"
+QUEUES = ROOT / "docs/how-to/queues.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -201,6 +202,18 @@ def test_screens_are_compared_as_the_document_says(site: Up, tmp_path: Path) -> 
     assert "baseline/home-page/home/" in run("bin/doai files list baseline/", tmp_path, site.data_dir)
 
 
+def test_queues_stop_and_go_on_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    run(f"bin/doai workflows add {ROOT}/workflows/playback-check.yaml", tmp_path, site.data_dir)
+    shown = {command: run(command, tmp_path, site.data_dir) for command in commands(QUEUES)}
+    assert (
+        "queue default is paused, priority 0" in shown['bin/doai queues pause default --why "the shelf is rewired"']
+    )
+    queued = [line.split()[0] for line in shown["bin/doai tasks --state queued"].splitlines() if "queued" in line]
+    assert len(queued) >= 3
+    assert "degraded above" in shown["bin/doai queues urgent"]
+    assert "queue urgent is running, priority 10" in shown["bin/doai queues resume urgent"]
+
+
 def test_the_commands_of_the_how_to_for_ci(site: Up, tmp_path: Path) -> None:
     (tmp_path / "workflows").symlink_to(ROOT / "workflows")
     run_id = ""
@@ -245,6 +258,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         FILES,
         CI,
         DEAD,
+        QUEUES,
         SECRETS,
         SCREENS,
         SCRIPT,

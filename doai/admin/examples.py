@@ -47,6 +47,8 @@ RUN: Final = v.RunJson(
     trace_id="4bf92f3577b34da6a3ce929d0e0e4736",
     recipe_hash=SHA256,
     left_s=42.5,
+    bounds=v.BoundsJson(max_parallel=5, canary=2, stop_rate=0.2, stop_after=None),
+    stopped=None,
 )
 _TASK_FIELDS: Final[dict[str, Any]] = {
     "task_id": TASK_ID,

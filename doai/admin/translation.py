@@ -10,6 +10,7 @@ import msgspec
 from doai.admin.views import (
     ArtifactJson,
     AttemptJson,
+    BoundsJson,
     DescriptionJson,
     DeviceJson,
     EventJson,
@@ -42,6 +43,7 @@ from doai.changes.rows import (
     TokenRow,
     WorkflowRow,
 )
+from doai.changes.runs import read_bounds
 from doai.codec import BodyDecoder
 from doai.envelope import to_json
 from doai.errors import Failure
@@ -91,6 +93,8 @@ def run_json(view: RunView, left_s: float | None = None) -> RunJson:
         trace_id=row.trace_id,
         recipe_hash=row.recipe_hash,
         left_s=left_s,
+        bounds=BoundsJson(**msgspec.structs.asdict(read_bounds(row.bounds_body))),
+        stopped=row.stopped or None,
     )
 
 

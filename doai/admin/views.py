@@ -23,6 +23,16 @@ class FailureJson(View, frozen=True, kw_only=True):
     """What a program may go on with, by the code."""
 
 
+class BoundsJson(View, frozen=True, kw_only=True):
+    """How many tasks of a run go at once, how many first, and when the rest does not go; null = no such bound."""
+
+    max_parallel: int | None
+    canary: int
+    """0 = none."""
+    stop_rate: float | None
+    stop_after: int | None
+
+
 class RunJson(View, frozen=True, kw_only=True):
     """A run; ``counts`` are its tasks by state."""
 
@@ -47,6 +57,9 @@ class RunJson(View, frozen=True, kw_only=True):
     recipe_hash: str
     left_s: float | None = None
     """About how long until it has ended, as its workflow took of late; null = it has ended, or nobody can know."""
+    bounds: BoundsJson
+    stopped: str | None
+    """Why it goes no further: too much failed."""
 
 
 class TaskJson(View, frozen=True, kw_only=True):

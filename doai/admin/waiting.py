@@ -9,11 +9,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from doai.changes.queues import QueueRow
 from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, TaskRow
+from doai.changes.runs import read_bounds
 from doai.limits import TASKS_PER_DEVICE_HELD
 from doai.messages.commands import Selector
 from doai.moments import moment
-from doai.states import TERMINAL, DeviceState, PeerState, RunState, ServiceState, TaskState
+from doai.states import HELD, TERMINAL, DeviceState, PeerState, QueueState, RunState, ServiceState, TaskState
 from doai.store.views import DeviceView, RunView
 from doai.workflow.language import Requires
 from doai.workflow.selection import DeviceFacts, matches, unmet_requirement, why_none_matches
@@ -47,6 +49,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Every known device, for a task that goes to any that matches."""
     selector: Selector | None = None
     requires: Requires | None = None
+    queue: QueueRow | None = None
+    """Of the task."""
+    run: RunView | None = None
+    """Of a task that waits in line."""
 
 
 def service_of(quarantine: Quarantine | None, now_ms: int) -> ServiceState:
@@ -68,7 +74,12 @@ def waiting_because(row: TaskRow, around: Surroundings) -> str | None:
     if state in TERMINAL or state is TaskState.RUNNING:
         return None
     if state is TaskState.QUEUED:
-        return _any_device(row, around) if row.status.device_serial is None else _own_device(row, around)
+        closed = _closed(around.queue) or _held_up(row, around.run)
+        if closed:
+            return closed
+        limited = _limited(around.queue)
+        why = _any_device(row, around) if row.status.device_serial is None else _own_device(row, around)
+        return limited + why
     if state is TaskState.DELAYED:
         return _delayed(row, around.now_ms)
     if state is TaskState.DISPATCHED:
@@ -120,7 +131,8 @@ def run_now(run: RunView) -> str | None:
         return None
     counts = [f"{run.counts[state.value]} {state.value}" for state in TaskState if run.counts.get(state.value)]
     ended = sum(run.counts.get(state.value, 0) for state in TERMINAL)
-    return f"Run is {run.row.state.value}: {ended} of {_many(run.row.tasks)} ended ({', '.join(counts)})"
+    stopped = f"stopped, because {run.row.stopped}" if run.row.stopped else run.row.state.value
+    return f"Run is {stopped}: {ended} of {_many(run.row.tasks)} ended ({', '.join(counts)})"
 
 
 def node_now(node: NodeRow, now_ms: int) -> str:
@@ -161,6 +173,35 @@ def _dispatched(row: TaskRow, around: Surroundings) -> str:
             f"all {node.slots} slots of node {node.node_id} are busy; it has the task and begins it in a free one"
         )
     return f"node {status.node_id} has it and begins it as soon as it has a free slot"
+
+
+def _closed(queue: QueueRow | None) -> str:
+    """Why nothing of its queue is given out."""
+    if queue is None or queue.state is not QueueState.PAUSED:
+        return ""
+    why = f": {queue.reason}" if queue.reason else ""
+    return f"queue {queue.name} is paused by {queue.changed_by}{why}"
+
+
+def _held_up(row: TaskRow, run: RunView | None) -> str:
+    """Why its run does not let it go yet."""
+    if run is None:
+        return ""
+    bounds, counts = read_bounds(run.row.bounds_body), run.counts
+    held = sum(counts.get(state.value, 0) for state in HELD)
+    if bounds.max_parallel is not None and held >= bounds.max_parallel:
+        return f"{_many(held)} of its run are with nodes, and it lets {bounds.max_parallel} go at once"
+    ended = sum(counts.get(state.value, 0) for state in (TaskState.PASSED, TaskState.FAILED, TaskState.UNKNOWN))
+    if ended < bounds.canary and row.status.attempt == 1:
+        return f"the canary of its run is not over: {ended} of {_many(bounds.canary)} have ended"
+    return ""
+
+
+def _limited(queue: QueueRow | None) -> str:
+    """How fast its queue goes, where that is bounded."""
+    if queue is None or not queue.rate_per_min:
+        return ""
+    return f"queue {queue.name} gives out at most {_many(queue.rate_per_min)} a minute; "
 
 
 def _own_device(row: TaskRow, around: Surroundings) -> str:

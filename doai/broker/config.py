@@ -43,7 +43,11 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="private key file of the admin, made when missing; empty = keys/admin.key in data_dir"),
     ] = ""
     queues: Annotated[
-        list[str], Meta(description="further queues as NAME=PRIORITY; larger goes first, `default` has 0")
+        list[str],
+        Meta(
+            description="queues to make where they are missing, NAME=PRIORITY; larger goes first, `default` has 0; "
+            "`doai queues` changes them"
+        ),
     ] = []
     quarantine_after: Annotated[
         int,

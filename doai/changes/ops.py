@@ -13,6 +13,7 @@ from doai.changes.audit import AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.dead_letters import DeadLetterRow
 from doai.changes.incidents import IncidentRow
+from doai.changes.queues import PutQueue, QueueRow
 from doai.changes.retention import (
     AddUsage,
     PruneArtifacts,
@@ -40,6 +41,7 @@ from doai.changes.rows import (
     TokenRow,
     WorkflowRow,
 )
+from doai.changes.runs import StopRun
 from doai.changes.statistics import EndedTask, Period, StatisticsRow
 from doai.changes.store_op import StoreOp
 from doai.envelope import Envelope
@@ -295,6 +297,7 @@ Op = (
     | SetWorkflowState
     | InsertRun
     | UpdateRun
+    | StopRun
     | InsertTask
     | UpdateTask
     | InsertAttempt
@@ -316,6 +319,7 @@ Op = (
     | ForgetCommands
     | ReserveTokens
     | PutIncident
+    | PutQueue
     | InsertStatistics
     | TrimStatistics
     | AppendAudit
@@ -367,6 +371,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     tokens: list[TokenRow]
     enrolments: list[EnrolmentRow] = []
     secrets: list[SecretRow] = []
+    queues: list[QueueRow] = []
+    """By name; those that the configuration names are added by the core."""
     commands: list[CommandRow]
     """Every remembered command, expired ones too until they are forgotten; by creation."""
     incidents: list[IncidentRow] = []

@@ -56,6 +56,10 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     ended_at_ms: int | None = None
     files_body: bytes = b"[]"
     """JSON array of doai.messages.work.FilePin."""
+    bounds_body: bytes = b"{}"
+    """JSON of doai.changes.runs.Bounds."""
+    stopped: str = ""
+    """Why it goes no further; empty = it does."""
 
 
 class TaskStatusRow(msgspec.Struct, frozen=True, kw_only=True):

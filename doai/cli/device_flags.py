@@ -11,6 +11,7 @@ _ACTIONS: Final = {
     "devices": ("list", "set", "export", "import"),
     "nodes": ("list", "enroll", "rotate", "revoke", "enrolments"),
     "incidents": ("list", "acknowledge", "resolve"),
+    "queues": ("list", "put", "pause", "resume", "drain", "discard"),
 }
 """Groups of which `list` need not be said."""
 
@@ -55,7 +56,7 @@ def add_devices(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> N
 
 
 def with_default_action(words: Sequence[str]) -> list[str]:
-    """`doai devices`, also with a serial or flags, is `doai devices list`; so is `doai nodes`."""
+    """`doai devices`, also with a serial or flags, is `doai devices list`; so for every group."""
     actions = _ACTIONS.get(words[0]) if words else None
     if actions is not None and (len(words) < 2 or words[1] not in ("-h", "--help", *actions)):
         return [words[0], "list", *words[1:]]

@@ -15,6 +15,7 @@ from doai.cli.campaign_flags import add_campaigns
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
 from doai.cli.place import add_place_flags, find_place
+from doai.cli.queues import add_queues
 from doai.cli.recipe_flags import add_workflows
 from doai.cli.retention import add_retention
 from doai.errors import ConfigError, DoaiError, UserError
@@ -41,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_up(commands)
     _add_runs(commands)
+    add_queues(commands, _add)
     _add_fleet(commands)
     add_incidents(commands, _add)
     add_workflows(commands, _add)

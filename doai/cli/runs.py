@@ -27,6 +27,12 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="value of a parameter")
     parser.add_argument("--queue", default="default", help="queue (default: default)")
     parser.add_argument("--priority", type=int, default=0, help="larger goes first within the queue")
+    parser.add_argument("--max-parallel", type=int, metavar="N", help="so many tasks at once, at most")
+    parser.add_argument("--canary", type=int, metavar="N", help="N tasks first; the others when these have ended")
+    parser.add_argument(
+        "--stop-rate", type=float, metavar="SHARE", help="stop when more failed, such as 0.2 (with --canary: 0)"
+    )
+    parser.add_argument("--stop-after", type=int, metavar="N", help="stop when N tasks failed")
     parser.add_argument("--expires-in", type=float, metavar="S", help="tasks not begun after S seconds expire")
     tries = parser.add_mutually_exclusive_group()
     tries.add_argument("--attempts", type=int, metavar="N", help="tries in all; 1 = no retry")
@@ -65,6 +71,10 @@ def run_command(client: Client, options: argparse.Namespace) -> CreateRun:
         priority=options.priority,
         expires_in_s=options.expires_in,
         attempts=options.attempts,
+        max_parallel=options.max_parallel,
+        canary=options.canary,
+        stop_rate=options.stop_rate,
+        stop_after=options.stop_after,
         step_timeouts_s=dict(_step_timeout(word) for word in options.step_timeout),
     )
 

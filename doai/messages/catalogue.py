@@ -11,6 +11,7 @@ from doai.envelope import Envelope, Message
 from doai.messages import campaigns, dead_letters, enrolment, holds, incidents, link, retention, work
 from doai.messages import commands as c
 from doai.messages import events as e
+from doai.messages import queues as q
 
 EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.DEVICE_ONLINE: e.DeviceOnline,
@@ -54,6 +55,7 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.STEP_COMPLETED: e.StepCompleted,
     topics.STEP_FAILED: e.StepFailed,
     topics.RUN_CREATED: e.RunCreatedEvent,
+    topics.RUN_STOPPED: e.RunStopped,
     topics.RUN_COMPLETED: e.RunCompleted,
     topics.CAMPAIGN_CREATED: campaigns.CampaignPut,
     topics.CAMPAIGN_CHANGED: campaigns.CampaignPut,
@@ -77,6 +79,13 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.INCIDENT_OPENED: incidents.IncidentChanged,
     topics.INCIDENT_ACKNOWLEDGED: incidents.IncidentChanged,
     topics.INCIDENT_RESOLVED: incidents.IncidentChanged,
+    topics.QUEUE_CONFIGURED: q.QueueChanged,
+    topics.QUEUE_PAUSED: q.QueueChanged,
+    topics.QUEUE_RESUMED: q.QueueChanged,
+    topics.QUEUE_DRAINING: q.QueueChanged,
+    topics.QUEUE_DISCARDED: q.QueueDiscardedEvent,
+    topics.QUEUE_DEGRADED: q.QueueBacklog,
+    topics.QUEUE_RECOVERED: q.QueueBacklog,
     topics.SECRET_STORED: e.SecretStored,
     topics.SECRET_REMOVED: e.SecretRemoved,
 }
@@ -115,6 +124,11 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     incidents.RESOLVE_INCIDENT: (incidents.ResolveIncident, incidents.Incident),
     dead_letters.RETRY_DEAD_LETTERS: (dead_letters.RetryDeadLetters, dead_letters.DeadLettersRetried),
     dead_letters.DISCARD_DEAD_LETTERS: (dead_letters.DiscardDeadLetters, dead_letters.DeadLettersDiscarded),
+    q.PUT_QUEUE: (q.PutQueue, q.QueueStatus),
+    q.PAUSE_QUEUE: (q.PauseQueue, q.QueueStatus),
+    q.RESUME_QUEUE: (q.ResumeQueue, q.QueueStatus),
+    q.DRAIN_QUEUE: (q.DrainQueue, q.QueueStatus),
+    q.DISCARD_QUEUE: (q.DiscardQueue, q.QueueDiscarded),
     enrolment.ENROL_NODES: (enrolment.EnrolNodes, enrolment.NodesEnrolled),
     enrolment.JOIN_NODE: (enrolment.JoinNode, enrolment.NodeAccepted),
     enrolment.STORE_SECRET: (enrolment.StoreSecret, enrolment.SecretKept),

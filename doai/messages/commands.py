@@ -80,6 +80,14 @@ class CreateRun(Message, frozen=True, kw_only=True):
     step_timeouts_s: dict[str, float] = {}
     attempts: int | None = None
     """Overrides the workflow's number of attempts; 1 = no retry."""
+    max_parallel: int | None = None
+    """So many tasks are with nodes at once, at most."""
+    canary: int | None = None
+    """So many tasks go first and end before the others go. Without a stop rule, one that fails stops the run."""
+    stop_rate: float | None = None
+    """The run stops when a larger share of its ended tasks failed (0 to 1): of the canary, or of 10 and more."""
+    stop_after: int | None = None
+    """The run stops when so many tasks failed."""
 
 
 class RunCreated(Message, frozen=True, kw_only=True):

@@ -240,6 +240,7 @@ def _type_name(found: Any) -> str:
         "doai.messages.work.",
         "doai.messages.commands.",
         "doai.messages.enrolment.",
+        "doai.messages.queues.",
         "doai.errors.",
         "typing.",
     ):

@@ -293,6 +293,15 @@ class RunCreatedEvent(Message, frozen=True, kw_only=True):
     actor: str
 
 
+class RunStopped(Message, frozen=True, kw_only=True):
+    """Too much of a run failed: what waited was cancelled, what nodes held went on."""
+
+    run_id: str
+    reason: str
+    counts: dict[str, int]
+    """Ended tasks by outcome, until then."""
+
+
 class RunCompleted(Message, frozen=True, kw_only=True):
     run_id: str
     workflow: str

@@ -85,6 +85,8 @@ def run_columns(row: RunRow) -> Columns:
         _outcome_column(row.outcome),
         row.ended_at_ms,
         row.files_body,
+        row.bounds_body,
+        row.stopped,
     )
 
 
@@ -109,6 +111,8 @@ def run_row(c: Columns) -> RunRow:
         outcome=_outcome(c[16]),
         ended_at_ms=c[17],
         files_body=c[18],
+        bounds_body=c[19],
+        stopped=c[20],
     )
 
 

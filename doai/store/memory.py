@@ -58,6 +58,7 @@ from doai.changes.ops import (
     UpdateRun,
     UpdateTask,
 )
+from doai.changes.queues import PutQueue, QueueRow
 from doai.changes.rows import (
     ArtifactRow,
     AttemptRow,
@@ -75,6 +76,7 @@ from doai.changes.rows import (
     TokenRow,
     WorkflowRow,
 )
+from doai.changes.runs import StopRun
 from doai.changes.statistics import PERIOD_MS, EndedTask, Period, StatisticsRow
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
@@ -115,6 +117,7 @@ class MemoryTables(memory_retention.RetentionTables):
         self.tokens: dict[str, TokenRow] = {}
         self.enrolments: dict[str, EnrolmentRow] = {}
         self.secrets: dict[str, SecretRow] = {}
+        self.queues: dict[str, QueueRow] = {}
         self.commands: dict[str, CommandRow] = {}
         self.incidents: dict[str, IncidentRow] = {}
         self.audit: dict[int, AuditRow] = {}
@@ -170,16 +173,12 @@ class MemoryWriter:
         t = self._tables
         runs = [row for _, row in sorted(t.runs.items()) if row.state is not RunState.COMPLETED]
         open_runs = {row.run_id for row in runs}
-        tasks: list[TaskRow] = []
+        of_them = [task for task in t.tasks.values() if task.run_id in open_runs]
+        tasks = [task for task in of_them if task.status.state not in TERMINAL]
         ended: dict[str, dict[str, int]] = {}
-        for task in t.tasks.values():
-            if task.run_id not in open_runs:
-                continue
-            if task.status.state in TERMINAL:
-                counts = ended.setdefault(task.run_id, {})
-                counts[task.status.state.value] = counts.get(task.status.state.value, 0) + 1
-            else:
-                tasks.append(task)
+        for task in (task for task in of_them if task.status.state in TERMINAL):
+            counts = ended.setdefault(task.run_id, {})
+            counts[task.status.state.value] = counts.get(task.status.state.value, 0) + 1
         tasks.sort(key=lambda row: (row.status.order, row.task_id))
         counted = max((row.position for row in t.statistics.values()), default=t.last_position)
         return Snapshot(
@@ -202,6 +201,7 @@ class MemoryWriter:
             enrolments=_sorted_rows(t.enrolments),
             incidents=[row for row in _sorted_rows(t.incidents) if row.state is not IncidentState.RESOLVED],
             secrets=_sorted_rows(t.secrets),
+            queues=_sorted_rows(t.queues),
             commands=sorted(t.commands.values(), key=lambda row: (row.created_at_ms, row.idempotency_key)),
             statistics=self._minutes_without_hour(),
             statistics_begun=bool(t.statistics),
@@ -272,12 +272,12 @@ class MemoryWriter:
         row = msgspec.structs.replace(old, state=op.state)
         self._put(self._tables.workflows, (op.name, op.version), row)
 
-    def _update_run(self, op: UpdateRun) -> None:
+    def _update_run(self, op: UpdateRun | StopRun) -> None:
         old = self._tables.runs.get(op.run_id)
         if old is None:
             raise StoreError(f"run {op.run_id} is not stored: the core must not change it")
-        row = msgspec.structs.replace(old, state=op.state, outcome=op.outcome, ended_at_ms=op.ended_at_ms)
-        self._put(self._tables.runs, op.run_id, row)
+        changes = {"stopped": op.why} if isinstance(op, StopRun) else msgspec.structs.asdict(op)
+        self._put(self._tables.runs, op.run_id, msgspec.structs.replace(old, **changes))
 
     def _update_task(self, op: UpdateTask) -> None:
         old = self._tables.tasks.get(op.task_id)
@@ -326,10 +326,9 @@ class MemoryWriter:
             raise StoreError(f"file {op.name}@{op.version} is not stored: the core must not remove it")
         self._undo.append((table, key, table.pop(key)))
 
-    def _drop_secret(self, op: DropSecret) -> None:
-        table = self._tables.secrets
-        if op.name in table:
-            self._undo.append((table, op.name, table.pop(op.name)))
+    def _drop(self, table: dict[_KeyT, _RowT], key: _KeyT) -> None:
+        if key in table:
+            self._undo.append((table, key, table.pop(key)))
 
     def _forget_commands(self, op: ForgetCommands) -> None:
         table = self._tables.commands
@@ -364,6 +363,7 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     SetWorkflowState: MemoryWriter._set_workflow_state,
     InsertRun: lambda w, op: w._insert(w._tables.runs, op.row.run_id, op.row),
     UpdateRun: MemoryWriter._update_run,
+    StopRun: MemoryWriter._update_run,
     InsertTask: lambda w, op: w._insert(w._tables.tasks, op.row.task_id, op.row),
     UpdateTask: MemoryWriter._update_task,
     InsertAttempt: lambda w, op: w._insert(w._tables.attempts, (op.row.task_id, op.row.token), op.row),
@@ -381,7 +381,8 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     PutIncident: MemoryWriter._put_incident,
     PutEnrolment: lambda w, op: w._put(w._tables.enrolments, op.row.name, op.row),
     PutSecret: lambda w, op: w._put(w._tables.secrets, op.row.name, op.row),
-    DropSecret: MemoryWriter._drop_secret,
+    DropSecret: lambda w, op: w._drop(w._tables.secrets, op.name),
+    PutQueue: lambda w, op: w._put(w._tables.queues, op.row.name, op.row),
     RememberCommand: lambda w, op: w._put(w._tables.commands, op.row.idempotency_key, op.row),
     ForgetCommands: MemoryWriter._forget_commands,
     ReserveTokens: MemoryWriter._reserve_tokens,

@@ -37,6 +37,7 @@ from doai.store.dead_letter_reader import DeadLetterReader
 from doai.store.incidents import IncidentReader
 from doai.store.outlook_reader import OutlookReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
+from doai.store.queue_reader import QueueReader
 from doai.store.read_connections import Answer, Question, ReadConnections
 from doai.store.sql_files import load_statements
 from doai.store.views import DeviceView, EventPage, EventView, LineView, NodeView, Page, RunView, TaskView
@@ -74,6 +75,7 @@ class StoreReader:
         self.incidents = IncidentReader(self._connections, self._sql)
         self.outlook = OutlookReader(self._connections, self._sql)
         """How long runs may still take."""
+        self.queues = QueueReader(self._connections, self._sql)
 
     async def close(self) -> None:
         await self._connections.close()

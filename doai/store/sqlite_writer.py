@@ -51,11 +51,21 @@ from doai.changes.ops import (
     UpdateRun,
     UpdateTask,
 )
+from doai.changes.queues import PutQueue
 from doai.changes.retention import AddUsage, PutRetentionPass
 from doai.changes.rows import StreamRow
+from doai.changes.runs import StopRun
 from doai.codec import encode
 from doai.errors import StoreError
-from doai.store import audit_columns, campaign_columns, columns, dead_letter_columns, incidents, statistics_columns
+from doai.store import (
+    audit_columns,
+    campaign_columns,
+    columns,
+    dead_letter_columns,
+    incidents,
+    queue_columns,
+    statistics_columns,
+)
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import check_digests, split_digests
@@ -137,6 +147,7 @@ class SqliteWriter:
             incidents=[incidents.incident_row(c) for c in query(sql["load_incidents"])],
             enrolments=[columns.enrolment_row(c) for c in query(sql["load_enrolments"])],
             secrets=[columns.secret_row(c) for c in query(sql["load_secrets"])],
+            queues=[queue_columns.queue_row(c) for c in query(sql["load_queues"])],
             commands=[columns.command_row(c) for c in query(sql["load_commands"])],
             statistics=[statistics_columns.statistics_row(c) for c in query(sql["load_statistics"])],
             statistics_begun=counted_to is not None,
@@ -201,6 +212,9 @@ class SqliteWriter:
     def _update_runs(self, connection: apsw.Connection, ops: list[UpdateRun]) -> None:
         rows = [(op.state.value, op.outcome.value if op.outcome else None, op.ended_at_ms, op.run_id) for op in ops]
         self._change_known(connection, "update_run", rows, "a run")
+
+    def _stop_runs(self, connection: apsw.Connection, ops: list[StopRun]) -> None:
+        self._change_known(connection, "stop_run", [(op.why, op.run_id) for op in ops], "a run")
 
     def _update_tasks(self, connection: apsw.Connection, ops: list[UpdateTask]) -> None:
         rows = [(*columns.task_status_columns(op.status), op.task_id) for op in ops]
@@ -298,6 +312,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     SetWorkflowState: SqliteWriter._set_workflow_states,
     InsertRun: _each("insert_run", lambda op: columns.run_columns(op.row)),
     UpdateRun: SqliteWriter._update_runs,
+    StopRun: SqliteWriter._stop_runs,
     InsertTask: _each("insert_task", lambda op: columns.task_columns(op.row)),
     UpdateTask: SqliteWriter._update_tasks,
     InsertAttempt: _each("insert_attempt", lambda op: columns.attempt_columns(op.row)),
@@ -316,6 +331,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     PutEnrolment: _each("put_enrolment", lambda op: columns.enrolment_columns(op.row)),
     PutSecret: _each("put_secret", lambda op: columns.secret_columns(op.row)),
     DropSecret: _each("drop_secret", lambda op: (op.name,)),
+    PutQueue: _each("put_queue", lambda op: queue_columns.queue_columns(op.row)),
     RememberCommand: _each("remember_command", lambda op: columns.command_columns(op.row)),
     ForgetCommands: _each("forget_commands", lambda op: (op.before_ms,)),
     ReserveTokens: _each("reserve_tokens", lambda op: (op.n,)),
@@ -338,6 +354,7 @@ _TABLES: Final[dict[type, str]] = {
     SetWorkflowState: "workflows",
     InsertRun: "runs",
     UpdateRun: "runs",
+    StopRun: "runs",
     InsertTask: "tasks",
     UpdateTask: "tasks",
     InsertAttempt: "attempts",
@@ -356,6 +373,7 @@ _TABLES: Final[dict[type, str]] = {
     PutEnrolment: "enrolments",
     PutSecret: "secrets",
     DropSecret: "secrets",
+    PutQueue: "queues",
     RememberCommand: "commands",
     ForgetCommands: "commands",
     ReserveTokens: "meta",

@@ -9,7 +9,9 @@ from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason
 from doai.changes.incidents import IncidentRow
+from doai.changes.queues import PutQueue, QueueRow
 from doai.changes.retention import UsageKind
+from doai.changes.runs import StopRun
 from doai.changes.statistics import Period, StatisticsRow
 from doai.codec import raw
 from doai.envelope import Envelope
@@ -26,6 +28,7 @@ from doai.states import (
     FireState,
     IncidentState,
     Outcome,
+    QueueState,
     RunState,
     TaskState,
     WorkflowState,
@@ -347,6 +350,14 @@ DEAD_LETTERS = st.builds(
     data=BODIES,
     settled_at_ms=MAYBE_TIME,
 )
+QUEUES = st.builds(
+    QueueRow,
+    name=NAMES,
+    state=st.sampled_from(QueueState),
+    degraded=st.booleans(),
+    reason=NAMES,
+    **dict.fromkeys(["priority", "degraded_above", "waiting", "delayed", "held", "rate_per_min"], TIMES),
+)
 OPS = st.one_of(
     EVENTS,
     EVENTS,
@@ -354,6 +365,7 @@ OPS = st.one_of(
     st.builds(ops.SetWorkflowState, NAMES, st.integers(1, 4), st.sampled_from(WorkflowState)),
     st.builds(ops.InsertRun, RUNS),
     st.builds(ops.UpdateRun, NAMES, st.sampled_from(RunState), OUTCOMES, MAYBE_TIME),
+    st.builds(StopRun, NAMES, TEXTS),
     st.builds(ops.InsertTask, TASKS),
     st.builds(ops.UpdateTask, st.sampled_from(["t1", "t2", "t3", "t4"]), STATUSES),
     st.builds(ops.InsertAttempt, ATTEMPTS),
@@ -374,6 +386,7 @@ OPS = st.one_of(
     st.builds(ops.RememberCommand, COMMANDS),
     st.builds(ops.ForgetCommands, TIMES),
     st.builds(ops.ReserveTokens, TIMES),
+    st.builds(PutQueue, QUEUES),
     st.builds(ops.InsertStatistics, STATISTICS),
     st.builds(ops.AppendAudit, AUDIT),
     st.builds(ops.InsertDeadLetter, DEAD_LETTERS),

@@ -38,6 +38,8 @@ class BrokerProcess:
         self.core: BrokerCore | None = None
         self.commits: Commits
         self.frozen = False
+        self.decided: Callable[[BrokerCore, Changes, float], None] = _nothing
+        """Looks at every decision."""
         self.lives = 0
         self.restart_after_s = 1.0
         self._network = network
@@ -106,6 +108,8 @@ class BrokerProcess:
 
     def submit(self, changes: Changes) -> None:
         """Take one decision of the core."""
+        if self.core is not None:
+            self.decided(self.core, changes, self.world.now_s)
         self.commits.submit(changes.ops, changes.effects)
 
     def disk_room(self, free_bytes: int) -> None:
@@ -169,3 +173,7 @@ class BrokerProcess:
         self.world.notes.append((self.world.now_s, "broker exits: a commit failed"))
         self.kill()
         self.world.after(self.restart_after_s, self.start)
+
+
+def _nothing(core: BrokerCore, changes: Changes, now_s: float) -> None:
+    """Nobody looks."""

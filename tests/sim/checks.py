@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -154,6 +155,7 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
         ("enrolments", state.enrolments, tables.enrolments),
         ("secrets", state.secrets, tables.secrets),
         ("incidents", state.incidents, open_incidents),
+        ("queues", {name: queue.row for name, queue in state.queues.items() if queue.stored}, tables.queues),
         ("commands", state.commands, tables.commands),
         ("nodes", {name: peer.row for name, peer in state.nodes.items() if peer.row}, tables.nodes),
         ("devices", {serial: d.row for serial, d in state.devices.items() if d.row}, tables.devices),
@@ -168,6 +170,7 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
             raise Violation("memory_differs", f"the stream of {name} in memory is not that on disk")
     compare_campaigns(core, tables)
     _check_held(core)
+    _check_queues(core)
 
 
 def _compare_runs(core: BrokerCore, tables: MemoryTables) -> None:
@@ -202,6 +205,19 @@ def _check_held(core: BrokerCore) -> None:
             raise Violation(
                 "bounds", f"node {node.name} holds {len(node.held)} tasks, its capacity is {node.capacity}"
             )
+
+
+def _check_queues(core: BrokerCore) -> None:
+    """What queues count as they go is what their tasks come to."""
+    state = core.state
+    for queue in state.queues.values():
+        tasks = [task for task in state.tasks.values() if task.run.queue is queue]
+        waiting = Counter(task.run.row.priority for task in tasks if task.state is TaskState.QUEUED)
+        delayed = sum(task.state is TaskState.DELAYED for task in tasks)
+        held = sum(task.state in HELD for task in tasks)
+        counted = (queue.waiting, queue.waiting_by_priority, queue.delayed, queue.held)
+        if counted != (waiting.total(), dict(waiting), delayed, held):
+            raise Violation("queue_counts", f"queue {queue.row.name} counts {counted}, there are {waiting}")
 
 
 # --- the end ----------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ class Nemesis:
             "hold": simulation.operator.hold,
             "incident": simulation.operator.incident,
             "dead_letters": simulation.letters.decide,
+            "queue_changes": simulation.queue_operator.change,
         }
         self._schedule()
 

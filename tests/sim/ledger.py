@@ -13,9 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from doai import topics
+from doai.broker.core.scheduler import OLDEST_EVERY
 from doai.changes.ops import AppendEvent, InsertAttempt, InsertRun, Op, UpdateRun
+from doai.changes.queues import PutQueue, QueueRow
 from doai.ids import Token
-from doai.states import RUN_TABLE, TASK_TABLE, TERMINAL, RunState, TaskState
+from doai.states import RUN_TABLE, TASK_TABLE, TERMINAL, QueueState, RunState, TaskState
 from doai.store.memory import MemoryTables
 from tests.sim.campaigns import CampaignLedger
 from tests.sim.trail import Trail
@@ -62,6 +64,7 @@ class Payload(msgspec.Struct, rename="camel"):
     try_number: int = 0
     state: Any = None
     code: str = ""
+    name: str = ""
     serial: str = ""
     actor: str = ""
     hold: bool = False
@@ -73,7 +76,7 @@ read_payload = msgspec.msgpack.Decoder(Payload).decode
 class Track:
     """One task as the events tell it."""
 
-    __slots__ = ("burned", "device", "key", "pooled", "run_id", "state", "token")
+    __slots__ = ("burned", "device", "order", "pooled", "run_id", "state", "token")
 
     def __init__(self, run_id: str, device: str | None) -> None:
         self.run_id = run_id
@@ -82,24 +85,29 @@ class Track:
         self.state = _T.DELAYED
         """Whence QUEUED is legal; a new task is queued by its first event."""
         self.token: Token | None = None
-        self.key = (0, 0, 0)
+        self.order = 0
+        """Where in the log it joined the end of its FIFO."""
         self.burned = 0
 
 
 class Ledger:
     """Follows the log of one store."""
 
-    def __init__(self, tables: Callable[[], MemoryTables], queues: dict[str, int], node_names: set[str]) -> None:
+    def __init__(self, tables: Callable[[], MemoryTables], node_names: set[str]) -> None:
         self._tables = tables
-        self._queues = queues
+        self.queues: dict[str, QueueRow] = {}
         self.node_names = node_names
         self.tasks: dict[str, Track] = {}
-        self.runs: dict[str, tuple[int, int, int]] = {}
-        """(queue priority, run priority, attempts at most)."""
+        self.runs: dict[str, tuple[str, int, int]] = {}
+        """(queue, priority, attempts at most)."""
+        self.doomed: set[str] = set()
+        """Tasks that were discarded."""
+        self.bounded: set[str] = set()
+        """Runs with bounds of their own."""
         self.run_states: dict[str, RunState] = {}
-        self.waiting: dict[str, dict[str, tuple[int, int, int]]] = {}
         self.held_for: dict[str, str] = {}
         """Devices that people have reserved, and who."""
+        self.waiting: dict[str, dict[str, Track]] = {}
         self.event_ids: dict[str, int] = {}
         """Where in the log each event is."""
         self.fact_order: dict[str, int] = {}
@@ -117,13 +125,17 @@ class Ledger:
         self.trail = Trail()
         self.campaigns = CampaignLedger()
         """The audit of this store."""
+        self._given = 0
+        """Tasks that nodes were given, and how many of them because they waited longest."""
+        self._aged = 0
+        self._started: dict[Token, int] = {}
         self._touched: set[str] = set()
         self._skipped: set[str] = set()
 
     def copy(self) -> dict[str, Any]:
         """Return what a backup of the store knows."""
         names = (
-            *("tasks", "runs", "run_states", "waiting", "held_for"),
+            *("queues", "doomed", "bounded", "tasks", "runs", "run_states", "waiting", "held_for"),
             *("event_ids", "fact_order", "position", "ended", "trail"),
         )
         return {name: copy.deepcopy(getattr(self, name)) for name in (*names, "campaigns")}
@@ -145,8 +157,12 @@ class Ledger:
                 self._event(op)  # type: ignore[arg-type]
             elif kind is InsertRun:
                 row = op.row  # type: ignore[union-attr]
-                self.runs[row.run_id] = (self._queues[row.queue], row.priority, row.attempts_max)
+                self.runs[row.run_id] = (row.queue, row.priority, row.attempts_max)
                 self.run_states[row.run_id] = row.state
+                if row.bounds_body != b"{}":
+                    self.bounded.add(row.run_id)
+            elif kind is PutQueue:
+                self.queues[op.row.name] = op.row  # type: ignore[union-attr]
             elif kind is InsertAttempt:
                 self._attempt(op)  # type: ignore[arg-type]
             elif kind is UpdateRun:
@@ -197,6 +213,8 @@ class Ledger:
         elif envelope.event_id in self.event_ids:
             raise Violation("event_twice", f"event {envelope.event_id} {envelope.type} is in the log twice")
         self.event_ids[envelope.event_id] = op.position
+        if envelope.type == topics.QUEUE_DISCARDED:
+            self._discarded(read_payload(envelope.payload).name)
         if envelope.type.startswith("task."):
             self._task_event(op, read_payload(envelope.payload))
         elif envelope.type == topics.RUN_COMPLETED:
@@ -259,6 +277,8 @@ class Ledger:
             raise Violation(
                 "log_path", f"task {task_id} was {before.value}, {event_type} says {told.state}", task_id
             )
+        if told.reason.startswith("discarded") and before not in (_T.QUEUED, _T.DELAYED):
+            raise Violation("discarded", f"task {task_id} was discarded while it was {before.value}", task_id)
         track.state = after
         self._touched.add(task_id)
         if before is _T.QUEUED and not track.pooled:
@@ -274,12 +294,11 @@ class Ledger:
 
     def _queued(self, track: Track, task_id: str, op: AppendEvent, event_type: str) -> None:
         if event_type == topics.TASK_QUEUED:
-            queue_priority, priority, _ = self.runs[track.run_id]
-            track.key = (-queue_priority, -priority, op.position)
+            track.order = op.position
         if track.pooled:
             track.device = None
         else:
-            self.waiting.setdefault(track.device or "", {})[task_id] = track.key
+            self.waiting.setdefault(track.device or "", {})[task_id] = track
 
     def _dispatched(self, track: Track, task_id: str, told: Payload) -> None:
         token = told.token
@@ -295,9 +314,42 @@ class Ledger:
         self.last_token = token
         track.token = token
         track.device = told.device_serial
-        for other, key in self.waiting.get(told.device_serial or "", {}).items():
-            if key < track.key:
-                self._skipped.add(other)
+        if task_id in self.doomed:
+            raise Violation("discarded", f"task {task_id} was given out after it was discarded", task_id)
+        if self._is_paused(track):
+            raise Violation("paused", f"task {task_id} was given out though its queue is paused", task_id)
+        self._given += 1
+        waiting = self.waiting.get(told.device_serial or "", {})
+        open_ones = {other: found for other, found in waiting.items() if not self._may_be_held_up(found)}
+        overtaken = {other for other, found in open_ones.items() if self._key(found) < self._key(track)}
+        if not overtaken:
+            return
+        if any(found.order < track.order for found in open_ones.values()):
+            self._skipped |= overtaken
+            return
+        # It goes before others because it waits longest: one in ten of a device and one in ten of a node may.
+        self._aged += 1
+        if self._aged * OLDEST_EVERY > 2 * self._given:
+            message = f"{self._aged} of {self._given} tasks that were given out overtook others by age"
+            raise Violation("priority", message, task_id)
+
+    def _discarded(self, queue: str) -> None:
+        """Who waits now is never given out."""
+        for task_id, track in self.tasks.items():
+            if self.runs[track.run_id][0] == queue and track.state in (_T.QUEUED, _T.DELAYED):
+                self.doomed.add(task_id)
+
+    def _key(self, track: Track) -> tuple[int, int, int]:
+        queue, priority, _ = self.runs[track.run_id]
+        return -self.queues[queue].priority, -priority, track.order
+
+    def _may_be_held_up(self, track: Track) -> bool:
+        """Whether something else than its place may keep it from its device."""
+        limited = self.queues[self.runs[track.run_id][0]].rate_per_min
+        return bool(limited) or track.run_id in self.bounded or self._is_paused(track)
+
+    def _is_paused(self, track: Track) -> bool:
+        return self.queues[self.runs[track.run_id][0]].state is QueueState.PAUSED
 
     def _hold(self, event_type: str, told: Payload) -> None:
         holder = self.held_for.get(told.serial)

@@ -16,6 +16,7 @@ from doai.broker.core import leases, results
 from doai.broker.core.campaign_table import CampaignTable
 from doai.broker.core.effects import SendFrame
 from doai.broker.core.firing import Firing
+from doai.broker.core.lanes import Queue
 from doai.broker.core.results import Results
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
@@ -180,6 +181,17 @@ def time_decided_again() -> AbstractContextManager[Any]:
     return mock.patch.object(CampaignTable, "__init__", forgetful)
 
 
+def pause_ignored() -> AbstractContextManager[Any]:
+    """What waits in a paused queue is given out too."""
+    configure = Queue.configure
+
+    def open_always(self: Queue, row: Any) -> None:
+        configure(self, row)
+        self.open = True
+
+    return mock.patch.object(Queue, "configure", open_always)
+
+
 BUGS: Final[dict[str, Bug]] = {
     bug.__name__: bug
     for bug in (
@@ -197,5 +209,6 @@ BUGS: Final[dict[str, Bug]] = {
         poison_forgotten,
         overlap_ignored,
         time_decided_again,
+        pause_ignored,
     )
 }

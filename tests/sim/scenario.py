@@ -50,6 +50,7 @@ FAULT_WEIGHTS: Final = {
     "hold": 1.0,
     "incident": 0.5,
     "dead_letters": 1.0,
+    "queue_changes": 2.0,
 }
 """Faults at random times, and how often one is chosen when a seed has it."""
 ALWAYS_ON: Final = [

@@ -8,6 +8,9 @@ from typing import Any
 
 import msgspec
 
+from doai.broker.core.core import BrokerCore
+from doai.broker.core.effects import Changes
+from doai.broker.core.tables import Task
 from doai.changes.ops import PutKey
 from doai.changes.rows import KeyRow
 from doai.errors import DoaiError
@@ -29,7 +32,9 @@ from tests.sim.memo import recipes_read_once
 from tests.sim.network import Network
 from tests.sim.node import NodeProcess
 from tests.sim.operator import Operator
+from tests.sim.pace import Pace, check_bounds
 from tests.sim.phones import Phone
+from tests.sim.queues import QueueOperator
 from tests.sim.scenario import Scenario, bounds_of, draw_scenario
 from tests.sim.strange import Strange
 from tests.sim.workload import Steps, Workload
@@ -81,10 +86,12 @@ class Simulation:
         self._folder = folder if scenario.real_files else None
         disk = BrokerDisk(world, self.ids.new_id(0), self._folder)
         names = {f"n{number}" for number in range(scenario.nodes)}
-        self.ledger = Ledger(lambda: disk.tables, scenario.settings.queues, names)
+        self.ledger = Ledger(lambda: disk.tables, names)
         self.checks = Checks(self.ledger)
         disk.observers.append(self.ledger.observe)
         self.broker = BrokerProcess(world, self.network, disk, scenario.settings, self.checks.broker_sends)
+        self.pace = Pace()
+        self.broker.decided = self._decided
         self.steps = Steps(world, scenario)
         self.phones: dict[str, Phone] = {}
         self.nodes = [self._make_node(name) for name in sorted(names)]
@@ -102,6 +109,7 @@ class Simulation:
         self.letters = Letters(world, self.admin)
         self.workload = Workload(world, scenario, self.admin, sorted(self.phones))
         self.janitor = Janitor(self, seed)
+        self.queue_operator = QueueOperator(world, self.admin)
         self.nemesis: Nemesis
 
     def _make_node(self, name: str) -> NodeProcess:
@@ -204,6 +212,7 @@ class Simulation:
         self.operator.settle()
         self.strange.close()
         self.strange.release_all()
+        self.queue_operator.resume_all()
         for phone in self.phones.values():
             self.nemesis.mend(phone)
 
@@ -236,11 +245,15 @@ class Simulation:
             return False
         return all(
             task.state is TaskState.QUEUED
-            and task.device is not None
-            and not task.device.held
-            and self.phones[task.device.serial].gone_for_good
+            and (_held_up(task) or (task.device is not None and not task.device.held))
+            and (task.device is None or _held_up(task) or self.phones[task.device.serial].gone_for_good)
             for task in core.state.tasks.values()
         )
+
+    def _decided(self, core: BrokerCore, changes: Changes, now_s: float) -> None:
+        self.pace.decided(core, changes, now_s)
+        if changes.ops:
+            check_bounds(core)
 
     def _look(self) -> None:
         if self.broker.core is not None and self.broker.commits.idle:
@@ -316,6 +329,7 @@ class Simulation:
         self.forgotten_from_s, self.restored_s = made_s, self.world.now_s
         self.world.after(1.0, self.broker.start)
         self.world.after(3.0, self.workload.again)
+        self.world.after(3.0, self.queue_operator.make)
         return True
 
     def clone(self, node: NodeProcess) -> None:
@@ -356,6 +370,11 @@ class Simulation:
         for process in (self.broker, *self.nodes, *self.clones):
             if process.core is not None:
                 process.commits.close()
+
+
+def _held_up(task: Task) -> bool:
+    """Whether its run lets it go only when others have ended."""
+    return task.run.gate is not None and not task.run.gate.lets(task)
 
 
 def simulate(

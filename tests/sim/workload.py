@@ -13,6 +13,7 @@ from doai.node.core.effects import StartStep
 from tests.sim.admin import AdminProcess
 from tests.sim.campaigns import CampaignWork
 from tests.sim.phones import FAILURES, _failure
+from tests.sim.queues import BULK
 from tests.sim.recipes import RECIPES
 from tests.sim.scenario import Scenario
 from tests.sim.world import Violation, World
@@ -100,11 +101,15 @@ class Workload:
             workflow=f"{name}@1" if random.random() < 0.2 else name,
             targets=targets,
             params=self._params(name),
-            queue=random.choice(("default", "default", "urgent")),
+            queue=random.choice(("default", "default", "urgent", BULK)),
             priority=random.choice((0, 0, 0, 5, -5)),
             expires_in_s=random.choice((None, None, None, 20.0, 120.0, 600.0)),
             attempts=random.choice((None, None, 1, 4)),
             step_timeouts_s={"shot": 30.0} if name == "look" and random.random() < 0.2 else {},
+            max_parallel=random.choice((None, None, None, 1, 3)),
+            canary=random.choice((None, None, None, None, 2)),
+            stop_rate=random.choice((None, None, None, 0.3)),
+            stop_after=random.choice((None, None, None, 3)),
         )
         self._admin.command(c.CREATE_RUN, create, self._was_created)
 

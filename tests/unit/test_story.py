@@ -68,7 +68,7 @@ def test_the_same_type_from_broker_and_node() -> None:
 
 
 def test_an_unknown_type_is_named_with_what_it_is_about() -> None:
-    assert sentence("queue.paused", {"name": "default"}) == "queue.paused (name default)"
+    assert sentence("shelf.paused", {"name": "default"}) == "shelf.paused (name default)"
 
 
 def test_durations_as_a_person_says_them() -> None:

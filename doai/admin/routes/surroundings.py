@@ -10,7 +10,7 @@ from doai.changes.rows import DeviceRow, TaskRow
 from doai.codec import BodyDecoder
 from doai.messages.commands import Selector
 from doai.messages.link import Heartbeat
-from doai.states import TERMINAL
+from doai.states import TERMINAL, TaskState
 from doai.store.reader import StoreReader
 from doai.store.views import NodeView
 from doai.workflow.language import Requires
@@ -26,7 +26,10 @@ async def surroundings(reader: StoreReader, row: TaskRow) -> Surroundings | None
         return None
     line = await reader.line(row)
     nodes = {view.row.node_id: view for view in await reader.nodes()}
-    around = Surroundings(now_ms=now_ms(), ahead=line.ahead, held=line.held, node_held=line.node_held)
+    queue = await reader.queues.one(row.queue)
+    around = Surroundings(now_ms=now_ms(), ahead=line.ahead, held=line.held, node_held=line.node_held, queue=queue)
+    if status.state is TaskState.QUEUED:
+        around = msgspec.structs.replace(around, run=await reader.run(row.run_id))
     if status.device_serial is not None:
         device = await reader.device(status.device_serial)
         place = _place(device.row, nodes) if device is not None else None

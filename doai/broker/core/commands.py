@@ -13,12 +13,14 @@ from doai.broker.core.audit import command_row
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
+from doai.broker.core.discards import Discards
 from doai.broker.core.files import Files
 from doai.broker.core.holds import Holds
 from doai.broker.core.incidents import Incidents
 from doai.broker.core.letter_decisions import LetterDecisions
 from doai.broker.core.library import Library
 from doai.broker.core.quarantine import Quarantines
+from doai.broker.core.queues import Queues
 from doai.broker.core.retention import Retention
 from doai.broker.core.runs import Runs
 from doai.broker.core.secrets import Secrets
@@ -37,6 +39,7 @@ from doai.messages import dead_letters as d
 from doai.messages import enrolment, retention
 from doai.messages import holds as h
 from doai.messages import incidents as incident_messages
+from doai.messages import queues as q
 from doai.messages.catalogue import COMMANDS
 from doai.messages.link import Role
 from doai.workflow.mistakes import did_you_mean
@@ -62,6 +65,8 @@ class Commands:
         quarantines: Quarantines,
         holds: Holds,
         letters: LetterDecisions,
+        queues: Queues,
+        discards: Discards,
         descriptions: Descriptions,
         campaigns: Campaigns,
         incidents: Incidents,
@@ -99,6 +104,11 @@ class Commands:
             enrolment.REMOVE_SECRET: secrets.remove,
             retention.PRUNE_STORE: pruning.prune,
             retention.RECORD_RETENTION: pruning.record,
+            q.PUT_QUEUE: queues.put,
+            q.PAUSE_QUEUE: queues.pause,
+            q.RESUME_QUEUE: queues.resume,
+            q.DRAIN_QUEUE: queues.drain,
+            q.DISCARD_QUEUE: discards.discard,
             c.QUARANTINE_DEVICE: quarantines.quarantine_device,
             c.RELEASE_DEVICE: quarantines.release_device,
             c.QUARANTINE_NODE: quarantines.quarantine_node,

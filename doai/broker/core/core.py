@@ -12,11 +12,13 @@ from doai import topics
 from doai.broker.core.access import Access
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.commands import Commands
+from doai.broker.core.confirmations import Confirmations
 from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.devices import Devices
+from doai.broker.core.discards import Discards
 from doai.broker.core.effects import Changes, LoadAgain
 from doai.broker.core.files import Files
 from doai.broker.core.holds import Holds
@@ -27,6 +29,7 @@ from doai.broker.core.letter_decisions import LetterDecisions
 from doai.broker.core.library import Library
 from doai.broker.core.peers import Peers
 from doai.broker.core.quarantine import Quarantines
+from doai.broker.core.queues import Queues
 from doai.broker.core.results import HandlerFailed, Results
 from doai.broker.core.retention import Retention
 from doai.broker.core.runs import Runs
@@ -66,6 +69,8 @@ class BrokerCore:
         self._peers = Peers(state, self._scheduler, devices, self._incidents)
         self._quarantines = Quarantines(state, self._scheduler, now)
         self._holds = Holds(state, self._scheduler, now)
+        self._queues = Queues(state, self._scheduler)
+        self._discards = Discards(state, self._tasks, Confirmations())
         results = Results(
             state,
             self._scheduler,
@@ -89,6 +94,8 @@ class BrokerCore:
             self._quarantines,
             self._holds,
             LetterDecisions(state, self._letters, runs),
+            self._queues,
+            self._discards,
             descriptions,
             self._campaigns,
             self._incidents,
@@ -156,6 +163,9 @@ class BrokerCore:
             self._campaigns.sweep(decision)
             self._statistics.sweep(decision)
             self._incidents.sweep(decision)
+            self._queues.reopen(decision)
+            self._discards.sweep(decision)
+            self._queues.sweep(decision)
             self.state.sweep_s = self._next_sweep_s()
         return self._finish(decision)
 
@@ -205,13 +215,15 @@ class BrokerCore:
         self._schedule(decision)
         while self._campaigns.settle(decision):
             self._schedule(decision)
+        self._queues.sweep(decision)
         return decision.finish()
 
     def _schedule(self, decision: Decision) -> None:
         self._scheduler.run(decision)
         while unfit := self._scheduler.take_unfit():
             for task, reason in unfit:
-                self._fail_unfit(decision, task, reason)
+                if task.state is TaskState.QUEUED:  # unless the one before it stopped their run
+                    self._fail_unfit(decision, task, reason)
             self._scheduler.run(decision)
 
     def _next_sweep_s(self) -> float | None:
@@ -221,6 +233,8 @@ class BrokerCore:
             self._quarantines,
             self._holds,
             self._commands,
+            self._queues,
+            self._discards,
             self._campaigns,
             self._statistics,
             self._incidents,

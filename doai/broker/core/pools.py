@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from doai.broker.core.lanes import goes_before, may_go
 from doai.broker.core.recipes import Recipe
-from doai.broker.core.tables import Device, Run, SchedulingKey, Task
+from doai.broker.core.tables import Device, Run, Task
 from doai.states import TaskState
 from doai.workflow.selection import DeviceFacts, matches, unmet_requirement
 
@@ -14,27 +15,37 @@ from doai.workflow.selection import DeviceFacts, matches, unmet_requirement
 class Pool:
     """The waiting tasks of one run that may go to any device that matches, first in first out."""
 
-    __slots__ = ("_fits", "_recipe", "_tasks", "run")
+    __slots__ = ("_again", "_fits", "_recipe", "_tasks", "run")
 
     def __init__(self, run: Run, recipe: Recipe) -> None:
         self.run = run
         self._recipe = recipe
         self._tasks: deque[tuple[int, Task]] = deque()
+        self._again: deque[tuple[int, Task]] = deque()
+        """Those that were tried: they may go where the run holds up the others."""
         self._fits: dict[str, tuple[int, bool]] = {}
 
     def add(self, task: Task) -> None:
         """Let it wait; one that was given back takes its old place."""
-        if self._tasks and task.order < self._tasks[0][0]:
-            self._tasks.appendleft((task.order, task))
+        tasks = self._again if task.tried else self._tasks
+        if tasks and task.order < tasks[0][0]:
+            tasks.appendleft((task.order, task))
         else:
-            self._tasks.append((task.order, task))
+            tasks.append((task.order, task))
 
     def head(self) -> Task | None:
-        """Return the task that is next."""
-        tasks = self._tasks
+        """Return the task that is next: the older one of those that the run lets go."""
+        fresh, again = self._next(self._tasks), self._next(self._again)
+        if fresh is None or again is None:
+            return fresh or again
+        gate = self.run.gate
+        held_up = gate is not None and not gate.takes_fresh
+        return again if held_up or again.order < fresh.order else fresh
+
+    def _next(self, tasks: deque[tuple[int, Task]]) -> Task | None:
         while tasks:
             order, task = tasks[0]
-            if task.state is TaskState.QUEUED and task.order == order and task.device is None:
+            if task.state is TaskState.QUEUED and task.order == order and task.device is None and not task.doomed:
                 return task
             tasks.popleft()
         return None
@@ -78,18 +89,23 @@ class Pools:
         pool.add(task)
         return pool
 
+    def of(self, run: Run) -> Pool | None:
+        """Return the pool of a run, if it has one."""
+        return self._pools.get(run.row.run_id)
+
     def forget(self, run: Run) -> None:
         """The run has ended."""
         self._pools.pop(run.row.run_id, None)
 
-    def best(self, device: Device) -> Task | None:
-        """Return the first waiting task that may go to the device."""
+    def first(self, device: Device, *, oldest: bool = False) -> Task | None:
+        """Return the waiting task that is next for the device: by priority, or the one that waits longest."""
         best: Task | None = None
-        best_key: SchedulingKey | None = None
         for pool in self._pools.values():
             task = pool.head()
-            if task is not None and (best_key is None or task.key < best_key) and pool.fits(device):
-                best, best_key = task, task.key
+            if task is None or (best is not None and not goes_before(task, best, oldest=oldest)):
+                continue
+            if pool.fits(device) and may_go(task, device):
+                best = task
         return best
 
 

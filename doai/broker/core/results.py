@@ -49,7 +49,7 @@ _ONLY_TOLD: Final = frozenset({topics.STEP_STARTED, topics.STEP_COMPLETED, topic
 _BROKERS_TYPES: Final = frozenset(
     {topics.DEVICE_DESCRIBED, topics.DEVICE_QUARANTINED, topics.DEVICE_HELD, topics.DEVICE_RELEASED}
 )
-_BROKERS_DOMAINS: Final = ("task", "run", "node", "campaign", "workflow", "artifact", "bot", "attempt")
+_BROKERS_DOMAINS: Final = ("task", "run", "node", "campaign", "workflow", "artifact", "bot", "attempt", "queue")
 """Of these domains a node may only say what is listed above; a type nobody knows yet is stored as it is."""
 
 _envelope: Final = BodyDecoder(Envelope)

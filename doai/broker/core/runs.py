@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from doai import topics
+from doai.broker.core.bounds import bounds_of, check_bounds
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
 from doai.broker.core.pools import facts_of
+from doai.broker.core.queues import PRIORITY_MAX
 from doai.broker.core.recipes import Recipe
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.secrets import unknown_secret
@@ -18,18 +20,17 @@ from doai.broker.core.tasks import Tasks
 from doai.changes.ops import InsertRun, InsertWorkflow, UpdateRun
 from doai.changes.rows import DeviceRow, RunRow
 from doai.envelope import Envelope
-from doai.errors import NotFoundError, UserError
+from doai.errors import ConflictError, NotFoundError, UserError
 from doai.limits import TARGETS_PER_RUN_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, TargetKind, Targets
 from doai.messages.events import RunCreatedEvent
 from doai.messages.work import FilePin
-from doai.states import RUN_TABLE, DeviceState, RunTrigger, TaskState, move
+from doai.states import RUN_TABLE, DeviceState, QueueState, RunTrigger, TaskState, move
 from doai.workflow.files import file_needs
 from doai.workflow.mistakes import did_you_mean
 from doai.workflow.resolve import PinnedRun, pin_run
 from doai.workflow.selection import check_selector, matches, unmet_requirement, why_none_matches
 
-PRIORITY_MAX = 1_000_000
 EXPIRES_IN_MAX_S = 366 * 24 * 3600.0
 UNKNOWN_NAMED_MAX = 20
 """Unknown devices named in one refusal; a person mends the first ones and looks again."""
@@ -83,17 +84,24 @@ class Runs:
         return recipe, pinned, self._state.files.pin(recipe.title, file_needs(recipe.workflow, pinned.params))
 
     def _check(self, create: CreateRun) -> None:
-        queues = self._state.settings.queues
-        if create.queue not in queues:
+        queue = self._state.queues.get(create.queue)
+        if queue is None:
             raise UserError(
-                f"there is no queue {create.queue[:63]!r}: {did_you_mean(create.queue, queues)}",
+                f"there is no queue {create.queue[:63]!r}: {did_you_mean(create.queue, self._state.queues)}",
                 code="queue_not_found",
+            )
+        if queue.row.state is QueueState.DRAINING:
+            raise ConflictError(
+                f"queue {create.queue} is draining: it ends what it has and takes no new runs; name another queue, "
+                f"or resume it",
+                code="queue_draining",
             )
         if abs(create.priority) > PRIORITY_MAX:
             raise UserError(f"priority {create.priority} is too large: use -{PRIORITY_MAX} to {PRIORITY_MAX}")
         expires_in_s = create.expires_in_s
         if expires_in_s is not None and not 0 < expires_in_s <= EXPIRES_IN_MAX_S:
             raise UserError(f"expires_in {expires_in_s} s can not be: give seconds above 0, a year at most")
+        check_bounds(create)
         targets = create.targets
         if len(targets.serials) > TARGETS_PER_RUN_MAX or targets.count > TARGETS_PER_RUN_MAX:
             raise UserError(
@@ -200,8 +208,9 @@ class Runs:
             interface=command.interface or "",
             trace_id=command.trace_id,
             files_body=msgspec.json.encode(files),
+            bounds_body=msgspec.json.encode(bounds_of(create)),
         )
-        run = self._state.runs[row.run_id] = load_run(row)
+        run = self._state.runs[row.run_id] = load_run(row, self._state.queues[row.queue])
         decision.ops.append(InsertRun(row))
         decision.event(
             topics.RUN_CREATED,
@@ -221,7 +230,6 @@ class Runs:
             decision.new_id(),
             run,
             create.targets.kind,
-            queue_priority=self._state.settings.queues[create.queue],
             timeout_s=pinned.timeout_s,
             created_at_ms=now.utc_ms,
             expires_at_ms=now.utc_ms + round(expires_in_s * 1000) if expires_in_s is not None else None,

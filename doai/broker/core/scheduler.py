@@ -1,7 +1,9 @@
 """What goes where: the backlog and its order, tokens, leases begun (steps 4 and 5).
 
-Order: queue priority, run priority, then FIFO (the place in the event log at which a task was queued). A node is
-given work up to its capacity, first to devices that hold none, then one task ahead for those that hold one.
+Order: queue priority, run priority, then FIFO (the place in the event log at which a task was queued); but every
+tenth task of a device is the one that waits longest for it, and every tenth of a node goes to the device for which
+one waits longest, so that none waits for ever. A node is given work up to its capacity, first to devices that hold
+none, then one task ahead for those that hold one.
 
 Nothing is searched for: what changes marks its device, and `run`, at the end of every decision, offers marked
 devices to their nodes and fills nodes from the offers. Void entries of heaps are dropped when they are met.
@@ -10,10 +12,11 @@ devices to their nodes and fills nodes from the offers. Void entries of heaps ar
 from __future__ import annotations
 
 import heapq
-from typing import cast
+from typing import Final, cast
 
 from doai import topics
 from doai.broker.core.decision import Decision
+from doai.broker.core.lanes import Queue, goes_before, may_go
 from doai.broker.core.pools import Pool, Pools, facts_of
 from doai.broker.core.state import State
 from doai.broker.core.tables import Device, Peer, Run, Task
@@ -24,6 +27,10 @@ from doai.messages.events import TaskDispatched
 from doai.messages.work import Dispatch, Recipe
 from doai.states import TASK_TABLE, DeviceState, ServiceState, TaskState, TaskTrigger, move
 from doai.workflow.selection import unmet_requirement
+
+OLDEST_EVERY: Final = 10
+"""Of so many tasks that a device or node is given, one is the longest-waiting whatever its priority: a tenth of the
+work is what the fleet pays so that low priorities go on."""
 
 
 class Scheduler:
@@ -50,7 +57,7 @@ class Scheduler:
             pool = self._pools.add(task, self._state.recipes.by_hash(task.run.recipe_hash))
             self._new_pools[pool] = None
             return
-        heapq.heappush(device.waiting, (*task.key, task))
+        device.waiting.add(task)
         self._marked[device] = None
 
     def free(self, task: Task) -> None:
@@ -58,6 +65,9 @@ class Scheduler:
         token, device = task.token, task.device
         assert token is not None
         key = (token.generation, token.n)
+        if task.run.gate is not None:
+            task.run.gate.held -= 1
+            self.reopen(task.run)
         node = self._state.nodes.get(task.node or "")
         if node is not None and node.held.pop(key, None) is not None:
             self._nodes[node] = None
@@ -79,13 +89,33 @@ class Scheduler:
         node.wants.clear()
         self._marked.update(dict.fromkeys(node.devices.values()))
 
+    def mark_queue(self, queue: Queue) -> None:
+        """Its tasks may be given out again, or have another priority."""
+        for node in self._state.nodes.values():
+            self.mark_node(node)
+        self._new_pools.update(dict.fromkeys(pool for pool in self._pools if pool.run.queue is queue))
+
+    def reopen(self, run: Run) -> None:
+        """A run that is bounded may let more of its tasks go."""
+        if run.gate is not None:
+            self._marked.update(run.gate.blocked)
+            run.gate.blocked.clear()
+            pool = self._pools.of(run)
+            if pool is not None:
+                self._new_pools[pool] = None
+
     def forget(self, run: Run) -> None:
         """The run has ended."""
         self._pools.forget(run)
 
     def waiting_reason(self, task: Task) -> str:
         """Return why a task that is queued now does not go at once, for a person; empty when it may."""
-        device = task.device
+        device, queue = task.device, task.run.queue
+        if not queue.open:
+            limited = f"gives out {queue.row.rate_per_min} tasks a minute"
+            return f"queue {queue.row.name} {limited if queue.exhausted else 'is ' + queue.row.state.value}"
+        if task.run.gate is not None and not task.run.gate.lets(task):
+            return f"its run lets {task.run.gate.held} tasks go now, and no more"
         if device is None:
             return "waits for a device that matches"
         if device.node is None:
@@ -112,7 +142,7 @@ class Scheduler:
         while self._marked or self._nodes or self._new_pools:
             marked, self._marked = self._marked, {}
             new_pools, self._new_pools = self._new_pools, {}
-            for pool in new_pools:
+            for _, pool in sorted((head.key, pool) for pool in new_pools if (head := pool.head()) is not None):
                 self._place(decision, pool)
             for device in marked:
                 self._offer(device)
@@ -140,17 +170,18 @@ class Scheduler:
         # No next attempt while one that nobody vouches for, or that another node holds, may still act on it.
         return not any(task.lost or task.node != node.name for task in device.held.values())
 
-    def _best(self, device: Device) -> Task | None:
-        own = _head(device)
+    def _best(self, device: Device, *, oldest: bool = False) -> Task | None:
+        oldest = oldest or device.given % OLDEST_EVERY == OLDEST_EVERY - 1
+        own = device.waiting.first(oldest=oldest)
         if not self._pools:
             return own
-        pooled = self._pools.best(device)
+        pooled = self._pools.first(device, oldest=oldest)
         if pooled is None:
             return own
         if own is None:
             # Bound as late as can be: not while the device has something to do.
             return pooled if not device.held else None
-        return pooled if pooled.key < own.key else own
+        return pooled if goes_before(pooled, own, oldest=oldest) else own
 
     def _offer(self, device: Device) -> None:
         if not self._room(device):
@@ -166,16 +197,14 @@ class Scheduler:
         self._nodes[node] = None
 
     def _fill(self, decision: Decision, node: Peer) -> None:
-        wants = node.wants
-        while wants and len(node.held) < _capacity(node):
-            _, _, _, _, offer, device = heapq.heappop(wants)
-            if device.offer != offer or device.node is not node or not self._room(device):
-                continue
-            task = self._best(device)
-            if task is None:
-                continue
+        while node.wants and len(node.held) < _capacity(node):
+            turn = node.given % OLDEST_EVERY == OLDEST_EVERY - 1
+            found = (self._longest_waiting(node) if turn else None) or self._most_wanted(node)
+            if found is None:
+                return
+            device, task = found
             if task.device is device:
-                heapq.heappop(device.waiting)
+                device.waiting.take(task)
                 reason = self._unmet(task, device)
                 if reason is not None:
                     self._unfit.append((task, reason))
@@ -183,6 +212,29 @@ class Scheduler:
                     continue
             self._dispatch(decision, task, device, node)
             self._offer(device)
+
+    def _most_wanted(self, node: Peer) -> tuple[Device, Task] | None:
+        """Take the next offer that still holds."""
+        wants = node.wants
+        while wants:
+            _, _, _, _, offer, device = heapq.heappop(wants)
+            if device.offer != offer or device.node is not node or not self._room(device):
+                continue
+            task = self._best(device)
+            if task is not None:
+                return device, task
+        return None
+
+    def _longest_waiting(self, node: Peer) -> tuple[Device, Task] | None:
+        """Look at every device of the node; None where nobody can be overtaken, because all have one priority."""
+        if sum(len(queue.waiting_by_priority) for queue in self._state.queues.values()) < 2:
+            return None
+        found: tuple[Device, Task] | None = None
+        for device in node.devices.values():
+            task = self._best(device, oldest=True) if self._room(device) else None
+            if task is not None and (found is None or task.order < found[1].order):
+                found = device, task
+        return found
 
     def _unmet(self, task: Task, device: Device) -> str | None:
         requires = self._state.recipes.by_hash(task.run.recipe_hash).requires
@@ -194,10 +246,8 @@ class Scheduler:
     def _place(self, decision: Decision, pool: Pool) -> None:
         """Spread new tasks of a pool over the idle devices of the least loaded nodes."""
         idle: dict[Peer, list[Device]] = {}
-        if pool.head() is None:
-            return
         for device in self._state.devices.values():
-            if not device.held and _head(device) is None and self._room(device) and pool.fits(device):
+            if not device.held and device.waiting.first() is None and self._room(device) and pool.fits(device):
                 assert device.node is not None
                 idle.setdefault(device.node, []).append(device)
         loads = [(len(node.held), node.name) for node in idle]
@@ -210,6 +260,8 @@ class Scheduler:
                 return
             if held >= _capacity(node):
                 continue
+            if not may_go(task, idle[node][-1]):
+                break
             self._dispatch(decision, task, idle[node].pop(), node)
             if idle[node]:
                 heapq.heappush(loads, (held + 1, name))
@@ -220,6 +272,9 @@ class Scheduler:
         now, run = decision.now, task.run
         token = self._next_token(decision)
         key = (token.generation, token.n)
+        if run.gate is not None:
+            run.gate.held += 1
+            run.gate.tried_open += not task.tried
         task.state = move(TASK_TABLE, task.state, TaskTrigger.DISPATCH, task.task_id)
         task.device = device
         task.node = node.name
@@ -230,6 +285,12 @@ class Scheduler:
         task.lost = task.unsure = False
         task.proven_s = now.mono_s
         device.held[key] = node.held[key] = task
+        node.given += 1
+        device.given += 1
+        if run.queue.rate is not None:
+            run.queue.rate.take(now.mono_s)
+            run.queue.look_at_rate(now.mono_s)
+            self._state.sweep_by(run.queue.rate.opens_s)
         if node.lease_due_s is None:
             node.lease_due_s = now.mono_s + self._state.settings.lease_s
             self._state.sweep_by(node.lease_due_s)
@@ -284,14 +345,3 @@ class Scheduler:
 def _capacity(node: Peer) -> int:
     """Return how many tasks it may hold now."""
     return node.capacity if node.service is ServiceState.IN_SERVICE else 1
-
-
-def _head(device: Device) -> Task | None:
-    """Return the device's own task that is next."""
-    waiting = device.waiting
-    while waiting:
-        _, _, order, task = waiting[0]
-        if task.state is TaskState.QUEUED and task.order == order and task.device is device:
-            return task
-        heapq.heappop(waiting)
-    return None

@@ -9,12 +9,15 @@ import msgspec
 from doai.broker.core.campaign_table import CampaignTable
 from doai.broker.core.deadlines import Deadlines, Due
 from doai.broker.core.decision import Log
+from doai.broker.core.lanes import Queue
 from doai.broker.core.open_letters import OpenLetters
+from doai.broker.core.rates import Rate
 from doai.broker.core.recipes import Recipes
 from doai.broker.core.settings import CoreSettings
 from doai.broker.core.stored_files import StoredFiles
 from doai.broker.core.tables import Device, Peer, Run, Task
 from doai.changes.ops import Snapshot
+from doai.changes.queues import QueueRow
 from doai.changes.rows import (
     CommandRow,
     EnrolmentRow,
@@ -70,6 +73,9 @@ class State:
         """Nodes by name: a node has one instance."""
         self.links: dict[int, Peer] = {}
         self.devices: dict[str, Device] = {}
+        self.queues: dict[str, Queue] = {}
+        self.changed_queues: dict[Queue, None] = {}
+        """Queues whose row is to be written again."""
         self.runs: dict[str, Run] = {}
         self.tasks: dict[str, Task] = {}
         self.keys: dict[str, KeyRow] = {row.name: row for row in snapshot.keys}
@@ -92,6 +98,15 @@ class State:
         changing = {row.next_public_key: f"{row.name}{NEXT}{row.next_public_key}" for row in live}
         changing.pop("", None)
         return {row.public_key: row.name for row in live} | changing
+
+    def add_queue(self, row: QueueRow, *, stored: bool = False) -> Queue:
+        """Let there be another queue."""
+        queue = self.queues[row.name] = Queue(row, self.changed_queues, stored=stored)
+        return queue
+
+    def queue(self, name: str) -> Queue:
+        """Return the queue of a run that is stored; one that nobody has configured any more is made again."""
+        return self.queues.get(name) or self.add_queue(QueueRow(name=name))
 
     def sweep_by(self, due_s: float) -> None:
         """Something new is due then."""
@@ -123,9 +138,16 @@ class _Loader:
             device.service = _service_of(row.quarantine)
             if device.node is not None:
                 device.node.devices[row.serial] = device
+        for queue_row in snapshot.queues:
+            queue = state.add_queue(queue_row, stored=True)
+            if queue_row.rate_per_min:
+                queue.limit(Rate(queue_row.rate_per_min, self._now.mono_s, fresh=False), self._now.mono_s)
+        for name, priority in state.settings.queues.items():
+            if name not in state.queues:
+                state.add_queue(QueueRow(name=name, priority=priority))
         for run_row in snapshot.runs:
-            run = state.runs[run_row.run_id] = load_run(run_row)
-            run.counts = dict(snapshot.ended_counts.get(run_row.run_id, {}))
+            run = state.runs[run_row.run_id] = load_run(run_row, state.queue(run_row.queue))
+            run.counts.update(snapshot.ended_counts.get(run_row.run_id, {}))
         for task_row in snapshot.tasks:
             self._load_task(task_row)
 
@@ -152,19 +174,21 @@ class _Loader:
             row.task_id,
             run,
             row.target_kind,
-            queue_priority=state.settings.queues.get(row.queue, 0),
             timeout_s=row.timeout_s,
             created_at_ms=row.created_at_ms,
             expires_at_ms=row.expires_at_ms,
             expires_s=expires_s,
         )
         task.stored = True
-        task.queued_at(status.order)
+        task.order = status.order
         for name in ("state", "attempt", "token", "not_before_ms", "dispatched_at_ms", "started_at_ms"):
             setattr(task, name, getattr(status, name))
         task.node, task.failure = status.node_id, status.failure
         task.outputs_body, task.reason = status.outputs_body, status.reason
         state.tasks[task.task_id] = run.open[task.task_id] = task
+        if run.gate is not None:
+            run.gate.tried_open += task.tried
+            run.gate.held += task.state in HELD
         if status.device_serial is not None:
             task.device = state.devices.get(status.device_serial)
             if task.device is None:
@@ -203,10 +227,10 @@ def give_up_after_s(task: Task) -> float:
     return task.timeout_s + ALWAYS_GRACE_S + LEASE_MARGIN_S
 
 
-def load_run(row: RunRow) -> Run:
+def load_run(row: RunRow, queue: Queue) -> Run:
     """Return the run of a row, its bodies read."""
     params = msgspec.Raw(encode(msgspec.json.decode(row.params_body)))
     step_timeouts = msgspec.json.decode(row.step_timeouts_body, type=dict[str, float])
     targets = msgspec.json.decode(row.targets_body, type=Targets)
     files = msgspec.json.decode(row.files_body, type=list[FilePin])
-    return Run(row, params, step_timeouts, targets.selector, files)
+    return Run(row, queue, params, step_timeouts, targets.selector, files)

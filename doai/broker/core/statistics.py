@@ -111,7 +111,10 @@ class Statistics:
         if not self._begun:
             # From here on nothing is left out, whatever happens before the first minute is over.
             self._begun = True
-            self._insert(decision, [self._row(decision, self._minute_ms, QUEUE)])
+            rows = [self._row(decision, self._minute_ms, QUEUE)]
+            rows += [self._row(decision, at_ms, queue) for at_ms, queue in sorted(self._open)]
+            self._insert(decision, rows)
+            self._minutes += rows
         if minute_ms != self._minute_ms:
             self._close_minutes(decision, minute_ms)
 
@@ -131,7 +134,7 @@ class Statistics:
         looked_ms = self._minute_ms
         observed_ms = min(max(0, looked_ms + MINUTE_MS - self._since_ms), MINUTE_MS)
         gauges = self._gauges()
-        queues = {*self._state.settings.queues, *gauges}
+        queues = {*self._state.queues, *gauges}
         rows = [
             self._row(decision, looked_ms, queue, observed_ms, gauges.get(queue, Counter()))
             for queue in sorted(queues)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from doai.broker.core.bounds import Gate
 from doai.broker.core.health import Health
+from doai.broker.core.lanes import Lanes, Queue
 from doai.changes.rows import DeviceRow, NodeRow, RunRow, TaskRow, TaskStatusRow
+from doai.changes.runs import Bounds, read_bounds
 from doai.errors import Failure
 from doai.ids import Token
 from doai.limits import FLAPS
@@ -33,25 +36,30 @@ class Run:
     __slots__ = (
         "counts",
         "files",
+        "gate",
         "open",
         "params",
+        "queue",
         "recipe_hash",
         "row",
         "selector",
         "state",
         "step_timeouts",
+        "stopped",
         "trace_id",
     )
 
     def __init__(
         self,
         row: RunRow,
+        queue: Queue,
         params: Any,
         step_timeouts: dict[str, float],
         selector: Selector | None,
         files: list[FilePin],
     ) -> None:
         self.row = row
+        self.queue = queue
         self.params = params
         """msgspec.Raw of the parameters, encoded once for all dispatches."""
         self.step_timeouts = step_timeouts
@@ -65,32 +73,36 @@ class Run:
         self.open: dict[str, Task] = {}
         self.counts: dict[str, int] = {}
         """Ended tasks by outcome."""
+        bounds = read_bounds(row.bounds_body)
+        self.gate = None if bounds == Bounds() else Gate(bounds, self.counts)
+        """Of a run that is bounded."""
+        self.stopped = row.stopped
+        """Why it goes no further; empty = it does."""
 
 
 class Task:
     """An open task. ``expires_s``, ``proven_s`` are monotonic seconds."""
 
     __slots__ = (
+        "_state",
         "attempt",
         "created_at_ms",
         "device",
         "dispatched_at_ms",
+        "doomed",
         "ended_at_ms",
         "expires_at_ms",
         "expires_s",
         "failure",
-        "key",
         "lost",
         "node",
         "not_before_ms",
         "order",
         "outputs_body",
         "proven_s",
-        "queue_priority",
         "reason",
         "run",
         "started_at_ms",
-        "state",
         "stored",
         "target_kind",
         "task_id",
@@ -105,7 +117,6 @@ class Task:
         run: Run,
         target_kind: TargetKind,
         *,
-        queue_priority: int,
         timeout_s: float,
         created_at_ms: int,
         expires_at_ms: int | None,
@@ -114,14 +125,14 @@ class Task:
         self.task_id = task_id
         self.run = run
         self.target_kind = target_kind
-        self.queue_priority = queue_priority
         self.timeout_s = timeout_s
         self.created_at_ms = created_at_ms
         self.expires_at_ms = expires_at_ms
         self.expires_s = expires_s
-        self.state = TaskState.QUEUED
+        self._state = TaskState.QUEUED
+        run.queue.count(TaskState.QUEUED, run.row.priority, 1)
         self.order = 0
-        self.key: SchedulingKey = (0, 0, 0)
+        """Its place in the FIFO, which is that of an event in the log."""
         self.device: Device | None = None
         self.attempt = 1
         self.token: Token | None = None
@@ -140,11 +151,32 @@ class Task:
         self.unsure = False
         """Its holder's outbox began a new life since it was dispatched: what is not told may still have begun."""
         self.stored = False
+        self.doomed = False
+        """It was discarded and ends in a moment: nobody is given it."""
 
-    def queued_at(self, order: int) -> None:
-        """Put it at the end of its FIFO, which is the place ``order`` of the event log."""
-        self.order = order
-        self.key = (-self.queue_priority, -self.run.row.priority, order)
+    @property
+    def state(self) -> TaskState:
+        """Where it stands; its queue counts it there."""
+        return self._state
+
+    @state.setter
+    def state(self, state: TaskState) -> None:
+        before, self._state = self._state, state
+        if before is not state:
+            queue, priority = self.run.queue, self.run.row.priority
+            queue.count(before, priority, -1)
+            queue.count(state, priority, 1)
+
+    @property
+    def tried(self) -> bool:
+        """Whether it was given to a node and not given back untouched."""
+        return self.attempt > 1 or self.token is not None
+
+    @property
+    def key(self) -> SchedulingKey:
+        """Its place among all that waits."""
+        run = self.run
+        return -run.queue.priority, -run.row.priority, self.order
 
     def status(self) -> TaskStatusRow:
         """Return all that changes of it, for the store."""
@@ -187,6 +219,7 @@ class Device:
     __slots__ = (
         "claims",
         "facts",
+        "given",
         "health",
         "held",
         "node",
@@ -207,8 +240,9 @@ class Device:
         self.node: Peer | None = None
         """The node that holds it."""
         self.held: dict[TokenKey, Task] = {}
-        self.waiting: list[tuple[int, int, int, Task]] = []
-        """Heap by scheduling key; entries of tasks that went elsewhere are dropped when they are met."""
+        self.waiting = Lanes(self)
+        self.given = 0
+        """Tasks it was given, from whichever node, since the broker started."""
         self.offer = 0
         """Number of its newest entry among the node's devices that want work; older entries are void."""
         self.facts = 0
@@ -229,6 +263,7 @@ class Peer:
         "capacity",
         "clock_skew_s",
         "devices",
+        "given",
         "handle",
         "health",
         "held",
@@ -265,6 +300,8 @@ class Peer:
         self.holdings: Holdings | None = None
         """What it said it holds, until the facts that belong to it are applied."""
         self.held: dict[TokenKey, Task] = {}
+        self.given = 0
+        """Tasks it was given since the broker started."""
         self.devices: dict[str, Device] = {}
         self.recipes: set[str] = set()
         """Recipes it was sent over this connection."""

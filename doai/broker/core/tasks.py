@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from doai import topics
+from doai.broker.core.bounds import Gate
 from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
@@ -17,8 +18,9 @@ from doai.broker.core.tables import Run, Task
 from doai.broker.core.usage import attempt_used, task_used
 from doai.changes.ops import InsertAttempt, UpdateRun
 from doai.changes.rows import AttemptRow
+from doai.changes.runs import StopRun
 from doai.errors import ErrorClass, Failure
-from doai.messages.events import RunCompleted, TaskQueued, TaskStatus
+from doai.messages.events import RunCompleted, RunStopped, TaskQueued, TaskStatus
 from doai.messages.work import TaskRef
 from doai.states import (
     RUN_TABLE,
@@ -109,7 +111,7 @@ class Tasks:
             ),
             trace_id=task.run.trace_id,
         )
-        task.queued_at(position)
+        task.order = position
         task.reason = self._scheduler.waiting_reason(task)
         self._scheduler.enqueue(task)
 
@@ -145,13 +147,19 @@ class Tasks:
         task.token = task.node = None
         task.dispatched_at_ms = task.started_at_ms = None
         task.reason = ""
+        if task.run.gate is not None:
+            task.run.gate.tried_open -= not task.tried
         self._scheduler.unbind(task)
+        if task.run.stopped:
+            self.decide(decision, task, TaskTrigger.CANCEL, f"the run was stopped: {task.run.stopped}")
+            return
         self._scheduler.enqueue(task)
         self._expire_in_time(decision, task)
 
     def retry_delay_s(self, decision: Decision, task: Task, error_class: ErrorClass) -> float | None:
         """Return how long the next attempt waits, or None when there is none."""
-        if task.attempt >= task.run.row.attempts_max or not self.allows(task, TaskTrigger.RETRY):
+        last = task.attempt >= task.run.row.attempts_max or task.run.stopped
+        if last or not self.allows(task, TaskTrigger.RETRY):
             return None
         rule = self._state.recipes.by_hash(task.run.recipe_hash).retry
         rule = msgspec.structs.replace(rule, attempts=task.run.row.attempts_max)
@@ -222,6 +230,28 @@ class Tasks:
         run.counts[outcome] = run.counts.get(outcome, 0) + 1
         if not run.open:
             self._complete(decision, run)
+        elif run.gate is not None:
+            run.gate.tried_open -= task.tried
+            self._scheduler.reopen(run)
+            self._judge(decision, run, run.gate)
+
+    def _judge(self, decision: Decision, run: Run, gate: Gate) -> None:
+        """Stop a run of which too much failed: what waits ends as cancelled, what nodes hold goes on."""
+        why = gate.stops_because()
+        if not why or run.stopped:
+            return
+        run.stopped = why
+        decision.ops.append(StopRun(run.row.run_id, why))
+        decision.event(
+            topics.RUN_STOPPED,
+            topics.run_subject(run.row.run_id),
+            RunStopped(run_id=run.row.run_id, reason=why, counts=dict(run.counts)),
+            trace_id=run.trace_id,
+        )
+        decision.log("warning", f"the run is stopped: {why}", {"run_id": run.row.run_id})
+        for task in list(run.open.values()):
+            if task.state in (TaskState.QUEUED, TaskState.DELAYED):
+                self.decide(decision, task, TaskTrigger.CANCEL, f"the run was stopped: {why}")
 
     def _complete(self, decision: Decision, run: Run) -> None:
         run.state = move(RUN_TABLE, run.state, RunTrigger.COMPLETE, f"run {run.row.run_id}")

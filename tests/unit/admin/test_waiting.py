@@ -19,11 +19,13 @@ from doai.admin.waiting import (
     told_now,
     waiting_because,
 )
+from doai.changes.queues import QueueRow
 from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, RunRow, TaskRow, TaskStatusRow
+from doai.changes.runs import Bounds
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
 from doai.messages.commands import Selector, TargetKind
-from doai.states import TERMINAL, DeviceState, PeerState, RunState, ServiceState, TaskState
+from doai.states import TERMINAL, DeviceState, PeerState, QueueState, RunState, ServiceState, TaskState
 from doai.store.views import DeviceView, RunView
 from doai.workflow.language import Requires
 
@@ -235,6 +237,63 @@ def test_the_story_ends_with_it_and_its_place() -> None:
     assert told_now(task(), around(ahead=3)) == (
         "Queued, waiting because 3 tasks before it on device d1 (number 4 in line)"
     )
+
+
+def test_a_task_of_a_paused_queue_waits_because_of_that() -> None:
+    paused = QueueRow(name="slow", state=QueueState.PAUSED, reason="rewired", changed_by="user/ann")
+    waiting = task(TaskState.QUEUED)
+    assert told_now(waiting, around(queue=paused, ahead=2)) == (
+        "Queued, waiting because queue slow is paused by user/ann: rewired (number 3 in line)"
+    )
+    running = msgspec.structs.replace(paused, state=QueueState.RUNNING)
+    assert waiting_because(waiting, around(queue=running)) == waiting_because(waiting, around())
+
+
+def bounded(counts: dict[str, int], **bounds: Any) -> RunView:
+    body = msgspec.json.encode(Bounds(**bounds))
+    row = RunRow(
+        run_id="r1",
+        workflow="w",
+        version=1,
+        recipe_hash="h",
+        params_body=b"{}",
+        targets_body=b"{}",
+        step_timeouts_body=b"{}",
+        queue="default",
+        priority=0,
+        attempts_max=1,
+        tasks=4,
+        created_at_ms=1,
+        actor="user/ann",
+        interface="cli",
+        trace_id="t",
+        bounds_body=body,
+        stopped="2 tasks failed" if counts.get("failed") else "",
+    )
+    return RunView(row=row, counts=counts)
+
+
+def test_a_task_of_a_bounded_run_says_what_its_run_waits_for() -> None:
+    waiting = task(TaskState.QUEUED)
+    run = bounded({"running": 1, "dispatched": 2, "queued": 1}, max_parallel=3)
+    assert waiting_because(waiting, around(run=run)) == (
+        "3 tasks of its run are with nodes, and it lets 3 go at once"
+    )
+    run = bounded({"running": 1, "passed": 1, "queued": 2}, canary=2)
+    assert waiting_because(waiting, around(run=run)) == (
+        "the canary of its run is not over: 1 of 2 tasks have ended"
+    )
+    again = task(TaskState.QUEUED, attempt=2)
+    assert waiting_because(again, around(run=run)) == waiting_because(again, around())
+    told = run_now(bounded({"failed": 2, "running": 1}, stop_after=2))
+    assert told is not None
+    assert told.startswith("Run is stopped, because 2 tasks failed: 2 of 4 tasks ended")
+
+
+def test_a_task_of_a_queue_with_a_rate_says_how_fast_that_goes() -> None:
+    slow = QueueRow(name="slow", rate_per_min=12)
+    told = waiting_because(task(TaskState.QUEUED), around(queue=slow))
+    assert told == f"queue slow gives out at most 12 tasks a minute; {waiting_because(task(), around())}"
 
 
 def test_the_story_of_a_device_ends_with_its_quarantine() -> None:

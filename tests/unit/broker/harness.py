@@ -173,6 +173,9 @@ class World:
         told = [row.task_id for row in self.tables.dead_letters.values() if row.task_id]
         assert sorted(gave_up) == sorted(told), "every task that gave up has one dead letter"
         assert {row.run_id for row in snapshot.dead_runs} == set(state.letters._runs)
+        assert {row.name: row for row in snapshot.queues} == {
+            name: queue.row for name, queue in state.queues.items() if queue.stored
+        }
         self._check_held()
         if snapshot.statistics_begun:
             minutes = [row for row in self.tables.statistics.values() if row.period is Period.MINUTE]

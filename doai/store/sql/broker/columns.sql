@@ -5,7 +5,8 @@ name, version, content_hash, body, created_at_ms, created_by, state
 
 -- name: run_columns
 run_id, workflow, version, recipe_hash, params_body, targets_body, step_timeouts_body, queue, priority,
-attempts_max, tasks, created_at_ms, actor, interface, trace_id, state, outcome, ended_at_ms, files_body
+attempts_max, tasks, created_at_ms, actor, interface, trace_id, state, outcome, ended_at_ms, files_body,
+bounds_body, stopped
 
 -- name: task_columns
 task_id, run_id, target_kind, selector_body, queue, priority, created_at_ms, expires_at_ms, timeout_s, state,
@@ -46,6 +47,10 @@ name, token_sha256, created_at_ms, created_by, expires_at_ms, used_at_ms, revoke
 
 -- name: secret_columns
 name, ciphertext, created_at_ms, created_by, changed_at_ms, changed_by
+
+-- name: queue_columns
+name, priority, state, reason, degraded_above, changed_at_ms, changed_by, degraded, waiting, delayed, held,
+rate_per_min, discard_to, discard_reason
 
 -- name: command_columns
 idempotency_key, payload_sha256, reply_body, created_at_ms, expires_at_ms

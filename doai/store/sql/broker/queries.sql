@@ -10,9 +10,13 @@ SELECT state, count(*) FROM tasks WHERE run_id = ? GROUP BY state
 SELECT {task_columns} FROM tasks
 
 -- name: ahead_on_device
--- Of its own queue: how queues stand to each other is the broker's setting.
-SELECT count(*) FROM tasks WHERE state <> 'passed' AND state = 'queued' AND device_serial = :device
-    AND queue = :queue AND (priority > :priority OR (priority = :priority AND fifo_order < :fifo_order))
+-- What is given out before it: of queues that are not paused, by the priority of queue and run, then by age.
+SELECT count(*) FROM tasks LEFT JOIN queues AS q ON q.name = tasks.queue
+WHERE tasks.state <> 'passed' AND tasks.state = 'queued' AND device_serial = :device
+    AND (tasks.queue = :queue OR coalesce(q.state, '') <> 'paused')
+    AND (coalesce(q.priority, 0), tasks.priority, -fifo_order) > (
+        coalesce((SELECT priority FROM queues WHERE name = :queue), 0), :priority, -:fifo_order
+    )
 
 -- name: ahead_in_run
 SELECT count(*) FROM tasks WHERE run_id = :run_id AND +state = 'queued' AND device_serial IS NULL
@@ -175,3 +179,7 @@ SELECT t.ended_at_ms - t.started_at_ms FROM (
     SELECT run_id FROM runs WHERE workflow = ? AND version = ? ORDER BY run_id DESC LIMIT 20
 ) AS r CROSS JOIN tasks AS t ON t.run_id = r.run_id
 WHERE t.state = 'passed' AND t.started_at_ms IS NOT NULL LIMIT 500
+
+
+-- name: queues
+SELECT {queue_columns} FROM queues ORDER BY name

@@ -41,7 +41,7 @@ CREATE TABLE runs (
     state TEXT NOT NULL,
     outcome TEXT,
     ended_at_ms INTEGER
-, files_body BLOB NOT NULL DEFAULT x'5b5d') STRICT;
+, files_body BLOB NOT NULL DEFAULT x'5b5d', bounds_body BLOB NOT NULL DEFAULT x'7b7d', stopped TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE INDEX runs_open ON runs (run_id) WHERE state IN ('active', 'cancelling');
 
@@ -455,3 +455,18 @@ CREATE TABLE usage (
     device_ms INTEGER NOT NULL,
     PRIMARY KEY (kind, day, name)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE queues (
+    -- state: running, paused, draining (doai/states.py, QUEUE_TABLE)
+    name TEXT PRIMARY KEY,
+    priority INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    degraded_above INTEGER NOT NULL,
+    changed_at_ms INTEGER NOT NULL,
+    changed_by TEXT NOT NULL,
+    degraded INTEGER NOT NULL,         -- from here on: once a second at most, while it changes
+    waiting INTEGER NOT NULL,
+    delayed INTEGER NOT NULL,
+    held INTEGER NOT NULL
+, rate_per_min INTEGER NOT NULL DEFAULT 0, discard_to INTEGER NOT NULL DEFAULT 0, discard_reason TEXT NOT NULL DEFAULT '') STRICT;

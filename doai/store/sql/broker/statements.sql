@@ -13,10 +13,14 @@ INSERT INTO workflows ({workflow_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
 UPDATE workflows SET state = ? WHERE name = ? AND version = ?
 
 -- name: insert_run
-INSERT INTO runs ({run_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO runs ({run_columns})
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: update_run
 UPDATE runs SET state = ?, outcome = ?, ended_at_ms = ? WHERE run_id = ?
+
+-- name: stop_run
+UPDATE runs SET stopped = ? WHERE run_id = ?
 
 -- name: insert_task
 INSERT INTO tasks ({task_columns})
@@ -99,6 +103,9 @@ INSERT OR REPLACE INTO secrets ({secret_columns}) VALUES (?, ?, ?, ?, ?, ?)
 -- name: drop_secret
 DELETE FROM secrets WHERE name = ?
 
+-- name: put_queue
+INSERT OR REPLACE INTO queues ({queue_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
 -- name: remember_command
 INSERT OR REPLACE INTO commands ({command_columns}) VALUES (?, ?, ?, ?, ?)
 
@@ -158,6 +165,9 @@ SELECT {enrolment_columns} FROM enrolments ORDER BY name
 
 -- name: load_secrets
 SELECT {secret_columns} FROM secrets ORDER BY name
+
+-- name: load_queues
+SELECT {queue_columns} FROM queues ORDER BY name
 
 -- name: load_commands
 SELECT {command_columns} FROM commands ORDER BY created_at_ms, idempotency_key

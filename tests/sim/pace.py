@@ -1,0 +1,71 @@
+"""Whether tasks leave their queues and runs as fast as they may: rates in every minute, bounds of runs."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from doai import topics
+from doai.broker.core.core import BrokerCore
+from doai.broker.core.effects import Changes
+from doai.changes.ops import AppendEvent
+from doai.states import HELD, TaskState
+from tests.sim.ledger import read_payload
+from tests.sim.world import Violation
+
+MINUTE_S = 59.9
+"""Of the world: clocks of hosts run a ten-thousandth faster or slower."""
+
+
+class Pace:
+    """Looks at every decision of the broker when it is made."""
+
+    def __init__(self) -> None:
+        self._rates: dict[str, int] = {}
+        self._given: dict[str, deque[float]] = {}
+        self.limited = 0
+        """Tasks given out under a rate."""
+
+    def decided(self, core: BrokerCore, changes: Changes, now_s: float) -> None:
+        """Take one decision."""
+        for op in changes.ops:
+            if type(op) is AppendEvent and op.envelope.type == topics.TASK_DISPATCHED:
+                told = read_payload(op.envelope.payload)
+                run = core.state.runs.get(told.run_id)
+                if run is not None:
+                    self._count(run.queue.row.name, run.queue.row.rate_per_min, now_s)
+
+    def _count(self, queue: str, per_min: int, now_s: float) -> None:
+        given = self._given.setdefault(queue, deque())
+        if self._rates.get(queue) != per_min:
+            given.clear()
+            self._rates[queue] = per_min
+        if not per_min:
+            return
+        self.limited += 1
+        given.append(now_s)
+        while given[0] <= now_s - MINUTE_S:
+            given.popleft()
+        if len(given) > per_min:
+            message = f"queue {queue} gave out {len(given)} tasks in a minute, its rate is {per_min}"
+            raise Violation("rate", message)
+
+
+def check_bounds(core: BrokerCore) -> None:
+    """What the gates of runs count as they go is what their tasks come to, and within their bounds."""
+    for run in core.state.runs.values():
+        gate = run.gate
+        if gate is None:
+            continue
+        held = sum(task.state in HELD for task in run.open.values())
+        tried = sum(task.tried for task in run.open.values())
+        if (gate.held, gate.tried_open) != (held, tried):
+            message = f"run {run.row.run_id} counts {gate.held} held and {gate.tried_open} tried: {held}, {tried}"
+            raise Violation("run_gate", message, run.row.run_id)
+        most = gate.bounds.max_parallel
+        if most is not None and held > most:
+            raise Violation("max_parallel", f"{held} tasks of run {run.row.run_id} are with nodes", run.row.run_id)
+        if gate.ended < gate.bounds.canary < gate.ended + tried:
+            raise Violation("canary", f"{tried} tasks of run {run.row.run_id} go at once", run.row.run_id)
+        waiting = [task for task in run.open.values() if task.state in (TaskState.QUEUED, TaskState.DELAYED)]
+        if run.stopped and waiting:
+            raise Violation("stopped", f"{waiting[0].task_id} of a stopped run waits", run.row.run_id)
