@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+PATIENCE_S: Final = 1.0
+"""For a supervisor whose queue (ten messages on Linux) is full; not for signs of life, another one follows."""
 
 
 def notify(environ: Mapping[str, str] = os.environ, **variables: str) -> bool:
     """Send ``NAME=value`` lines to the socket that NOTIFY_SOCKET names; False when nobody asked.
 
     ``READY="1"`` means that requests are served, ``STATUS`` is a line for people, names with ``X_`` are for
-    programs (``X_DOAI_ENDPOINT``, ``X_DOAI_URL``). A supervisor that went away is no error.
+    programs (``X_DOAI_ENDPOINT``, ``X_DOAI_URL``). A supervisor that went away, or does not read, is no error.
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -23,9 +27,11 @@ def notify(environ: Mapping[str, str] = os.environ, **variables: str) -> bool:
         address = "\0" + address[1:]
     text = "\n".join(f"{name}={value}" for name, value in variables.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        # A supervisor that reads slowly must not stop the loop: signs of life that it has not read yet are enough.
+        sender.settimeout(0 if variables.keys() == {"WATCHDOG"} else PATIENCE_S)
         try:
             sender.sendto(text.encode(), address)
-        except (ConnectionRefusedError, FileNotFoundError):
+        except (ConnectionRefusedError, FileNotFoundError, BlockingIOError, TimeoutError):
             return False
     return True
 

@@ -24,6 +24,18 @@ def test_nobody_asked() -> None:
     assert not notify({}, READY="1")
 
 
+def test_a_supervisor_that_does_not_read_stops_nobody(tmp_path: Path) -> None:
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        sent = 0
+        while notify({"NOTIFY_SOCKET": path}, WATCHDOG="1"):
+            sent += 1
+            assert sent < 10_000, "its queue is bounded"
+        listener.recv(100)
+        assert notify({"NOTIFY_SOCKET": path}, STOPPING="1"), "once there is room it is told again"
+
+
 def test_a_sign_of_life_is_sent_well_within_the_time() -> None:
     assert watchdog_every_s({"WATCHDOG_USEC": "60000000"}) == 20.0
     assert watchdog_every_s({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}) == 20.0
