@@ -22,16 +22,23 @@ SLICE = 40
 
 
 class Janitor:
-    """Asks for slices, over the admin, until the end of the world."""
+    """Asks for slices, over the admin, until its world is to be looked at."""
 
     def __init__(self, simulation: Simulation, seed: int) -> None:
         self._simulation = simulation
         self._random = Random(seed)
+        self.stopped = False
         self._age_s = self._random.choice((90.0, 150.0, 300.0))
         if seed % IN_ONE_OF == 3:
             simulation.world.after(self._age_s, self._sweep)
 
+    def stop(self) -> None:
+        """It asks for nothing more: what it asks at the very end would have no answer."""
+        self.stopped = True
+
     def _sweep(self) -> None:
+        if self.stopped:
+            return
         simulation, random = self._simulation, self._random
         tables, core = simulation.broker.disk.tables, simulation.broker.core
         if core is not None and not simulation.admin.waiting:

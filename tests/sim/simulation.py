@@ -226,7 +226,9 @@ class Simulation:
             node.start()
         if self.admin.fenced:
             self.admin.restart()
-        if self.world.now_s >= self._mended_s + CHECKED_AFTER_S and self.broker.core is not None:
+        if self.world.now_s >= self._mended_s + CHECKED_AFTER_S:
+            self.janitor.stop()
+        if self.janitor.stopped and self.broker.core is not None:
             self.workload.campaigns.end(self.broker.core, self.broker.clock.now().utc_ms)
         self.world.after(10.0, self._operator)
 

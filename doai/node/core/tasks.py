@@ -73,7 +73,7 @@ class Tasks:
         self._slots = Slots(slots)
         self._may_start = may_start
         self._vouched = Vouched()
-        self._unsure: set[str] = set()
+        self._unsure: dict[str, None] = {}
         """Devices whose next task the broker may have given up by now: they wait for its word."""
         self._held: dict[Key, _Task] = {}
         self._waiting: DeviceQueues[_Task] = DeviceQueues()
@@ -286,7 +286,7 @@ class Tasks:
                 self._begin(self._waiting.pop(serial), now, out)
             else:
                 self._slots.free(serial)
-                self._unsure.add(serial)
+                self._unsure[serial] = None
 
     # --- inside -----------------------------------------------------------------------------------------------
 
