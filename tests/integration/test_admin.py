@@ -110,8 +110,7 @@ OPERATIONS = [
     ("GET", "/adb-key", "admin"),
     ("POST", "/adb-key", "admin"),
 ]
-BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|fire)\b")
-BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|retention)\b")
+BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|fire|retention)\b")
 """Operations that their path says wholly."""
 RANKS = {"viewer": 1, "operator": 2, "admin": 3}
 
