@@ -34,7 +34,7 @@ from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
 from doai.store.audit_reader import AuditReader
 from doai.store.dead_letter_reader import DeadLetterReader
-from doai.store.incidents import IncidentReader
+from doai.store.incident_reader import IncidentReader
 from doai.store.outlook_reader import OutlookReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.queue_reader import QueueReader

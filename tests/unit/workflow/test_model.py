@@ -48,6 +48,7 @@ def test_the_recipes_are_shipped() -> None:
         "identify",
         "app-login",
         "health-sweep",
+        "reboot",
         "screenshot-baseline",
         "install-and-launch",
         "playback-check",

@@ -1,13 +1,12 @@
-"""Incidents in the broker's store: rows as tuples of columns and back, and the list of them (steps 3 and 14)."""
+"""Incidents, read beside the writer: the admin's side (step 14)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from doai.changes.incidents import IncidentRow
-from doai.incidents import IncidentType, Severity
-from doai.states import IncidentState
-from doai.store.columns import Columns
+from doai.incidents import IncidentType
+from doai.store.incident_columns import incident_row
 from doai.store.read_connections import ReadConnections
 from doai.store.views import Page
 
@@ -40,41 +39,3 @@ class IncidentReader:
         """Return an incident by its id."""
         [answer] = await self._connections.ask((self._sql["incident"], (incident_id,)))
         return incident_row(answer[0]) if answer else None
-
-
-def incident_columns(row: IncidentRow) -> Columns:
-    return (
-        row.incident_id,
-        row.type.value,
-        row.subject,
-        row.severity.value,
-        row.state.value,
-        row.message,
-        row.affected,
-        row.opened_at_ms,
-        row.seen_at_ms,
-        row.acknowledged_at_ms,
-        row.acknowledged_by,
-        row.resolved_at_ms,
-        row.resolved_by,
-        row.note,
-    )
-
-
-def incident_row(c: Columns) -> IncidentRow:
-    return IncidentRow(
-        incident_id=c[0],
-        type=IncidentType(c[1]),
-        subject=c[2],
-        severity=Severity(c[3]),
-        state=IncidentState(c[4]),
-        message=c[5],
-        affected=c[6],
-        opened_at_ms=c[7],
-        seen_at_ms=c[8],
-        acknowledged_at_ms=c[9],
-        acknowledged_by=c[10],
-        resolved_at_ms=c[11],
-        resolved_by=c[12],
-        note=c[13],
-    )
