@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import doai.store.campaign_reader
 from doai import limits
 from doai.changes.rows import (
     ArtifactRow,
@@ -33,6 +32,7 @@ from doai.errors import UserError
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
 from doai.store.audit_reader import AuditReader
+from doai.store.campaign_reader import CampaignReader
 from doai.store.dead_letter_reader import DeadLetterReader
 from doai.store.incident_reader import IncidentReader
 from doai.store.outlook_reader import OutlookReader
@@ -68,7 +68,7 @@ class StoreReader:
     def __init__(self, path: Path, *, read_max_s: float = limits.READ_MAX_S) -> None:
         self._connections = ReadConnections(path, read_max_s=read_max_s)
         self._sql = load_statements("broker", "columns", "queries")
-        self.campaigns = doai.store.campaign_reader.CampaignReader(self._connections, self._sql)
+        self.campaigns = CampaignReader(self._connections, self._sql)
         self.dead_letters = DeadLetterReader(self._connections, self._sql)
         self.audit = AuditReader(self._connections, self._sql)
         """Who changed what."""
