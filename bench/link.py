@@ -1,9 +1,9 @@
 """link: facts from the outboxes of nodes into the broker's log, durable on both sides, against bare executemany.
 
 A real broker with CURVE and FULL; the node side is the real link, outbox file and dealer. The outboxes are filled
-before; what counts begins with the first facts in the log, and ends when the last one is there. The bare side
-writes the same rows of the log, read back from the store, 256 a commit, into a file with the same schema and
-settings.
+before; what counts begins with the last look at a log without facts, and ends when the last one is there. The
+bare side writes the same rows of the log, read back from the store, 256 a commit, into a file with the same schema
+and settings.
 """
 
 from __future__ import annotations
@@ -172,20 +172,14 @@ async def _line(process: trio.Process, wanted: bytes) -> None:
 
 
 async def _watch(store: StoreView, broker_pid: int, begin: int, facts: int) -> tuple[float, float]:
-    """Return rows a second and us of the broker's CPU a row, from the first rows in the log to the last."""
-    first: tuple[float, float, int] | None = None
+    """Return rows a second and us of the broker's CPU a row, from the last look at an empty log to all rows."""
+    began, began_cpu = time.perf_counter(), cpu_s(broker_pid)
     with trio.fail_after(WITHIN_S):
-        while True:
-            there = _told(store, begin)
-            now, cpu = time.perf_counter(), cpu_s(broker_pid)
-            if first is None and there:
-                first = now, cpu, there
-            if first is not None and there >= facts:
-                break
+        while (there := _told(store, begin)) < facts:
+            if not there:
+                began, began_cpu = time.perf_counter(), cpu_s(broker_pid)
             await trio.sleep(LOOK_S)
-    began, began_cpu, began_with = first
-    counted = max(1, facts - began_with)
-    return counted / (now - began), (cpu - began_cpu) / counted * 1e6
+    return facts / (time.perf_counter() - began), (cpu_s(broker_pid) - began_cpu) / facts * 1e6
 
 
 def _told(store: StoreView, begin: int) -> int:

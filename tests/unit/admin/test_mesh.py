@@ -16,7 +16,7 @@ from doai.envelope import Envelope
 from doai.errors import ConfigError, UserError
 from doai.messages.commands import Reply
 from doai.messages.link import Fenced, Hello, HostSample, Role, Welcome
-from doai.wire.base import Incoming
+from doai.wire.base import Incoming, PeerGone
 from doai.wire.keys import KeyPair, KeyTable, make_keypair
 from doai.wire.router import ZmqRouter, open_router
 
@@ -43,8 +43,9 @@ async def answer(router: ZmqRouter, how: Answer) -> None:
         for incoming in await router.receive():
             assert isinstance(incoming, Incoming)
             number = connections.setdefault(incoming.link, len(connections) + 1)
-            for kind, body in how(number, Kind(unpack_header(incoming.header).kind), incoming.body):
-                router.send_nowait(incoming.link, pack_header(kind), body)
+            with suppress(PeerGone):  # an admin that has ended meanwhile wants no answer
+                for kind, body in how(number, Kind(unpack_header(incoming.header).kind), incoming.body):
+                    router.send_nowait(incoming.link, pack_header(kind), body)
 
 
 def mesh_to(endpoint: str, load_keys: Callable[[], tuple[KeyPair, str]] = lambda: (KEY, SERVER.public)) -> Mesh:
