@@ -36,7 +36,6 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "not_quarantined": 409,
     "not_held": 409,
     "not_retryable": 409,
-    "not_confirmed": 409,
     "held_for_another": 409,
     "token_unknown": 403,
     "token_used": 403,

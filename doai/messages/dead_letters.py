@@ -62,7 +62,8 @@ class DiscardDeadLetters(Message, frozen=True, kw_only=True):
     """Must be said where the filter is empty."""
     reason: str = ""
     confirm: str = ""
-    """As answered to the same person about the same letters; it is void when one came or went meanwhile."""
+    """As answered to the same person about the same letters; for one use within five minutes, and void when
+    one came or went meanwhile."""
 
 
 class DeadLettersDiscarded(Message, frozen=True, kw_only=True):

@@ -402,10 +402,11 @@ async def test_push_and_pull_are_cancelled_at_once(bench: Bench) -> None:
 
 async def test_fifty_abandoned_calls_leave_nothing(bench: Bench) -> None:
     device = bench.driver.device("SIM0001")
-    with trio.move_on_after(1.0):
+    with trio.move_on_after(1.0) as abandoned:
         async with trio.open_nursery() as nursery:
             for _ in range(50):
                 nursery.start_soon(device.shell, "sleep 600")
+    assert abandoned.cancelled_caught
     await bench.wait_sockets_closed()
     await bench.works("SIM0001")
 

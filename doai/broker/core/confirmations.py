@@ -73,8 +73,8 @@ class Confirmations:
         del self._pending[token]
         if found.selection != selection:
             raise ConflictError(
-                f"what it was asked for has changed: then {found.selection.count} tasks, now {selection.count}; "
-                "pause the queue, so that it stays as it is, and ask again",
+                f"what it was asked for has changed: {found.selection.count} things then, {selection.count} now, "
+                "and not the same; look at them again, and ask again",
                 code="confirmation_outdated",
             )
 

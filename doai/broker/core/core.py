@@ -70,7 +70,8 @@ class BrokerCore:
         self._quarantines = Quarantines(state, self._scheduler, now)
         self._holds = Holds(state, self._scheduler, now)
         self._queues = Queues(state, self._scheduler)
-        self._discards = Discards(state, self._tasks, Confirmations())
+        confirmations = Confirmations()
+        self._discards = Discards(state, self._tasks, confirmations)
         results = Results(
             state,
             self._scheduler,
@@ -93,7 +94,7 @@ class BrokerCore:
             self._access,
             self._quarantines,
             self._holds,
-            LetterDecisions(state, self._letters, runs),
+            LetterDecisions(state, self._letters, runs, confirmations),
             self._queues,
             self._discards,
             descriptions,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
 from doai import topics
+from doai.broker.core.confirmations import Confirmations, select
 from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.decision import Decision
 from doai.broker.core.runs import Runs
@@ -22,7 +22,6 @@ from doai.errors import ConflictError, DoaiError, NotFoundError, UserError
 from doai.limits import DEAD_LETTERS_AT_ONCE
 from doai.messages.commands import CreateRun, TargetKind, Targets
 from doai.messages.dead_letters import (
-    DISCARD_DEAD_LETTERS,
     DeadLetterDiscarded,
     DeadLetterRetried,
     DeadLettersDiscarded,
@@ -34,6 +33,7 @@ from doai.messages.dead_letters import (
 from doai.states import DEAD_LETTER_TABLE, DeadLetterTrigger, move
 from doai.workflow.mistakes import did_you_mean
 
+_SUBJECT: Final = "dead letters"
 REFUSED_NAMED_MAX: Final = 20
 """Sentences about runs that can not be made again; a person mends the first ones and asks again."""
 
@@ -41,8 +41,9 @@ REFUSED_NAMED_MAX: Final = 20
 class LetterDecisions:
     """Retries and discards."""
 
-    def __init__(self, state: State, letters: DeadLetters, runs: Runs) -> None:
+    def __init__(self, state: State, letters: DeadLetters, runs: Runs, confirmations: Confirmations) -> None:
         self._state = state
+        self._confirmations = confirmations
         self._letters = letters
         self._runs = runs
 
@@ -76,15 +77,11 @@ class LetterDecisions:
         """Be done with them, on the second time: the first tells how many they are, and what confirms it."""
         rows = self._meant(wish.which, everything=wish.everything)
         actor, reason = actor_of(command), wish.reason[:REASON_CHARS_MAX]
-        confirm = _confirmation(actor, rows)
+        selection = select(row.letter_id for row in rows)
         if not wish.confirm:
+            confirm = self._confirmations.ask(decision, command, _SUBJECT, selection)
             return DeadLettersDiscarded(discarded=0, left=len(rows), confirm=confirm)
-        if wish.confirm != confirm:
-            raise ConflictError(
-                f"the confirmation is not that of these {len(rows)} dead letters: some came or went, or somebody "
-                "else asked; look at them again and confirm anew",
-                code="not_confirmed",
-            )
+        self._confirmations.use(decision, command, _SUBJECT, selection, wish.confirm)
         for row in rows[:DEAD_LETTERS_AT_ONCE]:
             told = DeadLetterDiscarded(
                 letter_id=row.letter_id, actor=actor, task_id=row.task_id, run_id=row.run_id, reason=reason
@@ -155,12 +152,6 @@ class LetterDecisions:
         decision.event(event_type, subject, told, causation_id=command.event_id, actor=actor)
         decision.ops.append(SettleDeadLetter(row.letter_id, state, decision.now.utc_ms, actor, reason, retried_as))
         self._state.letters.drop(row)
-
-
-def _confirmation(actor: str, rows: list[DeadLetterRow]) -> str:
-    """Return what confirms that this person discards these letters; used once, because then they are gone."""
-    told = "\0".join([DISCARD_DEAD_LETTERS, actor, *(row.letter_id for row in rows)])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _condition(which: LetterFilter) -> Callable[[DeadLetterRow], bool]:

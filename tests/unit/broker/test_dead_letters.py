@@ -196,11 +196,11 @@ def test_a_discard_is_confirmed_for_these_letters_by_this_person_once() -> None:
     assert len(_letters(world)) == 1
     _fail(world, node, admin, "d1")
     stale = d.DiscardDeadLetters(which=d.LetterFilter(workflow="look"), confirm=first.confirm)
-    assert admin.refused(d.DISCARD_DEAD_LETTERS, stale).code == "not_confirmed"
+    assert admin.refused(d.DISCARD_DEAD_LETTERS, stale).code == "confirmation_outdated"
     confirm = _discard(admin, workflow="look").confirm
     admin.actor = "user/bob"
     others = d.DiscardDeadLetters(which=d.LetterFilter(workflow="look"), confirm=confirm)
-    assert admin.refused(d.DISCARD_DEAD_LETTERS, others).code == "not_confirmed"
+    assert admin.refused(d.DISCARD_DEAD_LETTERS, others).code == "confirmation_of_another"
     admin.actor = "user/ann"
     done = _discard(admin, confirm, workflow="look")
     assert (done.discarded, done.left) == (2, 0)
@@ -208,7 +208,7 @@ def test_a_discard_is_confirmed_for_these_letters_by_this_person_once() -> None:
     settled = _letters(world, DeadLetterState.DISCARDED)
     assert {(row.settled_by, row.settled_why) for row in settled} == {("user/ann", "seen")}
     assert len(world.events(topics.DEADLETTER_DISCARDED)) == 2
-    assert admin.refused(d.DISCARD_DEAD_LETTERS, others).code == "not_confirmed"
+    assert admin.refused(d.DISCARD_DEAD_LETTERS, others).code == "confirmation_unknown"
     world.check()
 
 
