@@ -31,6 +31,10 @@ class Kind(enum.IntEnum):
     BYE = 6
     FORWARD = 7
     """Ephemeral: passed on to the peer that `channel` names, body untouched, never stored."""
+    SUBSCRIBE = 8
+    """A bot wants events of one of its subscriptions over this connection."""
+    CURSOR = 9
+    """A bot handled events, and takes more."""
     WELCOME = 17
     HELLO_REQUIRED = 18
     FENCED = 19
@@ -42,6 +46,15 @@ class Kind(enum.IntEnum):
     RECIPE = 25
     BEAT = 26
     """The broker's answer to a HEARTBEAT: the proof that the broker's core lives."""
+    SUBSCRIBED = 27
+    EVENTS = 28
+    """Committed events of the subscription that `channel` names."""
+    SAMPLES = 29
+    """The newest samples, of the subscription that `channel` names; never stored."""
+    TASKS = 30
+    """Tasks for a bot process."""
+    SETTINGS = 31
+    """What an operator wants of a bot."""
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
@@ -51,7 +64,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     kind: int
     flags: int
     channel: int
-    """FORWARD: handle of the receiving peer towards the broker, of the sending peer from it; else 0."""
+    """FORWARD: handle of the receiving peer towards the broker, of the sending peer from it. EVENTS, SAMPLES: the
+    number that the bot gave to its subscription. Else 0."""
     ack: int
     """Highest sequence number committed by the sender of this frame; cumulative; 0 = none."""
     credit_seq: int

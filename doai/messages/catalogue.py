@@ -8,7 +8,7 @@ from typing import Final
 from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
-from doai.messages import campaigns, dead_letters, enrolment, holds, incidents, link, retention, work
+from doai.messages import bots, campaigns, dead_letters, enrolment, holds, incidents, link, retention, work
 from doai.messages import commands as c
 from doai.messages import events as e
 from doai.messages import queues as q
@@ -133,6 +133,11 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     enrolment.JOIN_NODE: (enrolment.JoinNode, enrolment.NodeAccepted),
     enrolment.STORE_SECRET: (enrolment.StoreSecret, enrolment.SecretKept),
     enrolment.REMOVE_SECRET: (enrolment.RemoveSecret, enrolment.SecretKept),
+    bots.REGISTER_BOT: (bots.RegisterBot, bots.BotSettings),
+    bots.CONFIGURE_BOT: (bots.ConfigureBot, bots.BotSettings),
+    bots.SET_BOT_STATUS: (bots.SetBotStatus, bots.BotSettings),
+    bots.RESET_SUBSCRIPTION: (bots.ResetSubscription, bots.SubscriptionReset),
+    bots.END_BOT_TASK: (bots.EndBotTask, bots.BotTaskEnded),
 }
 """Command type -> payload, answer."""
 
@@ -154,5 +159,12 @@ BODIES: Final[Mapping[Kind, type | None]] = {
     Kind.REPLY: c.Reply,
     Kind.RECIPE: work.Recipe,
     Kind.BEAT: link.Beat,
+    Kind.SUBSCRIBE: bots.Subscribe,
+    Kind.CURSOR: bots.Cursor,
+    Kind.SUBSCRIBED: bots.Subscribed,
+    Kind.EVENTS: bots.Events,
+    Kind.SAMPLES: bots.Samples,
+    Kind.TASKS: bots.BotTasks,
+    Kind.SETTINGS: bots.BotSettings,
 }
 """Frame kind -> body; None = the body is empty or not looked at."""

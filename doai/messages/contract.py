@@ -163,7 +163,8 @@ header        = version kind flags channel ack credit-seq credit-bytes   ; {HEAD
 version       = %x{WIRE_VERSION:02X}
 kind          = OCTET                    ; table below
 flags         = 2OCTET                   ; zero, ignored
-channel       = 4OCTET                   ; FORWARD: handle of the other peer; else zero
+channel       = 4OCTET                   ; FORWARD: handle of the other peer; EVENTS, SAMPLES: the
+                                         ; bot's number of the subscription; else zero
 ack           = 8OCTET                   ; highest sequence number on disk at the sender of this frame
 credit-seq    = 8OCTET                   ; records up to this number may be sent (absolute)
 credit-bytes  = 8OCTET                   ; this many record bytes may have been sent since WELCOME (absolute)
@@ -171,7 +172,8 @@ body          = *OCTET                   ; msgpack by kind, at most {limits.FRAM
 
 connection    = HELLO (WELCOME session / FENCED)
 session       = *(HEARTBEAT / BEAT / RECORDS / ACK / HOLDINGS / RECIPE / DISPATCH / CANCEL / RELEASE /
-                  COMMAND / REPLY / FORWARD) [BYE / FENCED / HELLO-REQUIRED]
+                  COMMAND / REPLY / FORWARD / SUBSCRIBE / SUBSCRIBED / EVENTS / CURSOR / SAMPLES /
+                  TASKS / SETTINGS) [BYE / FENCED / HELLO-REQUIRED]
 ```
 
 A frame of an unknown connection is answered HELLO_REQUIRED. A DISPATCH follows a RECIPE of the same connection
@@ -238,6 +240,7 @@ def _type_name(found: Any) -> str:
     for prefix in (
         "doai.messages.link.",
         "doai.messages.work.",
+        "doai.messages.bots.",
         "doai.messages.commands.",
         "doai.messages.enrolment.",
         "doai.messages.queues.",
