@@ -70,14 +70,14 @@ class Cache:
         return self
 
     async def get(self, wanted: FilePin, task_id: str = "A") -> Path:
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             return await self.cache.get(wanted, task_id, Token(1, 1))
 
     def release(self, task_id: str = "A") -> None:
         self.cache.release(task_id, Token(1, 1))
 
     async def names(self) -> list[str]:
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while any(path.name.endswith(".evicted") for path in self.folder.iterdir()):  # noqa: ASYNC110
                 await trio.sleep(0.001)
         return sorted(path.name for path in self.folder.iterdir())

@@ -68,7 +68,7 @@ def make(
 async def test_one_turn_of_the_loop_is_one_batch() -> None:
     writer, left = ListWriter(), list[object]()
     committer = make(writer, left.append)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             committer.submit([], ["now"])
@@ -94,7 +94,7 @@ async def test_an_effect_that_submits_leaves_first(mode: WriterMode) -> None:
             committer.submit([9], ["later"])
 
     committer = make(writer, release, mode)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             committer.submit([1], ["a", "b"])
@@ -146,7 +146,7 @@ async def test_a_failed_commit_ends_the_run_and_shows_nothing(mode: WriterMode) 
     committer = make(writer, left.append, mode)
     writer.error = StoreError("the disk is full", code="disk_full")
     committer.submit([1], ["a"])
-    with trio.fail_after(5), pytest.raises(StoreError, match="full"):
+    with trio.fail_after(30), pytest.raises(StoreError, match="full"):
         await committer.run()
     assert left == []
     with pytest.raises(LocalProtocolError):
@@ -199,7 +199,7 @@ async def test_the_log_is_copied_at_its_bound_although_work_waits() -> None:
 async def test_work_with_the_writer_runs_between_commits() -> None:
     writer = ListWriter()
     committer = make(writer, lambda _: None, WriterMode.THREAD)
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             committer.submit([1, 2], [])

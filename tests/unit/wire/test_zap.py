@@ -64,7 +64,7 @@ async def test_only_a_curve_key_of_our_domain_is_judged(change: dict[int, bytes]
             request = [b"1.0", b"1", b"doai", b"127.0.0.1", b"", b"CURVE", z85.decode(key.public)]
             for parts, expected in ((request, b"200"), (_changed(request, change), b"400")):
                 asker.send_multipart(parts)
-                with trio.fail_after(5):
+                with trio.fail_after(30):
                     while not asker.poll(0):  # noqa: ASYNC110
                         await trio.sleep(0.001)
                 reply = asker.recv_multipart()
