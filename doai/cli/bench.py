@@ -6,7 +6,7 @@ import argparse
 import importlib
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import msgspec
@@ -14,36 +14,75 @@ import msgspec
 from doai.cli import exits
 from doai.errors import DoaiError
 
-_NOT_BENCHMARKS = frozenset(
-    {"backlog", "link_node", "mesh_client", "programs", "report", "store_floor", "store_view"}
-)
+_DESCRIPTION = """\
+Measures, each figure against a reference measured in the same run: a ratio of 1 is as good as the reference, more
+is better. A run appends one line to bench/history.jsonl: figures, commit, kind of machine."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="bench", description="Measures, and compares with a reference measured in the same run."
-    )
-    parser.add_argument("name", nargs="?", help="which benchmark, see --list")
-    parser.add_argument("--list", action="store_true", help="list the benchmarks")
-    parser.add_argument("--json", action="store_true", help="one JSON object a figure and line")
-    options = parser.parse_args(argv)
     try:
         package = importlib.import_module("bench")
     except ModuleNotFoundError:
         print("bench: there is no folder bench/ here: run it in a checkout of the project", file=sys.stderr)
         return exits.UNAVAILABLE
-    names = sorted({module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg})
-    names = [name for name in names if name not in _NOT_BENCHMARKS]
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg)
+    benchmarks = {name: module for name in names if hasattr(module := _module(name), "run")}
+    options = _parser(benchmarks).parse_args(argv)
     if options.list:
-        for name in names:
-            print((importlib.import_module(f"bench.{name}").__doc__ or name).splitlines()[0])
+        print(_listed(benchmarks))
         return exits.PASSED
-    if options.name not in names:
-        print(f"bench: no benchmark {options.name!r}: choose one of {', '.join(names)}", file=sys.stderr)
+    works: dict[str, Callable[[], None]] = {
+        "compare": lambda: _compare(options),
+        "report": lambda: print(_module("charts").write()),
+    }
+    work = works.get(options.name)
+    if work is None and options.name in benchmarks:
+        work = lambda: _run(options.name, benchmarks[options.name], options)  # noqa: E731
+    if work is None:
+        known = ", ".join([*benchmarks, *works])
+        print(f"bench: no benchmark {options.name!r}: choose one of {known}", file=sys.stderr)
         return exits.USAGE
+    if (len(options.commits) == 2) is not (options.name == "compare"):
+        print("bench: two commits follow `compare`, and nothing another name: see --help", file=sys.stderr)
+        return exits.USAGE
+    return _guarded(work)
+
+
+def _parser(benchmarks: dict[str, ModuleType]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        usage="bench NAME [--json] [--no-history]\n"
+        "       bench compare BEFORE AFTER [--of NAME] [--rounds N] [--own] [--json]\n"
+        "       bench report",
+        description=_DESCRIPTION,
+        epilog="benchmarks:\n" + _listed(benchmarks),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", help="a benchmark of the list below, `compare` or `report`")
+    parser.add_argument("commits", nargs="*", help="of compare: two commits; `.` is the checkout as it is now")
+    parser.add_argument("--list", action="store_true", help="list the benchmarks")
+    parser.add_argument("--json", action="store_true", help="one JSON object a figure and line")
+    parser.add_argument("--no-history", action="store_true", help="append nothing to bench/history.jsonl")
+    parser.add_argument("--of", metavar="NAME", default="broker", help="of compare: the benchmark (broker)")
+    parser.add_argument("--rounds", type=int, default=5, help="of compare: rounds of each commit (5)")
+    parser.add_argument(
+        "--own", action="store_true", help="of compare: each commit by its own benchmark, not both by the second's"
+    )
+    return parser
+
+
+def _listed(benchmarks: dict[str, ModuleType]) -> str:
+    return "\n".join((module.__doc__ or name).splitlines()[0] for name, module in benchmarks.items())
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"bench.{name}")
+
+
+def _guarded(work: Callable[[], None]) -> int:
     try:
-        _run(importlib.import_module(f"bench.{options.name}"), as_json=options.json)
+        work()
     except* DoaiError as group:
         print(f"bench: {_first(group)}", file=sys.stderr)
         return_code = exits.UNAVAILABLE
@@ -61,16 +100,29 @@ def _first(group: BaseExceptionGroup[DoaiError]) -> BaseException:
     return error
 
 
-def _run(benchmark: ModuleType, *, as_json: bool) -> None:
-    report = importlib.import_module("bench.report")
-    commit = report.current_commit()
+def _run(name: str, benchmark: ModuleType, options: argparse.Namespace) -> None:
+    report, history = _module("report"), _module("history")
+    commit, machine = report.current_commit(), history.machine()
     lines = []
     for line in benchmark.run():
         lines.append(msgspec.structs.replace(line, commit=commit))
-        if as_json:
+        if options.json:
             print(msgspec.json.encode(lines[-1]).decode(), flush=True)
-    if not as_json:
+    if not options.no_history:
+        history.append(name, lines, machine)
+    if not options.json:
         print(report.table(lines))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    compare = _module("compare")
+    before, after = options.commits
+    found = compare.compare(before, after, options.of, max(2, options.rounds), own=options.own)
+    if options.json:
+        for each in found:
+            print(msgspec.json.encode(each).decode())
+    else:
+        print(compare.table(found))
 
 
 if __name__ == "__main__":

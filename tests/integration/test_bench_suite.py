@@ -1,0 +1,120 @@
+"""The suite around the benchmarks: short forms, the history, two commits compared, the report. Nothing is timed."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench import broker, charts, codec, compare, history, start
+from bench.report import Line
+from doai.cli import bench, exits
+
+
+def line(name: str, value: float, unit: str = "us/task", ratio: float | None = None) -> Line:
+    return Line(name=name, value=value, unit=unit, ratio=ratio)
+
+
+@pytest.mark.parametrize(("per_run", "per_frame"), [(20, 5), (1, 20)])
+def test_the_broker_alone_ends_every_task_and_is_compared_with_its_own_rows(per_run: int, per_frame: int) -> None:
+    measured = broker.measure(40, per_run, per_frame)
+    assert measured.spent.tasks == measured.floor.tasks == 40
+    assert measured.floor.rows_a_task == pytest.approx(11 + 4 / per_run)
+    assert measured.spent.frames >= 40 // per_frame
+    names = [each.name.rpartition(".")[2] for each in broker.lines(per_run, per_frame, [measured])]
+    assert names == ["cpu", "decide", "commit"]
+
+
+def test_an_envelope_is_measured_beside_its_floor_and_json() -> None:
+    found = {each.name: each for each in codec.lines(codec.measure(50, 1))}
+    assert list(found) == [
+        "codec.header.out",
+        "codec.header.in",
+        "codec.envelope.out",
+        "codec.envelope.out.to_json",
+        "codec.envelope.in",
+        "codec.envelope.in.to_json",
+    ]
+
+
+@pytest.mark.slow
+async def test_a_start_ends_with_a_result() -> None:
+    started = await start.measure(devices=2)
+    assert 0 < started.welcome_s <= started.result_s
+    online, result = start.lines([started])
+    assert online.ratio is not None
+    assert result.unit == "s"
+
+
+def test_a_run_is_a_line_of_the_history_and_a_section_of_the_report(tmp_path: Path) -> None:
+    path, report, folder = tmp_path / "history.jsonl", tmp_path / "report.md", tmp_path / "report"
+    assert "no run" in charts.write(path, report, folder)
+    machine = history.machine()
+    for value in (100.0, 50.0):
+        history.append(
+            "broker", [line("broker.cpu", value, ratio=50 / value), line("broker.part", 1.0)], machine, path
+        )
+    first, second = history.load(path)
+    assert [figure.value for figure in first.figures] == [100.0, 1.0]
+    assert second.machine.cores >= 1
+    assert "1 benchmarks, 2 runs" in charts.write(path, report, folder)
+    text = report.read_text()
+    assert "| broker.cpu | 50 | us/task | 1.00 |" in text
+    assert {picture.name for picture in folder.iterdir()} == {"broker.png", "broker-runs.png"}
+    assert (folder / "broker.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_difference_is_told_from_noise() -> None:
+    noisy = [10.0, 11.0, 9.0, 10.5, 9.5]
+    before = [[line("cpu", value), line("rate", 100 + value, "tasks/s"), line("same", value)] for value in noisy]
+    after = [[line("cpu", value / 2), line("rate", 50 + value, "tasks/s"), line("same", value)] for value in noisy]
+    found = {each.name: each for each in compare.differences(before, after)}
+    assert found["cpu"].ratio == pytest.approx(2.0)
+    assert [found[name].verdict for name in ("cpu", "rate", "same")] == ["better", "worse", "-"]
+    assert "better" in compare.table(list(found.values()))
+
+
+def test_a_figure_of_nothing_or_of_one_side_is_left_out() -> None:
+    before = [[line("nothing", 0.0), line("gone", 1.0)]]
+    after = [[line("nothing", 0.0), line("new", 1.0)]]
+    assert list(compare.differences(before, after)) == []
+
+
+TINY = '''"""tiny: one figure."""
+from bench.report import Line
+
+def run():
+    yield Line(name="tiny", value=1.0, unit="us")
+'''
+
+
+def test_a_checkout_of_its_own_is_measured(tmp_path: Path) -> None:
+    folder = compare.check_out(".", tmp_path / "a")
+    (folder / "bench" / "tiny.py").write_text(TINY)
+    [measured] = compare.measure(folder, "tiny")
+    assert (measured.name, measured.value) == ("tiny", 1.0)
+    assert (
+        not (folder / "bench" / "history.jsonl").exists()
+        or "tiny" not in (folder / "bench" / "history.jsonl").read_text()
+    )
+    with pytest.raises(compare.NotComparable, match="no benchmark 'none'"):
+        compare.measure(folder, "none")
+
+
+def test_an_unknown_commit_is_told(tmp_path: Path) -> None:
+    inside = subprocess.run(["git", "rev-parse"], cwd=compare.ROOT, capture_output=True, check=False)
+    if inside.returncode:
+        pytest.skip("this is no checkout")
+    with pytest.raises(compare.NotComparable, match="no commit 'nothing-like-it'"):
+        compare.check_out("nothing-like-it", tmp_path / "a")
+
+
+def test_the_command_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["--list"]) == exits.PASSED
+    listed = capsys.readouterr().out.splitlines()
+    assert any(each.startswith("broker: CPU of a task") for each in listed)
+    assert bench.main(["brokers"]) == exits.USAGE
+    assert "choose one of" in capsys.readouterr().err
+    assert bench.main(["compare", "main"]) == exits.USAGE
+    assert bench.main(["codec", "main", "main"]) == exits.USAGE
