@@ -146,6 +146,8 @@ DEAD_LETTERS_CALM: Final = 5
 """... once, until there are no more than so many."""
 DEAD_LETTERS_AT_ONCE: Final = 5_000
 """Decided upon with one command: a retry writes four rows a letter, and the next command goes on with the rest."""
+RETRY_FAILED_AT_ONCE: Final = 500
+"""Tasks of a queue that are tried again with one command: they are many, and others wait for the loop meanwhile."""
 DEAD_LETTER_BYTES_KEPT: Final = 16 * 1024
 """First bytes kept of a message that can not be handled: most are whole, and a broken node fills no disk."""
 
@@ -180,6 +182,9 @@ QUEUES_MAX: Final = 100
 """All of them are in the broker's memory, and each has rows of statistics a minute."""
 QUEUE_DEGRADED_ABOVE: Final = 200
 """Tasks waiting with which a queue is shown as degraded, unless configured: ten for each of a node's slots."""
+
+CLEAN_AGE_MIN_S: Final = 300.0
+"""What ended later stays when a queue is cleaned: statistics are counted by the minute, and people are looking."""
 
 # --- store ------------------------------------------------------------------------------------------------
 COMMIT_ROWS_MAX: Final = 256

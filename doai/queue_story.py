@@ -25,6 +25,12 @@ def _discarded(p: Payload) -> str:
     return f"{p.get('tasks', 0)} tasks that waited in queue {_word(p, 'name')} are thrown away{_because(p)}"
 
 
+def _cleaned(p: Payload) -> str:
+    runs = " or ".join(str(outcome) for outcome in p.get("outcomes") or ("ended",))
+    what = f"{p.get('tasks', 0)} tasks of {p.get('runs', 0)} {runs} runs of queue {_word(p, 'name')}"
+    return f"{what} are removed for good, by {_word(p, 'actor')}{_because(p)}"
+
+
 def _backlog(what: str) -> Callable[[Payload], str]:
     return lambda p: f"Queue {_word(p, 'name')} {what}: {p.get('waiting', 0)} tasks wait"
 
@@ -43,6 +49,7 @@ QUEUE_SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.QUEUE_RESUMED: _changed("was resumed"),
     topics.QUEUE_DRAINING: _changed("takes no new runs and ends what it has,"),
     topics.QUEUE_DISCARDED: _discarded,
+    topics.QUEUE_CLEANED: _cleaned,
     topics.QUEUE_DEGRADED: _backlog("is degraded"),
     topics.QUEUE_RECOVERED: _backlog("is no longer degraded"),
 }

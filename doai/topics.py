@@ -75,6 +75,7 @@ QUEUE_PAUSED: Final = "queue.paused"
 QUEUE_RESUMED: Final = "queue.resumed"
 QUEUE_DRAINING: Final = "queue.draining"
 QUEUE_DISCARDED: Final = "queue.discarded"
+QUEUE_CLEANED: Final = "queue.cleaned"
 QUEUE_DEGRADED: Final = "queue.degraded"
 QUEUE_RECOVERED: Final = "queue.recovered"
 SECRET_STORED: Final = "secret.stored"  # noqa: S105 - the name of an event

@@ -212,6 +212,7 @@ def test_queues_stop_and_go_on_as_the_document_says(site: Up, tmp_path: Path) ->
     assert len(queued) >= 3
     assert "degraded above" in shown["bin/doai queues urgent"]
     assert "queue urgent is running, priority 10" in shown["bin/doai queues resume urgent"]
+    assert "tried again" in shown["bin/doai queues retry-failed default"]
 
 
 def test_the_commands_of_the_how_to_for_ci(site: Up, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ import msgspec
 from doai.envelope import Message
 from doai.errors import ConflictError, DoaiError
 from doai.messages.retention import PruneStore, RecordRetention
-from doai.store.retention_reader import MIN_AGE_MS, Bounds, Going, Held, Policy, RetentionReader
+from doai.store.retention_reader import MIN_AGE_MS, Bounds, Cleaning, Going, Held, Policy, RetentionReader
 
 REST: Final = 4.0
 """Rests this many times as long as the slice took: a fifth of the time at most is spent on retention."""
@@ -28,11 +29,14 @@ REST_MIN_S: Final = 0.02
 FIRST_S: Final = 120.0
 """After a start: who starts a broker has other things in mind."""
 RETRY_S: Final = 600.0
+CLEANINGS_MAX: Final = 20
+"""That wait for their turn: each was confirmed by a person."""
 SUBJECT: Final = "retention"
 _log: Final = logging.getLogger(__name__)
 
 Command = Callable[[Message], Coroutine[Any, Any, object]]
 """Has the broker execute a command in the name of whoever asked."""
+Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +67,10 @@ class Janitor:
         self._wait_free = wait_free
         self._busy = asyncio.Lock()
         self._tasks: set[asyncio.Task[object]] = set()
-        self.progress = _nothing(0)
+        self.progress = RecordRetention(began_at_ms=0)
         """Of the pass that is under way, or was the last."""
+        self.cleaning: list[Cleaning] = []
+        """Of queues: the one that is under way, and those that wait for their turn."""
 
     @property
     def is_running(self) -> bool:
@@ -81,7 +87,24 @@ class Janitor:
         """Begin a pass and return; raises ConflictError while one is under way."""
         if self.is_running:
             raise ConflictError("retention is under way: `doai retention` tells how far it is", code="running")
-        task: asyncio.Task[object] = asyncio.create_task(self._logged(command), name="retention")
+        self._start(partial(self.sweep, command))
+
+    def check_room(self) -> None:
+        """Raise ConflictError when too many cleanings wait for their turn."""
+        if len(self.cleaning) >= CLEANINGS_MAX:
+            raise ConflictError(
+                f"{CLEANINGS_MAX} queues are being cleaned already: `doai retention` tells how far that is",
+                code="running",
+            )
+
+    def begin_cleaning(self, command: Command, cleaning: Cleaning) -> None:
+        """Remove what has ended of a queue once its turn comes, and return."""
+        if cleaning not in self.cleaning:
+            self.cleaning.append(cleaning)
+            self._start(partial(self.clean, command, cleaning))
+
+    def _start(self, work: Work) -> None:
+        task = asyncio.create_task(self._logged(work), name="retention")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -91,7 +114,7 @@ class Janitor:
         while self.every_h:
             await asyncio.sleep(await self._due_in_s())
             if not self.is_running:
-                await self._logged(command)
+                await self._logged(partial(self.sweep, command))
             await asyncio.sleep(RETRY_S)
         await asyncio.Event().wait()
 
@@ -103,29 +126,41 @@ class Janitor:
         await self.reader.close()
 
     async def _due_in_s(self) -> float:
-        newest = await self.reader.passes(1)
-        age_s = (_now_ms() - newest[0].ended_at_ms) / 1000 if newest else self.every_h * 3600
+        newest_ms = await self.reader.newest_pass_ms()
+        age_s = (_now_ms() - newest_ms) / 1000 if newest_ms is not None else self.every_h * 3600
         return min(max(0.0, self.every_h * 3600 - age_s), self.every_h * 3600)
 
-    async def _logged(self, command: Command) -> None:
+    async def _logged(self, work: Work) -> None:
         try:
-            await self.sweep(command)
+            await work()
         except DoaiError as error:
             _log.error("retention could not be recorded: %s", error)
 
     async def sweep(self, command: Command) -> RecordRetention:
         """Make one pass; what it did is recorded, also when it had to end early."""
+        return await self._pass(command, partial(self._remove, command), "")
+
+    async def clean(self, command: Command, cleaning: Cleaning) -> RecordRetention:
+        """Remove what has ended of a queue, after what is under way; it is recorded as a pass is."""
+        try:
+            return await self._pass(command, partial(self._clean, command, cleaning), cleaning.queue)
+        finally:
+            if cleaning in self.cleaning:
+                self.cleaning.remove(cleaning)
+
+    async def _pass(self, command: Command, work: Work, queue: str) -> RecordRetention:
         async with self._busy:
-            self.progress = _nothing(_now_ms())
+            self.progress = RecordRetention(began_at_ms=_now_ms(), queue=queue)
             try:
-                await self._remove(command)
+                await work()
             except DoaiError as error:
                 _log.error("retention ended early: %s", error)
                 self.progress = msgspec.structs.replace(self.progress, problem=str(error))
             done = self.progress
             await command(done)
         _log.info(
-            "retention removed %d tasks, %d runs, %d events, %d artifacts (%d bytes), %d rows of the audit",
+            "retention%s removed %d tasks, %d runs, %d events, %d artifacts (%d bytes), %d rows of the audit",
+            f" of queue {queue}" if queue else "",
             done.tasks,
             done.runs,
             done.events,
@@ -142,7 +177,7 @@ class Janitor:
         after = ""
         while run_ids := await self.reader.runs(bounds, after):
             for run_id in run_ids:
-                await self._remove_run(command, bounds, run_id)
+                await self._remove_run(command, bounds.now_ms - MIN_AGE_MS, run_id)
             await self._slice(command, PruneStore(runs=run_ids), runs=len(run_ids))
             after = run_ids[-1]
         while positions := await self.reader.events(bounds):
@@ -150,11 +185,19 @@ class Janitor:
         while numbers := await self.reader.audit(bounds):
             await self._slice(command, PruneStore(audit_up_to=numbers[-1]), audit=len(numbers))
 
-    async def _remove_run(self, command: Command, bounds: Bounds, run_id: str) -> None:
+    async def _clean(self, command: Command, cleaning: Cleaning) -> None:
+        after = ""
+        while run_ids := await self.reader.next_cleanable(cleaning, after):
+            for run_id in run_ids:
+                await self._remove_run(command, cleaning.ended_before_ms, run_id)
+            await self._slice(command, PruneStore(runs=run_ids), runs=len(run_ids))
+            after = run_ids[-1]
+
+    async def _remove_run(self, command: Command, ended_before_ms: int, run_id: str) -> None:
         while artifacts := await self.reader.artifacts_of(run_id):
             await self._remove_artifacts(command, artifacts)
         while task_ids := await self.reader.tasks_of(run_id):
-            prune = PruneStore(tasks=task_ids, ended_before_ms=bounds.now_ms - MIN_AGE_MS)
+            prune = PruneStore(tasks=task_ids, ended_before_ms=ended_before_ms)
             await self._slice(command, prune, tasks=len(task_ids))
 
     async def _remove_artifacts(self, command: Command, artifacts: list[tuple[str, int]]) -> None:
@@ -206,10 +249,6 @@ def disk_bytes(folder: Path) -> int:
     except OSError:
         return 0
     return found.f_blocks * found.f_frsize
-
-
-def _nothing(began_at_ms: int) -> RecordRetention:
-    return RecordRetention(began_at_ms=began_at_ms)
 
 
 def _now_ms() -> int:

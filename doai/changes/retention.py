@@ -56,6 +56,8 @@ class RetentionPass(msgspec.Struct, frozen=True, kw_only=True):
     """Of artifacts."""
     problem: str = ""
     """Why it ended early; empty = it did all there was to do."""
+    queue: str = ""
+    """Of which what had ended was removed; empty = retention went through all of the store."""
 
 
 class AddUsage(StoreOp, frozen=True):

@@ -11,7 +11,7 @@ _ACTIONS: Final = {
     "devices": ("list", "set", "export", "import"),
     "nodes": ("list", "enroll", "rotate", "revoke", "enrolments"),
     "incidents": ("list", "acknowledge", "resolve"),
-    "queues": ("list", "put", "pause", "resume", "drain", "discard"),
+    "queues": ("list", "put", "pause", "resume", "drain", "discard", "clean", "retry-failed"),
 }
 """Groups of which `list` need not be said."""
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from doai.cli import exits, show
 from doai.cli.client import Client
+from doai.cli.finished import add_finished
 from doai.cli.runs import show_one
 
 
 def add_queues(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add `doai queues`; ``add`` makes a command that talks to the API."""
-    group = commands.add_parser("queues", help="List queues; configure, pause, resume, drain, discard what waits.")
+    group = commands.add_parser(
+        "queues", help="List queues; configure, pause, resume, drain, discard, clean, retry."
+    )
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = add(actions, "list", "List queues (the default).", "queues", "show_list")
     listing.add_argument("name", nargs="?", help="show this one")
@@ -37,6 +40,7 @@ def add_queues(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> No
     away.add_argument("--why", default="", help="why, for the story of each task")
     away.add_argument("--confirm", default="", metavar="TOKEN", help="what the first call answered")
     away.add_argument("--yes", action="store_true", help="do not ask")
+    add_finished(actions, add)
 
 
 def show_list(client: Client, options: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ def retention(client: Client, options: argparse.Namespace) -> int:
         client.post("/retention", {})
         while (found := client.get("/retention"))["running"] is not None:
             time.sleep(LOOK_EVERY_S)
-        last = found["passes"][0]
+        last = next(item for item in found["passes"] if not item["queue"])
         if options.json:
             show.print_json(last)
         else:
@@ -65,8 +65,10 @@ def retention(client: Client, options: argparse.Namespace) -> int:
     if found["running"] is not None:
         print(f"under way: {_told(found['running'])} removed so far")
     for item in found["passes"][:1]:
+        of = f" of queue {item['queue']}" if item["queue"] else ""
         print(
-            f"last pass {show.when(item['endedAtMs'])} by {item['actor']}: {_told(item)} removed {item['problem']}"
+            f"last pass {show.when(item['endedAtMs'])} by {item['actor']}: {_told(item)}{of} removed "
+            f"{item['problem']}"
         )
     print(client.url("/retention"))
     return exits.PASSED

@@ -8,7 +8,18 @@ from typing import Final
 from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
-from doai.messages import bots, campaigns, dead_letters, enrolment, holds, incidents, link, retention, work
+from doai.messages import (
+    bots,
+    campaigns,
+    dead_letters,
+    enrolment,
+    finished,
+    holds,
+    incidents,
+    link,
+    retention,
+    work,
+)
 from doai.messages import commands as c
 from doai.messages import events as e
 from doai.messages import queues as q
@@ -84,6 +95,7 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.QUEUE_RESUMED: q.QueueChanged,
     topics.QUEUE_DRAINING: q.QueueChanged,
     topics.QUEUE_DISCARDED: q.QueueDiscardedEvent,
+    topics.QUEUE_CLEANED: finished.QueueCleanedEvent,
     topics.QUEUE_DEGRADED: q.QueueBacklog,
     topics.QUEUE_RECOVERED: q.QueueBacklog,
     topics.SECRET_STORED: e.SecretStored,
@@ -129,6 +141,8 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     q.RESUME_QUEUE: (q.ResumeQueue, q.QueueStatus),
     q.DRAIN_QUEUE: (q.DrainQueue, q.QueueStatus),
     q.DISCARD_QUEUE: (q.DiscardQueue, q.QueueDiscarded),
+    finished.CLEAN_QUEUE: (finished.CleanQueue, finished.QueueCleaned),
+    finished.RETRY_FAILED: (finished.RetryFailed, finished.FailedRetried),
     enrolment.ENROL_NODES: (enrolment.EnrolNodes, enrolment.NodesEnrolled),
     enrolment.JOIN_NODE: (enrolment.JoinNode, enrolment.NodeAccepted),
     enrolment.STORE_SECRET: (enrolment.StoreSecret, enrolment.SecretKept),

@@ -42,6 +42,8 @@ class RecordRetention(Message, frozen=True, kw_only=True):
     audit: int = 0
     freed_bytes: int = 0
     problem: str = ""
+    queue: str = ""
+    """Only what had ended of this queue; empty = everything."""
 
 
 class RetentionRecorded(Message, frozen=True, kw_only=True):

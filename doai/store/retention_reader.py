@@ -6,6 +6,8 @@ artifacts, its tasks with attempts and events, itself.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ import msgspec
 
 from doai.changes.retention import DAY_MS, RetentionPass, UsageKind, UsageRow
 from doai.ids import make_id
+from doai.states import Outcome
 from doai.store.read_connections import Answer, ReadConnections
 from doai.store.retention_writer import has_digest
 from doai.store.sql_files import load_statements
@@ -23,6 +26,7 @@ MIN_AGE_MS: Final = 3_600_000
 """What ended later than this ago never goes, whatever a count says: somebody may just be looking at it."""
 SLICE: Final = 200
 """Ids of one slice: some 20 ms of the writer."""
+_DIGEST_CHARACTERS: Final = 16
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,25 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     events_before: int
     """Position; of events that are not of a task or run."""
     audit_up_to: int
+
+
+class Cleaning(msgspec.Struct, frozen=True, kw_only=True):
+    """What is meant of a queue's ended runs."""
+
+    queue: str
+    ended_before_ms: int
+    outcomes: list[Outcome]
+    """None = any."""
+
+
+class Cleanable(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cleaning comes to now."""
+
+    runs: int
+    tasks: int
+    digest: str
+    """As no run of it ends anew, another look that found as many, from the same first to the same last, found the
+    same."""
 
 
 class Going(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +183,19 @@ class RetentionReader:
         """Return the numbers of the next rows of the audit that go."""
         return [int(row[0]) for row in await self._slice("next_audit", bounds)]
 
+    async def cleanable(self, cleaning: Cleaning) -> Cleanable:
+        """Return how much a cleaning would remove."""
+        [[found]] = await self._connections.ask((self._sql["cleanable"], _meant(cleaning)))
+        runs, tasks, first, last = found
+        digest = hashlib.sha256(f"{runs} {tasks} {first} {last}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
+        return Cleanable(runs=int(runs), tasks=int(tasks), digest=digest)
+
+    async def next_cleanable(self, cleaning: Cleaning, after: str) -> list[str]:
+        """Return the next runs that a cleaning removes, by id."""
+        bindings = {**_meant(cleaning), "after": after, "limit": SLICE}
+        [answer] = await self._connections.ask((self._sql["next_cleanable"], bindings))
+        return [str(row[0]) for row in answer]
+
     # --- what was removed, what was used --------------------------------------------------------------------
 
     async def removed_at_ms(self, removed_id: str) -> int | None:
@@ -171,6 +207,11 @@ class RetentionReader:
         """Return the newest passes, newest first."""
         [answer] = await self._connections.ask((self._sql["passes"], (limit,)))
         return [RetentionPass(**dict(zip(RetentionPass.__struct_fields__, row, strict=True))) for row in answer]
+
+    async def newest_pass_ms(self) -> int | None:
+        """Return when retention last went through all of the store."""
+        [answer] = await self._connections.ask((self._sql["newest_pass"], ()))
+        return int(answer[0][0]) if answer and answer[0][0] is not None else None
 
     async def usage(self, kind: UsageKind, since_day: int, *, daily: bool) -> list[UsageRow]:
         """Return the use since a day: by name and day, or over all the days (``day`` is then the first one)."""
@@ -214,6 +255,14 @@ class RetentionReader:
 
 def _before_ms(days: float, now_ms: int) -> int:
     return now_ms - max(round(days * DAY_MS), MIN_AGE_MS) if days else 0
+
+
+def _meant(cleaning: Cleaning) -> dict[str, Any]:
+    return {
+        "queue": cleaning.queue,
+        "ended_before_ms": cleaning.ended_before_ms,
+        "outcomes": json.dumps([outcome.value for outcome in cleaning.outcomes]),
+    }
 
 
 def _bindings(bounds: Bounds) -> dict[str, Any]:

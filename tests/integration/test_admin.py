@@ -44,6 +44,8 @@ OPERATIONS = [
     ("POST", "/queues/x/resume", "operator"),
     ("POST", "/queues/x/drain", "operator"),
     ("POST", "/queues/x/discard", "operator"),
+    ("POST", "/queues/x/clean", "admin"),
+    ("POST", "/queues/x/retry-failed", "operator"),
     ("POST", "/devices/x/quarantine", "operator"),
     ("POST", "/devices/x/release", "operator"),
     ("POST", "/devices/x/hold", "operator"),

@@ -250,6 +250,16 @@ def test_what_gave_up(site: Up, tmp_path: Path) -> None:
     assert "no dead letter is named" in site.refused("dead", "discard", code=exits.USAGE)
     assert "say --yes" in site.refused("dead", "discard", other, code=exits.USAGE)
     assert site.json("dead", "discard", other, "--why", "seen", "--yes") == {"discarded": 1}
+    third = site.json("run", "hopeless", "--on", "SIM0002", "--no-retry", "--wait", code=exits.NOT_PASSED)
+    more = site.json("queues", "retry-failed", "default")
+    assert (more["retried"] >= 1, more["refused"]) == (True, [])
+    assert site.json("tasks", third["tasks"][0]["taskId"])["retriedAs"]
+    assert "no queue 'defalut'" in site.refused("queues", "retry-failed", "defalut")
+    assert "5 minutes ago stays" in site.refused(
+        "queues", "clean", "default", "--older-than", "1s", code=exits.USAGE
+    )
+    cleaned = site.json("queues", "clean", "default", "--older-than", "1d", "--outcome", "failed")
+    assert (cleaned["runs"], cleaned["done"], len(cleaned["confirm"])) == (0, False, 32)
     [gone] = site.json("dead", "list", "--state", "discarded", "--device", old[other])
     assert (gone["settledWhy"], gone["taskId"]) == ("seen", other)
 

@@ -164,6 +164,7 @@ def bounds_of(scenario: Scenario) -> Iterator[None]:
         "doai.broker.core.ingress.KEYS_MAX": 4,
         "doai.broker.core.health.QUARANTINE_OF_RECENT": 3,
         "doai.broker.core.secrets.SECRETS_MAX": 2,
+        "doai.broker.core.finished.RETRY_FAILED_AT_ONCE": 2,
         "doai.broker.core.stored_files.FILES_PINNED_MAX": 2,
         "doai.node.core.attempt.OUTPUTS_BYTES_MAX": 15,
         "doai.node.core.tracks.TRIES_PER_ATTEMPT_MAX": 11,

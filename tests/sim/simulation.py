@@ -25,6 +25,7 @@ from tests.sim.campaigns import CHECKED_AFTER_S, all_are_quiet
 from tests.sim.checks import Checks, check_nodes_at_end, check_open_tasks, compare_memory
 from tests.sim.disks import BrokerDisk, NodeDisk
 from tests.sim.faults import Nemesis
+from tests.sim.finished import FinishedOperator
 from tests.sim.janitor import Janitor, check_counts, was_removed
 from tests.sim.ledger import Ledger
 from tests.sim.letters import Letters, check_letters, poisoned_handler
@@ -109,6 +110,7 @@ class Simulation:
         self.letters = Letters(world, self.admin)
         self.workload = Workload(world, scenario, self.admin, sorted(self.phones))
         self.janitor = Janitor(self, seed)
+        FinishedOperator(self, seed)
         self.queue_operator = QueueOperator(world, self.admin)
         self.nemesis: Nemesis
 

@@ -12,6 +12,7 @@ from litestar.params import Body, FromPath
 from doai.admin import examples
 from doai.admin.access import OPERATOR, VIEWER
 from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, part
+from doai.admin.services import Services
 from doai.admin.views import View
 from doai.changes.queues import QueueRow
 from doai.messages.queues import (
@@ -49,6 +50,8 @@ class QueueJson(View, frozen=True, kw_only=True):
     """Tasks given out a minute at most; 0 = as many as can be."""
     discarding: bool
     """What waited is being thrown away."""
+    cleaning: bool
+    """What ended is being removed, or will be in its turn."""
 
 
 class QueuePage(View, frozen=True, kw_only=True):
@@ -102,6 +105,7 @@ _QUEUE: Final = QueueJson(
     held=3,
     rate_per_min=0,
     discarding=False,
+    cleaning=False,
 )
 _STATUS: Final = QueueStatus(name="default", state=QueueState.PAUSED, priority=0, waiting=40, delayed=1, held=3)
 _REASON = Annotated[QueueReason | None, Body(examples=[Example(value={"reason": "the shelf is rewired"})])]
@@ -117,7 +121,7 @@ _REASON = Annotated[QueueReason | None, Body(examples=[Example(value={"reason": 
 async def list_queues(services: Given, cursor: Cursor = None, limit: Limit = 100) -> QueuePage:
     """With how many tasks of each wait, are delayed, are held by nodes."""
     rows, following = part(await services.reader.queues.all(), lambda row: row.name, cursor, limit)
-    return QueuePage(items=[queue_json(row) for row in rows], next=following)
+    return QueuePage(items=[_queue_json(row, services) for row in rows], next=following)
 
 
 @get(
@@ -132,7 +136,7 @@ async def show_queue(name: FromPath[str], services: Given) -> QueueJson:
     rows = await services.reader.queues.all()
     for row in rows:
         if row.name == name:
-            return queue_json(row)
+            return _queue_json(row, services)
     raise not_found("queue", name, "queues", [row.name for row in rows])
 
 
@@ -228,8 +232,9 @@ async def _change(
     return Response(done.result, headers=done.headers)
 
 
-def queue_json(row: QueueRow) -> QueueJson:
+def _queue_json(row: QueueRow, services: Services) -> QueueJson:
     """Return a queue as the API shows it."""
+    cleaning = any(found.queue == row.name for found in services.janitor.cleaning)
     fields = msgspec.structs.asdict(row) | {"state": row.state.value}
     del fields["discard_reason"]
-    return QueueJson(discarding=bool(fields.pop("discard_to")), **fields)
+    return QueueJson(discarding=bool(fields.pop("discard_to")), cleaning=cleaning, **fields)

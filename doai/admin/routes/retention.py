@@ -75,6 +75,8 @@ class PassJson(View, frozen=True, kw_only=True):
     freed_bytes: int
     problem: str
     """Why it ended early; empty = it did all there was to do."""
+    queue: str
+    """Of which what had ended was removed; empty = of everything."""
 
 
 class RetentionJson(View, frozen=True, kw_only=True):
@@ -125,6 +127,7 @@ _PASS: Final = PassJson(
     actor="admin/4f1c2ab90d3e",
     freed_bytes=48_000_000,
     problem="",
+    queue="",
     **_COUNTS,
 )
 _EXAMPLE: Final = RetentionJson(

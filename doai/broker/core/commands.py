@@ -15,6 +15,7 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.discards import Discards
 from doai.broker.core.files import Files
+from doai.broker.core.finished import Finished
 from doai.broker.core.holds import Holds
 from doai.broker.core.incidents import Incidents
 from doai.broker.core.letter_decisions import LetterDecisions
@@ -37,6 +38,7 @@ from doai.messages import campaigns as m
 from doai.messages import commands as c
 from doai.messages import dead_letters as d
 from doai.messages import enrolment, retention
+from doai.messages import finished as ended
 from doai.messages import holds as h
 from doai.messages import incidents as incident_messages
 from doai.messages import queues as q
@@ -46,7 +48,9 @@ from doai.workflow.mistakes import did_you_mean
 
 KEY_CHARS_MAX: Final = 200
 FORGET_EVERY_S: Final = 600.0
-_NEEDS_ROOM: Final = frozenset({c.CREATE_RUN, c.STORE_WORKFLOW, c.STORE_FILE, m.PUT_CAMPAIGN, d.RETRY_DEAD_LETTERS})
+_NEEDS_ROOM: Final = frozenset(
+    {c.CREATE_RUN, c.STORE_WORKFLOW, c.STORE_FILE, m.PUT_CAMPAIGN, d.RETRY_DEAD_LETTERS, ended.RETRY_FAILED}
+)
 """Refused below the disk reserve. Cancels, keys and artifacts that are stored already end work or mend things."""
 _Handler = Callable[[Decision, Envelope, Any], Message]
 _reply: Final = BodyDecoder(c.Reply)
@@ -67,6 +71,7 @@ class Commands:
         letters: LetterDecisions,
         queues: Queues,
         discards: Discards,
+        finished: Finished,
         descriptions: Descriptions,
         campaigns: Campaigns,
         incidents: Incidents,
@@ -109,6 +114,8 @@ class Commands:
             q.RESUME_QUEUE: queues.resume,
             q.DRAIN_QUEUE: queues.drain,
             q.DISCARD_QUEUE: discards.discard,
+            ended.CLEAN_QUEUE: finished.clean,
+            ended.RETRY_FAILED: finished.retry_failed,
             c.QUARANTINE_DEVICE: quarantines.quarantine_device,
             c.RELEASE_DEVICE: quarantines.release_device,
             c.QUARANTINE_NODE: quarantines.quarantine_node,

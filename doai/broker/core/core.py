@@ -21,6 +21,7 @@ from doai.broker.core.devices import Devices
 from doai.broker.core.discards import Discards
 from doai.broker.core.effects import Changes, LoadAgain
 from doai.broker.core.files import Files
+from doai.broker.core.finished import Finished
 from doai.broker.core.holds import Holds
 from doai.broker.core.incidents import Incidents
 from doai.broker.core.ingress import Ingress
@@ -86,6 +87,7 @@ class BrokerCore:
         runs = Runs(state, self._scheduler, self._tasks)
         self._campaigns = Campaigns(state, runs, now)
         descriptions = Descriptions(state, self._scheduler)
+        letter_decisions = LetterDecisions(state, self._letters, runs, confirmations)
         self._commands = Commands(
             state,
             runs,
@@ -94,9 +96,10 @@ class BrokerCore:
             self._access,
             self._quarantines,
             self._holds,
-            LetterDecisions(state, self._letters, runs, confirmations),
+            letter_decisions,
             self._queues,
             self._discards,
+            Finished(state, letter_decisions, confirmations),
             descriptions,
             self._campaigns,
             self._incidents,

@@ -57,8 +57,13 @@ class LetterDecisions:
                 "when it is understood",
                 code="not_retryable",
             )
+        retried = self.retry_rows(decision, command, tasks[:DEAD_LETTERS_AT_ONCE])
+        return msgspec.structs.replace(retried, left=max(0, len(tasks) - DEAD_LETTERS_AT_ONCE))
+
+    def retry_rows(self, decision: Decision, command: Envelope, rows: list[DeadLetterRow]) -> DeadLettersRetried:
+        """Try the tasks of these open letters again."""
         run_ids, refused, retried = [], [], 0
-        for group in _groups(tasks[:DEAD_LETTERS_AT_ONCE]):
+        for group in _groups(rows):
             try:
                 run_ids.append(self._retry_group(decision, command, group))
             except DoaiError as error:
@@ -66,12 +71,7 @@ class LetterDecisions:
             else:
                 retried += len(group)
         self._letters.settled(decision)
-        return DeadLettersRetried(
-            retried=retried,
-            run_ids=run_ids,
-            refused=refused[:REFUSED_NAMED_MAX],
-            left=max(0, len(tasks) - DEAD_LETTERS_AT_ONCE),
-        )
+        return DeadLettersRetried(retried=retried, run_ids=run_ids, refused=refused[:REFUSED_NAMED_MAX])
 
     def discard(self, decision: Decision, command: Envelope, wish: DiscardDeadLetters) -> DeadLettersDiscarded:
         """Be done with them, on the second time: the first tells how many they are, and what confirms it."""

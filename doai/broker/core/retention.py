@@ -91,6 +91,7 @@ class Retention:
             audit=record.audit,
             freed_bytes=record.freed_bytes,
             problem=record.problem[:PROBLEM_CHARACTERS_MAX],
+            queue=record.queue[:63],
         )
         decision.ops.append(PutRetentionPass(row))
         decision.changed(SUBJECT, None, row)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from doai.admin.janitor import Janitor, remove_files
+from doai.admin.janitor import CLEANINGS_MAX, Janitor, remove_files
 from doai.envelope import Message
 from doai.errors import ConflictError
 from doai.messages.retention import PruneStore, RecordRetention
-from doai.store.retention_reader import Bounds, Going, Held, Policy, RetentionReader
+from doai.store.retention_reader import Bounds, Cleaning, Going, Held, Policy, RetentionReader
 
 POLICY = Policy(
     tasks_days=1,
@@ -53,6 +53,9 @@ class FakeReader(RetentionReader):
 
     async def runs(self, bounds: Bounds, after: str) -> list[str]:
         return [name for name in self.content if name > after]
+
+    async def next_cleanable(self, cleaning: Cleaning, after: str) -> list[str]:
+        return [name for name in self.content if name > after and name == cleaning.queue]
 
     async def tasks_of(self, run_id: str) -> list[str]:
         return self.content.get(run_id, [])[:1]
@@ -156,3 +159,45 @@ def test_what_is_not_there_is_no_failure(tmp_path: Path) -> None:
     (tmp_path / "a" / "kept").write_bytes(b"1")
     assert remove_files(tmp_path, ["a/x", "a/gone", "b/gone"]) == 5
     assert (tmp_path / "a" / "kept").exists()
+
+
+def test_a_queue_is_cleaned_after_what_is_under_way_and_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        asked: list[Message] = []
+        may_go, recorded = asyncio.Event(), asyncio.Semaphore(0)
+        reader = FakeReader()
+        reader.files = []
+
+        async def command(payload: Message) -> None:
+            asked.append(payload)
+            await may_go.wait()
+            if isinstance(payload, PruneStore):
+                reader.prune(payload)
+            else:
+                recorded.release()
+
+        found = janitor(tmp_path, reader)
+        first, second = (Cleaning(queue=name, ended_before_ms=1, outcomes=[]) for name in ("r1", "r9"))
+        for cleaning in (first, second, first):
+            found.begin_cleaning(command, cleaning)
+        assert found.cleaning == [first, second], "the same is done once"
+        may_go.set()
+        for _ in (first, second):
+            await recorded.acquire()
+        assert (reader.content, reader.positions, reader.rows) == ({"r2": ["t3"]}, [1, 2], [1, 2, 3])
+        done = [payload for payload in asked if isinstance(payload, RecordRetention)]
+        assert [(one.queue, one.tasks, one.runs, one.problem) for one in done] == [
+            ("r1", 2, 1, ""),
+            ("r9", 0, 0, ""),
+        ]
+        await found.close()
+        assert found.cleaning == []
+
+    asyncio.run(scenario())
+
+
+def test_few_cleanings_wait_for_their_turn(tmp_path: Path) -> None:
+    found = janitor(tmp_path, FakeReader())
+    found.cleaning = [Cleaning(queue=f"q{n}", ended_before_ms=1, outcomes=[]) for n in range(CLEANINGS_MAX)]
+    with pytest.raises(ConflictError, match="being cleaned"):
+        found.check_room()

@@ -17,7 +17,7 @@ from doai.changes.rows import ArtifactRow, RunRow, TaskRow, TaskStatusRow
 from doai.ids import make_id
 from doai.messages.commands import TargetKind
 from doai.states import Outcome, RunState, TaskState
-from doai.store.retention_reader import Going, Policy, RetentionReader
+from doai.store.retention_reader import Cleanable, Cleaning, Going, Policy, RetentionReader
 from doai.store.sqlite_writer import SqliteWriter, open_writer
 from tests.conformance.store_ops import make_envelope
 
@@ -211,16 +211,20 @@ def test_an_open_run_goes_in_no_plan(path: Path) -> None:
     assert (everything.runs, everything.artifacts) == (2, 4)
 
 
-def test_an_open_dead_letter_keeps_its_task(path: Path) -> None:
-    old = run_id(40)
-    [kept, other] = asked(path, lambda reader: reader.tasks_of(old))
+def add_open_letter(path: Path, task_id: str, of_run: str) -> None:
     connection = apsw.Connection(str(path))
     names = [row[1] for row in connection.execute("PRAGMA table_info(dead_letters)")]
-    given = {"letter_id": "L", "kind": "task", "state": "open", "task_id": kept, "run_id": old, "data": b""}
+    given = {"letter_id": "L", "kind": "task", "state": "open", "task_id": task_id, "run_id": of_run, "data": b""}
     numbers = {"created_at_ms", "position", "attempts", "seq", "data_bytes"}
     values = [given.get(name, 1 if name in numbers else None if name == "settled_at_ms" else "") for name in names]
     connection.execute(f"INSERT INTO dead_letters VALUES ({', '.join('?' * len(names))})", values)
     connection.close()
+
+
+def test_an_open_dead_letter_keeps_its_task(path: Path) -> None:
+    old = run_id(40)
+    [kept, other] = asked(path, lambda reader: reader.tasks_of(old))
+    add_open_letter(path, kept, old)
     assert asked(path, lambda reader: reader.tasks_of(old)) == [other]
     assert [name for name, _ in asked(path, lambda reader: reader.artifacts_of(old))] == [f"video/n1/a/{old}/1.png"]
     assert going(path, artifacts_days=30).artifacts == 1
@@ -243,3 +247,41 @@ def test_use_is_summed_and_by_day(path: Path) -> None:
     assert (total.attempts, total.device_ms) == (2, 1000)
     days = asked(path, lambda reader: reader.usage(UsageKind.ACTOR, 6, daily=True))
     assert [(row.name, row.day, row.tasks) for row in days] == [("user/ann", 6, 1)]
+
+
+def cleanable(path: Path, *, days: float, outcomes: tuple[Outcome, ...] = (), queue: str = "default") -> Cleanable:
+    before_ms = round(NOW_MS - days * DAY_MS)
+    cleaning = Cleaning(queue=queue, ended_before_ms=before_ms, outcomes=list(outcomes))
+    return asked(path, lambda reader: reader.cleanable(cleaning))
+
+
+def test_what_a_cleaning_would_remove_and_which_runs(path: Path) -> None:
+    assert (cleanable(path, days=30).runs, cleanable(path, days=30).tasks) == (1, 2)
+    both = cleanable(path, days=10)
+    assert (both.runs, both.tasks) == (2, 4)
+    assert both == cleanable(path, days=9, outcomes=(Outcome.PASSED, Outcome.FAILED)), "the same set is known again"
+    assert both.digest != cleanable(path, days=30).digest
+    assert cleanable(path, days=10, outcomes=(Outcome.FAILED,)).runs == 0
+    assert cleanable(path, days=10, queue="other").runs == 0
+    cleaning = Cleaning(queue="default", ended_before_ms=NOW_MS - 10 * DAY_MS, outcomes=[])
+    assert asked(path, lambda reader: reader.next_cleanable(cleaning, "")) == [run_id(40), run_id(20)]
+    assert asked(path, lambda reader: reader.next_cleanable(cleaning, run_id(40))) == [run_id(20)]
+
+
+def test_a_run_with_an_open_dead_letter_is_in_no_cleaning(path: Path) -> None:
+    [kept, _] = asked(path, lambda reader: reader.tasks_of(run_id(40)))
+    add_open_letter(path, kept, run_id(40))
+    assert (cleanable(path, days=10).runs, cleanable(path, days=10).tasks) == (1, 2)
+
+
+def test_the_newest_pass_through_everything_is_told_from_those_of_queues(path: Path) -> None:
+    assert asked(path, lambda reader: reader.newest_pass_ms()) is None
+    writer = open_writer(path, new_store_id="S", now_ms=1)
+    for name, queue in (("p1", ""), ("p2", "default")):
+        row = retention.RetentionPass(
+            pass_id=name, began_at_ms=1, ended_at_ms=int(name[1]), actor="user/ann", queue=queue
+        )
+        writer.commit([retention.PutRetentionPass(row)])
+    writer.close()
+    assert asked(path, lambda reader: reader.newest_pass_ms()) == 1
+    assert [row.queue for row in asked(path, lambda reader: reader.passes(2))] == ["default", ""]

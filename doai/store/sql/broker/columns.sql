@@ -77,7 +77,7 @@ run_id, workflow, queue, attempts, type, incarnation, seq
 -- name: dead_letter_tail
 data_bytes, settled_at_ms, settled_by, settled_why, retried_as
 -- name: pass_columns
-pass_id, began_at_ms, ended_at_ms, actor, tasks, runs, events, artifacts, audit, freed_bytes, problem
+pass_id, began_at_ms, ended_at_ms, actor, tasks, runs, events, artifacts, audit, freed_bytes, problem, queue
 
 -- name: removable_task
 -- What retention may take of `tasks`; what must be kept for another reason is a further condition here.

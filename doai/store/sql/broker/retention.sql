@@ -97,6 +97,23 @@ SELECT at_ms, digests FROM removals WHERE kind IN ('task', 'run') AND first_id <
 -- name: passes
 SELECT {pass_columns} FROM retention_passes ORDER BY pass_id DESC LIMIT ?
 
+-- name: newest_pass
+-- Through all of the store.
+SELECT max(ended_at_ms) FROM retention_passes WHERE queue = ''
+
+-- name: cleanable_run
+-- One with a dead letter that is open stays as a whole, until a person has decided.
+queue = :queue AND state = 'completed' AND ended_at_ms < :ended_before_ms
+    AND (:outcomes = '[]' OR outcome IN (SELECT value FROM json_each(:outcomes)))
+    AND run_id NOT IN (SELECT run_id FROM dead_letters WHERE state = 'open')
+
+-- name: cleanable
+WITH going AS MATERIALIZED (SELECT run_id FROM runs WHERE {cleanable_run})
+SELECT count(*), (SELECT count(*) FROM going CROSS JOIN tasks USING (run_id)), min(run_id), max(run_id) FROM going
+
+-- name: next_cleanable
+SELECT run_id FROM runs WHERE {cleanable_run} AND run_id > :after ORDER BY run_id LIMIT :limit
+
 -- name: usage
 SELECT name, min(day), sum(tasks), sum(passed), sum(failed), sum(cancelled), sum(expired), sum(unknown),
     sum(attempts), sum(device_ms)

@@ -439,7 +439,7 @@ CREATE TABLE retention_passes (
     audit INTEGER NOT NULL,
     freed_bytes INTEGER NOT NULL,
     problem TEXT NOT NULL
-) STRICT;
+, queue TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE usage (
     kind TEXT NOT NULL,                -- device | workflow | actor

@@ -279,7 +279,7 @@ DELETE FROM audit WHERE n <= ?
 INSERT OR REPLACE INTO removals (kind, first_id, last_id, at_ms, digests) VALUES (?, ?, ?, ?, ?)
 
 -- name: put_retention_pass
-INSERT INTO retention_passes ({pass_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO retention_passes ({pass_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: add_usage
 INSERT INTO usage (kind, name, day, tasks, passed, failed, cancelled, expired, unknown, attempts, device_ms)
