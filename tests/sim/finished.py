@@ -1,4 +1,4 @@
-"""Who looks after what has ended in queues: tries it again, or removes it in two steps, some wrongly (steps 2, 3)."""
+"""Who looks after what has ended in queues: tries it again or removes it, some wrongly (steps 2 and 3)."""
 
 from __future__ import annotations
 
