@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from doai.errors import DecodeError
+from doai.wire_versions import GREETING
 
-WIRE_VERSION: Final = 1
 HEADER_BYTES: Final = 32
 _HEADER: Final = struct.Struct("!BBHIQQQ")
 assert _HEADER.size == HEADER_BYTES
@@ -57,6 +57,11 @@ class Kind(enum.IntEnum):
     """What an operator wants of a bot."""
 
 
+KINDS: Final = frozenset(int(kind) for kind in Kind)
+"""A frame of another kind is a newer peer's: it is counted, and otherwise ignored."""
+_GREETING_KINDS: Final = frozenset({Kind.HELLO, Kind.WELCOME, Kind.HELLO_REQUIRED, Kind.FENCED})
+
+
 class Header(msgspec.Struct, frozen=True, array_like=True):
     """The fixed part of a frame."""
 
@@ -74,18 +79,36 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     """The receiver of this frame may have sent this many record bytes since WELCOME (absolute)."""
 
 
-def pack_header(kind: int, *, channel: int = 0, ack: int = 0, credit_seq: int = 0, credit_bytes: int = 0) -> bytes:
-    """Return the 32 bytes of a header: version, kind, flags, channel, ack, credit; network byte order."""
-    return _HEADER.pack(WIRE_VERSION, kind, 0, channel, ack, credit_seq, credit_bytes)
+def pack_header(
+    kind: int,
+    *,
+    version: int = GREETING,
+    channel: int = 0,
+    ack: int = 0,
+    credit_seq: int = 0,
+    credit_bytes: int = 0,
+) -> bytes:
+    """Return the 32 bytes of a header: version, kind, flags, channel, ack, credit; network byte order.
+
+    ``version`` is the one agreed on; frames of the greeting have that of the greeting.
+    """
+    if kind in _GREETING_KINDS:
+        version = GREETING
+    return _HEADER.pack(version, kind, 0, channel, ack, credit_seq, credit_bytes)
 
 
-def unpack_header(data: bytes) -> Header:
-    """Read a header; raises DecodeError on a wrong size or an unknown version."""
+def unpack_header(data: bytes, version: int = GREETING) -> Header:
+    """Read a header; raises DecodeError on a wrong size, or a version other than the one agreed on.
+
+    FORWARD has the version of whoever sent it, which may have agreed on another; its body is no matter of ours.
+    """
     if len(data) != HEADER_BYTES:
         raise DecodeError(f"a frame header has {HEADER_BYTES} bytes, this one has {len(data)}", data[:64])
     header = Header(*_HEADER.unpack(data))
-    if header.version != WIRE_VERSION:
-        raise DecodeError(f"the peer speaks wire version {header.version}, this is {WIRE_VERSION}", data)
+    if header.kind in _GREETING_KINDS:
+        version = GREETING
+    if header.version != version and header.kind != Kind.FORWARD:
+        raise DecodeError(f"a frame of wire version {header.version} came where {version} is agreed on", data)
     return header
 
 

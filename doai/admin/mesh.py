@@ -16,8 +16,9 @@ from typing import Final
 import msgspec
 
 from doai import limits
+from doai.agreement import Agreement
 from doai.backoff import Backoff
-from doai.codec import BodyDecoder, Kind, encode, pack_header, unpack_header
+from doai.codec import KINDS, BodyDecoder, Kind, encode, pack_header, unpack_header
 from doai.envelope import Envelope
 from doai.errors import ConfigError, DecodeError, DoaiError, Fault, UserError
 from doai.messages.commands import Reply
@@ -25,6 +26,7 @@ from doai.messages.link import Bye, Fenced, Heartbeat, Hello, HostSample, Role, 
 from doai.wire.aio import AsyncioDealer, open_dealer
 from doai.wire.base import Connection, WouldBlock
 from doai.wire.keys import KeyPair
+from doai.wire_versions import SPOKEN, WireVersions, unknown_frame
 
 NAME: Final = "admin"
 COMMAND_TIMEOUT_S: Final = 10.0
@@ -77,12 +79,15 @@ class Mesh:
         instance: str,
         sample: Callable[[], HostSample],
         random01: Callable[[], float] = random.random,
+        wire: WireVersions = SPOKEN,
     ) -> None:
         self._endpoint = endpoint
         self._load_keys = load_keys
         self._instance = instance
         self._sample = sample
         self._random01 = random01
+        self._agreement = Agreement(NAME, wire)
+        self._unknown_frames = 0
         self._pending: dict[str, _Pending] = {}
         self._dealer: AsyncioDealer | None = None
         self._live = asyncio.Event()
@@ -134,7 +139,7 @@ class Mesh:
 
     def _send(self, dealer: AsyncioDealer, pending: _Pending) -> None:
         try:
-            dealer.send_nowait(pack_header(Kind.COMMAND), encode(pending.envelope))
+            dealer.send_nowait(self._agreement.header(Kind.COMMAND), encode(pending.envelope))
         except WouldBlock:
             return  # it stays pending: the next WELCOME tries again
         pending.sent, pending.sent_on = True, dealer
@@ -155,7 +160,7 @@ class Mesh:
 
     async def _converse(self, dealer: AsyncioDealer) -> bool:
         """Talk over one connection until it is lost; return whether the broker had welcomed us."""
-        session = _Session(dealer, self._hello(), self._beat)
+        session = _Session(dealer, self._hello(), self._beat, self._agreement)
         ending = asyncio.create_task(dealer.wait_ended())
         ending.add_done_callback(session.connection_ended)
         try:
@@ -178,7 +183,8 @@ class Mesh:
         finally:
             ending.cancel()
             if session.welcomed:
-                dealer.send_last(pack_header(Kind.BYE), encode(Bye(reason="the admin ends or connects again")))
+                bye = Bye(reason="the admin ends or connects again")
+                dealer.send_last(self._agreement.header(Kind.BYE), encode(bye))
             self._dealer = None
             self._live.clear()
         return session.welcomed
@@ -186,7 +192,7 @@ class Mesh:
     def _take(self, session: _Session, header: bytes, body: bytes) -> bool:
         """Take one frame; False = this connection is of no more use."""
         try:
-            kind = unpack_header(header).kind
+            kind = unpack_header(header, self._agreement.version).kind
             if kind == Kind.HELLO_REQUIRED:
                 return False
             if kind == Kind.FENCED:
@@ -198,11 +204,18 @@ class Mesh:
                 pending = self._pending.get(reply.command_id)
                 if pending is not None and not pending.reply.done():
                     pending.reply.set_result(reply)
+            elif kind not in KINDS:
+                self._unknown_frames += 1
+                if text := unknown_frame(kind, "the broker", self._unknown_frames):
+                    _log.warning("%s", text)
         except DecodeError as error:
             _log.error("a frame of the broker can not be understood: %s", error)
         return True
 
     def _welcomed(self, session: _Session, welcome: Welcome) -> None:
+        foreign = self._agreement.take(welcome.wire_version)
+        if foreign:
+            raise FencedError(f"this admin can not go on: {foreign}")
         session.welcomed = True
         session.heartbeat_s = welcome.heartbeat_s
         self._dealer = session.dealer
@@ -216,7 +229,15 @@ class Mesh:
         self._why_not = why
 
     def _hello(self) -> Hello:
-        return Hello(name=NAME, instance=self._instance, role=Role.ADMIN, sample=self._sample())
+        offered = self._agreement.offered
+        return Hello(
+            name=NAME,
+            instance=self._instance,
+            role=Role.ADMIN,
+            sample=self._sample(),
+            wire_lowest=offered.lowest,
+            wire_highest=offered.highest,
+        )
 
     def _beat(self) -> Heartbeat:
         return Heartbeat(sample=self._sample())
@@ -225,12 +246,15 @@ class Mesh:
 class _Session:
     """One connection: its clock of heartbeats and silence."""
 
-    def __init__(self, dealer: AsyncioDealer, hello: Hello, beat: Callable[[], Heartbeat]) -> None:
+    def __init__(
+        self, dealer: AsyncioDealer, hello: Hello, beat: Callable[[], Heartbeat], agreement: Agreement
+    ) -> None:
         self.dealer = dealer
         self.hello = hello
         self.welcomed = False
         self.heartbeat_s = limits.HEARTBEAT_S
         self._beat = beat
+        self._agreement = agreement
         self._heard_s = self._beat_s = time.monotonic()
         self._waiting: asyncio.Timeout | None = None
         self._ended = False
@@ -259,7 +283,7 @@ class _Session:
                 return []
             self._beat_s = now_s
             try:
-                self.dealer.send_nowait(pack_header(Kind.HEARTBEAT), encode(self._beat()))
+                self.dealer.send_nowait(self._agreement.header(Kind.HEARTBEAT), encode(self._beat()))
             except WouldBlock:
                 return None
             return []

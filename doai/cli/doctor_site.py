@@ -21,6 +21,7 @@ from doai.configuration import load
 from doai.errors import ConfigError, DoaiError
 from doai.node.config import NodeConfig
 from doai.wire.keys import check_keypair
+from doai.wire_versions import REFUSED
 
 CLOCK_WARN_S: Final = 3.0
 """The admin's answer tells whole seconds."""
@@ -124,5 +125,9 @@ def _nodes(nodes: Sequence[dict[str, Any]]) -> Iterator[Finding]:
         yield ok("versions", f"Nodes that run doai {__version__}, as this does: {len(nodes)}.")
     for node in nodes:
         if node["state"] != "online":
+            if node["stateReason"].startswith(REFUSED):
+                advice = "docs/how-to/upgrade.md has the order: broker and admin first, then the nodes."
+                yield fail("nodes", f"Node {node['nodeId']} is {node['stateReason']}.", advice)
+                continue
             advice = f"Look at its host: `systemctl status doai-node@{node['nodeId']}`, or start it there."
             yield warn("nodes", f"Node {node['nodeId']} is {node['state']}: {node['stateReason']}.", advice)

@@ -61,9 +61,11 @@ class Renewing(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """Fenced: the process exits with this sentence."""
+    """Fenced, or nothing in common with the broker: the process exits with this sentence."""
 
     reason: str
+    refused: bool = True
+    """By the broker; else this side refuses it."""
 
 
 Effect = OpenSocket | SendFrame | ReadFacts | Established | Renewing | Stop

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from doai.agreement import Agreement
 from doai.backoff import Backoff
 from doai.changes.outbox import OutboxOp, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
 from doai.codec import Header, Kind, encode, pack_header
@@ -38,6 +39,7 @@ from doai.link.actions import (
 )
 from doai.link.past import Past
 from doai.messages.link import Hello, HostSample, Record, Records, Role, Welcome
+from doai.wire_versions import SPOKEN, WireVersions
 
 _CONNECTED: Final = frozenset({OutgoingState.GREETING, OutgoingState.COMPARING, OutgoingState.LIVE})
 TRIM_EVERY = 256
@@ -59,6 +61,7 @@ class Outgoing:
         outbox: OutboxState,
         new_incarnation: Callable[[], str],
         backoff: Backoff,
+        wire: WireVersions = SPOKEN,
     ) -> None:
         self._name = name
         self._instance = instance
@@ -66,6 +69,7 @@ class Outgoing:
         self._capabilities = capabilities
         self._new_incarnation = new_incarnation
         self._backoff = backoff
+        self.agreement = Agreement(name, wire)
         self.state = OutgoingState.CLOSED
         self.incarnation = outbox.incarnation
         self.epoch = outbox.epoch
@@ -86,8 +90,7 @@ class Outgoing:
         self._counted_seq = acked
         """Facts up to here are in `_sent_bytes`; one that is sent again is not counted again."""
         self._sent_bytes = 0
-        self._credit_seq = 0
-        self._credit_bytes = 0
+        self._credit_seq = self._credit_bytes = 0
         self._reading = False
         self._watched = (acked, acked)
         """(acknowledged, sent) when it was last looked whether acks come."""
@@ -150,6 +153,8 @@ class Outgoing:
             trimmed_seq=self.trimmed_seq,
             store_id=self.store_id,
             capabilities=self._capabilities,
+            wire_lowest=self.agreement.offered.lowest,
+            wire_highest=self.agreement.offered.highest,
         )
         return Actions([], [SendFrame(epoch, pack_header(Kind.HELLO), encode(hello))])
 
@@ -169,6 +174,9 @@ class Outgoing:
         """WELCOME: compare what the broker has with the file, then go on as `_go_on` says."""
         if self.state is not OutgoingState.GREETING:
             return Actions()
+        foreign = self.agreement.take(welcome.wire_version)
+        if foreign:
+            return self.fenced(foreign, refused=False)
         if not self.incarnation:
             return self._go_on(welcome, header, mono_s)
         if (self.store_id and welcome.store_id != self.store_id) or welcome.last_seq < self.trimmed_seq:
@@ -237,10 +245,10 @@ class Outgoing:
         self.trimmed_seq = self._trimmed_in_file = outbox.trimmed_seq
         self._reset_stream(outbox.trimmed_seq)
 
-    def fenced(self, reason: str) -> Actions:
-        """The broker refuses this process for good."""
+    def fenced(self, reason: str, *, refused: bool = True) -> Actions:
+        """The broker refuses this process for good, or this process the broker."""
         self._leave(OutgoingState.FENCED)
-        return Actions([], [Stop(reason)])
+        return Actions([], [Stop(reason, refused)])
 
     def _leave(self, state: OutgoingState) -> None:
         self.state = state
@@ -360,12 +368,11 @@ class Outgoing:
 
     def _affordable(self) -> bool:
         seq, envelope = self._buffer[0]
-        if seq > self._credit_seq:
-            return False
         # One record always fits: with nothing on the way the byte credit never stops the stream.
         nothing_on_the_way = self._sent_seq == self.trimmed_seq
         again = seq <= self._counted_seq
-        return nothing_on_the_way or again or self._sent_bytes + len(envelope) <= self._credit_bytes
+        fits = nothing_on_the_way or again or self._sent_bytes + len(envelope) <= self._credit_bytes
+        return fits and seq <= self._credit_seq
 
     def _next_frame(self) -> SendFrame:
         """Take what fits one frame off the buffer; its first fact is affordable."""
@@ -390,4 +397,4 @@ class Outgoing:
         self._sent_bytes += new_bytes
         self._sent_seq = records[-1].seq
         self._counted_seq = max(counted_seq, self._sent_seq)
-        return SendFrame(self.epoch, pack_header(Kind.RECORDS), encode(Records(records)))
+        return SendFrame(self.epoch, self.agreement.header(Kind.RECORDS), encode(Records(records)))

@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 
 from doai import limits
-from doai.codec import HEADER_BYTES, WIRE_VERSION, Kind, encode, pack_header, raw
+from doai.codec import HEADER_BYTES, Kind, encode, pack_header, raw
 from doai.envelope import Envelope, JsonEnvelope, to_json
 from doai.messages.catalogue import BODIES, COMMANDS, EVENTS
+from doai.wire_versions import GREETING, SPOKEN
 
 _FIRST_FROM_BROKER = 16
 """Kinds above this number go from the broker to a peer, those below to the broker."""
@@ -160,7 +161,7 @@ message has exactly two parts. What a peer may say depends on the role of its ke
 ```abnf
 message       = header body              ; two ZeroMQ parts, a ROUTER sees the routing id before them
 header        = version kind flags channel ack credit-seq credit-bytes   ; {HEADER_BYTES} octets, network byte order
-version       = %x{WIRE_VERSION:02X}
+version       = OCTET                    ; the one that WELCOME chose; of the greeting always %x{GREETING:02X}
 kind          = OCTET                    ; table below
 flags         = 2OCTET                   ; zero, ignored
 channel       = 4OCTET                   ; FORWARD: handle of the other peer; EVENTS, SAMPLES: the
@@ -178,6 +179,11 @@ session       = *(HEARTBEAT / BEAT / RECORDS / ACK / HOLDINGS / RECIPE / DISPATC
 
 A frame of an unknown connection is answered HELLO_REQUIRED. A DISPATCH follows a RECIPE of the same connection
 that it names. A number once given to a kind is never given to another.
+
+HELLO tells the lowest and the highest wire version that the peer speaks, WELCOME the one that both speak from then
+on: the highest they share. Where they share none, FENCED says which side is to be upgraded. This release speaks
+{SPOKEN}. The header's layout and the frames of the greeting (HELLO, WELCOME, HELLO_REQUIRED, FENCED) are the same
+in all versions. Unknown fields are ignored, and so are frames of an unknown kind, which are counted.
 
 | kind | name | direction | body |
 |---|---|---|---|

@@ -7,6 +7,7 @@ import enum
 import msgspec
 
 from doai.envelope import Message
+from doai.wire_versions import GREETING
 
 
 class Role(enum.Enum):
@@ -40,6 +41,8 @@ class HostSample(Message, frozen=True, kw_only=True):
     """Facts that the broker has not confirmed."""
     disk_low: bool = False
     """Its disk has only room left for what has begun."""
+    unknown_frames: int = 0
+    """Frames of the broker of kinds that this process does not know, and ignored."""
 
 
 class StepSchema(Message, frozen=True, kw_only=True):
@@ -68,6 +71,9 @@ class Hello(Message, frozen=True, kw_only=True):
     """The broker store this outbox last spoke to; empty = none yet."""
     capabilities: list[str] = []
     """Names of what the peer can do; nodes list their steps as ``step:NAME``, drivers as ``driver:NAME``."""
+    wire_lowest: int = GREETING
+    wire_highest: int = GREETING
+    """The peer speaks these wire versions and those between."""
 
 
 class Welcome(Message, frozen=True, kw_only=True):
@@ -89,6 +95,8 @@ class Welcome(Message, frozen=True, kw_only=True):
     missing."""
     broker_life: str = ""
     """One life of the broker's process: a node tells a new one its devices again, for what was only in memory."""
+    wire_version: int = GREETING
+    """What both speak from now on, in the header of every frame that is not of the greeting."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):

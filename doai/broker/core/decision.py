@@ -177,9 +177,15 @@ class Decision:
         stream = peer.stream
         if stream.incarnation:
             credit_seq, credit_bytes = stream.credit()
-            header = pack_header(kind, ack=stream.last_seq, credit_seq=credit_seq, credit_bytes=credit_bytes)
+            header = pack_header(
+                kind,
+                version=peer.wire_version,
+                ack=stream.last_seq,
+                credit_seq=credit_seq,
+                credit_bytes=credit_bytes,
+            )
         else:
-            header = pack_header(kind)
+            header = pack_header(kind, version=peer.wire_version)
         self.effects.append(SendFrame(peer.link, header, body))
 
     def fence(self, link: int, reason: str) -> None:

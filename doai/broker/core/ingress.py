@@ -18,12 +18,13 @@ from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.changes.ops import PutSample
 from doai.changes.rows import SampleRow
-from doai.codec import HEADER_BYTES, WIRE_VERSION, BodyDecoder, Kind, encode
+from doai.codec import HEADER_BYTES, KINDS, BodyDecoder, Kind, encode
 from doai.envelope import Envelope
 from doai.errors import DecodeError
 from doai.messages.events import SystemNotice
 from doai.messages.link import Beat, Bye, Heartbeat, Hello, Records, Role
 from doai.messages.work import Holdings
+from doai.wire_versions import GREETING
 
 KEYS_MAX: Final = 10_000
 """Names whose rates are remembered; more than a mesh has."""
@@ -94,11 +95,16 @@ class Ingress:
         if not rates.frames.take(decision.now.mono_s):
             self._flooded(decision, link, key_name, rates)
             return
-        if len(header) != HEADER_BYTES or header[0] != WIRE_VERSION:
-            self._foreign(decision, link, key_name, header)
+        if len(header) != HEADER_BYTES:
+            error = DecodeError(f"a frame header has {HEADER_BYTES} bytes, this one has {len(header)}", header)
+            self._unreadable(decision, link, key_name, rates, "a message", error)
             return
         kind = header[1]
         peer = self._state.links.get(link)
+        version = peer.wire_version if peer is not None and kind != Kind.HELLO else GREETING
+        if header[0] != version and (peer is not None or kind == Kind.HELLO):
+            self._foreign(decision, link, key_name, header[0], version)
+            return
         try:
             if kind == Kind.HELLO:
                 self._greet(decision, link, key_name, rates, body)
@@ -135,13 +141,13 @@ class Ingress:
             self._peers.link_gone(link)
             decision.log("warning", reason)
 
-    def _foreign(self, decision: Decision, link: int, key_name: str, header: bytes) -> None:
-        version = header[0] if header else 0
+    def _foreign(self, decision: Decision, link: int, key_name: str, version: int, agreed: int) -> None:
         reason = (
-            f"{key_name} speaks wire version {version}, this broker speaks {WIRE_VERSION}: "
-            "use the same version of doai on both sides"
+            f"{key_name} sends frames of wire version {version} where {agreed} is agreed on: "
+            "use a release of doai on both sides"
         )
         decision.fence(link, reason)
+        self._peers.link_gone(link)
         decision.log("warning", reason)
 
     def _greet(self, decision: Decision, link: int, key_name: str, rates: _Rates, body: bytes) -> None:
@@ -172,8 +178,9 @@ class Ingress:
     def _heard(self, decision: Decision, peer: Peer, link: int, kind: int, body: bytes) -> None:
         entry = self._handlers.get(kind)
         if entry is None:
-            # A newer peer may say what this broker does not know; FORWARD without a channel ends here too.
             self._peers.prove(decision, peer)
+            if kind not in KINDS:  # what this broker itself says, and FORWARD without a channel, end here too
+                self._peers.versions.unknown(decision, peer, kind)
             return
         roles, decoder, handler = entry
         if peer.role not in roles:

@@ -11,6 +11,7 @@ from doai.broker.core.incidents import Incidents
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State, proven
 from doai.broker.core.tables import Peer
+from doai.broker.core.versions import Versions
 from doai.changes.ops import PutKey, PutNode
 from doai.changes.rows import NodeRow
 from doai.codec import Kind, encode
@@ -35,6 +36,7 @@ class Peers:
         self._scheduler = scheduler
         self._devices = devices
         self._incidents = incidents
+        self.versions = Versions(state, self.bye)
         self._handles = 0
 
     # --- greeting -----------------------------------------------------------------------------------------
@@ -47,7 +49,12 @@ class Peers:
             decision.fence(link, refusal)
             decision.log("warning", refusal)
             return
+        wire_version = self.versions.agreed(hello)
+        if wire_version is None:
+            self.versions.refuse(decision, link, hello)
+            return
         peer = self._peer_of(hello, decision)
+        peer.wire_version = wire_version
         stream = self._stream_of(peer, hello)
         greeted = stream.hello(hello, link, self._state.store_id)
         if isinstance(greeted, Refused):
@@ -199,6 +206,7 @@ class Peers:
             handle=peer.handle,
             new_incarnation=greeted.rolled_back is not None and bool(hello.incarnation),
             broker_life=self._state.life,
+            wire_version=peer.wire_version,
         )
         decision.send_to(peer, Kind.WELCOME, encode(welcome))
 

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from doai import limits
+from doai.wire_versions import SPOKEN, WireVersions
 
 QUEUE_AHEAD: Final = 100
 """Tasks a node holds beyond its slots: one for each device of a full shelf, so that the node's round-robin finds
@@ -49,5 +50,6 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Frames of one key. A node sends some hundreds a second at full load, an admin a command each."""
     hellos: RateLimit = RateLimit(rate_per_s=2.0, burst=20.0)
     """HELLOs of one key: reconnects are seconds apart, several processes of one name may start at once."""
+    wire: WireVersions = SPOKEN
     notices: RateLimit = RateLimit(rate_per_s=0.2, burst=5.0)
     """system.error events about one key's bytes: a broken peer must not fill the event log."""

@@ -23,6 +23,7 @@ from doai.messages.events import DeviceOnline
 from doai.messages.link import HostSample, Role
 from doai.messages.work import FilePin, Holdings
 from doai.states import DeviceState, PeerState, RunState, ServiceState, TaskState
+from doai.wire_versions import GREETING
 
 TokenKey = tuple[int, int]
 """(generation, n) of a token."""
@@ -282,7 +283,9 @@ class Peer:
         "service",
         "settled_s",
         "stream",
+        "unknown_frames",
         "wants",
+        "wire_version",
     )
 
     def __init__(self, name: str, instance: str, role: Role, stream: Incoming, liveness: Liveness) -> None:
@@ -294,6 +297,10 @@ class Peer:
         self.liveness = liveness
         self.link: int | None = None
         self.handle = 0
+        self.wire_version = GREETING
+        """What was agreed on with it."""
+        self.unknown_frames = 0
+        """Of kinds that only a newer peer knows; ignored."""
         self.capacity = 0
         self.ready = False
         """What it holds was compared since WELCOME: it may be given tasks."""

@@ -62,6 +62,7 @@ class NodeCore:
             outbox=state,
             new_incarnation=lambda: ids.new_id(self._utc_ms),
             backoff=RECONNECT,
+            wire=settings.wire,
         )
         self._session = Session(settings, outgoing, self._tasks, self._devices, self._recipes)
         self._utc_ms = now.utc_ms

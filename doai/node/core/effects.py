@@ -13,6 +13,7 @@ from doai.ids import Token
 from doai.limits import DISK_RESERVE_MB
 from doai.link.actions import OpenSocket, ReadFacts, SendFrame
 from doai.messages.work import FilePin
+from doai.wire_versions import SPOKEN, WireVersions
 
 
 class TryKey(msgspec.Struct, frozen=True):
@@ -133,6 +134,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: list[str] = []
     disk_reserve_bytes: int = DISK_RESERVE_MB * 1024 * 1024
     """With less free no task starts."""
+    wire: WireVersions = SPOKEN
 
 
 class Decision:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from doai.changes.outbox import AppendFact, DropRecipe, OutboxState
 from doai.clock import Now
-from doai.codec import BodyDecoder, Kind, encode, pack_header, unpack_header
+from doai.codec import KINDS, BodyDecoder, Kind, encode, unpack_header
 from doai.disk_reserve import DiskReserve
 from doai.errors import DecodeError
 from doai.limits import HEARTBEAT_S, OUTBOX_RECORDS_MAX, OUTBOX_START_SHARE
@@ -28,6 +28,7 @@ from doai.node.core.effects import (
 )
 from doai.node.core.recipes import Recipes
 from doai.node.core.tasks import Tasks
+from doai.wire_versions import unknown_frame
 
 EXIT_FENCED: Final = 76
 """The broker refuses this process for good (EX_PROTOCOL of sysexits.h); a restart would not help."""
@@ -51,6 +52,7 @@ class Session:
         self._beat_at_s = 0.0
         self._greeted_s = 0.0
         self._broker_life = ""
+        self._unknown_frames = 0
         self.broker_is_new = False
         """Another process of the broker answered than before: it does not know what only memory held."""
         self.renewing = False
@@ -101,6 +103,7 @@ class Session:
             utc_ms=now.utc_ms,
             outbox_facts=self._outgoing.unacknowledged,
             disk_low=bool(self.disk.closed_because),
+            unknown_frames=self._unknown_frames,
         )
 
     # --- time and connections ---------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ class Session:
         if self.renewing or not self._outgoing.heard(epoch, now.mono_s):
             return
         try:
-            header = unpack_header(header_bytes)
+            header = unpack_header(header_bytes, self._outgoing.agreement.version)
             reader = _BODIES.get(header.kind)
             message: Any = reader(body) if reader is not None else None
         except DecodeError as error:
@@ -172,7 +175,15 @@ class Session:
         handler = _HANDLERS.get(header.kind)
         if handler is not None:
             handler(self, message, now, random01, out)
+        elif header.kind not in KINDS:
+            self._unknown(header.kind, out)
         self._tasks.fill(now, out)
+
+    def _unknown(self, kind: int, out: Decision) -> None:
+        """A newer broker says what this node does not know: it is counted, and told with the next heartbeat."""
+        self._unknown_frames += 1
+        if text := unknown_frame(kind, "the broker", self._unknown_frames):
+            out.effects.append(Log(Level.WARNING, text))
 
     def _dispatched(self, message: Dispatches, now: Now, random01: float, out: Decision) -> None:
         if self._tasks.draining:
@@ -227,7 +238,8 @@ class Session:
             if isinstance(effect, Established):
                 self._established(effect.welcome, now, out)
             elif isinstance(effect, Stop):
-                out.effects.append(StopNode(f"The broker refuses this node: {effect.reason}", EXIT_FENCED))
+                said = "The broker refuses this node" if effect.refused else "This node can not go on"
+                out.effects.append(StopNode(f"{said}: {effect.reason}", EXIT_FENCED))
             elif isinstance(effect, Renewing):
                 self.renewing = True
                 self.cloned_because = effect.reason if effect.cloned else ""
@@ -267,7 +279,8 @@ class Session:
         self._send(Kind.HEARTBEAT, beat, out)
 
     def _send(self, kind: Kind, body: object, out: Decision) -> None:
-        out.effects.append(SendFrame(self._outgoing.epoch, pack_header(kind), encode(body)))
+        outgoing = self._outgoing
+        out.effects.append(SendFrame(outgoing.epoch, outgoing.agreement.header(kind), encode(body)))
 
 
 _BODIES: Final[dict[int, BodyDecoder]] = {

@@ -71,7 +71,7 @@ def test_another_wire_version_is_fenced_with_a_sentence() -> None:
     world = World()
     header = bytes([9]) + pack_header(Kind.HELLO)[1:]
     world.apply(world.core.frame(3, "n1", header, b"", world.now))
-    assert "version 9" in _fenced(world, 3)
+    assert "wire version 9 where 1 is agreed on" in _fenced(world, 3)
 
 
 def test_a_newer_connection_displaces_the_older_one() -> None:

@@ -24,6 +24,7 @@ from doai.cli.finding import Finding, Verdict
 from doai.cli.main import main
 from doai.limits import DISK_RESERVE_MB
 from doai.wire.keys import load_or_make_keypair, make_keypair, public_key_file
+from doai.wire_versions import REFUSED
 from tests.certificates import make_certificate
 
 OK, WARN, FAIL = Verdict.OK, Verdict.WARN, Verdict.FAIL
@@ -202,6 +203,7 @@ def node(**about: str) -> dict[str, Any]:
         (lambda: api(-600), [OK, FAIL, OK]),
         (lambda: api(0, node(version="0.0.1")), [OK, OK, WARN]),
         (lambda: api(0, node(state="offline", stateReason="it said goodbye")), [OK, OK, OK, WARN]),
+        (lambda: api(0, node(state="offline", stateReason=f"{REFUSED}upgrade")), [OK, OK, OK, FAIL]),
     ],
 )
 def test_an_installation(made: Callable[[], Any], expected: list[Verdict]) -> None:
