@@ -112,6 +112,11 @@ def unpack_header(data: bytes, version: int = GREETING) -> Header:
     return header
 
 
+def kind_of(header: bytes) -> int:
+    """Return the kind of a frame, in whatever version: every header is laid out alike."""
+    return header[1]
+
+
 _T = TypeVar("_T")
 
 encode: Final = msgspec.msgpack.Encoder(decimal_format="string").encode

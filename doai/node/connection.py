@@ -6,7 +6,7 @@ from collections import deque
 
 import trio
 
-from doai.codec import Kind, unpack_header
+from doai.codec import Kind, kind_of
 from doai.wire.base import Dealer, WouldBlock
 
 
@@ -21,7 +21,7 @@ class Connection:
 
     def send(self, header: bytes, body: bytes) -> None:
         """Send now, or as soon as the socket takes it."""
-        if unpack_header(header).kind == Kind.BYE:
+        if kind_of(header) == Kind.BYE:
             self._dealer.send_last(header, body)
             return
         if not self._waiting:

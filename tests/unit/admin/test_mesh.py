@@ -157,12 +157,20 @@ async def test_what_was_never_sent_changed_nothing() -> None:
     await with_broker(lambda *_: [], scenario)
 
 
-async def test_a_fenced_admin_says_why_and_ends() -> None:
+@pytest.mark.parametrize(
+    ("answer_is", "says"),
+    [
+        ((Kind.FENCED, Fenced(reason="the key of admin was revoked")), "the key of admin was revoked"),
+        ((Kind.WELCOME, msgspec.structs.replace(WELCOME, wire_version=9)), "upgrade the broker first"),
+    ],
+    ids=["it is refused", "it refuses"],
+)
+async def test_an_admin_that_can_not_go_on_says_why_and_ends(answer_is: tuple[Kind, Any], says: str) -> None:
     def fencing(_: int, kind: Kind, body: bytes) -> list[tuple[Kind, bytes]]:
-        return [(Kind.FENCED, encode(Fenced(reason="the key of admin was revoked")))]
+        return [(answer_is[0], encode(answer_is[1]))]
 
     async def scenario(mesh: Mesh) -> None:
-        with pytest.raises(FencedError, match="the key of admin was revoked"):
+        with pytest.raises(FencedError, match=says):
             await mesh.run()
 
     async def run(endpoint: str) -> None:
