@@ -130,6 +130,7 @@ def test_a_campaign_as_the_document_says(site: Up, tmp_path: Path) -> None:
     assert "up to 10 min later" in shown[4]
     [fired] = re.findall(r"^run (\w+) of campaign nightly-reboot", shown[6], re.MULTILINE)
     assert fired in shown[7]
+    assert re.search(f"^{fired} .* nightly-reboot +shelf-1$", shown[8], re.MULTILINE), shown[8]
     assert "nightly-reboot" not in site.json("campaigns", "list")
 
 

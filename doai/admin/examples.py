@@ -49,6 +49,8 @@ RUN: Final = v.RunJson(
     left_s=42.5,
     bounds=v.BoundsJson(max_parallel=5, canary=2, stop_rate=0.2, stop_after=None),
     stopped=None,
+    campaign="",
+    project="shelf-1",
 )
 _TASK_FIELDS: Final[dict[str, Any]] = {
     "task_id": TASK_ID,

@@ -95,6 +95,8 @@ def run_json(view: RunView, left_s: float | None = None) -> RunJson:
         left_s=left_s,
         bounds=BoundsJson(**msgspec.structs.asdict(read_bounds(row.bounds_body))),
         stopped=row.stopped or None,
+        campaign=row.campaign,
+        project=row.project,
     )
 
 

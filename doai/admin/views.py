@@ -60,6 +60,9 @@ class RunJson(View, frozen=True, kw_only=True):
     bounds: BoundsJson
     stopped: str | None
     """Why it goes no further: too much failed."""
+    campaign: str
+    """That made it; empty = none did."""
+    project: str
 
 
 class TaskJson(View, frozen=True, kw_only=True):

@@ -18,10 +18,12 @@ class UsageKind(enum.Enum):
     DEVICE = "device"
     WORKFLOW = "workflow"
     ACTOR = "actor"
+    PROJECT = "project"
+    CAMPAIGN = "campaign"
 
 
 class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done with one device, workflow or by one actor on one day (UTC)."""
+    """What was done with one device or workflow, by one actor, for one project or campaign on one day (UTC)."""
 
     kind: UsageKind
     name: str

@@ -60,6 +60,9 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """JSON of doai.changes.runs.Bounds."""
     stopped: str = ""
     """Why it goes no further; empty = it does."""
+    campaign: str = ""
+    """Name of the campaign that made it; empty = none did."""
+    project: str = ""
 
 
 class TaskStatusRow(msgspec.Struct, frozen=True, kw_only=True):

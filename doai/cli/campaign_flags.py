@@ -44,7 +44,6 @@ def _add_new(parser: argparse.ArgumentParser, count: Callable[[str], int]) -> No
     parser.add_argument("name", help="of the campaign")
     add_run_flags(parser)
     _add_schedule(parser)
-    parser.add_argument("--project", default="", metavar="TEXT", help="to whom or what it belongs")
     parser.add_argument(
         "--overlap",
         choices=("skip", "queue", "replace"),

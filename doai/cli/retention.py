@@ -22,9 +22,13 @@ def add_retention(commands: Any, add: Callable[..., argparse.ArgumentParser]) ->
     )
     retention.add_argument("action", nargs="?", choices=("show", "run"), default="show", help="run: remove it now")
     usage = add(
-        commands, "usage", "Tell what was done with devices, by workflow or by actor.", "retention", "usage"
+        commands,
+        "usage",
+        "Tell what was done with devices, of workflows, by actors, for projects and campaigns.",
+        "retention",
+        "usage",
     )
-    usage.add_argument("--by", choices=("device", "workflow", "actor"), default="device")
+    usage.add_argument("--by", choices=("device", "workflow", "actor", "project", "campaign"), default="device")
     usage.add_argument("--since", default="30d", metavar="TIME", help="how far back: 12h, 7d, 2026-11-01 (30d)")
     usage.add_argument("--daily", action="store_true", help="a line for each day (UTC)")
 

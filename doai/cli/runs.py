@@ -27,6 +27,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="value of a parameter")
     parser.add_argument("--queue", default="default", help="queue (default: default)")
     parser.add_argument("--priority", type=int, default=0, help="larger goes first within the queue")
+    parser.add_argument("--project", default="", metavar="TEXT", help="to whom or what it belongs")
     parser.add_argument("--max-parallel", type=int, metavar="N", help="so many tasks at once, at most")
     parser.add_argument("--canary", type=int, metavar="N", help="N tasks first; the others when these have ended")
     parser.add_argument(
@@ -75,6 +76,7 @@ def run_command(client: Client, options: argparse.Namespace) -> CreateRun:
         canary=options.canary,
         stop_rate=options.stop_rate,
         stop_after=options.stop_after,
+        project=options.project,
         step_timeouts_s=dict(_step_timeout(word) for word in options.step_timeout),
     )
 
@@ -179,7 +181,8 @@ def runs(client: Client, options: argparse.Namespace) -> int:
     """`doai runs`: the newest first, or one with its tasks' states."""
     if options.id:
         return show_one(client, options, f"/runs/{options.id}")
-    found = client.first(options.limit, "/runs", state=options.state)
+    query = {"state": options.state, "campaign": options.campaign, "project": options.project}
+    found = client.first(options.limit, "/runs", **query)
     if options.json:
         show.print_json([{**item, "url": client.url(f"/runs/{item['runId']}")} for item in found])
         return exits.PASSED
@@ -192,13 +195,14 @@ def runs(client: Client, options: argparse.Namespace) -> int:
             show.recently(item["createdAtMs"]),
             show.duration(show.between(item["createdAtMs"], item.get("endedAtMs"))),
             show.left(item.get("leftS")),
+            item["campaign"] or None,
+            item["project"] or None,
         )
         for item in found
     )
-    show.print_table(
-        ("run", "workflow", "outcome", "tasks", "made", "took", "left"), rows, empty="No runs yet: doai run ..."
-    )
-    print(client.url("/runs", state=options.state))
+    headings = ("run", "workflow", "outcome", "tasks", "made", "took", "left", "campaign", "project")
+    show.print_table(headings, rows, empty="No such runs." if any(query.values()) else "No runs yet: doai run ...")
+    print(client.url("/runs", **query))
     return exits.PASSED
 
 

@@ -88,6 +88,8 @@ class CreateRun(Message, frozen=True, kw_only=True):
     """The run stops when a larger share of its ended tasks failed (0 to 1): of the canary, or of 10 and more."""
     stop_after: int | None = None
     """The run stops when so many tasks failed."""
+    project: str = ""
+    """To whom or what it belongs: lists are filtered by it, use is counted by it."""
 
 
 class RunCreated(Message, frozen=True, kw_only=True):

@@ -291,6 +291,8 @@ class RunCreatedEvent(Message, frozen=True, kw_only=True):
     tasks: int
     queue: str
     actor: str
+    campaign: str = ""
+    project: str = ""
 
 
 class RunStopped(Message, frozen=True, kw_only=True):

@@ -87,6 +87,8 @@ def run_columns(row: RunRow) -> Columns:
         row.files_body,
         row.bounds_body,
         row.stopped,
+        row.campaign,
+        row.project,
     )
 
 
@@ -113,6 +115,8 @@ def run_row(c: Columns) -> RunRow:
         files_body=c[18],
         bounds_body=c[19],
         stopped=c[20],
+        campaign=c[21],
+        project=c[22],
     )
 
 

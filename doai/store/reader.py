@@ -98,6 +98,8 @@ class StoreReader:
         *,
         state: RunState | None = None,
         workflow: str | None = None,
+        campaign: str | None = None,
+        project: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page[RunView]:
@@ -105,6 +107,8 @@ class StoreReader:
         filters: Filters = [
             ("state = ?", state.value if state else None),
             ("workflow = ?", workflow),
+            ("campaign <> '' AND campaign = ?", campaign or None),
+            ("project <> '' AND project = ?", project or None),
             ("run_id < ?", cursor),
         ]
         fixed = [] if state in (None, RunState.COMPLETED) else [_OPEN_RUN]

@@ -64,6 +64,7 @@ class CampaignWork:
         plan = m.CampaignPlan(
             run=run,
             schedule=schedule,
+            project="sim",
             overlap=random.choice(list(m.Overlap)),
             catch_up=random.choice(list(m.CatchUp)),
             catch_up_max=random.choice((1, 3, 100)),

@@ -115,7 +115,7 @@ def check_counts(simulation: Simulation) -> None:
     counted = written + sum(minute.outcomes.total() for minute in core._statistics._open.values())
     if counted != ended:
         raise Violation("statistics", f"{counted} ends are counted, {ended} there were")
-    for kind in ("actor", "workflow"):
+    for kind in ("actor", "workflow", "project"):
         used = sum(row.tasks for (of, _, _), row in tables.usage.items() if of == kind)
         if used != ended:
             raise Violation("usage", f"the use by {kind} counts {used} tasks, {ended} ended")

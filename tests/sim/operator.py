@@ -104,7 +104,7 @@ class Operator:
         self._command(e.STORE_SECRET, e.StoreSecret(name=SECRET, ciphertext=b"x"))
         everywhere = c.Targets(kind=c.TargetKind.ALL)
         if self._sim.world.now_s < 2.0:  # before any phone was seen
-            self._command(c.CREATE_RUN, c.CreateRun(workflow="look", targets=everywhere))
+            self._command(c.CREATE_RUN, c.CreateRun(workflow="look", targets=everywhere, project="sim"))
 
     def _command(self, command_type: str, payload: Message, *, schema_version: int = SCHEMA_VERSION) -> None:
         self._sim.admin.command(command_type, payload, _nothing, schema_version=schema_version)

@@ -309,7 +309,7 @@ def _nothing(payload: Any, reply: c.Reply) -> None:
 
 
 def _run(workflow: str, targets: c.Targets, **fields: Any) -> tuple[str, Message]:
-    return c.CREATE_RUN, c.CreateRun(workflow=workflow, targets=targets, **fields)
+    return c.CREATE_RUN, c.CreateRun(workflow=workflow, targets=targets, project="sim", **fields)
 
 
 _ANY = c.Targets(kind=c.TargetKind.ANY)

@@ -98,6 +98,7 @@ class Workload:
         names = list(_RECIPE_SHARES)
         name = random.choices(names, list(_RECIPE_SHARES.values()))[0]
         create = c.CreateRun(
+            project="sim",
             workflow=f"{name}@1" if random.random() < 0.2 else name,
             targets=targets,
             params=self._params(name),

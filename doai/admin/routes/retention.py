@@ -97,7 +97,7 @@ class BegunJson(View, frozen=True, kw_only=True):
 
 
 class UsageJson(View, frozen=True, kw_only=True):
-    """What was done with one device, of one workflow, by one actor."""
+    """What was done with one device, of one workflow, by one actor, for one project or campaign."""
 
     name: str
     day: str
@@ -209,12 +209,14 @@ async def begin_retention(services: Given, caller: Who) -> BegunJson:
     "/usage",
     opt={"needs": VIEWER},
     tags=["retention"],
-    summary="What was done with devices, by workflow or by actor",
+    summary="What was done with devices, of workflows, by actors, for projects and campaigns",
     responses=examples.answer(200, UsagePage, UsagePage(items=[_USAGE], next=None), "By name."),
 )
 async def list_usage(
     services: Given,
-    by: Annotated[UsageKind, QueryParameter(description="device, workflow or actor")] = UsageKind.DEVICE,
+    by: Annotated[
+        UsageKind, QueryParameter(description="device, workflow, actor, project or campaign")
+    ] = UsageKind.DEVICE,
     since_ms: Annotated[
         int | None,
         QueryParameter(ge=0, le=2**53, description="ms since 1970 (UTC), with its whole day"),

@@ -119,11 +119,15 @@ async def list_runs(
     services: Given,
     wanted: Annotated[RunState | None, QueryParameter(name="state")] = None,
     workflow: Annotated[str | None, QueryParameter(max_length=63, description="name of a workflow")] = None,
+    campaign: Annotated[str | None, QueryParameter(max_length=63, description="name of a campaign")] = None,
+    project: Annotated[str | None, QueryParameter(max_length=80)] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> RunPage:
     """Each with its tasks counted by state."""
-    page = await services.reader.runs(state=wanted, workflow=workflow, cursor=cursor, limit=limit)
+    page = await services.reader.runs(
+        state=wanted, workflow=workflow, campaign=campaign, project=project, cursor=cursor, limit=limit
+    )
     left_s = await services.outlooks.left_s(_open(page.items))
     items = [run_json(view, left_s.get(view.row.run_id)) for view in page.items]
     return RunPage(items=items, next=page.next_cursor)

@@ -14,7 +14,7 @@ from doai import topics
 from doai.broker.core.campaign_table import Campaign
 from doai.broker.core.decision import Decision
 from doai.broker.core.firing import Firing
-from doai.broker.core.runs import Runs
+from doai.broker.core.runs import Runs, check_project
 from doai.broker.core.state import State
 from doai.changes.campaigns import CampaignRow
 from doai.changes.ops import DropCampaign
@@ -34,7 +34,6 @@ from doai.schedule import ScheduleError, check_schedule, due_ms, next_time_ms, w
 from doai.states import CampaignState, CampaignTrigger
 from doai.workflow.mistakes import did_you_mean
 
-PROJECT_CHARS_MAX: Final = 80
 REASON_CHARS_MAX: Final = 500
 _NEVER_MS: Final = 2**62
 AT_ONCE_S: Final = 0.001
@@ -170,8 +169,7 @@ class Campaigns:
             raise UserError(f"{name[:80]!r} can not be a name: use 1-63 of a-z 0-9 . _ -", code="bad_name")
         if known is None and len(self._state.campaigns.by_name) >= CAMPAIGNS_MAX:
             raise UserError(f"there are {CAMPAIGNS_MAX} campaigns, more are not taken: remove some that have ended")
-        if len(plan.project) > PROJECT_CHARS_MAX or not plan.project.isprintable():
-            raise UserError(f"a project has at most {PROJECT_CHARS_MAX} characters that can be printed")
+        check_project(plan.project)
         if not 1 <= plan.catch_up_max <= CAMPAIGN_CATCH_UP_MAX:
             raise UserError(f"catch-up of {plan.catch_up_max} times can not be: give 1 to {CAMPAIGN_CATCH_UP_MAX}")
         made = known.row.runs if known is not None else 0

@@ -171,7 +171,9 @@ class Firing:
         if disk.closed_because:
             raise DiskLow(f"the broker takes nothing new now: {disk.closed_because}")
         before = list(campaign.open)
-        made = self._runs.create(decision, command, campaign.plan.run)
+        create = campaign.plan.run
+        create = msgspec.structs.replace(create, project=campaign.plan.project or create.project)
+        made = self._runs.create(decision, command, create, campaign=row.name)
         # Only now: a run that can not be made replaces none.
         if campaign.plan.overlap is Overlap.REPLACE:
             for run_id in before:

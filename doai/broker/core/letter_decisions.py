@@ -118,8 +118,8 @@ class LetterDecisions:
 
     def _retry_group(self, decision: Decision, command: Envelope, group: list[DeadLetterRow]) -> str:
         letters = self._state.letters
-        create = _again(letters.run(group[0]), group)
-        made = self._runs.create(decision, command, create)
+        run = letters.run(group[0])
+        made = self._runs.create(decision, command, _again(run, group), campaign=run.campaign)
         tasks = list(self._state.runs[made.run_id].open.values())
         for row, task in zip(group, tasks, strict=True):
             told = DeadLetterRetried(
@@ -206,4 +206,5 @@ def _again(run: RunRow, group: list[DeadLetterRow]) -> CreateRun:
         priority=run.priority,
         step_timeouts_s=msgspec.json.decode(run.step_timeouts_body),
         attempts=run.attempts_max,
+        project=run.project,
     )

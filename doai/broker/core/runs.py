@@ -32,6 +32,7 @@ from doai.workflow.resolve import PinnedRun, pin_run
 from doai.workflow.selection import check_selector, matches, unmet_requirement, why_none_matches
 
 EXPIRES_IN_MAX_S = 366 * 24 * 3600.0
+PROJECT_CHARS_MAX = 80
 UNKNOWN_NAMED_MAX = 20
 """Unknown devices named in one refusal; a person mends the first ones and looks again."""
 
@@ -44,15 +45,15 @@ class Runs:
         self._scheduler = scheduler
         self._tasks = tasks
 
-    def create(self, decision: Decision, command: Envelope, create: CreateRun) -> RunCreated:
-        """Make a run with its tasks, or refuse it with every reason at once."""
+    def create(self, decision: Decision, command: Envelope, create: CreateRun, *, campaign: str = "") -> RunCreated:
+        """Make a run with its tasks, or refuse it with every reason at once; ``campaign``: that it belongs to."""
         recipe, pinned, files = self._resolve(decision, command, create)
         targets: list[Device | None] = list(self._devices(recipe, create.targets))
         if create.targets.kind is TargetKind.ANY:
             targets = [None] * create.targets.count
         if self._state.recipes.add_linked(recipe):
             decision.ops.append(InsertWorkflow(recipe.row))
-        run = self._insert(decision, command, create, recipe, pinned, files, len(targets))
+        run = self._insert(decision, command, create, recipe, pinned, files, len(targets), campaign)
         task_ids = [self._insert_task(decision, run, create, pinned, device).task_id for device in targets]
         decision.changed(topics.run_subject(run.row.run_id), None, _wish(create, recipe.title, len(task_ids)))
         decision.log("info", f"run of {recipe.title} on {len(task_ids)} target(s)", {"run_id": run.row.run_id})
@@ -102,6 +103,7 @@ class Runs:
         if expires_in_s is not None and not 0 < expires_in_s <= EXPIRES_IN_MAX_S:
             raise UserError(f"expires_in {expires_in_s} s can not be: give seconds above 0, a year at most")
         check_bounds(create)
+        check_project(create.project)
         targets = create.targets
         if len(targets.serials) > TARGETS_PER_RUN_MAX or targets.count > TARGETS_PER_RUN_MAX:
             raise UserError(
@@ -189,6 +191,7 @@ class Runs:
         pinned: PinnedRun,
         files: list[FilePin],
         tasks: int,
+        campaign: str,
     ) -> Run:
         actor = command.actor or command.source
         row = RunRow(
@@ -209,13 +212,23 @@ class Runs:
             trace_id=command.trace_id,
             files_body=msgspec.json.encode(files),
             bounds_body=msgspec.json.encode(bounds_of(create)),
+            campaign=campaign,
+            project=create.project,
         )
         run = self._state.runs[row.run_id] = load_run(row, self._state.queues[row.queue])
         decision.ops.append(InsertRun(row))
         decision.event(
             topics.RUN_CREATED,
             topics.run_subject(row.run_id),
-            RunCreatedEvent(run_id=row.run_id, workflow=recipe.title, tasks=tasks, queue=row.queue, actor=actor),
+            RunCreatedEvent(
+                run_id=row.run_id,
+                workflow=recipe.title,
+                tasks=tasks,
+                queue=row.queue,
+                actor=actor,
+                campaign=campaign,
+                project=row.project,
+            ),
             trace_id=row.trace_id,
             causation_id=command.event_id,
             actor=actor,
@@ -280,6 +293,12 @@ class Runs:
         return _cancelled([task], 0)
 
 
+def check_project(project: str) -> None:
+    """Raise UserError for what can not be the name of a project."""
+    if len(project) > PROJECT_CHARS_MAX or not project.isprintable():
+        raise UserError(f"a project has at most {PROJECT_CHARS_MAX} characters that can be printed")
+
+
 class TargetError(UserError):
     """The targets of a run can not be; ``details`` has a sentence for each."""
 
@@ -305,6 +324,7 @@ def _wish(create: CreateRun, title: str, tasks: int) -> dict[str, object]:
         "priority": create.priority,
         "expires_in_s": create.expires_in_s,
         "attempts": create.attempts,
+        "project": create.project,
     }
 
 

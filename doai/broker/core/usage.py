@@ -1,4 +1,4 @@
-"""Counts what was done with devices, by workflow and by actor, day by day; it outlives the tasks (step 12)."""
+"""Counts what was done with devices, of workflows, by and for whom, day by day; it outlives tasks (step 12)."""
 
 from __future__ import annotations
 
@@ -25,4 +25,6 @@ def attempt_used(decision: Decision, task: Task, outcome: Outcome | None) -> Non
 def _names(task: Task) -> dict[UsageKind, str]:
     row = task.run.row
     names = {UsageKind.WORKFLOW: row.workflow, UsageKind.ACTOR: row.actor}
-    return names | ({UsageKind.DEVICE: task.device.serial} if task.device is not None else {})
+    serial = task.device.serial if task.device is not None else ""
+    more = {UsageKind.DEVICE: serial, UsageKind.PROJECT: row.project, UsageKind.CAMPAIGN: row.campaign}
+    return names | {kind: name for kind, name in more.items() if name}

@@ -85,6 +85,8 @@ def test_it_fires_when_it_is_due_and_the_run_says_who_made_it() -> None:
     assert {(run.actor, run.interface, run.state) for run in runs} == {
         ("campaign/nightly", "schedule", RunState.COMPLETED)
     }
+    assert {(run.campaign, run.project) for run in runs} == {("nightly", "")}
+    assert sum(row.passed for (kind, _, name), row in world.tables.usage.items() if name == "nightly") == 3
     assert world.tables.campaigns["nightly"].runs == 3
     assert len(world.events(topics.CAMPAIGN_FIRED)) == 3
     check(world)

@@ -10,6 +10,7 @@ from doai import topics
 from doai.broker.core import finished
 from doai.changes.audit import AuditOutcome
 from doai.errors import ErrorClass
+from doai.messages import commands as c
 from doai.messages import finished as f
 from doai.messages import queues as q
 from doai.states import DeadLetterState, Outcome
@@ -69,6 +70,19 @@ def test_what_failed_in_a_queue_is_tried_again_slice_by_slice(monkeypatch: pytes
     world.check()
     world.restart()
     world.check()
+
+
+def test_what_is_tried_again_belongs_where_the_first_did() -> None:
+    world, node, admin = started_world("d1")
+    fail(world, node, admin, "d1", project="shelf-1")
+    [run_id] = retry(admin).run_ids
+    end_all_failed(node)
+    assert world.tables.runs[run_id].project == "shelf-1"
+    assert [(name, row.failed) for (kind, _, name), row in world.tables.usage.items() if kind == "project"] == [
+        ("shelf-1", 2)
+    ]
+    wish = c.CreateRun(workflow="look", targets=c.Targets(kind=c.TargetKind.ALL), project="a\nb")
+    assert "a project has at most 80 characters" in admin.refused(c.CREATE_RUN, wish).message
 
 
 def test_a_retry_tells_what_can_not_be_and_goes_past_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from doai.changes import ops
@@ -21,6 +22,7 @@ from doai.states import DeviceState
 from doai.store.process_writer import ProcessWriter, open_process_writer
 from doai.store.reader import StoreReader
 from tests.conformance.store_ops import make_envelope
+from tests.unit.store.test_retention_reader import run_id, run_ops
 
 
 @pytest.fixture
@@ -212,3 +214,23 @@ def test_statistics_of_a_time(path: Path, writer: ProcessWriter) -> None:
     found = read(path, lambda reader: reader.statistics(Period.MINUTE, 60_000, 180_000))
     assert [r.row_id for r in found] == ["a", "b", "f", "c"]
     assert found[0] == minutes[1]
+
+
+def test_runs_are_found_by_campaign_and_project(path: Path, writer: ProcessWriter) -> None:
+    made = [("nightly", "shelf-1"), ("", "shelf-1"), ("", "")]
+    names = [run_id(days_ago) for days_ago in (1, 2, 3)]
+    for days_ago, (campaign, project) in zip((1, 2, 3), made, strict=True):
+        [insert] = run_ops(days_ago, tasks=0)
+        row = msgspec.structs.replace(insert.row, campaign=campaign, project=project)  # type: ignore[union-attr]
+        writer.commit([ops.InsertRun(row)])
+
+    async def ask(reader: StoreReader) -> list[list[str]]:
+        pages = [
+            await reader.runs(campaign="nightly"),
+            await reader.runs(project="shelf-1"),
+            await reader.runs(campaign="nightly", project="other"),
+            await reader.runs(campaign=""),
+        ]
+        return [[view.row.run_id for view in page.items] for page in pages]
+
+    assert read(path, ask) == [names[:1], names[:2], [], names]

@@ -6,7 +6,7 @@ name, version, content_hash, body, created_at_ms, created_by, state
 -- name: run_columns
 run_id, workflow, version, recipe_hash, params_body, targets_body, step_timeouts_body, queue, priority,
 attempts_max, tasks, created_at_ms, actor, interface, trace_id, state, outcome, ended_at_ms, files_body,
-bounds_body, stopped
+bounds_body, stopped, campaign, project
 
 -- name: task_columns
 task_id, run_id, target_kind, selector_body, queue, priority, created_at_ms, expires_at_ms, timeout_s, state,

@@ -41,7 +41,7 @@ CREATE TABLE runs (
     state TEXT NOT NULL,
     outcome TEXT,
     ended_at_ms INTEGER
-, files_body BLOB NOT NULL DEFAULT x'5b5d', bounds_body BLOB NOT NULL DEFAULT x'7b7d', stopped TEXT NOT NULL DEFAULT '') STRICT;
+, files_body BLOB NOT NULL DEFAULT x'5b5d', bounds_body BLOB NOT NULL DEFAULT x'7b7d', stopped TEXT NOT NULL DEFAULT '', campaign TEXT NOT NULL DEFAULT '', project TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE INDEX runs_open ON runs (run_id) WHERE state IN ('active', 'cancelling');
 
@@ -470,3 +470,7 @@ CREATE TABLE queues (
     delayed INTEGER NOT NULL,
     held INTEGER NOT NULL
 , rate_per_min INTEGER NOT NULL DEFAULT 0, discard_to INTEGER NOT NULL DEFAULT 0, discard_reason TEXT NOT NULL DEFAULT '') STRICT;
+
+CREATE INDEX runs_of_campaign ON runs (campaign, run_id) WHERE campaign <> '';
+
+CREATE INDEX runs_of_project ON runs (project, run_id) WHERE project <> '';
