@@ -1,4 +1,4 @@
-"""Who may do what over HTTP: API tokens with roles, and nodes with the secret of their uploads (steps 1, 10)."""
+"""Who asks over HTTP: API tokens, people with a session, nodes with the secret of their uploads (steps 1, 10)."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
+from doai.admin.authorisation import ADMIN, AUTHOR, DISCARD, OPERATOR, VIEWER, Answer, decide, least_role
+from doai.admin.sessions import COOKIE, CSRF_HEADER, csrf_matches
 from doai.changes.rows import KeyRow, TokenRow
 from doai.envelope import Origin
 from doai.errors import UserError
 from doai.messages.link import Role
 from doai.store.reader import StoreReader
 
+__all__ = ["ADMIN", "AUTHOR", "DISCARD", "OPERATOR", "VIEWER"]
+
 TOKEN_PREFIX: Final = "doai_"  # noqa: S105 - how tokens begin, so that scanners of leaked secrets know one
 TOKEN_KEPT_S: Final = 2.0
 """A token that was looked up is believed this long: so soon a revoked one stops."""
 TOKENS_KEPT_MAX: Final = 1024
 
-VIEWER: Final = "viewer"
-OPERATOR: Final = "operator"
-ADMIN: Final = "admin"
-_MAY: Final = {VIEWER: 1, OPERATOR: 2, ADMIN: 3}
-"""A role may do what those below it may."""
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing, so that another site gains nothing by making a browser send them."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -36,9 +37,11 @@ class Caller(msgspec.Struct, frozen=True):
     name: str
     role: str
     interface: str
-    """``cli`` for our command line, else ``http``; told to the broker with each command."""
+    """``cli`` for our command line, ``dashboard`` for a person's browser, else ``http``; told with each command."""
     address: str = ""
     """Network address from which the request came."""
+    token: str = ""
+    """Name of the API token; empty = a person with a session."""
 
     @property
     def actor(self) -> str:
@@ -48,7 +51,7 @@ class Caller(msgspec.Struct, frozen=True):
     @property
     def origin(self) -> Origin:
         """How the audit names the caller's right and place."""
-        return Origin(role=self.role, token=self.name, address=self.address)
+        return Origin(role=self.role, token=self.token, address=self.address)
 
 
 class NotAuthenticated(UserError):
@@ -66,26 +69,36 @@ class Forbidden(UserError):
 class Tokens:
     """Looks tokens up by their hash in the store."""
 
-    def __init__(self, reader: StoreReader, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        reader: StoreReader,
+        monotonic: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._reader = reader
         self._monotonic = monotonic
+        self._now_s = now_s
         self._known: dict[str, tuple[float, TokenRow]] = {}
 
     async def find(self, token: str) -> TokenRow | None:
-        """Return the live token, None for one that is unknown or revoked."""
+        """Return the live token, None for one that is unknown, revoked or over."""
         digest = sha256_hex(token)
         now_s = self._monotonic()
         kept = self._known.get(digest)
         if kept is not None and now_s < kept[0]:
-            return kept[1]
+            return kept[1] if self._is_live(kept[1]) else None
         row = await self._reader.token(digest)
-        if row is None or row.revoked_at_ms is not None:
+        if row is None or not self._is_live(row):
             self._known.pop(digest, None)
             return None
         if len(self._known) >= TOKENS_KEPT_MAX:
             self._known.clear()
         self._known[digest] = (now_s + TOKEN_KEPT_S, row)
         return row
+
+    def _is_live(self, row: TokenRow) -> bool:
+        over = row.expires_at_ms is not None and row.expires_at_ms <= self._now_s() * 1000
+        return row.revoked_at_ms is None and not over
 
 
 def sha256_hex(secret: str) -> str:
@@ -94,25 +107,71 @@ def sha256_hex(secret: str) -> str:
 
 
 async def require_token(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Guard of every operation: a live token whose role may do what the operation's ``needs`` says.
+    """Guard of every operation: a live token or session whose role may do what the operation's ``needs`` says.
 
     An operation that says nothing needs an admin, so that nothing is open by default.
     """
-    needs = str(handler.opt.get("needs", ADMIN))
+    action = str(handler.opt.get("needs", ADMIN))
     scheme, _, token = connection.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() == "bearer" and token:
+        caller, scopes = await _caller_of_token(connection, token.strip())
+        part = "-".join(str(next(iter(getattr(handler, "tags", None) or ()), "")).split())
+        if scopes and part not in scopes:
+            raise Forbidden(f"token {caller.name} opens {', '.join(scopes)} only, and this is of {part}")
+    else:
+        caller = await _caller_of_session(connection)
+    allow(caller, action)
+    connection.scope["auth"] = caller
+
+
+def allow(caller: Caller, action: str) -> Answer:
+    """Return the answer of the table; raises Forbidden when it is no.
+
+    Where it is yes after a confirmation, the broker asks for that: nothing is done without.
+    """
+    answer = decide(action, caller.role)
+    if answer is Answer.DENY:
+        kind = "token" if caller.token else "user"
+        raise Forbidden(f"{kind} {caller.name} has the role {caller.role}, and this needs {least_role(action)}")
+    return answer
+
+
+async def _caller_of_token(
+    connection: ASGIConnection[Any, Any, Any, Any], token: str
+) -> tuple[Caller, tuple[str, ...]]:
+    tokens: Tokens = connection.app.state.services.tokens
+    row = await tokens.find(token)
+    if row is None:
+        raise NotAuthenticated("this token is not accepted: it is unknown, over or revoked, ask for another one")
+    agent = connection.headers.get("User-Agent", "")
+    interface = "cli" if agent.startswith("doai-cli") else "http"
+    return Caller(row.name, row.role, interface, address_of(connection), row.name), tuple(row.scopes.split())
+
+
+async def _caller_of_session(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller:
+    cookie = connection.cookies.get(COOKIE, "")
+    if not cookie:
         raise NotAuthenticated(
             "a token is needed: send it as 'Authorization: Bearer TOKEN'; `doai up` made the first one"
         )
-    tokens: Tokens = connection.app.state.services.tokens
-    row = await tokens.find(token.strip())
-    if row is None:
-        raise NotAuthenticated("this token is not accepted: it is unknown or was revoked, ask for another one")
-    if _MAY.get(row.role, 0) < _MAY[needs]:
-        raise Forbidden(f"token {row.name} has the role {row.role}, and this needs {needs}")
-    agent = connection.headers.get("User-Agent", "")
-    interface = "cli" if agent.startswith("doai-cli") else "http"
-    connection.scope["auth"] = Caller(row.name, row.role, interface, address_of(connection))
+    caller = await person(connection)
+    if caller is None:
+        raise NotAuthenticated("this session is over: sign in again at /login")
+    if connection.scope.get("method") not in _SAFE and not csrf_matches(
+        cookie, connection.headers.get(CSRF_HEADER, "")
+    ):
+        raise Forbidden(f"a change from a browser needs the header {CSRF_HEADER} of its page")
+    return caller
+
+
+async def person(connection: ASGIConnection[Any, Any, Any, Any]) -> Caller | None:
+    """Return the person whose browser this is; None when nobody is signed in there."""
+    cookie = connection.cookies.get(COOKIE, "")
+    found = await connection.app.state.services.sessions.find(cookie) if cookie else None
+    if found is None:
+        return None
+    _, user = found
+    return Caller(user.name, user.role, "dashboard", address_of(connection))
 
 
 def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:

@@ -42,6 +42,7 @@ from doai.admin.routes import (
     runs,
     secrets,
     statistics,
+    users,
     workflows,
 )
 from doai.admin.routes.parameters import provide_caller
@@ -134,6 +135,12 @@ _OPERATIONS: Final = (
     keys.list_tokens,
     keys.add_token,
     keys.revoke_token,
+    users.list_users,
+    users.create_user,
+    users.set_password,
+    users.set_role,
+    users.remove_user,
+    users.show_me,
     enrolment.enrol_nodes,
     enrolment.list_enrolments,
     secrets.list_secrets,

@@ -257,7 +257,13 @@ KEY: Final = v.KeyJson(
     revoked_at_ms=None,
 )
 TOKEN: Final = v.TokenJson(
-    name="first", role="admin", created_at_ms=AT_MS, created_by="admin/k3v1", revoked_at_ms=None
+    name="first",
+    role="admin",
+    created_at_ms=AT_MS,
+    created_by="admin/k3v1",
+    revoked_at_ms=None,
+    expires_at_ms=None,
+    scopes=[],
 )
 
 _PROBLEMS: Final = {

@@ -26,10 +26,13 @@ from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.first_token import make_first_token
 from doai.admin.janitor import Janitor
+from doai.admin.login_limit import LoginLimit
 from doai.admin.mesh import BrokerUnavailable, Mesh
 from doai.admin.outlook import Outlooks
+from doai.admin.passwords import Passwords
 from doai.admin.receiving import Intake
 from doai.admin.services import Services
+from doai.admin.sessions import Sessions
 from doai.admin.settings import Settings
 from doai.admin.vault import Vault
 from doai.envelope import Message
@@ -224,6 +227,9 @@ def _services(settings: Settings) -> Services:
         reader=reader,
         mesh=Mesh(settings.endpoint, load_keys, instance=secrets.token_hex(6), sample=sample),
         tokens=Tokens(reader),
+        sessions=Sessions(reader),
+        passwords=Passwords(),
+        logins=LoginLimit(),
         artifacts=ArtifactFolder(Intake(settings.artifacts_path, reserve_bytes=reserve_bytes)),
         files=FileFolder(
             Intake(settings.files_path, reserve_bytes=reserve_bytes),

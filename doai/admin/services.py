@@ -15,9 +15,12 @@ from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.janitor import Janitor
+from doai.admin.login_limit import LoginLimit
 from doai.admin.mesh import Mesh
 from doai.admin.outlook import Outlooks
+from doai.admin.passwords import Passwords
 from doai.admin.problems import CommandRefused
+from doai.admin.sessions import Sessions
 from doai.admin.vault import Vault
 from doai.codec import raw
 from doai.envelope import Envelope, Message, Origin
@@ -47,6 +50,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     reader: StoreReader
     mesh: Mesh
     tokens: Tokens
+    sessions: Sessions
+    passwords: Passwords
+    logins: LoginLimit
     artifacts: ArtifactFolder
     files: FileFolder
     feed: Feed

@@ -226,7 +226,7 @@ def token_json(row: TokenRow) -> TokenJson:
     """Return a token as the API shows it."""
     fields = msgspec.structs.asdict(row)
     del fields["token_sha256"]
-    return TokenJson(**fields)
+    return TokenJson(**fields | {"scopes": row.scopes.split()})
 
 
 _SAMPLE_FIELDS = ("pid", "running", "passed", "failed", "cpu_percent", "memory_percent", "rss_bytes")

@@ -386,3 +386,6 @@ class TokenJson(View, frozen=True, kw_only=True):
     created_at_ms: int
     created_by: str
     revoked_at_ms: int | None
+    expires_at_ms: int | None
+    scopes: list[str]
+    """Parts of the API that it opens; empty = all of it."""

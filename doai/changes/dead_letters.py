@@ -6,6 +6,7 @@ import enum
 
 import msgspec
 
+from doai.changes.store_op import StoreOp
 from doai.states import DeadLetterState
 
 
@@ -74,3 +75,14 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     settled_why: str = ""
     retried_as: str = ""
     """Id of the task that tries it again."""
+
+
+class SettleDeadLetter(StoreOp, frozen=True):
+    """Writes what a person decided of a dead letter; it must exist and be open."""
+
+    letter_id: str
+    state: DeadLetterState
+    settled_at_ms: int
+    settled_by: str
+    settled_why: str
+    retried_as: str

@@ -11,8 +11,9 @@ import msgspec
 
 from doai.changes.audit import AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
-from doai.changes.dead_letters import DeadLetterRow
+from doai.changes.dead_letters import DeadLetterRow, SettleDeadLetter
 from doai.changes.incidents import IncidentRow
+from doai.changes.people import DropSession, PutSession, PutUser, SessionRow, UserRow
 from doai.changes.queues import PutQueue, QueueRow
 from doai.changes.retention import (
     AddUsage,
@@ -45,7 +46,7 @@ from doai.changes.runs import StopRun
 from doai.changes.statistics import EndedTask, Period, StatisticsRow
 from doai.changes.store_op import StoreOp
 from doai.envelope import Envelope
-from doai.states import DeadLetterState, FireState, Outcome, RunState, WorkflowState
+from doai.states import FireState, Outcome, RunState, WorkflowState
 
 DIGEST_BYTES: Final = 8
 """Bytes of the hash kept of each accepted record."""
@@ -281,17 +282,6 @@ class InsertDeadLetter(StoreOp, frozen=True):
     row: DeadLetterRow
 
 
-class SettleDeadLetter(StoreOp, frozen=True):
-    """Writes what a person decided of a dead letter; it must exist and be open."""
-
-    letter_id: str
-    state: DeadLetterState
-    settled_at_ms: int
-    settled_by: str
-    settled_why: str
-    retried_as: str
-
-
 Op = (
     InsertWorkflow
     | SetWorkflowState
@@ -320,6 +310,9 @@ Op = (
     | ReserveTokens
     | PutIncident
     | PutQueue
+    | PutUser
+    | PutSession
+    | DropSession
     | InsertStatistics
     | TrimStatistics
     | AppendAudit
@@ -373,6 +366,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     secrets: list[SecretRow] = []
     queues: list[QueueRow] = []
     """By name; those that the configuration names are added by the core."""
+    users: list[UserRow] = []
+    """By name, removed ones too."""
+    sessions: list[SessionRow] = []
+    """By hash, expired ones too until their user signs in again."""
     commands: list[CommandRow]
     """Every remembered command, expired ones too until they are forgotten; by creation."""
     incidents: list[IncidentRow] = []

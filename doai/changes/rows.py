@@ -296,6 +296,10 @@ class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: int
     created_by: str
     revoked_at_ms: int | None = None
+    expires_at_ms: int | None = None
+    """None = it does not end by itself."""
+    scopes: str = ""
+    """Parts of the API that it opens, by spaces; empty = all of it."""
 
 
 class CommandRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from doai.configuration import Secret
 from doai.errors import ConfigError
 from doai.wire.keys import load_or_make_keypair
 
+FIRST_USER: Final = "admin"
 TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
 WORKFLOWS: Final = Path(__file__).resolve().parents[2] / "workflows"
 
@@ -50,6 +51,8 @@ class Installation:
         self.place = Place("", Secret(""))
         self.is_new = not (plan.data_dir / TOKEN_FILE).exists()
         """Whether this start makes the first token."""
+        self.first_password = Secret("")
+        """Of the user that this start made, because there was none that may sign in; empty = it made none."""
         self._tell = tell
         self._children: list[Child] = []
 
@@ -75,6 +78,7 @@ class Installation:
         write_place(plan.data_dir, self.place)
         connect = await self._start_phones()
         await trio.to_thread.run_sync(self._register_node)
+        await trio.to_thread.run_sync(self._make_first_user)
         await self._start_child("node", "--config", self._node_config(broker, endpoint, connect))
 
     @property
@@ -125,6 +129,14 @@ class Installation:
         descriptor = os.open(self._secret_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(secret + "\n")
+
+    def _make_first_user(self) -> None:
+        """Let one person sign in at the dashboard, unless somebody may already."""
+        with Client(self.place) as client:
+            if any(user.get("removedAtMs") is None for user in client.items("/users", limit=500)):
+                return
+            made = client.post("/users", {"name": FIRST_USER, "role": "admin"})
+        self.first_password = Secret(made["password"])
 
     def _node_config(self, broker: Child, endpoint: str, connect: list[str]) -> Path:
         plan = self.plan

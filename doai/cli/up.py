@@ -45,7 +45,7 @@ def add_up_flags(parser: argparse.ArgumentParser) -> None:
 
 def up(options: argparse.Namespace) -> int:
     """Run until Ctrl-C; returns the exit code."""
-    from doai.cli.installation import Plan
+    from doai.cli.installation import FIRST_USER, Plan
 
     plan = Plan(
         data_dir=options.data_dir.absolute(),
@@ -66,6 +66,8 @@ def up(options: argparse.Namespace) -> int:
         print(f"doai is up: {place.url}  (data: {plan.data_dir})")
         if installation.is_new:
             print(f"token, shown once; it is kept for this user in {plan.data_dir}: {place.token.reveal()}")
+        if installation.first_password.reveal():
+            print(f"dashboard: sign in as {FIRST_USER} with {installation.first_password.reveal()} (shown once)")
         print(f"workflows: {', '.join(names)}")
         print(
             "try: doai devices; doai run playback-check --on all --param video_id=doai-test-1 --wait; Ctrl-C stops"

@@ -258,6 +258,10 @@ class AddToken(Message, frozen=True, kw_only=True):
     name: str
     token_sha256: str
     role: str = "admin"
+    scopes: list[str] = []
+    """Parts of the API that it opens, as the API's tags; empty = all of it."""
+    expires_in_s: float | None = None
+    """None = it does not end by itself."""
 
 
 class TokenAdded(Message, frozen=True, kw_only=True):

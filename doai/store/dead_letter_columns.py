@@ -6,8 +6,7 @@ import enum
 
 import msgspec
 
-from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason
-from doai.changes.ops import SettleDeadLetter
+from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason, SettleDeadLetter
 from doai.states import DeadLetterState
 from doai.store.columns import Columns
 

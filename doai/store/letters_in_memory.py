@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow
-from doai.changes.ops import SettleDeadLetter
+from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, SettleDeadLetter
 from doai.changes.rows import RunRow, StreamRow
 from doai.errors import StoreError
 from doai.states import DeadLetterState

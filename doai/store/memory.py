@@ -12,10 +12,10 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from doai import limits, topics
+from doai import limits
 from doai.changes.audit import AuditRow
 from doai.changes.campaigns import CampaignRow
-from doai.changes.dead_letters import DeadLetterRow
+from doai.changes.dead_letters import DeadLetterRow, SettleDeadLetter
 from doai.changes.incidents import IncidentRow
 from doai.changes.ops import (
     DIGEST_BYTES,
@@ -48,7 +48,6 @@ from doai.changes.ops import (
     PutToken,
     RememberCommand,
     ReserveTokens,
-    SettleDeadLetter,
     SetWorkflowState,
     Snapshot,
     StreamState,
@@ -58,6 +57,7 @@ from doai.changes.ops import (
     UpdateRun,
     UpdateTask,
 )
+from doai.changes.people import DropSession, PutSession, PutUser, SessionRow, UserRow
 from doai.changes.queues import PutQueue, QueueRow
 from doai.changes.rows import (
     ArtifactRow,
@@ -77,7 +77,7 @@ from doai.changes.rows import (
     WorkflowRow,
 )
 from doai.changes.runs import StopRun
-from doai.changes.statistics import PERIOD_MS, EndedTask, Period, StatisticsRow
+from doai.changes.statistics import StatisticsRow
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
 from doai.states import TERMINAL, IncidentState, RunState
@@ -85,11 +85,9 @@ from doai.store import memory_retention
 from doai.store.campaigns_in_memory import Fires, drop_campaign, fire_key, goes_on, trim_fires, updated_fire
 from doai.store.digests import check_digests, split_digests
 from doai.store.letters_in_memory import dead_runs, kept_letters, settled_letter
+from doai.store.statistics_in_memory import ended_since, minutes_without_hour, statistics_key
 
 _MISSING: Final = object()
-_ENDS: Final = frozenset(
-    {topics.TASK_COMPLETED, topics.TASK_FAILED, topics.TASK_CANCELLED, topics.TASK_EXPIRED, topics.TASK_UNKNOWN}
-)
 _KeyT = TypeVar("_KeyT")
 _RowT = TypeVar("_RowT")
 
@@ -118,6 +116,8 @@ class MemoryTables(memory_retention.RetentionTables):
         self.enrolments: dict[str, EnrolmentRow] = {}
         self.secrets: dict[str, SecretRow] = {}
         self.queues: dict[str, QueueRow] = {}
+        self.users: dict[str, UserRow] = {}
+        self.sessions: dict[str, SessionRow] = {}
         self.commands: dict[str, CommandRow] = {}
         self.incidents: dict[str, IncidentRow] = {}
         self.audit: dict[int, AuditRow] = {}
@@ -202,41 +202,18 @@ class MemoryWriter:
             incidents=[row for row in _sorted_rows(t.incidents) if row.state is not IncidentState.RESOLVED],
             secrets=_sorted_rows(t.secrets),
             queues=_sorted_rows(t.queues),
+            users=_sorted_rows(t.users),
+            sessions=_sorted_rows(t.sessions),
             commands=sorted(t.commands.values(), key=lambda row: (row.created_at_ms, row.idempotency_key)),
-            statistics=self._minutes_without_hour(),
+            statistics=minutes_without_hour(t.statistics.values()),
             statistics_begun=bool(t.statistics),
             statistics_position=counted,
-            ended_since=self._ended_since(counted),
+            ended_since=ended_since(t.events, t.tasks, counted),
             campaigns=_sorted_rows(t.campaigns),
             fires=[row for row in _sorted_rows(t.fires) if goes_on(row, open_runs)],
             dead_letters=kept_letters(t.dead_letters, t.streams),
             dead_runs=dead_runs(t.dead_letters, t.runs),
         )
-
-    def _minutes_without_hour(self) -> list[StatisticsRow]:
-        rows = self._tables.statistics.values()
-        begins = [row.at_ms + PERIOD_MS[Period.HOUR] for row in rows if row.period is Period.HOUR]
-        minutes = [row for row in rows if row.period is Period.MINUTE and row.at_ms >= max(begins, default=0)]
-        return sorted(minutes, key=lambda row: (row.at_ms, row.row_id))
-
-    def _ended_since(self, position: int) -> list[EndedTask]:
-        found: list[EndedTask] = []
-        for event in self._tables.events:
-            if event.position <= position:
-                continue
-            task = self._tables.tasks.get(event.envelope.subject[5:])
-            if event.envelope.type in _ENDS and task is not None and task.status.ended_at_ms is not None:
-                found.append(
-                    EndedTask(
-                        queue=task.queue,
-                        state=task.status.state,
-                        created_at_ms=task.created_at_ms,
-                        started_at_ms=task.status.started_at_ms,
-                        ended_at_ms=task.status.ended_at_ms,
-                        position=event.position,
-                    )
-                )
-        return found
 
     def _check_open(self) -> None:
         if self._failed:
@@ -350,10 +327,6 @@ class MemoryWriter:
         self._put(meta, "token_reserved", max(op.n, meta["token_reserved"]))
 
 
-def _statistics_key(row: StatisticsRow) -> tuple[str, int, str, str]:
-    return row.period.value, row.at_ms, row.queue, row.row_id
-
-
 def _sorted_rows(table: dict[Any, _RowT]) -> list[_RowT]:
     return [row for _, row in sorted(table.items())]
 
@@ -383,10 +356,13 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     PutSecret: lambda w, op: w._put(w._tables.secrets, op.row.name, op.row),
     DropSecret: lambda w, op: w._drop(w._tables.secrets, op.name),
     PutQueue: lambda w, op: w._put(w._tables.queues, op.row.name, op.row),
+    PutUser: lambda w, op: w._put(w._tables.users, op.row.name, op.row),
+    PutSession: lambda w, op: w._put(w._tables.sessions, op.row.token_sha256, op.row),
+    DropSession: lambda w, op: w._drop(w._tables.sessions, op.token_sha256),
     RememberCommand: lambda w, op: w._put(w._tables.commands, op.row.idempotency_key, op.row),
     ForgetCommands: MemoryWriter._forget_commands,
     ReserveTokens: MemoryWriter._reserve_tokens,
-    InsertStatistics: lambda w, op: w._insert(w._tables.statistics, _statistics_key(op.row), op.row),
+    InsertStatistics: lambda w, op: w._insert(w._tables.statistics, statistics_key(op.row), op.row),
     TrimStatistics: MemoryWriter._trim_statistics,
     AppendAudit: MemoryWriter._append_audit,
     PutCampaignRow: lambda w, op: w._put(w._tables.campaigns, op.row.name, op.row),

@@ -36,6 +36,7 @@ from doai.store.campaign_reader import CampaignReader
 from doai.store.dead_letter_reader import DeadLetterReader
 from doai.store.incident_reader import IncidentReader
 from doai.store.outlook_reader import OutlookReader
+from doai.store.people_reader import PeopleReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.queue_reader import QueueReader
 from doai.store.read_connections import Answer, Question, ReadConnections
@@ -75,6 +76,7 @@ class StoreReader:
         self.incidents = IncidentReader(self._connections, self._sql)
         self.outlook = OutlookReader(self._connections, self._sql)
         """How long runs may still take."""
+        self.people = PeopleReader(self._connections, self._sql)
         self.queues = QueueReader(self._connections, self._sql)
 
     async def close(self) -> None:

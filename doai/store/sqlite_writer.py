@@ -10,6 +10,7 @@ import apsw
 import msgspec
 
 from doai import limits
+from doai.changes.dead_letters import SettleDeadLetter
 from doai.changes.ops import (
     DIGEST_BYTES,
     AdvanceStream,
@@ -41,7 +42,6 @@ from doai.changes.ops import (
     PutToken,
     RememberCommand,
     ReserveTokens,
-    SettleDeadLetter,
     SetWorkflowState,
     Snapshot,
     StreamState,
@@ -63,6 +63,7 @@ from doai.store import (
     columns,
     dead_letter_columns,
     incident_columns,
+    people_columns,
     queue_columns,
     statistics_columns,
 )
@@ -148,6 +149,8 @@ class SqliteWriter:
             enrolments=[columns.enrolment_row(c) for c in query(sql["load_enrolments"])],
             secrets=[columns.secret_row(c) for c in query(sql["load_secrets"])],
             queues=[queue_columns.queue_row(c) for c in query(sql["load_queues"])],
+            users=[people_columns.user_row(c) for c in query(sql["load_users"])],
+            sessions=[people_columns.session_row(c) for c in query(sql["load_sessions"])],
             commands=[columns.command_row(c) for c in query(sql["load_commands"])],
             statistics=[statistics_columns.statistics_row(c) for c in query(sql["load_statistics"])],
             statistics_begun=counted_to is not None,
@@ -332,6 +335,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     PutSecret: _each("put_secret", lambda op: columns.secret_columns(op.row)),
     DropSecret: _each("drop_secret", lambda op: (op.name,)),
     PutQueue: _each("put_queue", lambda op: queue_columns.queue_columns(op.row)),
+    **{kind: _each(name, bind) for kind, (name, bind) in people_columns.STATEMENTS.items()},
     RememberCommand: _each("remember_command", lambda op: columns.command_columns(op.row)),
     ForgetCommands: _each("forget_commands", lambda op: (op.before_ms,)),
     ReserveTokens: _each("reserve_tokens", lambda op: (op.n,)),
@@ -374,6 +378,7 @@ _TABLES: Final[dict[type, str]] = {
     PutSecret: "secrets",
     DropSecret: "secrets",
     PutQueue: "queues",
+    **people_columns.TABLES,
     RememberCommand: "commands",
     ForgetCommands: "commands",
     ReserveTokens: "meta",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from doai.changes import ops, outbox, retention, rows
+from doai.changes import ops, outbox, people, retention, rows
 from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
-from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason
+from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason, SettleDeadLetter
 from doai.changes.incidents import IncidentRow
 from doai.changes.queues import PutQueue, QueueRow
 from doai.changes.retention import UsageKind
@@ -231,6 +231,21 @@ API_TOKENS = st.builds(
     created_at_ms=TIMES,
     created_by=TEXTS,
     revoked_at_ms=MAYBE_TIME,
+    expires_at_ms=MAYBE_TIME,
+    scopes=TEXTS,
+)
+USERS = st.builds(
+    people.UserRow,
+    name=NAMES,
+    role=TEXTS,
+    password_hash=TEXTS,
+    created_at_ms=TIMES,
+    created_by=TEXTS,
+    password_at_ms=TIMES,
+    removed_at_ms=MAYBE_TIME,
+)
+SESSIONS = st.builds(
+    people.SessionRow, token_sha256=NAMES, user=NAMES, created_at_ms=TIMES, expires_at_ms=TIMES, address=TEXTS
 )
 COMMANDS = st.builds(
     rows.CommandRow,
@@ -383,6 +398,9 @@ OPS = st.one_of(
     st.builds(ops.PutIncident, INCIDENTS),
     st.builds(ops.PutSecret, SECRETS),
     st.builds(ops.DropSecret, NAMES),
+    st.builds(people.PutUser, USERS),
+    st.builds(people.PutSession, SESSIONS),
+    st.builds(people.DropSession, NAMES),
     st.builds(ops.RememberCommand, COMMANDS),
     st.builds(ops.ForgetCommands, TIMES),
     st.builds(ops.ReserveTokens, TIMES),
@@ -390,7 +408,7 @@ OPS = st.one_of(
     st.builds(ops.InsertStatistics, STATISTICS),
     st.builds(ops.AppendAudit, AUDIT),
     st.builds(ops.InsertDeadLetter, DEAD_LETTERS),
-    st.builds(ops.SettleDeadLetter, LETTER_IDS, st.sampled_from(DeadLetterState), TIMES, TEXTS, TEXTS, TEXTS),
+    st.builds(SettleDeadLetter, LETTER_IDS, st.sampled_from(DeadLetterState), TIMES, TEXTS, TEXTS, TEXTS),
     st.builds(
         retention.AddUsage,
         TIMES,

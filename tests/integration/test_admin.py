@@ -75,7 +75,7 @@ OPERATIONS = [
     ("PUT", "/files/x", "operator"),
     ("DELETE", "/files/x", "operator"),
     ("GET", "/contents/x", "viewer"),
-    ("POST", "/baselines", "operator"),
+    ("POST", "/baselines", "author"),
     ("GET", "/events", "viewer"),
     ("GET", "/events/stream", "viewer"),
     ("GET", "/story/x", "viewer"),
@@ -103,6 +103,12 @@ OPERATIONS = [
     ("GET", "/tokens", "admin"),
     ("POST", "/tokens", "admin"),
     ("DELETE", "/tokens/x", "admin"),
+    ("GET", "/users", "admin"),
+    ("POST", "/users", "admin"),
+    ("PUT", "/users/x/password", "admin"),
+    ("PUT", "/users/x/role", "admin"),
+    ("DELETE", "/users/x", "admin"),
+    ("GET", "/me", "viewer"),
     ("GET", "/enrolments", "admin"),
     ("POST", "/enrolments", "admin"),
     ("GET", "/secrets", "admin"),
@@ -114,7 +120,7 @@ OPERATIONS = [
 ]
 BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|fire|retention)\b")
 """Operations that their path says wholly."""
-RANKS = {"viewer": 1, "operator": 2, "admin": 3}
+RANKS = {"viewer": 1, "operator": 2, "author": 3, "admin": 4}
 
 
 @pytest.fixture(scope="module")

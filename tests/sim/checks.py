@@ -154,6 +154,8 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
         ("tokens", state.tokens, tables.tokens),
         ("enrolments", state.enrolments, tables.enrolments),
         ("secrets", state.secrets, tables.secrets),
+        ("users", state.users, tables.users),
+        ("sessions", state.sessions, tables.sessions),
         ("incidents", state.incidents, open_incidents),
         ("queues", {name: queue.row for name, queue in state.queues.items() if queue.stored}, tables.queues),
         ("commands", state.commands, tables.commands),

@@ -1,4 +1,4 @@
-"""What an operator does beside runs: describes phones, puts files and secrets, lets nodes join (step 2).
+"""What an operator does beside runs: describes phones, puts files and secrets, lets nodes and people in (step 2).
 
 Each deed is a command that may be right or wrong: the broker takes it or refuses it, and says which; nothing that
 is refused changes anything, which the comparison of memory and disk sees.
@@ -17,6 +17,7 @@ from doai.messages import commands as c
 from doai.messages import enrolment as e
 from doai.messages import holds as h
 from doai.messages import incidents as i
+from doai.messages import people as p
 from doai.messages.link import Hello, HostSample, Role
 from tests.sim.network import Connection
 from tests.sim.recipes import FILE, RECIPES, SECRET
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 NEWCOMERS: Final = ("newcomer-1", "newcomer-2", "newcomer-3")
 _FREE_BYTES: Final = 1 << 40
+_PASSWORD_HASH: Final = "$argon2id$v=19$m=8,t=1,p=1$eHh4eHh4eHh4$eHh4eHh4eHh4eHh4eHh4eHh4"
 
 
 def _hash(text: str) -> str:
@@ -51,6 +53,7 @@ class Operator:
             self._join,
             self._revoke,
             self._greet,
+            self._person,
         )
         simulation.world.after(0.6, self._prepare)
 
@@ -174,6 +177,25 @@ class Operator:
             self._command(c.STORE_WORKFLOW, store, schema_version=random.choice((1, 99)))
             self._command(c.CREATE_RUN, store)
             self._command("no.such.command", store)
+
+    def _person(self) -> None:
+        """Somebody is let in, signs in, out, gets another role or password, or goes."""
+        random = self._random
+        name = random.choice(("ann", "ann", "bob", "Bad Name"))
+        word = random.choice((_PASSWORD_HASH, _PASSWORD_HASH, _PASSWORD_HASH.replace("m=8", "m=9"), "plain"))
+        role = random.choice(("admin", "admin", "viewer", "king"))
+        token = _hash(random.choice("123"))
+        deeds: tuple[tuple[str, Message], ...] = (
+            (p.CREATE_USER, p.CreateUser(name=name, role=role, password_hash=word)),
+            (p.OPEN_SESSION, p.OpenSession(user=name, token_sha256=token, expires_in_s=20.0, password_hash=word)),
+            (p.OPEN_SESSION, p.OpenSession(user=name, token_sha256=token, expires_in_s=-1.0, password_hash=word)),
+            (p.CLOSE_SESSION, p.CloseSession(token_sha256=token)),
+            (p.SET_PASSWORD, p.SetPassword(name=name, password_hash=word)),
+            (p.SET_ROLE, p.SetRole(name=name, role=role)),
+            (p.REMOVE_USER, p.RemoveUser(name=name)),
+        )
+        for command_type, payload in random.choices(deeds, weights=(4, 4, 1, 1, 1, 1, 1), k=3):
+            self._command(command_type, payload)
 
     def _enrol(self) -> None:
         random, world = self._random, self._sim.world

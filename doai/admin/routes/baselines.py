@@ -11,7 +11,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body
 
 from doai.admin import examples
-from doai.admin.access import OPERATOR, Caller
+from doai.admin.access import AUTHOR, Caller
 from doai.admin.comparisons import Comparison, Wanted, failed_comparisons, first_of_each
 from doai.admin.receiving import Announced
 from doai.admin.routes.parameters import AnyRequest, Given, Who, not_found
@@ -87,7 +87,7 @@ _BODY = Annotated[NewBaselines, Body(examples=[Example(value={"runId": examples.
 @post(
     "/baselines",
     status_code=200,
-    opt={"needs": OPERATOR},
+    opt={"needs": AUTHOR},
     tags=["files"],
     summary="Accept pictures of failed comparisons as baselines",
     responses=examples.answer(

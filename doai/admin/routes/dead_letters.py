@@ -10,7 +10,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath, QueryParameter
 
 from doai.admin import examples
-from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.access import DISCARD, OPERATOR, VIEWER
 from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found
 from doai.admin.views import View
 from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason
@@ -221,7 +221,7 @@ async def retry_dead_letters(services: Given, caller: Who, data: _RETRY_BODY) ->
 @post(
     "/dead-letters/discard",
     status_code=200,
-    opt={"needs": OPERATOR},
+    opt={"needs": DISCARD},
     tags=["dead letters"],
     summary="Be done with dead letters",
     responses=examples.answer(

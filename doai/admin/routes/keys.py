@@ -43,7 +43,11 @@ class NewToken(View, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A token to make."""
 
     name: str
-    role: Literal["viewer", "operator", "admin"]
+    role: Literal["viewer", "operator", "author", "admin"]
+    scopes: list[str] = []
+    """Parts of the API that it opens, as its tags name them; empty = all of it."""
+    expires_in_s: float | None = None
+    """null = it does not end by itself."""
 
 
 class AddedToken(View, frozen=True, kw_only=True):
@@ -60,6 +64,7 @@ _ADDED_KEY = AddedKey(
     broker_public_key=examples.PUBLIC_KEY,
     broker_endpoint="tcp://10.0.0.5:7701",
 )
+_NEW_TOKEN = {"name": "ci", "role": "operator", "scopes": ["runs"], "expiresInS": 86400}
 _ADDED_TOKEN = AddedToken(name="ci", role="operator", token="doai_...(43 characters)")  # noqa: S106
 
 
@@ -145,13 +150,19 @@ async def list_tokens(services: Given, cursor: Cursor = None, limit: Limit = 500
     responses=examples.answer(201, AddedToken, _ADDED_TOKEN, "It opens the API now.", problems=(409, 422)),
 )
 async def add_token(
-    data: Annotated[NewToken, Body(examples=[Example(value={"name": "ci", "role": "operator"})])],
+    data: Annotated[NewToken, Body(examples=[Example(value=_NEW_TOKEN)])],
     services: Given,
     caller: Who,
 ) -> Response[AddedToken]:
-    """Viewers read, operators also run and cancel, admins also decide who may."""
+    """Viewers read, operators also run and cancel, authors also decide what is right, admins also who may."""
     token = make_token()
-    command = AddToken(name=data.name, role=data.role, token_sha256=sha256_hex(token))
+    command = AddToken(
+        name=data.name,
+        role=data.role,
+        token_sha256=sha256_hex(token),
+        scopes=data.scopes,
+        expires_in_s=data.expires_in_s,
+    )
     done = await services.command_of(caller, command, f"token/{data.name[:63]}")
     answer = AddedToken(name=data.name, role=data.role, token=token)
     return Response(answer, status_code=201, headers=done.headers)

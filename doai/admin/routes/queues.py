@@ -10,7 +10,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath
 
 from doai.admin import examples
-from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.access import DISCARD, OPERATOR, VIEWER
 from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, part
 from doai.admin.services import Services
 from doai.admin.views import View
@@ -207,7 +207,7 @@ async def drain_queue(
 @post(
     "/queues/{name:str}/discard",
     status_code=200,
-    opt={"needs": OPERATOR},
+    opt={"needs": DISCARD},
     tags=["queues"],
     summary="Throw away what waits in a queue, in two steps",
     responses=examples.answer(200, QueueDiscarded, _DISCARD, "What it came to.", problems=(404, 409)),

@@ -10,6 +10,7 @@ import msgspec
 from doai.broker.core.decision import Decision
 from doai.broker.core.enrolments import Enrolments
 from doai.broker.core.peers import Peers
+from doai.broker.core.people import ROLES
 from doai.broker.core.state import State
 from doai.changes.ops import PutKey, PutToken
 from doai.changes.rows import KeyRow, TokenRow
@@ -23,7 +24,10 @@ from doai.workflow.mistakes import did_you_mean
 ADMIN: Final = "admin"
 _PUBLIC_KEY: Final = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_TOKEN_ROLES: Final = ("admin", "operator", "viewer")
+_SCOPE: Final = re.compile(r"[a-z][a-z-]{0,30}")
+SCOPES_MAX: Final = 40
+"""As many as the API has parts."""
+TOKEN_MAX_S: Final = 10 * 366 * 24 * 3600.0
 
 
 class Access:
@@ -125,10 +129,12 @@ class Access:
             raise UserError(f"{add.name[:80]!r} can not be a name: use 1-63 of a-z 0-9 . _ -", code="bad_name")
         if _SHA256.fullmatch(add.token_sha256) is None:
             raise UserError("token_sha256 is no SHA-256: it has 64 hexadecimal digits", code="bad_token")
-        if add.role not in _TOKEN_ROLES:
-            raise UserError(f"there is no role {add.role[:40]!r}: {', '.join(_TOKEN_ROLES)} are", code="bad_role")
+        if add.role not in ROLES:
+            raise UserError(f"there is no role {add.role[:40]!r}: {', '.join(ROLES)} are", code="bad_role")
+        scopes = _scopes(add)
+        expires_at_ms = _expires_at_ms(add, decision.now.utc_ms)
         known = self._state.tokens.get(add.name)
-        if known is not None and known.revoked_at_ms is None:
+        if known is not None and _is_live(known, decision.now.utc_ms):
             if (known.token_sha256, known.role) != (add.token_sha256, add.role):
                 raise ConflictError(f"there is another token {add.name}: revoke that one first")
             return TokenAdded(name=add.name)
@@ -138,6 +144,8 @@ class Access:
             role=add.role,
             created_at_ms=decision.now.utc_ms,
             created_by=command.actor or command.source,
+            expires_at_ms=expires_at_ms,
+            scopes=scopes,
         )
         self._state.tokens[row.name] = row
         decision.ops.append(PutToken(row))
@@ -150,10 +158,34 @@ class Access:
         row = live.get(revoke.name)
         if row is None:
             raise NotFoundError(f"there is no token {revoke.name[:80]!r}: {did_you_mean(revoke.name, live)}")
-        if row.role == ADMIN and sum(other.role == ADMIN for other in live.values()) == 1:
+        opens_all = [name for name, other in live.items() if _opens_all(other)]
+        if opens_all == [row.name]:
             raise UserError(f"{row.name} is the last admin token: add another one first", code="last_token")
         revoked = msgspec.structs.replace(row, revoked_at_ms=decision.now.utc_ms)
         self._state.tokens[row.name] = revoked
         decision.ops.append(PutToken(revoked))
         decision.changed(f"token/{row.name}", row, revoked)
         return TokenAdded(name=row.name)
+
+
+def _scopes(add: AddToken) -> str:
+    if len(add.scopes) > SCOPES_MAX or any(_SCOPE.fullmatch(scope) is None for scope in add.scopes):
+        raise UserError("scopes are names of parts of the API, such as runs and devices", code="bad_scope")
+    return " ".join(dict.fromkeys(add.scopes))
+
+
+def _expires_at_ms(add: AddToken, now_ms: int) -> int | None:
+    if add.expires_in_s is None:
+        return None
+    if not 0 < add.expires_in_s <= TOKEN_MAX_S:
+        raise UserError("a token can not live so long or short: give a time above 0, 10 years at most")
+    return now_ms + round(add.expires_in_s * 1000)
+
+
+def _is_live(row: TokenRow, now_ms: int) -> bool:
+    return row.revoked_at_ms is None and (row.expires_at_ms is None or row.expires_at_ms > now_ms)
+
+
+def _opens_all(row: TokenRow) -> bool:
+    """Whether it lets somebody in for good, who can make other tokens."""
+    return row.role == ADMIN and not row.scopes and row.expires_at_ms is None

@@ -20,6 +20,7 @@ from doai.broker.core.holds import Holds
 from doai.broker.core.incidents import Incidents
 from doai.broker.core.letter_decisions import LetterDecisions
 from doai.broker.core.library import Library
+from doai.broker.core.people import People
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.queues import Queues
 from doai.broker.core.retention import Retention
@@ -103,6 +104,7 @@ class Commands:
             c.DESCRIBE_DEVICES: descriptions.describe,
             incident_messages.ACKNOWLEDGE_INCIDENT: incidents.acknowledge,
             incident_messages.RESOLVE_INCIDENT: incidents.resolve,
+            **People(state).handlers,
             enrolment.ENROL_NODES: access.enrolments.enrol,
             enrolment.JOIN_NODE: access.enrolments.join,
             enrolment.STORE_SECRET: secrets.store,

@@ -14,8 +14,7 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.runs import Runs
 from doai.broker.core.state import State
 from doai.broker.core.terms import REASON_CHARS_MAX, actor_of
-from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow
-from doai.changes.ops import SettleDeadLetter
+from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, SettleDeadLetter
 from doai.changes.rows import RunRow
 from doai.envelope import Envelope, Message
 from doai.errors import ConflictError, DoaiError, NotFoundError, UserError

@@ -17,6 +17,7 @@ from doai.broker.core.settings import CoreSettings
 from doai.broker.core.stored_files import StoredFiles
 from doai.broker.core.tables import Device, Peer, Run, Task
 from doai.changes.ops import Snapshot
+from doai.changes.people import SessionRow, UserRow
 from doai.changes.queues import QueueRow
 from doai.changes.rows import (
     CommandRow,
@@ -84,6 +85,8 @@ class State:
         self.incidents = {(row.type, row.subject): row for row in snapshot.incidents}
         """Those that are not resolved."""
         self.tokens: dict[str, TokenRow] = {row.name: row for row in snapshot.tokens}
+        self.users: dict[str, UserRow] = {row.name: row for row in snapshot.users}
+        self.sessions: dict[str, SessionRow] = {row.token_sha256: row for row in snapshot.sessions}
         self.commands: dict[str, CommandRow] = {row.idempotency_key: row for row in snapshot.commands}
         self.streams: dict[str, dict[str, Incoming]] = {}
         """Streams by address and incarnation: HELLO takes the one it names, or begins it."""

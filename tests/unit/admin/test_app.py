@@ -16,10 +16,13 @@ from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.janitor import Janitor
+from doai.admin.login_limit import LoginLimit
 from doai.admin.mesh import Mesh
 from doai.admin.outlook import Outlooks
+from doai.admin.passwords import Passwords
 from doai.admin.receiving import Intake
 from doai.admin.services import Services
+from doai.admin.sessions import Sessions
 from doai.admin.settings import Settings
 from doai.admin.vault import Vault
 from doai.messages.link import HostSample
@@ -41,6 +44,9 @@ def services(folder: Path) -> Services:
         reader=reader,
         mesh=Mesh("tcp://127.0.0.1:1", no_keys, instance="i", sample=lambda: sample),
         tokens=Tokens(reader),
+        sessions=Sessions(reader),
+        passwords=Passwords(),
+        logins=LoginLimit(),
         artifacts=ArtifactFolder(Intake(folder / "artifacts")),
         files=FileFolder(Intake(folder / "files"), size_max_bytes=1000),
         feed=Feed(reader),

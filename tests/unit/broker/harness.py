@@ -166,6 +166,8 @@ class World:
         assert {row.name: row for row in snapshot.keys} == state.keys
         assert {row.name: row for row in snapshot.enrolments} == state.enrolments
         assert {row.name: row for row in snapshot.secrets} == state.secrets
+        assert {row.name: row for row in snapshot.users} == state.users
+        assert {row.token_sha256: row for row in snapshot.sessions} == state.sessions
         assert {(row.type, row.subject): row for row in snapshot.incidents} == state.incidents
         letters = {row.letter_id: row for row in snapshot.dead_letters if row.state is DeadLetterState.OPEN}
         assert letters == state.letters.rows

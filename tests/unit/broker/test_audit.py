@@ -14,7 +14,7 @@ from doai.codec import encode
 from doai.envelope import Message, Origin
 from doai.errors import ErrorClass
 from doai.messages import commands as c
-from doai.messages import enrolment, holds
+from doai.messages import enrolment, holds, people
 from doai.messages.catalogue import COMMANDS
 from doai.messages.contract import example
 from doai.messages.link import Role
@@ -57,6 +57,7 @@ def test_every_command_leaves_its_row(name: str) -> None:
 
 
 DEVICES = c.Targets(kind=c.TargetKind.DEVICES, serials=["a"])
+PASSWORD_HASH = "$argon2id$v=19$m=8,t=1,p=1$eHh4eHh4eHh4$eHh4eHh4eHh4eHh4eHh4eHh4"
 TIE = c.DeviceDescription(serial="a", label="7")
 WORKS: list[tuple[str, Message, str, Any, Any]] = [
     (c.CREATE_RUN, c.CreateRun(workflow="look", targets=DEVICES), "run/", None, {"workflow": "look@1", "tasks": 1}),
@@ -125,6 +126,13 @@ WORKS: list[tuple[str, Message, str, Any, Any]] = [
         "node/n9",
         None,
         {"name": "n9", "token_sha256": MASK},
+    ),
+    (
+        people.CREATE_USER,
+        people.CreateUser(name="bob", role="viewer", password_hash=PASSWORD_HASH),
+        "user/bob",
+        None,
+        {"name": "bob", "role": "viewer", "password_hash": MASK},
     ),
 ]
 

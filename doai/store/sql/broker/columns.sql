@@ -36,7 +36,7 @@ name, role, public_key, secret_sha256, created_at_ms, created_by, revoked_at_ms,
 next_secret_sha256
 
 -- name: token_columns
-name, token_sha256, role, created_at_ms, created_by, revoked_at_ms
+name, token_sha256, role, created_at_ms, created_by, revoked_at_ms, expires_at_ms, scopes
 
 -- name: incident_columns
 incident_id, type, subject, severity, state, message, affected, opened_at_ms, seen_at_ms, acknowledged_at_ms,
@@ -47,6 +47,12 @@ name, token_sha256, created_at_ms, created_by, expires_at_ms, used_at_ms, revoke
 
 -- name: secret_columns
 name, ciphertext, created_at_ms, created_by, changed_at_ms, changed_by
+
+-- name: user_columns
+name, role, password_hash, created_at_ms, created_by, password_at_ms, removed_at_ms
+
+-- name: session_columns
+token_sha256, user, created_at_ms, expires_at_ms, address
 
 -- name: queue_columns
 name, priority, state, reason, degraded_above, changed_at_ms, changed_by, degraded, waiting, delayed, held,

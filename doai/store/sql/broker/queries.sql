@@ -183,3 +183,15 @@ WHERE t.state = 'passed' AND t.started_at_ms IS NOT NULL LIMIT 500
 
 -- name: queues
 SELECT {queue_columns} FROM queues ORDER BY name
+
+-- name: users
+SELECT {user_columns} FROM users ORDER BY name
+
+-- name: user
+SELECT {user_columns} FROM users WHERE name = ?
+
+-- name: session
+SELECT {session_columns} FROM sessions WHERE token_sha256 = ?
+
+-- name: user_of_session
+SELECT {user_columns} FROM users WHERE name = (SELECT user FROM sessions WHERE token_sha256 = ?)

@@ -203,7 +203,7 @@ CREATE TABLE tokens (
     created_at_ms INTEGER NOT NULL,
     created_by TEXT NOT NULL,
     revoked_at_ms INTEGER
-) STRICT;
+, expires_at_ms INTEGER, scopes TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE commands (
     -- Commands that succeeded, remembered under their idempotency key until they expire.
@@ -474,3 +474,21 @@ CREATE TABLE queues (
 CREATE INDEX runs_of_campaign ON runs (campaign, run_id) WHERE campaign <> '';
 
 CREATE INDEX runs_of_project ON runs (project, run_id) WHERE project <> '';
+
+CREATE TABLE users (
+    name TEXT PRIMARY KEY,
+    role TEXT NOT NULL,                -- viewer | operator | author | admin
+    password_hash TEXT NOT NULL,       -- Argon2id (PHC); empty: removed
+    created_at_ms INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    password_at_ms INTEGER NOT NULL,
+    removed_at_ms INTEGER
+) STRICT;
+
+CREATE TABLE sessions (
+    token_sha256 TEXT PRIMARY KEY,     -- of the cookie
+    user TEXT NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    address TEXT NOT NULL
+) STRICT;

@@ -84,7 +84,7 @@ DELETE FROM files WHERE name = ? AND version = ?
 INSERT OR REPLACE INTO keys ({key_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: put_token
-INSERT OR REPLACE INTO tokens ({token_columns}) VALUES (?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO tokens ({token_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: put_incident
 INSERT INTO incidents ({incident_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -105,6 +105,15 @@ DELETE FROM secrets WHERE name = ?
 
 -- name: put_queue
 INSERT OR REPLACE INTO queues ({queue_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_user
+INSERT OR REPLACE INTO users ({user_columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
+
+-- name: put_session
+INSERT OR REPLACE INTO sessions ({session_columns}) VALUES (?, ?, ?, ?, ?)
+
+-- name: drop_session
+DELETE FROM sessions WHERE token_sha256 = ?
 
 -- name: remember_command
 INSERT OR REPLACE INTO commands ({command_columns}) VALUES (?, ?, ?, ?, ?)
@@ -168,6 +177,12 @@ SELECT {secret_columns} FROM secrets ORDER BY name
 
 -- name: load_queues
 SELECT {queue_columns} FROM queues ORDER BY name
+
+-- name: load_users
+SELECT {user_columns} FROM users ORDER BY name
+
+-- name: load_sessions
+SELECT {session_columns} FROM sessions ORDER BY token_sha256
 
 -- name: load_commands
 SELECT {command_columns} FROM commands ORDER BY created_at_ms, idempotency_key
