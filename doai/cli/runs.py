@@ -136,15 +136,17 @@ def run(client: Client, options: argparse.Namespace) -> int:
     created = create_run(client, options)
     run_id = created["runId"]
     url = client.url(f"/runs/{run_id}")
-    if not options.wait:
-        if options.json:
-            show.print_json({**created, "url": url})
-        else:
-            # A large run's answer has no list of its tasks.
-            count = len(created["taskIds"]) or client.get(f"/runs/{run_id}")["tasks"]
-            print(f"run {run_id} of {created['workflow']}: {show.many(count, 'task')}; {url}")
+    if options.json and not options.wait:
+        show.print_json({**created, "url": url})
         return exits.PASSED
     try:
+        if not options.json:
+            # A large run's answer has no list of its tasks.
+            count = len(created["taskIds"]) or client.get(f"/runs/{run_id}")["tasks"]
+            sentence = f"run {run_id} of {created['workflow']}: {show.many(count, 'task')}; {url}"
+            print(sentence, file=sys.stderr if options.wait else sys.stdout, flush=True)
+        if not options.wait:
+            return exits.PASSED
         with RunDisplay(quiet=options.json) as display:
             result = wait_for_run(client, run_id, display.show)
     except KeyboardInterrupt:

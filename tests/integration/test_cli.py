@@ -323,18 +323,22 @@ def test_cancel_a_run_and_a_task(site: Up) -> None:
 
 def test_ctrl_c_while_waiting_leaves_the_run_and_says_how_to_look(site: Up) -> None:
     words = ("run", "playback-check", "--on", "SIM0003", "--param", "seconds=300", "--idempotency-key", "ctrl-c")
-    waiting = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "doai.cli.main", *words, "--wait"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(site.data_dir),
-    )
-    run_id = site.json(*words)["runId"]  # the same key: whichever comes first makes the run
-    while not site.json("tasks", "--run", run_id, "--state", "running"):
-        assert waiting.poll() is None
-    waiting.send_signal(signal.SIGINT)
-    out, err = waiting.communicate(timeout=30)
+    ) as waiting:
+        try:
+            assert waiting.stderr is not None
+            began = re.fullmatch(r"run (\w+) of playback-check@1: 1 task; http://\S+\n", waiting.stderr.readline())
+            assert began is not None
+            waiting.send_signal(signal.SIGINT)
+            out, err = waiting.communicate(timeout=60)
+        finally:
+            waiting.kill()
+    run_id = began[1]
     assert (waiting.returncode, out) == (exits.INTERRUPTED, "")
     found = re.search(r"run (\w+) goes on: `doai runs \w+` shows it, `doai cancel \w+` ends it", err)
     assert found, err
