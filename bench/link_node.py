@@ -113,7 +113,7 @@ class Node:
                         f"the broker answered {Kind(header.kind).name} in the middle of a stream"
                     )
                 else:
-                    self._decided(self._link.acked(header))
+                    self._decided(self._link.acked(header, now_s))
 
     def _decided(self, actions: Actions) -> None:
         self._committer.submit(actions.ops, actions.effects)

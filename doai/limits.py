@@ -51,6 +51,9 @@ GOODBYE_MS: Final = 250
 """How long closing waits for a goodbye to leave: a stop is never held up for longer."""
 
 # --- stream -----------------------------------------------------------------------------------------------
+FACTS_APART_S: Final = 0.05
+"""Frames of facts of which none is a result leave a node so far apart at least, in time for the eye of a person who
+looks on. The first after a quiet moment waits for nothing."""
 CREDIT_RECORDS: Final = 4096
 """Records a node may have unacknowledged."""
 CREDIT_BYTES: Final = 4 * 1024 * 1024
@@ -237,6 +240,7 @@ assert QUARANTINE_FIRST_S <= QUARANTINE_MAX_S
 assert HASHES_KEPT >= CREDIT_RECORDS, "every unacknowledged record can be checked against its hash"
 assert CREDIT_BYTES >= RECORD_BYTES_MAX, "one record always fits the credit"
 assert WELCOME_TIMEOUT_S < CONNECT_AGAIN_S
+assert FACTS_APART_S < ACK_TIMEOUT_S
 assert SILENCE_S < LEASE_MARGIN_S, "no Dispatch is so old that its attempt could act after its last moment"
 assert ACK_TIMEOUT_S < SILENCE_S, "a lost frame alone ends no connection"
 assert RECONNECT_MAX_MS < LATE_AFTER_S * 1000, "a short absence of the broker is no absence of its peers"

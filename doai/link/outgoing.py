@@ -10,15 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from doai.agreement import Agreement
 from doai.backoff import Backoff
 from doai.changes.outbox import OutboxOp, OutboxState, PutEpoch, PutStoreId, RenewIncarnation, TrimFacts
 from doai.codec import Header, Kind, encode, pack_header
 from doai.errors import LocalProtocolError
 from doai.limits import (
-    ACK_TIMEOUT_S,
     CONNECT_AGAIN_S,
     CREDIT_BYTES,
     FRAME_BYTES_MAX,
@@ -26,6 +23,7 @@ from doai.limits import (
     SILENCE_S,
     WELCOME_TIMEOUT_S,
 )
+from doai.link.ack_watch import AckWatch
 from doai.link.actions import (
     Actions,
     Effect,
@@ -37,15 +35,15 @@ from doai.link.actions import (
     SendFrame,
     Stop,
 )
+from doai.link.filling import fill
+from doai.link.gathering import Gathering
 from doai.link.past import Past
-from doai.messages.link import Hello, HostSample, Record, Records, Role, Welcome
+from doai.messages.link import Hello, HostSample, Records, Role, Welcome
 from doai.wire_versions import SPOKEN, WireVersions
 
 _CONNECTED: Final = frozenset({OutgoingState.GREETING, OutgoingState.COMPARING, OutgoingState.LIVE})
 TRIM_EVERY = 256
 """Acknowledged facts after which the file is told so even when nothing else is written."""
-_RECORD_OVERHEAD = 16
-"""Bytes of array headers and seq around an envelope in a frame; 12 at most."""
 
 
 class Outgoing:
@@ -92,10 +90,8 @@ class Outgoing:
         self._sent_bytes = 0
         self._credit_seq = self._credit_bytes = 0
         self._reading = False
-        self._watched = (acked, acked)
-        """(acknowledged, sent) when it was last looked whether acks come."""
-        self._ack_wait_s = ACK_TIMEOUT_S
-        self._ack_due_s = 0.0
+        self._gathering = Gathering()
+        self._ack_watch = AckWatch(acked)
 
     @property
     def unacknowledged(self) -> int:
@@ -106,7 +102,10 @@ class Outgoing:
         """Return the monotonic time at which `tick` has something to do; None when fenced."""
         if self.state is OutgoingState.FENCED:
             return None
-        return min(self._due_s, self._ack_due_s) if self._awaits_ack else self._due_s
+        if self._awaits_ack:
+            return min(self._due_s, self._ack_watch.due_s)
+        gathers = self.state is OutgoingState.LIVE and self._buffer and self._affordable()
+        return min(self._due_s, self._gathering.due_s) if gathers else self._due_s
 
     @property
     def _awaits_ack(self) -> bool:
@@ -117,7 +116,7 @@ class Outgoing:
         if self.state is OutgoingState.FENCED:
             return Actions()
         if mono_s < self._due_s:
-            return Actions([], self._send_again(mono_s)) if self._awaits_ack else Actions()
+            return Actions([], self._send_again(mono_s) if self._awaits_ack else self.pump(mono_s))
         if self.state in _CONNECTED:
             return self.lost(mono_s, random01)
         self.epoch += 1
@@ -226,7 +225,7 @@ class Outgoing:
         ops += self.trim()
         self._reset_stream(welcome.last_seq)
         effects: list[Effect] = [Established(welcome)]
-        acked = self.acked(header)
+        acked = self.acked(header, mono_s)
         return Actions(ops + acked.ops, effects + acked.effects)
 
     def _renew(self, renew: RenewIncarnation, welcome: Welcome, mono_s: float, why: Renewing) -> Actions:
@@ -255,7 +254,7 @@ class Outgoing:
         self._welcomed = None
         self._reading = False
 
-    def acked(self, header: Header) -> Actions:
+    def acked(self, header: Header, mono_s: float) -> Actions:
         """Take ack and credit from the header of any frame; what they allow is sent."""
         if self.state is not OutgoingState.LIVE:
             return Actions()
@@ -271,7 +270,7 @@ class Outgoing:
                 ops = self.trim()
         self._credit_seq = max(self._credit_seq, header.credit_seq)
         self._credit_bytes = max(self._credit_bytes, header.credit_bytes)
-        return Actions(ops, self.pump())
+        return Actions(ops, self.pump(mono_s))
 
     def _skip_acked(self) -> None:
         """What was to be sent again and has its ack now, late, is not: the file may have let go of it."""
@@ -290,9 +289,14 @@ class Outgoing:
         self._trimmed_in_file = self.trimmed_seq
         return [TrimFacts(self.trimmed_seq)]
 
-    def append(self, envelope: bytes) -> int:
-        """Give a new fact its place in the stream and return it; `pump` sends it when credit allows."""
+    def append(self, envelope: bytes, *, may_wait: bool = False) -> int:
+        """Give a new fact its place in the stream and return it; `pump` sends it when credit allows.
+
+        One that may wait gathers with those that come soon after the last frame.
+        """
         seq = self.highest_seq + 1
+        if not may_wait:
+            self._gathering.at_once(seq)
         # Kept in memory only while it follows what is there; the rest is read from the file when its turn comes.
         follows = (
             self._sent_seq == self.highest_seq if not self._buffer else self._buffer[-1][0] == self.highest_seq
@@ -329,15 +333,17 @@ class Outgoing:
             expected += 1
             buffer.append(fact)
             self._buffer_bytes += len(envelope)
-        return Actions([], self.pump())
+        self._gathering.at_once(expected - 1)
+        return Actions([], self.pump(mono_s))
 
-    def pump(self) -> list[Effect]:
+    def pump(self, mono_s: float) -> list[Effect]:
         """Return the frames that credit allows now, and the read that more of them need."""
         if self.state is not OutgoingState.LIVE:
             return []
         effects: list[Effect] = []
-        while self._buffer and self._affordable() and self._may_leave():
+        while self._buffer and self._affordable() and self._may_leave(mono_s):
             effects.append(self._next_frame())
+            self._gathering.left(mono_s)
         more = self._sent_seq < self.highest_seq and not self._buffer
         if more and not self._reading and self._sent_seq < self._credit_seq:
             self._reading = True
@@ -346,25 +352,18 @@ class Outgoing:
 
     def _send_again(self, mono_s: float) -> list[Effect]:
         """Go back to the first fact without an ack, when no ack came since the last look and some was due."""
-        if mono_s < self._ack_due_s:
-            return []
-        acked, sent = self._watched
-        overdue = self.trimmed_seq == acked and sent > acked
-        self._ack_wait_s = self._ack_wait_s * 2 if overdue else ACK_TIMEOUT_S
-        self._ack_due_s = mono_s + self._ack_wait_s
-        self._watched = (self.trimmed_seq, self._sent_seq)
-        if not overdue:
+        if not self._ack_watch.overdue(self.trimmed_seq, self._sent_seq, mono_s):
             return []
         self._buffer.clear()
         self._buffer_bytes = 0
         self._sent_seq = self.trimmed_seq
-        return self.pump()
+        return self.pump(mono_s)
 
-    def _may_leave(self) -> bool:
-        """While a frame has no ack, facts gather for the next: a frame and its ack cost what many facts cost."""
-        nothing_on_the_way = self._sent_seq == self.trimmed_seq
-        whole_frame = len(self._buffer) >= RECORDS_PER_FRAME_MAX or self._buffer_bytes >= FRAME_BYTES_MAX
-        return nothing_on_the_way or whole_frame
+    def _may_leave(self, mono_s: float) -> bool:
+        """While a frame has no ack, facts gather for the next."""
+        if len(self._buffer) >= RECORDS_PER_FRAME_MAX or self._buffer_bytes >= FRAME_BYTES_MAX:
+            return True
+        return self._sent_seq == self.trimmed_seq and self._gathering.is_over(self._sent_seq, mono_s)
 
     def _affordable(self) -> bool:
         seq, envelope = self._buffer[0]
@@ -376,25 +375,16 @@ class Outgoing:
 
     def _next_frame(self) -> SendFrame:
         """Take what fits one frame off the buffer; its first fact is affordable."""
-        records: list[Record] = []
-        buffer, counted_seq = self._buffer, self._counted_seq
-        size = taken_bytes = new_bytes = 0
-        left_bytes = self._credit_bytes - self._sent_bytes
-        while buffer and len(records) < RECORDS_PER_FRAME_MAX:
-            seq, envelope = buffer[0]
-            length = len(envelope)
-            new = length if seq > counted_seq else 0
-            size += length + _RECORD_OVERHEAD
-            if records and (
-                seq > self._credit_seq or size > FRAME_BYTES_MAX or (new and new_bytes + new > left_bytes)
-            ):
-                break
-            buffer.popleft()
-            taken_bytes += length
-            new_bytes += new
-            records.append(Record(seq, msgspec.Raw(envelope)))
-        self._buffer_bytes -= taken_bytes
-        self._sent_bytes += new_bytes
-        self._sent_seq = records[-1].seq
-        self._counted_seq = max(counted_seq, self._sent_seq)
-        return SendFrame(self.epoch, self.agreement.header(Kind.RECORDS), encode(Records(records)))
+        filling = fill(
+            self._buffer,
+            counted_seq=self._counted_seq,
+            credit_seq=self._credit_seq,
+            left_bytes=self._credit_bytes - self._sent_bytes,
+            records_max=RECORDS_PER_FRAME_MAX,
+            frame_bytes_max=FRAME_BYTES_MAX,
+        )
+        self._buffer_bytes -= filling.taken_bytes
+        self._sent_bytes += filling.new_bytes
+        self._sent_seq = filling.records[-1].seq
+        self._counted_seq = max(self._counted_seq, self._sent_seq)
+        return SendFrame(self.epoch, self.agreement.header(Kind.RECORDS), encode(Records(filling.records)))

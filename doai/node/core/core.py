@@ -233,7 +233,7 @@ class NodeCore:
         if self._session.renewing and not any(type(op) is RenewIncarnation for op in out.ops):
             self._deferred.append(out)
             return Changes()
-        self._session.number_facts(out)
+        self._session.number_facts(now, out)
         self._note_intake(now, out)
         if self._stop_reason:
             self._finish_drain(now, out)

@@ -171,7 +171,7 @@ class Session:
             return
         if not self.live:
             return
-        self._take(self._outgoing.acked(header), now, out)
+        self._take(self._outgoing.acked(header, now.mono_s), now, out)
         handler = _HANDLERS.get(header.kind)
         if handler is not None:
             handler(self, message, now, random01, out)
@@ -214,18 +214,21 @@ class Session:
 
     # --- what goes out ----------------------------------------------------------------------------------------
 
-    def number_facts(self, out: Decision) -> None:
-        """Give the facts of a decision their places in the stream, and send what credit allows."""
+    def number_facts(self, now: Now, out: Decision) -> None:
+        """Give the facts of a decision their places in the stream, and send what credit allows.
+
+        Results leave at once; how far the steps of a task are, and the like, may gather for a frame.
+        """
         if out.ops:
             out.ops[:0] = self._outgoing.trim()
         appended = False
         for index, op in enumerate(out.ops):
             if type(op) is AppendFact and op.seq == 0:
-                seq = self._outgoing.append(op.envelope)
+                seq = self._outgoing.append(op.envelope, may_wait=not op.is_result)
                 out.ops[index] = AppendFact(seq, op.envelope, op.is_result)
                 appended = True
         if appended:
-            out.effects.extend(_of_link(self._outgoing.pump()))
+            out.effects.extend(_of_link(self._outgoing.pump(now.mono_s)))
 
     def bye(self, reason: str, out: Decision) -> None:
         """Say farewell, where there is somebody to hear it."""

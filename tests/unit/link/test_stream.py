@@ -116,7 +116,7 @@ class World:
             data = msgspec.msgpack.encode(f"fact {self.told}" + "." * self.random.randint(0, 300))
             ops.append(AppendFact(self.node.append(data), data, False))
         self.perform(Actions([*ops], []))
-        self.perform(Actions([], self.node.pump()))
+        self.perform(Actions([], self.node.pump(self.now_s)))
 
     def broker_step(self) -> None:
         frame = self.to_broker.popleft()
@@ -160,11 +160,11 @@ class World:
         header = unpack_header(header_bytes)
         if header.kind == Kind.WELCOME:
             self.perform(self.node.welcome(decode(body, Welcome), header, self.now_s))
-            self.perform(Actions([], self.node.pump()))
+            self.perform(Actions([], self.node.pump(self.now_s)))
         elif header.kind == Kind.HELLO_REQUIRED:
             self.perform(self.node.lost(self.now_s, self.random.random()))
         else:
-            self.perform(self.node.acked(header))
+            self.perform(self.node.acked(header, self.now_s))
 
     def tick(self, seconds: float) -> None:
         self.now_s += seconds
@@ -415,7 +415,7 @@ def test_facts_gather_while_a_frame_has_no_ack() -> None:
     assert [len(decode(frame.body, Records).records) for frame in world.to_broker] == [1]
     world.broker_step()
     _, header, _ = world.to_node.popleft()
-    world.perform(world.node.acked(unpack_header(header)))
+    world.perform(world.node.acked(unpack_header(header), world.now_s))
     assert frames_of(world) == [[3, 4]]
 
 
@@ -449,7 +449,9 @@ def test_an_ack_that_comes_while_its_facts_are_read_again_lets_them_go() -> None
     world.now_s += ACK_TIMEOUT_S
     [read] = world.node.tick(world.now_s, 0.5).effects
     assert read == ReadFacts(world.node.epoch, 1)
-    late = world.node.acked(unpack_header(pack_header(Kind.ACK, ack=2, credit_seq=99, credit_bytes=9999)))
+    late = world.node.acked(
+        unpack_header(pack_header(Kind.ACK, ack=2, credit_seq=99, credit_bytes=9999)), world.now_s
+    )
     world.perform(Actions([*late.ops, *world.node.trim()], late.effects))
     world.perform(world.node.facts_read(world.node.epoch, world.file.read(1, 9), world.now_s))
     assert frames_of(world) == [[3, 4, 5, 6]]
@@ -460,11 +462,15 @@ def test_what_is_sent_again_needs_no_credit_twice() -> None:
     world.tell(1)
     [size] = [len(data) for data in world.file.facts.values()]
     frames_of(world)
-    world.perform(world.node.acked(unpack_header(pack_header(Kind.BEAT, credit_seq=9, credit_bytes=size))))
+    world.perform(
+        world.node.acked(unpack_header(pack_header(Kind.BEAT, credit_seq=9, credit_bytes=size)), world.now_s)
+    )
     world.tick(0.0)
     world.tick(ACK_TIMEOUT_S)
     assert frames_of(world) == [[1]]
-    world.perform(world.node.acked(unpack_header(pack_header(Kind.ACK, ack=1, credit_seq=9, credit_bytes=9999))))
+    world.perform(
+        world.node.acked(unpack_header(pack_header(Kind.ACK, ack=1, credit_seq=9, credit_bytes=9999)), world.now_s)
+    )
     assert world.node.unacknowledged == 0
     assert world.node._sent_bytes == size
 
@@ -534,7 +540,7 @@ def test_facts_beyond_credit_wait_and_one_record_always_fits() -> None:
     no_bytes = unpack_header(pack_header(Kind.WELCOME, credit_seq=2, credit_bytes=1))
     world.node.heard(epoch, 0.0)
     world.perform(world.node.welcome(decode(body, Welcome), no_bytes, 0.0))
-    world.perform(Actions([], world.node.pump()))
+    world.perform(Actions([], world.node.pump(world.now_s)))
     sent = [record for frame in world.to_broker for record in decode(frame.body, Records).records]
     assert [r.seq for r in sent] == [1], "the byte credit is too small, yet one record goes"
 
@@ -614,7 +620,7 @@ def test_acks_are_told_to_the_file_with_what_is_written_next() -> None:
         world.broker_step()
     epoch, header, _ = world.to_node.popleft()
     world.node.heard(epoch, world.now_s)
-    assert world.node.acked(unpack_header(header)).ops == [], "no commit of its own"
+    assert world.node.acked(unpack_header(header), world.now_s).ops == [], "no commit of its own"
     assert world.node.unacknowledged == 0
     assert world.node.trim() == [TrimFacts(2)]
     assert world.node.trim() == []
