@@ -140,6 +140,10 @@ class DiskLow(DoaiError):
     code = "disk_low"
 
 
+STORE_NEWER: Final = "store_newer"
+"""Code of the StoreUnavailable of a file that a newer doai wrote."""
+
+
 class StoreUnavailable(DoaiError):
     """The store can not be opened or read now, and nothing was changed: the message says why and what to do.
 

@@ -13,7 +13,7 @@ from doai.broker.app import run_broker
 from doai.broker.config import BrokerConfig, check_config
 from doai.cli import exits
 from doai.configuration import load
-from doai.errors import ConfigError, DoaiError, StoreError, StoreUnavailable
+from doai.errors import STORE_NEWER, ConfigError, DoaiError, StoreError, StoreUnavailable
 from doai.wire.base import EndpointError
 
 
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         failures, code = _leaves(group), exits.CONFIG
     except* (EndpointError, StoreUnavailable) as group:
         failures, code = _leaves(group), exits.UNAVAILABLE
+        if failures[0].code == STORE_NEWER:
+            code = exits.CONFIG
     except* StoreError as group:
         failures, code = _leaves(group), exits.IO_ERROR
     return _fail(failures, code) if failures else exits.PASSED

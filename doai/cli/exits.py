@@ -24,4 +24,5 @@ FENCED: Final = 76
 """The broker will not hear this process: a copy of its data is in use, or its key was revoked."""
 NO_PERMISSION: Final = 77
 CONFIG: Final = 78
+"""Settings are missing or wrong, or the store is newer than this program: starting again does not help."""
 INTERRUPTED: Final = 130

@@ -12,7 +12,7 @@ from doai import log
 from doai.cli import exits
 from doai.cli.join import add_join_flags, join_main, wants_to_join
 from doai.configuration import file_settings, load
-from doai.errors import DoaiError, StepError, StoreError, StoreUnavailable, UserError
+from doai.errors import STORE_NEWER, DoaiError, StepError, StoreError, StoreUnavailable, UserError
 from doai.node.app import run_node
 from doai.node.config import NodeConfig, check_config
 
@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         failures, code = _leaves(group), exits.CONFIG
     except* (StoreError, StoreUnavailable) as group:
         failures, code = _leaves(group), exits.IO_ERROR
+        if failures[0].code == STORE_NEWER:
+            code = exits.CONFIG
     except* StepError as group:
         failures, code = _leaves(group), exits.UNAVAILABLE
     except* DoaiError as group:

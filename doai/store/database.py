@@ -11,7 +11,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
+from doai.errors import STORE_NEWER, LocalProtocolError, StoreError, StoreUnavailable
 from doai.store.damage import told_damage
 from doai.store.file_lock import FileLock
 from doai.store.sql_files import load_migrations
@@ -196,7 +196,7 @@ class Database:
             raise StoreUnavailable(
                 f"{self._path} has schema version {version}, this doai knows {len(migrations)}: "
                 "start the newer doai, or restore a backup that is older",
-                code="store_newer",
+                code=STORE_NEWER,
             )
         for migration in migrations[version:]:
             connection.execute(

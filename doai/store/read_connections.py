@@ -18,7 +18,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from doai import limits
-from doai.errors import StoreUnavailable
+from doai.errors import STORE_NEWER, StoreUnavailable
 from doai.store.sql_files import load_migrations
 
 Question = tuple[str, Sequence[Any] | dict[str, Any]]
@@ -140,7 +140,7 @@ class ReadConnections:
             raise StoreUnavailable(
                 f"{self._path} has schema version {version}, this admin knows {self._version}: "
                 "start the newer admin",
-                code="store_newer",
+                code=STORE_NEWER,
             )
         if version < self._version:
             raise StoreUnavailable(

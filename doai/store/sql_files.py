@@ -2,6 +2,9 @@
 
 A block begins at a line ``-- name: NAME`` and ends before the next; ``{other}`` in it stands for another
 block of the same folder. A migration is ``NNN_what.sql``; the schema's version is the number of the last.
+
+Migrations expand first and contract later: one that takes away what an earlier schema had (drops, renames, makes
+unique) begins with the line ``-- contracts: unused since RELEASE``, and that release is out before it is written.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from doai.errors import LocalProtocolError
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _REFERENCE: Final = re.compile(r"\{(\w+)\}")
 _MIGRATION: Final = re.compile(r"(\d{3})_\w+\.sql")
+_CONTRACTS: Final = re.compile(r"-- contracts: unused since (\d+\.\d+\.\d+)$", re.MULTILINE)
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -25,6 +29,12 @@ class Migration(msgspec.Struct, frozen=True):
     version: int
     name: str
     script: str
+
+    @property
+    def unused_since(self) -> str:
+        """The release from which on nothing uses what it takes away; empty = it only expands."""
+        match = _CONTRACTS.match(self.script)
+        return match[1] if match is not None else ""
 
 
 def load_statements(folder: str, *files: str) -> dict[str, str]:

@@ -140,14 +140,14 @@ class Site:
             writer.close()
 
     @asynccontextmanager
-    async def broker(self, wire: WireVersions = SPOKEN) -> AsyncIterator[RunningBroker]:
+    async def broker(self, wire: WireVersions = SPOKEN, seed: int = 1) -> AsyncIterator[RunningBroker]:
         """A broker that knows the keys of node and admin."""
         settings = CoreSettings(wire=wire)
         with self.store() as writer:
             writer.commit([_key(NODE, "node", self.node_keys), _key(ADMIN, "admin", self.admin_keys)])
 
             def load() -> BrokerCore:
-                ids = RandomIds(random.Random(1).getrandbits)
+                ids = RandomIds(random.Random(seed).getrandbits)
                 return BrokerCore(writer.load(), ids, settings, read_clocks())
 
             core, stop = load(), trio.Event()
