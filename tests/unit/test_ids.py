@@ -24,6 +24,21 @@ def test_random_ids_have_the_forms() -> None:
     assert ids.new_trace_id() == "0" * 31 + "1", "all zero is no trace id"
 
 
+def test_ids_of_one_millisecond_count_up_and_never_come_twice() -> None:
+    drawn = iter([(1 << 80) - 2, 5, 9, 7])
+    ids = RandomIds(lambda n: next(drawn))
+    made = [ids.new_id(8), ids.new_id(8), ids.new_id(8), ids.new_id(9), ids.new_id(9), ids.new_id(8)]
+    assert made == [
+        make_id(8, (1 << 80) - 2),
+        make_id(8, (1 << 80) - 1),
+        make_id(8, 5),  # the counted bits were used up
+        make_id(9, 9),
+        make_id(9, 10),
+        make_id(8, 7),  # the clock went back
+    ]
+    assert all(is_id(each) for each in made)
+
+
 def test_tokens_are_ordered_by_generation_first() -> None:
     assert Token(1, 99) < Token(2, 1) < Token(2, 2)
     assert str(Token(2, 7)) == "2.7"

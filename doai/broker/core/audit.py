@@ -7,6 +7,7 @@ what was so before and after; where it says nothing, its answer is what is so af
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -121,9 +122,21 @@ def shown(value: object) -> str | None:
     return text
 
 
+@functools.lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(name) is not None
+
+
 def _plain(value: object, name: str, depth: int) -> object:
-    if value is not None and _SECRET.search(name):
+    if value is None:
+        return None
+    if _is_secret(name):
         return MASK
+    kind = type(value)
+    if kind is str:
+        return value[:TEXT_CHARACTERS_MAX]  # type: ignore[index]
+    if kind is int or kind is float or kind is bool:
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, bytes | bytearray | memoryview | msgspec.Raw):

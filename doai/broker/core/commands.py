@@ -167,8 +167,9 @@ class Commands:
         except DecodeError as error:
             raise UserError(f"the payload of {command.type} is wrong: {error}", code="bad_payload") from error
         key = _key_of(command, payload)
-        digest = hashlib.sha256(command.type.encode() + b"\0" + bytes(command.payload)).hexdigest()
+        digest = ""
         if key is not None:
+            digest = hashlib.sha256(command.type.encode() + b"\0" + bytes(command.payload)).hexdigest()
             remembered = self._remembered(key, digest, decision)
             if remembered is not None:
                 return msgspec.structs.replace(remembered, command_id=command.event_id), True

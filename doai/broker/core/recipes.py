@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from doai.broker.core.pins import Pins
 from doai.changes.rows import WorkflowRow
 from doai.errors import ConflictError, NotFoundError
 from doai.ids import is_name
@@ -26,7 +27,7 @@ calls, as runs pin them; each combination of versions is a version of that row. 
 class Recipe:
     """One version of a workflow, read."""
 
-    __slots__ = ("name", "repeatable", "requires", "retry", "row", "secrets", "version", "workflow")
+    __slots__ = ("name", "pins", "repeatable", "requires", "retry", "row", "secrets", "version", "workflow")
 
     def __init__(self, row: WorkflowRow, workflow: Workflow) -> None:
         self.row = row
@@ -37,7 +38,7 @@ class Recipe:
         """Names of the secrets that its tasks are given."""
         self.repeatable = all(_idempotent(workflow))
         """Every step may be repeated: an attempt whose end nobody saw is no `unknown`."""
-
+        self.pins = Pins(workflow)
         name, linked, version = row.name.partition(LINKED)
         self.name = name
         self.version = int(version) if linked else row.version

@@ -8,13 +8,14 @@ from doai import topics
 from doai.broker.core.bounds import bounds_of, check_bounds
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
+from doai.broker.core.pins import Pin
 from doai.broker.core.pools import facts_of
 from doai.broker.core.queues import PRIORITY_MAX
 from doai.broker.core.recipes import Recipe
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.secrets import unknown_secret
 from doai.broker.core.settings import REPLY_TASK_IDS_MAX
-from doai.broker.core.state import State, load_run
+from doai.broker.core.state import State
 from doai.broker.core.tables import Device, Run, Task
 from doai.broker.core.tasks import Tasks
 from doai.changes.ops import InsertRun, InsertWorkflow, UpdateRun
@@ -26,9 +27,7 @@ from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, 
 from doai.messages.events import RunCreatedEvent
 from doai.messages.work import FilePin
 from doai.states import RUN_TABLE, DeviceState, QueueState, RunTrigger, TaskState, move
-from doai.workflow.files import file_needs
 from doai.workflow.mistakes import did_you_mean
-from doai.workflow.resolve import PinnedRun, pin_run
 from doai.workflow.selection import check_selector, matches, unmet_requirement, why_none_matches
 
 EXPIRES_IN_MAX_S = 366 * 24 * 3600.0
@@ -47,14 +46,15 @@ class Runs:
 
     def create(self, decision: Decision, command: Envelope, create: CreateRun, *, campaign: str = "") -> RunCreated:
         """Make a run with its tasks, or refuse it with every reason at once; ``campaign``: that it belongs to."""
-        recipe, pinned, files = self._resolve(decision, command, create)
+        recipe, pin, files = self._resolve(decision, command, create)
         targets: list[Device | None] = list(self._devices(recipe, create.targets))
         if create.targets.kind is TargetKind.ANY:
             targets = [None] * create.targets.count
         if self._state.recipes.add_linked(recipe):
             decision.ops.append(InsertWorkflow(recipe.row))
-        run = self._insert(decision, command, create, recipe, pinned, files, len(targets), campaign)
-        task_ids = [self._insert_task(decision, run, create, pinned, device).task_id for device in targets]
+        run = self._insert(decision, command, create, recipe, pin, files, len(targets), campaign)
+        timeout_s = pin.pinned.timeout_s
+        task_ids = [self._insert_task(decision, run, create, timeout_s, device).task_id for device in targets]
         decision.changed(topics.run_subject(run.row.run_id), None, _wish(create, recipe.title, len(task_ids)))
         decision.log("info", f"run of {recipe.title} on {len(task_ids)} target(s)", {"run_id": run.row.run_id})
         return RunCreated(
@@ -73,16 +73,14 @@ class Runs:
 
     def _resolve(
         self, decision: Decision, command: Envelope, create: CreateRun
-    ) -> tuple[Recipe, PinnedRun, list[FilePin]]:
+    ) -> tuple[Recipe, Pin, list[FilePin]]:
         recipe = self._state.recipes.find(create.workflow)
         self._check(create)
         recipe = self._state.recipes.linked(recipe, decision.now.utc_ms, command.actor or command.source)
         for name in sorted(recipe.secrets - self._state.secrets.keys()):
             raise unknown_secret(name, self._state.secrets)
-        pinned = pin_run(
-            recipe.workflow, create.params, step_timeouts_s=create.step_timeouts_s, attempts=create.attempts
-        )
-        return recipe, pinned, self._state.files.pin(recipe.title, file_needs(recipe.workflow, pinned.params))
+        pin = recipe.pins.of(create)
+        return recipe, pin, self._state.files.pin(recipe.title, pin.needs)
 
     def _check(self, create: CreateRun) -> None:
         queue = self._state.queues.get(create.queue)
@@ -188,7 +186,7 @@ class Runs:
         command: Envelope,
         create: CreateRun,
         recipe: Recipe,
-        pinned: PinnedRun,
+        pin: Pin,
         files: list[FilePin],
         tasks: int,
         campaign: str,
@@ -199,12 +197,12 @@ class Runs:
             workflow=recipe.name,
             version=recipe.version,
             recipe_hash=recipe.row.content_hash,
-            params_body=msgspec.json.encode(pinned.params),
+            params_body=pin.params_body,
             targets_body=msgspec.json.encode(create.targets),
-            step_timeouts_body=msgspec.json.encode(pinned.step_timeouts_s),
+            step_timeouts_body=pin.step_timeouts_body,
             queue=create.queue,
             priority=create.priority,
-            attempts_max=pinned.retry.attempts,
+            attempts_max=pin.pinned.retry.attempts,
             tasks=tasks,
             created_at_ms=decision.now.utc_ms,
             actor=actor,
@@ -215,7 +213,14 @@ class Runs:
             campaign=campaign,
             project=create.project,
         )
-        run = self._state.runs[row.run_id] = load_run(row, self._state.queues[row.queue])
+        run = self._state.runs[row.run_id] = Run(
+            row,
+            self._state.queues[row.queue],
+            pin.params,
+            pin.pinned.step_timeouts_s,
+            create.targets.selector,
+            files,
+        )
         decision.ops.append(InsertRun(row))
         decision.event(
             topics.RUN_CREATED,
@@ -236,14 +241,14 @@ class Runs:
         return run
 
     def _insert_task(
-        self, decision: Decision, run: Run, create: CreateRun, pinned: PinnedRun, device: Device | None
+        self, decision: Decision, run: Run, create: CreateRun, timeout_s: float, device: Device | None
     ) -> Task:
         now, expires_in_s = decision.now, create.expires_in_s
         task = Task(
             decision.new_id(),
             run,
             create.targets.kind,
-            timeout_s=pinned.timeout_s,
+            timeout_s=timeout_s,
             created_at_ms=now.utc_ms,
             expires_at_ms=now.utc_ms + round(expires_in_s * 1000) if expires_in_s is not None else None,
             expires_s=now.mono_s + expires_in_s if expires_in_s is not None else None,
