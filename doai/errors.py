@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from doai.key_enum import KeyEnum
+
 
 class Fault(enum.Enum):
     """Who has to act for the error to go away."""
@@ -20,7 +22,7 @@ class Fault(enum.Enum):
     USER = "user"
 
 
-class ErrorClass(enum.Enum):
+class ErrorClass(KeyEnum):
     """Why an attempt or a step failed; decides whether it is tried again (WORKFLOW.md)."""
 
     USER = "user"

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from doai.errors import IllegalTransitionError
+from doai.key_enum import KeyEnum
 
 
-class Outcome(enum.Enum):
+class Outcome(KeyEnum):
     """How a task, an attempt or a run ended."""
 
     PASSED = "passed"
@@ -24,7 +25,7 @@ class Outcome(enum.Enum):
     """Nobody can know whether a step took effect."""
 
 
-class WorkflowState(enum.Enum):
+class WorkflowState(KeyEnum):
     """States of a stored version; any may become active or archived. None of them touches a run that was made."""
 
     DRAFT = "draft"
@@ -35,7 +36,7 @@ class WorkflowState(enum.Enum):
     """No run can be made of it; those that were made go on."""
 
 
-class TaskState(enum.Enum):
+class TaskState(KeyEnum):
     """States of a task; the last five are terminal and named like the outcomes."""
 
     QUEUED = "queued"
@@ -55,7 +56,7 @@ class TaskState(enum.Enum):
     UNKNOWN = "unknown"
 
 
-class TaskTrigger(enum.Enum):
+class TaskTrigger(KeyEnum):
     """What moves a task from one state to another."""
 
     DISPATCH = "dispatch"
@@ -80,7 +81,7 @@ class TaskTrigger(enum.Enum):
     """Nobody can know how it ended."""
 
 
-class RunState(enum.Enum):
+class RunState(KeyEnum):
     """States of a run."""
 
     ACTIVE = "active"
@@ -88,14 +89,14 @@ class RunState(enum.Enum):
     COMPLETED = "completed"
 
 
-class RunTrigger(enum.Enum):
+class RunTrigger(KeyEnum):
     """What moves a run."""
 
     CANCEL = "cancel"
     COMPLETE = "complete"
 
 
-class PeerState(enum.Enum):
+class PeerState(KeyEnum):
     """Liveness of a peer, by the age of its last proof (limits.py has the ages)."""
 
     ONLINE = "online"
@@ -103,7 +104,7 @@ class PeerState(enum.Enum):
     OFFLINE = "offline"
 
 
-class PeerTrigger(enum.Enum):
+class PeerTrigger(KeyEnum):
     """What moves a peer's liveness."""
 
     PROVE = "prove"
@@ -114,7 +115,7 @@ class PeerTrigger(enum.Enum):
     """A newer connection of the same address took over."""
 
 
-class DeviceState(enum.Enum):
+class DeviceState(KeyEnum):
     """Whether a device can work, as its node last said; kept apart from the node's own liveness."""
 
     ONLINE = "online"
@@ -126,7 +127,7 @@ class DeviceState(enum.Enum):
     OFFLINE = "offline"
 
 
-class ServiceState(enum.Enum):
+class ServiceState(KeyEnum):
     """Whether a device or a node is given tasks, after what its attempts came to; liveness is another matter."""
 
     IN_SERVICE = "in_service"
@@ -136,7 +137,7 @@ class ServiceState(enum.Enum):
     """Its term ended: one task at a time, until one works (released) or fails (quarantined for longer)."""
 
 
-class ServiceTrigger(enum.Enum):
+class ServiceTrigger(KeyEnum):
     """What moves a device or a node in and out of service."""
 
     QUARANTINE = "quarantine"
@@ -146,7 +147,7 @@ class ServiceTrigger(enum.Enum):
     """A probe worked, or a person wants it."""
 
 
-class QueueState(enum.Enum):
+class QueueState(KeyEnum):
     """States of a queue."""
 
     RUNNING = "running"
@@ -154,7 +155,7 @@ class QueueState(enum.Enum):
     DRAINING = "draining"
 
 
-class QueueTrigger(enum.Enum):
+class QueueTrigger(KeyEnum):
     """What moves a queue."""
 
     PAUSE = "pause"
@@ -162,7 +163,7 @@ class QueueTrigger(enum.Enum):
     DRAIN = "drain"
 
 
-class CampaignState(enum.Enum):
+class CampaignState(KeyEnum):
     """States of a campaign."""
 
     ACTIVE = "active"
@@ -173,7 +174,7 @@ class CampaignState(enum.Enum):
     """It has made all its runs, or its end has come."""
 
 
-class CampaignTrigger(enum.Enum):
+class CampaignTrigger(KeyEnum):
     """What moves a campaign."""
 
     PAUSE = "pause"
@@ -183,7 +184,7 @@ class CampaignTrigger(enum.Enum):
     """It was changed so that there is something to come again."""
 
 
-class FireState(enum.Enum):
+class FireState(KeyEnum):
     """What came of a time of a campaign's schedule."""
 
     WAITING = "waiting"
@@ -195,7 +196,7 @@ class FireState(enum.Enum):
     """Nobody was there when it was due."""
 
 
-class IncidentState(enum.Enum):
+class IncidentState(KeyEnum):
     """States of an incident; a condition that comes back is a new one."""
 
     OPEN = "open"
@@ -204,7 +205,7 @@ class IncidentState(enum.Enum):
     RESOLVED = "resolved"
 
 
-class IncidentTrigger(enum.Enum):
+class IncidentTrigger(KeyEnum):
     """What moves an incident."""
 
     ACKNOWLEDGE = "acknowledge"
@@ -212,7 +213,7 @@ class IncidentTrigger(enum.Enum):
     """The condition is over, or a person says so."""
 
 
-class DeadLetterState(enum.Enum):
+class DeadLetterState(KeyEnum):
     """States of a dead letter; only a person moves it."""
 
     OPEN = "open"
@@ -220,7 +221,7 @@ class DeadLetterState(enum.Enum):
     DISCARDED = "discarded"
 
 
-class DeadLetterTrigger(enum.Enum):
+class DeadLetterTrigger(KeyEnum):
     """What a person decides of a dead letter."""
 
     RETRY = "retry"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import enum
-
 import msgspec
 
 from doai.changes.store_op import StoreOp
+from doai.key_enum import KeyEnum
 from doai.states import TaskState
 
 DAY_MS = 86_400_000
 
 
-class UsageKind(enum.Enum):
+class UsageKind(KeyEnum):
     """Of what use is counted."""
 
     DEVICE = "device"

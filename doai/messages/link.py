@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import enum
-
 import msgspec
 
 from doai.envelope import Message
+from doai.key_enum import KeyEnum
 from doai.wire_versions import GREETING
 
 
-class Role(enum.Enum):
+class Role(KeyEnum):
     """What a peer is; decides what it may say."""
 
     NODE = "node"

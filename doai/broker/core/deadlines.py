@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 import heapq
 
 from doai.broker.core.tables import Task
+from doai.key_enum import KeyEnum
 
 
-class Due(enum.Enum):
+class Due(KeyEnum):
     """What is due of a task."""
 
     RETRY = "retry"
