@@ -1,7 +1,7 @@
 """What a run pins of its recipe, kept for the next run that asks for the same (step 2).
 
-A script that makes a run a phone asks the same of one recipe a thousand times: to check parameters, to read templates
-and file names, to encode bodies. All of that follows from recipe and wish alone.
+A script that makes a run a phone asks the same of one recipe a thousand times: to check parameters, to read
+templates and file names, to encode bodies. All of that follows from recipe and wish alone.
 """
 
 from __future__ import annotations
