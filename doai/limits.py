@@ -188,6 +188,26 @@ QUEUE_DEGRADED_ABOVE: Final = 200
 
 CLEAN_AGE_MIN_S: Final = 300.0
 """What ended later stays when a queue is cleaned: statistics are counted by the minute, and people are looking."""
+# --- bots -------------------------------------------------------------------------------------------------
+BOT_CREDIT: Final = 256
+"""Events of a subscription that a bot's process holds at most: what is done comes back every 10 ms, so that a
+thousand a second need ten, and what one process holds no other can take."""
+BOT_CREDIT_BYTES: Final = 4 * FRAME_BYTES_MAX
+BOT_CONCURRENT: Final = 5
+"""Handlers of a bot that run at once unless configured."""
+BOT_TASKS: Final = 1
+"""Tasks that a process of a bot takes at once unless it says so."""
+BOT_HANDLER_S: Final = 60.0
+"""A handler that takes longer is named and cut off, unless it asks for more."""
+BOT_TASK_S: Final = 600.0
+BOT_TRIES: Final = 8
+"""Calls for one event before it becomes a dead letter: with the backoff some minutes, as a service is away."""
+BOT_DRAIN_S: Final = 20.0
+"""Between SIGTERM and the end handlers have this long to return."""
+BOT_COMMANDS_MAX: Final = 64
+"""Commands of a process that wait for their answer; the next waits for room, so that no bot floods the broker."""
+BOT_COMMAND_S: Final = 30.0
+"""A command without an answer for this long fails; by then a broker that starts again is back."""
 
 # --- store ------------------------------------------------------------------------------------------------
 COMMIT_ROWS_MAX: Final = 1024

@@ -1,0 +1,148 @@
+"""Samples, times and tasks of a bot: the other three reasons for which a handler is called (step 14)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from doai.bots.core.work import Cause, Effect, Ended, Note, TaskEnded, Work
+from doai.ids import Token
+
+_WARNING: Final = 30
+
+
+class Samples:
+    """A `Source`: of each subject the newest sample wins, and nothing is tried again."""
+
+    def __init__(self, handler: str, timeout_s: float) -> None:
+        self.handler = handler
+        self._timeout_s = timeout_s
+        self._newest: dict[str, tuple[str, msgspec.Raw]] = {}
+        self._running: dict[str, None] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether every sample was handled."""
+        return not self._newest and not self._running
+
+    def put(self, kind: str, subject: str, payload: msgspec.Raw) -> None:
+        """Take a sample, in place of one that still waits."""
+        self._newest[subject] = (kind, payload)
+
+    def take(self, now_s: float) -> Work | None:
+        """Return the call for the subject whose sample has waited longest."""
+        subject = next((subject for subject in self._newest if subject not in self._running), None)
+        if subject is None:
+            return None
+        kind, payload = self._newest.pop(subject)
+        self._running[subject] = None
+        return Work(
+            handler=self.handler,
+            cause=Cause.SAMPLE,
+            subject=subject,
+            payload=payload,
+            type=kind,
+            timeout_s=self._timeout_s,
+        )
+
+    def ended(self, work: Work, ended: Ended, now_s: float, random01: float) -> list[Effect]:
+        """Note a failure; the next sample comes by itself."""
+        del self._running[work.subject]
+        return _noted(work, ended)
+
+    def due_s(self) -> float | None:
+        """Never by time alone."""
+        return None
+
+
+class Timer:
+    """A `Source` that calls every so often; a call that is still running is not joined by another."""
+
+    def __init__(self, handler: str, every_s: float, timeout_s: float, now_s: float) -> None:
+        self.handler = handler
+        self.every_s = every_s
+        self._timeout_s = timeout_s
+        self._next_s = now_s + every_s
+        self._running = False
+
+    def change(self, every_s: float, now_s: float) -> None:
+        """From now on another interval."""
+        self.every_s = every_s
+        self._next_s = min(self._next_s, now_s + every_s)
+
+    def take(self, now_s: float) -> Work | None:
+        """Return the call when it is due."""
+        if self._running or now_s < self._next_s:
+            return None
+        self._running = True
+        # In step with the first one; times that were missed, by a long call or a halt of the host, are left out.
+        self._next_s += self.every_s * (1 + (now_s - self._next_s) // self.every_s)
+        return Work(handler=self.handler, cause=Cause.TIME, subject="", timeout_s=self._timeout_s)
+
+    def ended(self, work: Work, ended: Ended, now_s: float, random01: float) -> list[Effect]:
+        """Note a failure; the next time comes by itself."""
+        self._running = False
+        return _noted(work, ended)
+
+    def due_s(self) -> float | None:
+        """Return the next time."""
+        return None if self._running else self._next_s
+
+
+class Tasks:
+    """A `Source` of the tasks of one kind that the broker has leased to this process."""
+
+    def __init__(self, handler: str, kind: str) -> None:
+        self.handler = handler
+        self.kind = kind
+        self._waiting: dict[tuple[str, Token], Work] = {}
+        self._running: dict[tuple[str, Token], Work] = {}
+
+    @property
+    def held(self) -> list[Work]:
+        """All tasks here, those that run first."""
+        return [*self._running.values(), *self._waiting.values()]
+
+    def put(self, work: Work) -> None:
+        """Take a task; the same again is nothing new."""
+        assert work.token is not None
+        key = (work.task_id, work.token)
+        if key not in self._running:
+            self._waiting[key] = work
+
+    def drop(self, task_id: str, token: Token) -> bool:
+        """The broker takes a task back or cancels it; returns whether its handler runs and must be stopped."""
+        self._waiting.pop((task_id, token), None)
+        return (task_id, token) in self._running
+
+    def take(self, now_s: float) -> Work | None:
+        """Return the task that has waited longest."""
+        key = next(iter(self._waiting), None)
+        if key is None:
+            return None
+        work = self._running[key] = self._waiting.pop(key)
+        return work
+
+    def ended(self, work: Work, ended: Ended, now_s: float, random01: float) -> list[Effect]:
+        """Say how it ended: whether it is tried again is the broker's to decide."""
+        assert work.token is not None
+        self._running.pop((work.task_id, work.token), None)
+        return [TaskEnded(work, ended), *_noted(work, ended)]
+
+    def due_s(self) -> float | None:
+        """Never by time alone."""
+        return None
+
+
+def _noted(work: Work, ended: Ended) -> list[Effect]:
+    if not ended.problem:
+        return []
+    about = f" for {work.type} of {work.subject}" if work.subject else ""
+    fields: dict[str, object] = {
+        "handler": work.handler,
+        "task_id": work.task_id,
+        "run_id": work.run_id,
+        "trace_id": work.trace_id,
+    }
+    return [Note(_WARNING, f"{work.handler} failed{about}: {ended.problem}", fields)]

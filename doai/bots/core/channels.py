@@ -1,0 +1,92 @@
+"""What came over one connection of each subscription: credit, and what is told the broker as done (step 14)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from doai.bots.core.boxes import Samples
+from doai.bots.core.subscription import Subscription
+from doai.limits import BOT_CREDIT, BOT_CREDIT_BYTES
+from doai.messages.bots import Cursor, FailedEvent, Subscribe
+
+CURSOR_WITHIN_S: Final = 0.01
+"""What is done is told at once for all that ended within this time: a frame an event would cost as much again."""
+
+
+class Channel:
+    """One subscription on one connection."""
+
+    def __init__(self, number: int, handler: str, events: Subscription | None, samples: Samples | None) -> None:
+        self.number = number
+        self.handler = handler
+        self.events = events
+        self.samples = samples
+        self.open = False
+        """The broker said that it will give."""
+        self._held: dict[int, int] = {}
+        """Positions given over this connection and not told done -> bytes."""
+        self._done: list[int] = []
+        self._failed: list[FailedEvent] = []
+        self._finished_events = 0
+        self._finished_bytes = 0
+        self._samples_received = 0
+        self._samples_told = 0
+        self.tell_by_s: float | None = None
+        """When the broker is told at the latest; None = there is nothing to tell."""
+
+    def subscribe(self) -> Subscribe:
+        """Return the frame that asks for what is there."""
+        return Subscribe(
+            channel=self.number,
+            subscription=self.handler,
+            credit_events=BOT_CREDIT,
+            credit_bytes=BOT_CREDIT_BYTES,
+        )
+
+    def given(self, position: int, size_bytes: int) -> None:
+        """The broker gave an event."""
+        self._held[position] = size_bytes
+
+    def sampled(self) -> None:
+        """The broker gave samples."""
+        self._samples_received += 1
+
+    def done(self, position: int, failed: FailedEvent | None, now_s: float) -> None:
+        """An event is done with; one of an earlier connection is told when this one gives it again."""
+        size_bytes = self._held.pop(position, None)
+        if size_bytes is None:
+            return
+        if failed is None:
+            self._done.append(position)
+        else:
+            self._failed.append(failed)
+        self._finished_events += 1
+        self._finished_bytes += size_bytes
+        self._tell(now_s)
+
+    def samples_handled(self, now_s: float) -> None:
+        """No sample waits any more: the next may come."""
+        if self._samples_told < self._samples_received:
+            self._tell(now_s)
+
+    def _tell(self, now_s: float) -> None:
+        if self.tell_by_s is None:
+            # With nothing left to do there is nothing to wait for.
+            self.tell_by_s = now_s + CURSOR_WITHIN_S if self._held else now_s
+
+    def cursor(self) -> Cursor:
+        """Return what is to be told now."""
+        cursor = Cursor(
+            channel=self.number,
+            done=self._done,
+            failed=self._failed,
+            credit_events=BOT_CREDIT + self._finished_events,
+            credit_bytes=BOT_CREDIT_BYTES + self._finished_bytes,
+            samples_taken=self._samples_received
+            if self.samples is None or self.samples.idle
+            else self._samples_told,
+        )
+        self._done, self._failed = [], []
+        self._samples_told = cursor.samples_taken
+        self.tell_by_s = None
+        return cursor

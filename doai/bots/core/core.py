@@ -1,0 +1,410 @@
+"""The bot's core: frames and times in, calls of handlers and frames out (step 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from doai.bots.core.boxes import Samples, Tasks, Timer
+from doai.bots.core.channels import Channel
+from doai.bots.core.dispatcher import Dispatcher, Lanes
+from doai.bots.core.session import (
+    Answered,
+    Configured,
+    Given,
+    Refused,
+    Registered,
+    Session,
+    SessionEffect,
+    Unusable,
+)
+from doai.bots.core.subscription import Subscription
+from doai.bots.core.work import Cause, Cut, Delivered, Effect, Ended, GaveUp, Handled, Note, Start, TaskEnded, Work
+from doai.clock import Now
+from doai.codec import BodyDecoder, Kind, encode, raw
+from doai.envelope import Envelope
+from doai.errors import DecodeError, ErrorClass, Failure
+from doai.link.actions import OpenSocket, SendFrame
+from doai.messages import bots as messages
+from doai.messages.bots import BotSettings, BotStatus, FailedEvent
+from doai.messages.commands import Reply
+from doai.messages.link import HostSample
+from doai.messages.work import Cancels, Releases, TaskRef
+from doai.states import Outcome
+
+LAST_ANSWERS_S: Final = 3.0
+"""A bot that stops waits so long for the answers to what it said of its tasks."""
+_INFO: Final = 20
+_WARNING: Final = 30
+_ERROR: Final = 40
+
+_events: Final = BodyDecoder(messages.Events)
+_samples: Final = BodyDecoder(messages.Samples)
+_tasks: Final = BodyDecoder(messages.BotTasks)
+_subscribed: Final = BodyDecoder(messages.Subscribed)
+_cancels: Final = BodyDecoder(Cancels)
+_releases: Final = BodyDecoder(Releases)
+_envelope: Final = BodyDecoder(Envelope)
+
+
+class StopBot(msgspec.Struct, frozen=True):
+    """End the process."""
+
+    reason: str
+    exit_code: int
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The bot is registered and subscribed, or an operator changed what is wanted of it."""
+
+    settings: BotSettings
+
+
+CoreEffect = OpenSocket | SendFrame | Start | Cut | Answered | Settled | Note | StopBot
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bot is called for, by the name of its handler."""
+
+    events: Mapping[str, Subscription]
+    samples: Mapping[str, Samples]
+    timers: Mapping[str, Timer]
+    tasks: Mapping[str, Tasks]
+    """By kind."""
+
+
+class ExitCodes(msgspec.Struct, frozen=True):
+    """With which the process ends, by what ended it."""
+
+    stopped: int
+    refused: int
+    fenced: int
+
+
+class BotCore:
+    """One process of a bot. Every method returns what is to be done, in order."""
+
+    def __init__(
+        self, session: Session, sources: Sources, *, max_concurrent: int, max_tasks: int, exits: ExitCodes
+    ) -> None:
+        self._session = session
+        self._sources = sources
+        self._exits = exits
+        self.handlers = Lanes(
+            [*sources.events.values(), *sources.samples.values(), *sources.timers.values()], max_concurrent
+        )
+        self._tasks = Lanes(list(sources.tasks.values()), max_tasks)
+        self._dispatcher = Dispatcher(self.handlers, self._tasks)
+        # Until the broker has taken the bot in nothing runs: what it may do is the operator's to say.
+        self._dispatcher.paused = True
+        self._channels: dict[int, Channel] = {}
+        self._own_commands: dict[str, Work] = {}
+        """Commands of the core itself, which say how tasks ended."""
+        self._stopping = ""
+        self._stop_by_s: float | None = None
+        session.tokens = self._tokens
+
+    @property
+    def running(self) -> list[Work]:
+        """The calls that run now."""
+        return self._dispatcher.running
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """Events that are held, by handler."""
+        return {name: subscription.open_count for name, subscription in self._sources.events.items()}
+
+    def _tokens(self) -> list[tuple[int, int]]:
+        held = [work for tasks in self._sources.tasks.values() for work in tasks.held]
+        return [(work.token.generation, work.token.n) for work in held if work.token is not None]
+
+    def due_s(self) -> float | None:
+        """Return when `tick` has something to do."""
+        found = [self._session.due_s(), self._dispatcher.due_s(), self._stop_by_s]
+        found += [channel.tell_by_s for channel in self._channels.values()]
+        return min((due_s for due_s in found if due_s is not None), default=None)
+
+    # --- what happens ---------------------------------------------------------------------------------------
+
+    def tick(self, now: Now, random01: float) -> list[CoreEffect]:
+        """Let time pass."""
+        effects = self._follow(self._session.tick(now, random01), now)
+        if not self._session.registered:
+            self._disconnected()
+        return effects + self._settle(now)
+
+    def opened(self, epoch: int, now: Now) -> list[CoreEffect]:
+        """The socket of this epoch is connected."""
+        return self._follow(self._session.opened(epoch, now), now)
+
+    def lost(self, epoch: int, now: Now, random01: float) -> list[CoreEffect]:
+        """The socket of this epoch is of no more use."""
+        self._session.lost(epoch, now, random01)
+        if not self._session.registered:
+            self._disconnected()
+        return self._settle(now)
+
+    def frame(self, epoch: int, header: bytes, body: bytes, now: Now, random01: float) -> list[CoreEffect]:
+        """A frame of the broker."""
+        effects = self._follow(self._session.frame(epoch, header, body, now, random01), now)
+        return effects + self._settle(now)
+
+    def ended(self, number: int, ended: Ended, now: Now, random01: float) -> list[CoreEffect]:
+        """A handler ended."""
+        effects = self._apply(self._dispatcher.ended(number, ended, now.mono_s, random01), now)
+        for channel in self._channels.values():
+            if channel.samples is not None and channel.samples.idle:
+                channel.samples_handled(now.mono_s)
+        return effects + self._settle(now)
+
+    def command(self, event_id: str, body: bytes, now: Now) -> list[CoreEffect]:
+        """A handler gives a command; `Answered` follows, unless it is withdrawn."""
+        return self._follow(self._session.command(event_id, body), now)
+
+    def drain(self, reason: str, now: Now, within_s: float) -> list[CoreEffect]:
+        """Begin nothing more, let what runs end, and stop."""
+        if not self._stopping:
+            self._stopping = reason
+            self._dispatcher.stop(now.mono_s, within_s)
+        return self._settle(now)
+
+    def limit(self, max_concurrent: int, now: Now) -> list[CoreEffect]:
+        """Another number of handlers at once."""
+        self.handlers.limit = max_concurrent
+        return self._settle(now)
+
+    def sampled(self, sample: HostSample) -> None:
+        """Numbers of host and process for the next heartbeat."""
+        self._session.sample = sample
+
+    # --- what follows ---------------------------------------------------------------------------------------
+
+    def _settle(self, now: Now) -> list[CoreEffect]:
+        """Start what may run, tell what is done, and stop when all has ended."""
+        effects = self._apply(self._dispatcher.pump(now.mono_s), now)
+        for channel in self._channels.values():
+            last = self._stopping and not self._dispatcher.running
+            if channel.tell_by_s is not None and (last or now.mono_s >= channel.tell_by_s):
+                effects.append(self._session.frame_of(Kind.CURSOR, channel.cursor()))
+        if self._stopping and not self._dispatcher.running:
+            effects += self._stop(now)
+        return effects
+
+    def _stop(self, now: Now) -> list[CoreEffect]:
+        if self._own_commands and self._session.registered:
+            if self._stop_by_s is None:
+                self._stop_by_s = now.mono_s + LAST_ANSWERS_S
+            if now.mono_s < self._stop_by_s:
+                return []
+        reason, self._stop_by_s = self._stopping, None
+        return [*self._follow(self._session.bye(reason), now), StopBot(reason, self._exits.stopped)]
+
+    def _disconnected(self) -> None:
+        if self._channels:
+            self._channels.clear()
+            for subscription in self._sources.events.values():
+                subscription.forget()
+
+    def _follow(self, happened: Sequence[SessionEffect], now: Now) -> list[CoreEffect]:
+        effects: list[CoreEffect] = []
+        for effect in happened:
+            if isinstance(effect, Given):
+                effects += self._given(effect, now)
+            elif isinstance(effect, Registered):
+                effects += self._registered(effect)
+            elif isinstance(effect, Configured):
+                effects += self._configured(effect.settings)
+            elif isinstance(effect, Answered):
+                effects += self._answered(effect)
+            elif isinstance(effect, Refused):
+                code = self._exits.fenced if effect.fenced else self._exits.refused
+                effects.append(StopBot(effect.reason, code))
+            elif isinstance(effect, Unusable):
+                effects.append(Note(_ERROR, effect.reason))
+            else:
+                effects.append(effect)
+        return effects
+
+    def _registered(self, registered: Registered) -> list[CoreEffect]:
+        self._disconnected()
+        names = dict.fromkeys((*self._sources.events, *self._sources.samples))
+        for number, name in enumerate(names, 1):
+            self._channels[number] = Channel(
+                number, name, self._sources.events.get(name), self._sources.samples.get(name)
+            )
+        asks: list[CoreEffect] = [
+            self._session.frame_of(Kind.SUBSCRIBE, channel.subscribe()) for channel in self._channels.values()
+        ]
+        return asks + self._configured(registered.settings)
+
+    def _configured(self, settings: BotSettings) -> list[CoreEffect]:
+        self._dispatcher.paused = settings.status is BotStatus.INACTIVE
+        return [Settled(settings)]
+
+    def _answered(self, answered: Answered) -> list[CoreEffect]:
+        work = self._own_commands.pop(answered.reply.command_id, None)
+        if work is None:
+            return [answered]
+        problem = _problem_of(answered.reply)
+        fields: dict[str, object] = {"task_id": work.task_id, "run_id": work.run_id}
+        return [Note(_ERROR, f"the broker did not take the end of task {work.task_id}: {problem}", fields)] * bool(
+            problem
+        )
+
+    # --- what the broker gives --------------------------------------------------------------------------------
+
+    def _given(self, given: Given, now: Now) -> list[CoreEffect]:
+        handler = _GIVEN.get(given.kind)
+        if handler is None:
+            return []  # a newer broker says what this bot does not know
+        try:
+            return handler(self, given, now)
+        except DecodeError as error:
+            return [Note(_ERROR, f"what the broker gave can not be understood: {error}")]
+
+    def _subscribed(self, given: Given, now: Now) -> list[CoreEffect]:
+        told = _subscribed(given.body)
+        channel = self._channels.get(told.channel)
+        if channel is None:
+            return []
+        channel.open = not told.problem
+        if told.problem:
+            return [Note(_ERROR, f"the broker gives {told.subscription} nothing: {told.problem}")]
+        return [Note(_INFO, f"{told.subscription} goes on after position {told.position}")]
+
+    def _take_events(self, given: Given, now: Now) -> list[CoreEffect]:
+        channel = self._channels.get(given.channel)
+        if channel is None or channel.events is None:
+            return []
+        effects: list[Effect] = []
+        for logged in _events(given.body).events:
+            channel.given(logged.position, len(logged.envelope))
+            try:
+                envelope = _envelope(logged.envelope)
+            except DecodeError as error:
+                failed = FailedEvent(logged.position, "unreadable_event", str(error)[:500], 1)
+                channel.done(logged.position, failed, now.mono_s)
+                effects.append(Note(_ERROR, f"event {logged.position} can not be read: {error}"))
+                continue
+            effects += channel.events.deliver(Delivered(logged.position, envelope))
+        return self._apply(effects, now)
+
+    def _take_samples(self, given: Given, now: Now) -> list[CoreEffect]:
+        channel = self._channels.get(given.channel)
+        if channel is None or channel.samples is None:
+            return []
+        channel.sampled()
+        for sample in _samples(given.body).samples:
+            channel.samples.put(sample.topic, sample.subject, sample.payload)
+        if channel.samples.idle:
+            channel.samples_handled(now.mono_s)
+        return []
+
+    def _take_tasks(self, given: Given, now: Now) -> list[CoreEffect]:
+        effects: list[CoreEffect] = []
+        for task in _tasks(given.body).tasks:
+            source = self._sources.tasks.get(task.kind)
+            if source is None:
+                effects.append(Note(_ERROR, f"the broker gave a task of the kind {task.kind}, which is not ours"))
+                continue
+            source.put(
+                Work(
+                    handler=source.handler,
+                    cause=Cause.TASK,
+                    subject=f"task/{task.task_id}",
+                    payload=raw(task.params),
+                    type=task.kind,
+                    task_id=task.task_id,
+                    run_id=task.run_id,
+                    token=task.token,
+                    attempt=task.attempt,
+                    trace_id=task.trace_id,
+                    timeout_s=task.timeout_s,
+                )
+            )
+        return effects
+
+    def _cancel(self, given: Given, now: Now) -> list[CoreEffect]:
+        cancelled = Ended(problem="it was cancelled", outcome=Outcome.CANCELLED)
+        return self._drop(_cancels(given.body).tasks, cancelled)
+
+    def _release(self, given: Given, now: Now) -> list[CoreEffect]:
+        released = Ended(problem="its lease ended: another process may have it", gave_back=True)
+        return self._drop(_releases(given.body).tasks, released)
+
+    def _drop(self, tasks: Sequence[TaskRef], ended: Ended) -> list[CoreEffect]:
+        effects: list[CoreEffect] = []
+        for ref in tasks:
+            running = [source.drop(ref.task_id, ref.token) for source in self._sources.tasks.values()]
+            number = self._dispatcher.number_of(ref.task_id)
+            if any(running) and number is not None:
+                effects.append(Cut(number, ended))
+        return effects
+
+    # --- what handlers' ends mean -----------------------------------------------------------------------------
+
+    def _apply(self, effects: Sequence[Effect], now: Now) -> list[CoreEffect]:
+        found: list[CoreEffect] = []
+        for effect in effects:
+            if isinstance(effect, Handled):
+                self._done(effect.handler, effect.position, None, now)
+            elif isinstance(effect, GaveUp):
+                failed = FailedEvent(effect.event.position, "handler_failed", effect.reason[:1000], effect.tries)
+                self._done(effect.handler, effect.event.position, failed, now)
+            elif isinstance(effect, TaskEnded):
+                found += self._tell_end(effect, now)
+            else:
+                found.append(effect)
+        return found
+
+    def _done(self, handler: str, position: int, failed: FailedEvent | None, now: Now) -> None:
+        for channel in self._channels.values():
+            if channel.handler == handler:
+                channel.done(position, failed, now.mono_s)
+
+    def _tell_end(self, effect: TaskEnded, now: Now) -> list[CoreEffect]:
+        work, ended = effect.work, effect.ended
+        assert work.token is not None
+        if ended.gave_back:
+            return []  # its lease goes with the connection, and another process takes it
+        end = messages.EndBotTask(
+            task_id=work.task_id,
+            token=work.token,
+            outcome=ended.outcome or (Outcome.FAILED if ended.problem else Outcome.PASSED),
+            outputs=msgspec.msgpack.decode(ended.outputs) if ended.outputs is not None else {},
+            failure=(ended.failure or _failure_of(ended)) if ended.problem else None,
+        )
+        envelope = self._session.envelope(
+            messages.END_BOT_TASK,
+            f"task/{work.task_id}",
+            end,
+            now,
+            trace_id=work.trace_id,
+            idempotency_key=f"bot-task:{work.task_id}:{work.token}",
+        )
+        self._own_commands[envelope.event_id] = work
+        return self._follow(self._session.command(envelope.event_id, encode(envelope)), now)
+
+
+_GIVEN: Final[dict[int, Callable[[BotCore, Given, Now], list[CoreEffect]]]] = {
+    Kind.SUBSCRIBED: BotCore._subscribed,
+    Kind.EVENTS: BotCore._take_events,
+    Kind.SAMPLES: BotCore._take_samples,
+    Kind.TASKS: BotCore._take_tasks,
+    Kind.CANCEL: BotCore._cancel,
+    Kind.RELEASE: BotCore._release,
+}
+
+
+def _failure_of(ended: Ended) -> Failure:
+    return Failure(
+        error_class=ErrorClass.USER if ended.permanent else ErrorClass.APP,
+        code="handler_failed",
+        message=ended.problem,
+    )
+
+
+def _problem_of(reply: Reply) -> str:
+    return reply.problem.message if reply.problem is not None else ""

@@ -1,0 +1,280 @@
+"""A bot's conversation with the broker: greeting, registration, heartbeats, commands and their answers (step 14).
+
+There is no outbox: a command whose answer did not come before the connection ended is sent again over the next one,
+under its idempotency key, until whoever gave it withdraws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from doai.backoff import Backoff
+from doai.changes.outbox import OutboxState
+from doai.clock import Now
+from doai.codec import BodyDecoder, Header, Kind, encode, pack_header, raw, unpack_header
+from doai.envelope import Envelope
+from doai.errors import DecodeError, Fault
+from doai.ids import IdSource
+from doai.link.actions import Established, OpenSocket, OutgoingState, SendFrame, Stop
+from doai.link.outgoing import Outgoing
+from doai.messages.bots import REGISTER_BOT, BotSettings, RegisterBot
+from doai.messages.commands import Reply
+from doai.messages.link import Bye, Fenced, Heartbeat, HostSample, Role, Welcome
+
+RECONNECT: Final = Backoff(first_s=0.2, longest_s=5.0)
+INTERFACE: Final = "bot"
+
+_welcome: Final = BodyDecoder(Welcome)
+_fenced: Final = BodyDecoder(Fenced)
+_reply: Final = BodyDecoder(Reply)
+_settings: Final = BodyDecoder(BotSettings)
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The reply to a command that was given with `Session.command`."""
+
+    reply: Reply
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """The broker took the bot in: subscribe."""
+
+    epoch: int
+    settings: BotSettings
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """An operator changed what is wanted of the bot."""
+
+    settings: BotSettings
+
+
+class Given(msgspec.Struct, frozen=True):
+    """A frame that is about the bot's work: events, samples, tasks."""
+
+    kind: int
+    channel: int
+    body: bytes
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The broker will not have this bot: the process exits with the sentence."""
+
+    reason: str
+    fenced: bool
+    """Its key or connection; else what it says of itself."""
+
+
+class Unusable(msgspec.Struct, frozen=True):
+    """A frame of the broker can not be understood, or the broker is not ready for bots: one sentence."""
+
+    reason: str
+
+
+SessionEffect = OpenSocket | SendFrame | Answered | Registered | Configured | Given | Refused | Unusable
+
+
+class _Pending(msgspec.Struct):
+    body: bytes
+    epoch: int = 0
+    """The connection that took it last; 0 = none yet."""
+
+
+class Session:
+    """The link of one process of a bot."""
+
+    def __init__(self, registration: RegisterBot, *, instance: str, ids: IdSource, sample: HostSample) -> None:
+        self._registration = registration
+        self._ids = ids
+        self.sample = sample
+        """Of host and process, as heartbeats tell it."""
+        self.tokens: Callable[[], list[tuple[int, int]]] = list
+        """Returns the tokens of the tasks that are held."""
+        self.source = f"{registration.name}/{instance}"
+        self._link = Outgoing(
+            name=registration.name,
+            instance=instance,
+            role=Role.BOT,
+            capabilities=registration.capabilities,
+            outbox=OutboxState(
+                incarnation="",
+                epoch=0,
+                store_id="",
+                highest_seq=0,
+                trimmed_seq=0,
+                records=0,
+                held=[],
+                recipes={},
+            ),
+            new_incarnation=str,
+            backoff=RECONNECT,
+        )
+        self._heartbeat_s = 0.0
+        self._beat_due_s = 0.0
+        self._registering = ""
+        """event_id of the registration that waits for its answer."""
+        self.registered = False
+        self._pending: dict[str, _Pending] = {}
+
+    @property
+    def epoch(self) -> int:
+        """Of the connection there is, or the last one."""
+        return self._link.epoch
+
+    def due_s(self) -> float | None:
+        """Return when `tick` has something to do."""
+        due_s = self._link.due_s()
+        if due_s is None or not self._is_live:
+            return due_s
+        return min(due_s, self._beat_due_s)
+
+    @property
+    def _is_live(self) -> bool:
+        return self._link.state is OutgoingState.LIVE
+
+    def tick(self, now: Now, random01: float) -> list[SessionEffect]:
+        """Connect, beat, give a silent connection up."""
+        effects = self._of_link(self._link.tick(now.mono_s, random01).effects, now)
+        if self._is_live and now.mono_s >= self._beat_due_s:
+            self._beat_due_s = now.mono_s + self._heartbeat_s
+            beat = Heartbeat(sample=self.sample, tokens=self.tokens(), said_s=now.mono_s)
+            effects.append(self.frame_of(Kind.HEARTBEAT, beat))
+        if not self._is_live:
+            self._forget()
+        return effects
+
+    def opened(self, epoch: int, now: Now) -> list[SessionEffect]:
+        """The socket is connected: greet."""
+        return self._of_link(self._link.opened(epoch, self.sample, now.mono_s).effects, now)
+
+    def lost(self, epoch: int, now: Now, random01: float) -> None:
+        """The connection ended."""
+        if epoch == self._link.epoch:
+            self._link.lost(now.mono_s, random01)
+            self._forget()
+
+    def _forget(self) -> None:
+        self.registered = False
+        self._registering = ""
+
+    def frame(self, epoch: int, header: bytes, body: bytes, now: Now, random01: float) -> list[SessionEffect]:
+        """Hear one frame."""
+        if not self._link.heard(epoch, now.mono_s):
+            return []
+        try:
+            read = unpack_header(header)
+            return self._heard(read, body, now, random01)
+        except DecodeError as error:
+            return [Unusable(f"a frame of the broker can not be understood: {error}")]
+
+    def _heard(self, header: Header, body: bytes, now: Now, random01: float) -> list[SessionEffect]:
+        kind = header.kind
+        if kind == Kind.WELCOME:
+            welcome = _welcome(body)
+            self._heartbeat_s = welcome.heartbeat_s
+            return self._of_link(self._link.welcome(welcome, header, now.mono_s).effects, now)
+        if kind == Kind.FENCED:
+            return self._of_link(self._link.fenced(_fenced(body).reason).effects, now)
+        if kind == Kind.HELLO_REQUIRED:
+            self.lost(self._link.epoch, now, random01)
+        elif kind == Kind.REPLY:
+            return self._replied(_reply(body), now, random01)
+        elif kind == Kind.SETTINGS:
+            return [Configured(_settings(body))] if self.registered else []
+        elif kind != Kind.BEAT and self.registered:
+            return [Given(kind, header.channel, body)]
+        return []
+
+    def _of_link(self, effects: Sequence[object], now: Now) -> list[SessionEffect]:
+        found: list[SessionEffect] = []
+        for effect in effects:
+            if isinstance(effect, Established):
+                self._beat_due_s = now.mono_s + self._heartbeat_s
+                found.append(self._register(now))
+            elif isinstance(effect, Stop):
+                self._forget()
+                found.append(Refused(f"the broker refuses this bot: {effect.reason}", fenced=True))
+            elif isinstance(effect, OpenSocket | SendFrame):
+                found.append(effect)
+        return found
+
+    def _register(self, now: Now) -> SendFrame:
+        envelope = self.envelope(REGISTER_BOT, f"bot/{self._registration.name}", self._registration, now)
+        self._registering = envelope.event_id
+        return self.frame_of(Kind.COMMAND, envelope)
+
+    def _replied(self, reply: Reply, now: Now, random01: float) -> list[SessionEffect]:
+        if reply.command_id != self._registering:
+            known = self._pending.pop(reply.command_id, None)
+            return [Answered(reply)] if known is not None else []
+        self._registering = ""
+        if reply.problem is not None:
+            reason = "; ".join([reply.problem.message, *reply.problem.details])
+            if reply.problem.fault is Fault.USER:
+                return [Refused(f"the broker does not take this bot in: {reason}", fenced=False)]
+            self.lost(self._link.epoch, now, random01)
+            return [Unusable(f"the broker can not take this bot in now: {reason}")]
+        try:
+            settings = msgspec.convert(reply.result, BotSettings)
+        except msgspec.ValidationError as error:
+            return [Refused(f"the broker's answer to bot.register can not be read: {error}", fenced=False)]
+        self.registered = True
+        again: list[SessionEffect] = [Registered(self._link.epoch, settings)]
+        # What an earlier connection took may be lost: its key makes sending it again harmless.
+        return again + [self._send(pending) for pending in self._pending.values()]
+
+    def envelope(
+        self,
+        command: str,
+        subject: str,
+        payload: object,
+        now: Now,
+        *,
+        trace_id: str = "",
+        causation_id: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Envelope:
+        """Return a command of this bot."""
+        return Envelope(
+            event_id=self._ids.new_id(now.utc_ms),
+            type=command,
+            subject=subject,
+            source=self.source,
+            trace_id=trace_id or self._ids.new_trace_id(),
+            occurred_at_ms=now.utc_ms,
+            payload=raw(payload),
+            causation_id=causation_id,
+            idempotency_key=idempotency_key,
+            actor=self.source,
+            interface=INTERFACE,
+        )
+
+    def command(self, event_id: str, body: bytes) -> list[SessionEffect]:
+        """Send a command (an encoded envelope with an idempotency key) until it is answered or withdrawn."""
+        pending = self._pending[event_id] = _Pending(body)
+        return [self._send(pending)] if self.registered else []
+
+    def withdraw(self, event_id: str) -> bool:
+        """Nobody waits for the answer any more; returns whether it was ever sent."""
+        pending = self._pending.pop(event_id, None)
+        return pending is not None and pending.epoch > 0
+
+    @property
+    def waiting(self) -> int:
+        """Commands without an answer."""
+        return len(self._pending)
+
+    def _send(self, pending: _Pending) -> SendFrame:
+        pending.epoch = self._link.epoch
+        return SendFrame(self._link.epoch, pack_header(Kind.COMMAND), pending.body)
+
+    def frame_of(self, kind: Kind, body: object) -> SendFrame:
+        """Return a frame over the connection there is."""
+        return SendFrame(self._link.epoch, pack_header(kind), encode(body))
+
+    def bye(self, reason: str) -> list[SessionEffect]:
+        """Leave on purpose."""
+        return [self.frame_of(Kind.BYE, Bye(reason=reason))] if self._is_live else []
