@@ -26,7 +26,6 @@ from doai.link.actions import Actions, Effect, OpenSocket, ReadFacts, SendFrame
 from doai.link.outgoing import Outgoing
 from doai.messages.events import StepCompleted
 from doai.messages.link import HostSample, Role, Welcome
-from doai.node.connection import Connection
 from doai.node.core.core import INSTANCE, RECONNECT
 from doai.store.committer import Committer
 from doai.store.outbox import SqliteOutbox, open_outbox
@@ -35,6 +34,7 @@ from doai.topics import STEP_COMPLETED, task_subject
 from doai.wire.base import Dealer
 from doai.wire.dealer import open_dealer
 from doai.wire.keys import load_or_make_keypair
+from doai.wire.sending import Sending
 
 _welcome: Final = BodyDecoder(Welcome)
 _SAMPLE: Final = HostSample(host="bench", pid=os.getpid(), version="0", started_at_ms=0)
@@ -77,7 +77,7 @@ class Node:
         )
         self._committer: Committer[OutboxOp, Effect] = Committer(Pipeline(), self._outbox, self._release)
         self._opened = trio.Event()
-        self._connection: Connection | None = None
+        self._connection: Sending | None = None
         self._nursery: trio.Nursery
 
     async def run(self) -> None:
@@ -90,7 +90,7 @@ class Node:
                 await self._opened.wait()
                 settings = self._settings
                 async with open_dealer(settings.endpoint, self._keys, settings.server_key) as dealer:
-                    self._connection = Connection(self._link.epoch, dealer)
+                    self._connection = Sending(self._link.epoch, dealer)
                     nursery.start_soon(self._connection.run_sending)
                     await dealer.wait_up()
                     self._decided(self._link.opened(self._link.epoch, _SAMPLE, trio.current_time()))

@@ -17,7 +17,6 @@ from doai.drivers.failures import device_offline
 from doai.errors import StepError
 from doai.limits import COMMITS_APART_S, CREDIT_BYTES, DISK_LOOK_S, RECORDS_PER_FRAME_MAX
 from doai.link.actions import OpenSocket, ReadFacts, SendFrame
-from doai.node.connection import Connection
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import (
     CancelStep,
@@ -40,6 +39,7 @@ from doai.store.committer import Committer
 from doai.store.outbox import OutboxFile
 from doai.store.pipeline import Pipeline
 from doai.wire.base import Dealer
+from doai.wire.sending import Sending
 
 SAMPLE_EVERY_S: Final = 5.0
 """Twice a heartbeat: each tells numbers that are at most this old."""
@@ -102,7 +102,7 @@ class Shell:
             secrets=secrets,
         )
         self._holder: dict[str, Driver] = {}
-        self._connection: Connection | None = None
+        self._connection: Sending | None = None
         self._connecting: trio.CancelScope | None = None
         self._told_why = ""
         self._due_s: float | None = None
@@ -222,7 +222,7 @@ class Shell:
     async def _connect(self, epoch: int, scope: trio.CancelScope) -> None:
         with scope:
             async with self._open_dealer() as dealer:
-                self._connection = connection = Connection(epoch, dealer)
+                self._connection = connection = Sending(epoch, dealer)
                 try:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(connection.run_sending)

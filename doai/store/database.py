@@ -36,6 +36,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 BROKER: Final = Kind("broker", 0x646F6162, "the broker's store")
 OUTBOX: Final = Kind("outbox", 0x646F616F, "the node's outbox")
+BOT: Final = Kind("bot", 0x646F6174, "the state of a bot")
 
 
 class Database:

@@ -1,4 +1,4 @@
-"""One connection of the node to the broker: what it sends, in order, as the socket takes it (step 11)."""
+"""One connection of a peer to the broker: what it sends, in order, as the socket takes it (step 11)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from doai.codec import Kind, kind_of
 from doai.wire.base import Dealer, WouldBlock
 
 
-class Connection:
+class Sending:
     """The dealer of one epoch, with the frames that wait for it. Credit bounds how many there are."""
 
     def __init__(self, epoch: int, dealer: Dealer) -> None:
@@ -18,6 +18,7 @@ class Connection:
         self._dealer = dealer
         self._waiting: deque[tuple[bytes, bytes]] = deque()
         self._news = trio.Event()
+        self._sent = trio.lowlevel.ParkingLot()
 
     def send(self, header: bytes, body: bytes) -> None:
         """Send now, or as soon as the socket takes it."""
@@ -40,5 +41,11 @@ class Connection:
             while self._waiting:
                 await self._dealer.send(*self._waiting[0])
                 self._waiting.popleft()
+            self._sent.unpark_all()
             self._news = trio.Event()
             await self._news.wait()
+
+    async def wait_sent(self) -> None:
+        """Return when no frame waits; `run_sending` must be running."""
+        while self._waiting:
+            await self._sent.park()

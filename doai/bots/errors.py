@@ -1,0 +1,33 @@
+"""What a bot's handlers meet, and what a bot that is written wrongly is told (step 14)."""
+
+from __future__ import annotations
+
+from doai.errors import DoaiError, Fault, UserError
+from doai.messages.commands import Problem
+
+
+class BotError(UserError):
+    """The bot's program is wrong: one sentence names the handler and what to write."""
+
+    code = "bad_bot"
+
+
+class GiveUp(Exception):
+    """Raised by a handler: trying again would not help. The event becomes a dead letter, the task fails."""
+
+
+class CommandRefused(DoaiError):
+    """The broker refused a command; ``problem`` says why, as data."""
+
+    fault = Fault.USER
+
+    def __init__(self, command: str, problem: Problem) -> None:
+        super().__init__(f"{command} was refused: {problem.message}", code=problem.code)
+        self.problem = problem
+
+
+class NoAnswer(DoaiError):
+    """No answer in time. The handler's next try gives the same command under the same key, which is harmless."""
+
+    fault = Fault.PEER
+    code = "no_answer"
