@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs doai's services on this host: users, folders, units, udev rule, first settings. Asks nothing, starts nothing.
-#   deploy/install.sh [--dry-run] broker | admin | node@NAME ...
+#   deploy/install.sh [--dry-run] broker | admin | node@NAME | bot@NAME ...
 #   deploy/install.sh --join node@NAME < TOKEN
 # --dry-run shows what would be done. DESTDIR=FOLDER writes there and leaves the running system alone.
 # --join then joins the node with the token of `doai nodes enroll` that it reads from standard input.
@@ -54,14 +54,15 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ $# -gt 0 ] || fail "name what to install: broker, admin, node@NAME (several at once if they share the host)" 2
+[ $# -gt 0 ] || fail "name what to install: broker, admin, node@NAME, bot@NAME (several at once if they share the host)" 2
 case $root in *[!A-Za-z0-9/._-]*) fail "$root: the folder needs a plain name, such as /opt/doai" 78 ;; esac
 for service in "$@"; do
   case $service in
     broker | admin) ;;
     node@*[!a-z0-9._-]* | node@) fail "$service: a node's name is of a-z 0-9 . _ -, such as node@shelf-1" 2 ;;
-    node@*) ;;
-    *) fail "there is no service $service: there are broker, admin, node@NAME" 2 ;;
+    bot@*[!a-z0-9._-]* | bot@) fail "$service: a bot's name is of a-z 0-9 . _ -, such as bot@thermal-guard" 2 ;;
+    node@* | bot@*) ;;
+    *) fail "there is no service $service: there are broker, admin, node@NAME, bot@NAME" 2 ;;
   esac
 done
 case $joins,$#,$1 in
@@ -79,6 +80,10 @@ for service in "$@"; do
       put "$root/deploy/systemd/doai-node@.service" /etc/systemd/system/doai-node@.service 644
       put "$root/deploy/udev/70-doai-adb.rules" /usr/lib/udev/rules.d/70-doai-adb.rules 644
       [ -n "$joins" ] || put_once "$root/deploy/examples/node.toml" "/etc/doai/node-${service#node@}.toml"
+      ;;
+    bot@*)
+      put "$root/deploy/systemd/doai-bot@.service" /etc/systemd/system/doai-bot@.service 644
+      put_once "$root/deploy/examples/bot.toml" "/etc/doai/bot-${service#bot@}.toml"
       ;;
     *)
       put "$root/deploy/systemd/doai-$service.service" "/etc/systemd/system/doai-$service.service" 644

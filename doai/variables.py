@@ -36,6 +36,7 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_BROKER_PUBLIC_KEY",
         "DOAI_DATA_DIR",
         "DOAI_DISK_RESERVE_MB",
+        "DOAI_DRAIN_S",
         "DOAI_DRIVERS",
         "DOAI_ENDPOINT",
         "DOAI_FAKE_COUNT",
@@ -61,6 +62,7 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_LOG_LEVEL",
         "DOAI_NAME",
         "DOAI_PORT",
+        "DOAI_PROGRAM",
         "DOAI_PUBLIC_ENDPOINT",
         "DOAI_PUBLIC_URL",
         "DOAI_QUARANTINE_AFTER",
@@ -69,14 +71,16 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_QUEUES",
         "DOAI_RETENTION_EVERY_H",
         "DOAI_SECRET",
+        "DOAI_SECRETS_DIR",
         "DOAI_SLOTS",
         "DOAI_STORE_WRITER",
         "DOAI_TAGS",
         "DOAI_TLS_CERT",
         "DOAI_TLS_KEY",
+        "DOAI_TOKEN",
     }
 )
-"""Of the settings of broker, node and admin."""
+"""Of the settings of broker, node, bots and admin."""
 OTHERS: Final = frozenset(
     {
         "DOAI_ADB_SERVER_OF",
@@ -88,7 +92,6 @@ OTHERS: Final = frozenset(
         "DOAI_PHONES",
         "DOAI_PYTHON",
         "DOAI_STEP",
-        "DOAI_TOKEN",
         "DOAI_URL",
         "DOAI_VENV",
     }

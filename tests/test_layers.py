@@ -25,6 +25,7 @@ LAYERS = {
     "drivers": {"phone"},
     "broker": {"messages", "changes", "link", "workflow", "store", "wire"},
     "node": {"messages", "changes", "link", "workflow", "store", "wire", "drivers", "apk"},
+    "bots": {"messages", "changes", "link", "workflow", "store", "wire"},
     "admin": {"messages", "changes", "workflow", "store", "wire"},
     "cli": {
         "messages",
@@ -35,13 +36,14 @@ LAYERS = {
         "wire",
         "broker",
         "node",
+        "bots",
         "admin",
         "phone",
         "drivers",
         "apk",
     },
 }
-CORES = ("link", "broker/core", "node/core", "changes", "workflow", "messages", "report")
+CORES = ("link", "broker/core", "node/core", "bots/core", "changes", "workflow", "messages", "report")
 CORE_MAY_NOT = {
     "trio",
     "zmq",

@@ -6,7 +6,7 @@ What an author imports is here; docs/tutorials/your-first-bot.md is the way in. 
 
 from doai.bots.bot import Bot
 from doai.bots.context import Context
-from doai.bots.errors import BotError, CommandRefused, GiveUp, NoAnswer
+from doai.bots.errors import BotError, CommandRefused, GiveUp, NoAnswer, SecretMissing
 from doai.bots.payloads import Fields
 from doai.bots.results import QueryFailed, RunResult, TaskResult
 
@@ -20,5 +20,6 @@ __all__ = [
     "NoAnswer",
     "QueryFailed",
     "RunResult",
+    "SecretMissing",
     "TaskResult",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, TypeVar
 
 import msgspec
@@ -29,6 +31,19 @@ from doai.workflow.duration import DurationError, parse_duration
 AGAIN: Final = Backoff(first_s=1.0, longest_s=60.0)
 """Between the tries of a handler for one event."""
 _F = TypeVar("_F", bound=Function)
+
+
+_loading: ContextVar[bool] = ContextVar("loading", default=False)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Within it `Bot.run` does nothing: the file of a bot is only read."""
+    token = _loading.set(True)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
 
 
 class NoConfig(msgspec.Struct, frozen=True):
@@ -280,8 +295,10 @@ class Bot:
     def run(self) -> None:
         """Run it as a program: settings from flags, DOAI_* and --config; ends the process with an exit code.
 
-        `bin/bot FILE` does the same without this line being reached.
+        `bin/bot FILE` reads the file and does the same.
         """
+        if _loading.get():
+            return  # `bin/bot` runs it
         from doai.bots.program import main  # a bot that is only tested needs no sockets
 
         raise SystemExit(main(self, sys.argv[1:]))

@@ -31,3 +31,10 @@ class NoAnswer(DoaiError):
 
     fault = Fault.PEER
     code = "no_answer"
+
+
+class SecretMissing(DoaiError):
+    """There is no such secret for this bot; the message says where it would have to be, never what it is."""
+
+    fault = Fault.USER
+    code = "secret_missing"

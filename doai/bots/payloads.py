@@ -88,7 +88,7 @@ def _type_of(name: str, function: Function, handler: str) -> Any:
         wanted = typing.get_type_hints(alone, globalns=function.__globals__)[name]
     except Exception as error:
         raise BotError(
-            f"the annotation of {name} of the handler {handler} can not be read ({error}): name a type of its module"
+            f"the annotation of {name} of {handler} can not be read ({error}): name a type of its module"
         ) from None
     if wanted is Any or wanted is Fields:
         return None

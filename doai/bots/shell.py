@@ -11,10 +11,12 @@ from typing import Any, Final, Protocol
 import msgspec
 import trio
 
+from doai import exits
 from doai.bots.bot import Bot, Handler
 from doai.bots.context import Context
 from doai.bots.core.boxes import Samples, Tasks, Timer
-from doai.bots.core.core import BotCore, CoreEffect, ExitCodes, Settled, Sources, StopBot
+from doai.bots.core.core import BotCore
+from doai.bots.core.effects import CoreEffect, ExitCodes, Settled, Sources, StopBot
 from doai.bots.core.session import Answered, Session
 from doai.bots.core.subscription import Policy, Subscription
 from doai.bots.core.work import Cause, Cut, Ended, Note, Start, Work
@@ -43,8 +45,7 @@ GOODBYE_S: Final = 0.5
 LATE_S: Final = 5.0
 """What was due this long ago and was not looked at says that the core's timer stands still."""
 LATE_POLL_S: Final = 0.5
-EXITS: Final = ExitCodes(stopped=0, refused=78, fenced=76)
-"""As doai.cli.exits has them: CONFIG and FENCED."""
+EXITS: Final = ExitCodes(stopped=exits.PASSED, refused=exits.CONFIG, fenced=exits.FENCED)
 _log: Final = logging.getLogger(__name__)
 
 OpenDealer = Callable[[], AbstractAsyncContextManager[Dealer]]

@@ -26,7 +26,8 @@ import trio
 import trio.testing
 
 from doai.bots.bot import Bot
-from doai.bots.core.core import StopBot
+from doai.bots.core.effects import StopBot
+from doai.bots.errors import SecretMissing
 from doai.bots.played_broker import DeadLetter, PlayedBroker, TaskOutcome, refusal
 from doai.bots.results import QueryFailed
 from doai.bots.settings import config_of
@@ -287,7 +288,7 @@ class Mesh:
         """Answer `Context.secret`."""
         await trio.lowlevel.checkpoint()
         if name not in self.secrets:
-            raise QueryFailed(f"the mesh of this test has no secret {name}: set mesh.secrets[{name!r}]")
+            raise SecretMissing(f"the mesh of this test has no secret {name}: set mesh.secrets[{name!r}]")
         return self.secrets[name]
 
 

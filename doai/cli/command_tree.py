@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from doai.admin.settings import Settings
+from doai.bots.config import BotConfig
+from doai.bots.program import PURPOSE
 from doai.broker.config import BrokerConfig
 from doai.cli.main import make_parser
 from doai.cli.place import add_place_flags
@@ -18,6 +20,7 @@ from doai.node.config import NodeConfig
 PROGRAMS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "broker": (BrokerConfig, "Keeps the store, schedules tasks, and is where nodes, bots and admin connect."),
     "node": (NodeConfig, "Executes tasks on the Android devices of this host."),
+    "bot": (BotConfig, PURPOSE),
     "admin": (Settings, "Serves the HTTP API: reads the broker's store, changes things by commands to the broker."),
 }
 """Daemons: their settings, and what each is for."""

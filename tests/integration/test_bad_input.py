@@ -323,7 +323,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None
     assert {f"w{n}" for n in range(stored)} <= set(names) <= {f"w{n}" for n in range(stored + 1)}
 
 
-@pytest.mark.parametrize("name", ["broker", "node", "admin"])
+@pytest.mark.parametrize("name", ["broker", "node", "bot", "admin"])
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -363,6 +363,9 @@ def test_a_typo_in_a_file_is_named_with_its_line(tmp_path: Path, name: str, text
             "key file /nope cannot",
         ),
         ("node", ("--name", "n", "--data-dir", "x", "--broker-public-key", "k", "--slots", "0"), "from 1 to"),
+        ("bot", ("--data-dir", "x", "--broker-public-key", "k" * 40, "--endpoint", "x"), "endpoint can not be"),
+        ("bot", ("--data-dir", "x", "--broker-public-key", "k" * 40, "--admin-url", "http://10.0.0.5:1"), "token"),
+        ("bot", ("--data-dir", "x"), "broker_public_key is needed: give --broker-public-key"),
     ],
 )
 def test_check_config_finds_what_a_start_would(name: str, words: tuple[str, ...], sentence: str) -> None:
@@ -371,11 +374,12 @@ def test_check_config_finds_what_a_start_would(name: str, words: tuple[str, ...]
     assert sentence in message
 
 
-@pytest.mark.parametrize("name", ["broker", "node", "admin"])
+@pytest.mark.parametrize("name", ["broker", "node", "bot", "admin"])
 def test_help_has_every_setting_in_three_spellings(name: str) -> None:
     module, settings = {
         "broker": ("doai.broker.config", "BrokerConfig"),
         "node": ("doai.node.config", "NodeConfig"),
+        "bot": ("doai.bots.config", "BotConfig"),
         "admin": ("doai.admin.settings", "Settings"),
     }[name]
     command = [sys.executable, "-m", f"doai.cli.{name}", "--help"]

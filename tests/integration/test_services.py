@@ -54,7 +54,12 @@ def test_the_unit_is_hardened(unit: Path) -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=name)
 def test_a_stop_has_the_time_it_needs_and_a_mistake_is_not_repeated(unit: Path) -> None:
     said = directives(unit)
-    drain_s = {"doai-broker.service": 10, "doai-admin.service": 3, "doai-node@.service": 60}[unit.name]
+    drain_s = {
+        "doai-broker.service": 10,
+        "doai-admin.service": 3,
+        "doai-node@.service": 60,
+        "doai-bot@.service": 20,
+    }[unit.name]
     assert int(said["TimeoutStopSec"][0]) > drain_s
     assert said["Restart"] == ["on-failure"]
     assert "78" in said["RestartPreventExitStatus"][0].split()
@@ -66,7 +71,7 @@ def test_a_stop_has_the_time_it_needs_and_a_mistake_is_not_repeated(unit: Path) 
 @pytest.mark.parametrize("unit", UNITS, ids=name)
 def test_settings_that_are_wrong_end_with_the_code_that_is_not_repeated(unit: Path, tmp_path: Path) -> None:
     (tmp_path / "etc/doai").mkdir(parents=True)
-    for program in ("broker", "admin", "node-n1"):
+    for program in ("broker", "admin", "node-n1", "bot-n1"):
         (tmp_path / f"etc/doai/{program}.toml").write_text("no_such_setting = 1\n")
     done = subprocess.run(command_of(unit.name, "n1", tmp_path), capture_output=True, text=True, check=False)
     assert done.returncode == 78, done
@@ -136,10 +141,10 @@ def test_each_service_is_ready_once_it_serves_and_watched_while_its_core_turns(t
 
 
 def test_the_installer_writes_what_the_units_need(tmp_path: Path) -> None:
-    command = [str(ROOT / "deploy/install.sh"), "broker", "admin", "node@shelf-1"]
+    command = [str(ROOT / "deploy/install.sh"), "broker", "admin", "node@shelf-1", "bot@thermal"]
     environ = {**os.environ, "DESTDIR": str(tmp_path)}
     shown = subprocess.run(["sh", *command], env=environ, capture_output=True, text=True, check=True).stdout
-    assert "systemctl enable --now doai-broker doai-admin doai-node@shelf-1" in shown
+    assert "systemctl enable --now doai-broker doai-admin doai-node@shelf-1 doai-bot@thermal" in shown
     for unit in UNITS:
         written = tmp_path / "etc/systemd/system" / unit.name
         assert written.read_text() == unit.read_text().replace("/opt/doai/", f"{ROOT}/")

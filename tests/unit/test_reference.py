@@ -66,7 +66,7 @@ def test_anchors_are_those_of_the_web_page() -> None:
 
 def test_every_program_has_a_man_page() -> None:
     pages = manual()
-    assert set(pages) == {"doai.1", "doai-broker.1", "doai-node.1", "doai-admin.1"}
+    assert set(pages) == {"doai.1", "doai-broker.1", "doai-node.1", "doai-bot.1", "doai-admin.1"}
     for text in pages.values():
         assert re.match(r"\.TH \S+ 1 ", text)
         known = (".TH", ".SH", ".SS", ".TP", ".B", ".I")

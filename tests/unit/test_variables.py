@@ -3,6 +3,7 @@
 import pytest
 
 from doai.admin.settings import Settings
+from doai.bots.config import BotConfig
 from doai.broker.config import BrokerConfig
 from doai.configuration import load, variables_of
 from doai.errors import ConfigError
@@ -11,7 +12,7 @@ from doai.variables import OF_SETTINGS, PREFIX, check_variables
 
 
 def test_the_list_is_that_of_the_programs() -> None:
-    names = {name for program in (BrokerConfig, NodeConfig, Settings) for name in variables_of(program)}
+    names = {name for program in (BrokerConfig, NodeConfig, BotConfig, Settings) for name in variables_of(program)}
     assert {name for name in names if name.startswith(PREFIX)} == OF_SETTINGS, "correct doai/variables.py"
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
-from doai.bots.core.boxes import Samples, Tasks, Timer
 from doai.bots.core.channels import Channel
 from doai.bots.core.dispatcher import Dispatcher, Lanes
+from doai.bots.core.effects import CoreEffect, ExitCodes, Settled, Sources, StopBot
 from doai.bots.core.session import (
     Answered,
     Configured,
@@ -20,13 +20,11 @@ from doai.bots.core.session import (
     SessionEffect,
     Unusable,
 )
-from doai.bots.core.subscription import Subscription
-from doai.bots.core.work import Cause, Cut, Delivered, Effect, Ended, GaveUp, Handled, Note, Start, TaskEnded, Work
+from doai.bots.core.work import Cause, Cut, Delivered, Effect, Ended, GaveUp, Handled, Note, TaskEnded, Work
 from doai.clock import Now
 from doai.codec import BodyDecoder, Kind, encode, raw
 from doai.envelope import Envelope
 from doai.errors import DecodeError, ErrorClass, Failure
-from doai.link.actions import OpenSocket, SendFrame
 from doai.messages import bots as messages
 from doai.messages.bots import BotSettings, BotStatus, FailedEvent
 from doai.messages.commands import Reply
@@ -47,40 +45,6 @@ _subscribed: Final = BodyDecoder(messages.Subscribed)
 _cancels: Final = BodyDecoder(Cancels)
 _releases: Final = BodyDecoder(Releases)
 _envelope: Final = BodyDecoder(Envelope)
-
-
-class StopBot(msgspec.Struct, frozen=True):
-    """End the process."""
-
-    reason: str
-    exit_code: int
-
-
-class Settled(msgspec.Struct, frozen=True):
-    """The bot is registered and subscribed, or an operator changed what is wanted of it."""
-
-    settings: BotSettings
-
-
-CoreEffect = OpenSocket | SendFrame | Start | Cut | Answered | Settled | Note | StopBot
-
-
-class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bot is called for, by the name of its handler."""
-
-    events: Mapping[str, Subscription]
-    samples: Mapping[str, Samples]
-    timers: Mapping[str, Timer]
-    tasks: Mapping[str, Tasks]
-    """By kind."""
-
-
-class ExitCodes(msgspec.Struct, frozen=True):
-    """With which the process ends, by what ended it."""
-
-    stopped: int
-    refused: int
-    fenced: int
 
 
 class BotCore:

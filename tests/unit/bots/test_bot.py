@@ -399,7 +399,7 @@ async def test_a_bot_that_the_broker_does_not_take_ends_with_its_sentence(autoju
 
     async with running(bot, start=False) as mesh:
         mesh.refuse(RegisterBot, "the schema is no JSON Schema")
-        with pytest.raises(BotStopped, match="exit code 78: .*the schema is no JSON Schema"):
+        with pytest.raises(BotStopped, match=r"exit code 78: .*the schema is no JSON Schema"):
             await mesh.start()
 
 

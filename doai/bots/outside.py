@@ -1,0 +1,76 @@
+"""What a bot asks for outside the mesh: the admin API, with the bot's own token, and secrets in files (step 14)."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from doai.bots.errors import SecretMissing
+from doai.bots.results import QueryFailed
+from doai.ids import is_name
+
+ANSWER_S: Final = 20.0
+SECRET_BYTES_MAX: Final = 64 * 1024
+
+
+class HostOutside:
+    """The admin over HTTP, and a folder of this host that has a file for each secret."""
+
+    def __init__(
+        self, admin_url: str, token: str, tls: ssl.SSLContext | None = None, secrets_dir: Path | None = None
+    ) -> None:
+        """An empty ``admin_url`` = there is none: every query says so. ``tls`` verifies its certificate."""
+        self._admin_url = admin_url.rstrip("/")
+        self._token = token
+        self._tls = tls or True
+        self._secrets_dir = secrets_dir
+
+    async def query(self, path: str, query: Mapping[str, object]) -> Any:
+        """Return the JSON at a path below /api/v1. Raises QueryFailed."""
+        if not self._admin_url:
+            raise QueryFailed("this bot has no admin_url, where queries are answered: set it, and token")
+        import httpx  # a bot that asks nothing does not wait for it
+
+        wanted = {name: str(value) for name, value in query.items() if value is not None}
+        # trust_env: a proxy of the host must not see the token.
+        try:
+            async with httpx.AsyncClient(verify=self._tls, timeout=ANSWER_S, trust_env=False) as client:
+                response = await client.get(
+                    f"{self._admin_url}/api/v1/{path.lstrip('/')}",
+                    params=wanted,
+                    headers={"Authorization": f"Bearer {self._token}"},
+                )
+        except httpx.HTTPError as error:
+            raise QueryFailed(
+                f"the admin at {self._admin_url} does not answer ({type(error).__name__}): is it running?"
+            ) from None
+        try:
+            answer = msgspec.json.decode(response.content)
+        except msgspec.DecodeError:
+            raise QueryFailed(f"the answer of {self._admin_url} to {path} is no JSON") from None
+        if response.is_error:
+            why = answer.get("detail") if isinstance(answer, dict) else None
+            raise QueryFailed(f"GET {path} was refused (HTTP {response.status_code}): {why or 'no reason'}")
+        return answer
+
+    async def secret(self, name: str) -> str:
+        """Return the text of the secret's file, without the newline at its end. Raises SecretMissing."""
+        if self._secrets_dir is None:
+            raise SecretMissing(
+                f"the secret {name[:70]} has no place: set secrets_dir, or LoadCredential= in the bot's unit"
+            )
+        if not is_name(name):
+            raise SecretMissing(f"a secret can not be called {name[:70]!r}: its name is 1-63 of a-z 0-9 . _ -")
+        path = self._secrets_dir / name
+        try:
+            data = await trio.Path(path).read_bytes()
+            return data[:SECRET_BYTES_MAX].decode().removesuffix("\n")
+        except OSError as error:
+            raise SecretMissing(f"the secret {name} can not be read from {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SecretMissing(f"the secret {name} in {path} is no UTF-8 text") from None
