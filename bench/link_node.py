@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,9 @@ from doai.wire.keys import load_or_make_keypair
 from doai.wire.sending import Sending
 
 _welcome: Final = BodyDecoder(Welcome)
-_SAMPLE: Final = HostSample(host="bench", pid=os.getpid(), version="0", started_at_ms=0)
+
+
+Later = Callable[[], None]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +58,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class Node:
     """One node's link; `run` returns when all is acknowledged."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: Settings, *, slots: int = 0) -> None:
+        self._sample = HostSample(host="bench", pid=os.getpid(), version="0", started_at_ms=0, slots=slots)
         self._settings = settings
         self._keys = load_or_make_keypair(Path(settings.folder) / name / "keys" / "node.key")
-        ids = RandomIds(random.Random(os.urandom(16)).getrandbits)
+        self.ids = ids = RandomIds(random.Random(os.urandom(16)).getrandbits)
         incarnation = ids.new_id(time.time_ns() // 1_000_000)
         self._outbox: SqliteOutbox = open_outbox(
             Path(settings.folder) / name / "node.db", new_incarnation=incarnation
@@ -66,7 +70,7 @@ class Node:
         facts = [AppendFact(seq, encode(_fact(ids, name, seq)), False) for seq in range(1, settings.facts + 1)]
         for first in range(0, len(facts), RECORDS_PER_FRAME_MAX):
             self._outbox.commit(facts[first : first + RECORDS_PER_FRAME_MAX])
-        self._link = Outgoing(
+        self.link = Outgoing(
             name=name,
             instance=INSTANCE,
             role=Role.NODE,
@@ -75,10 +79,11 @@ class Node:
             new_incarnation=lambda: incarnation,
             backoff=RECONNECT,
         )
-        self._committer: Committer[OutboxOp, Effect] = Committer(Pipeline(), self._outbox, self._release)
+        self._committer: Committer[OutboxOp, Effect | Later] = Committer(Pipeline(), self._outbox, self._release)
         self._opened = trio.Event()
         self._connection: Sending | None = None
         self._nursery: trio.Nursery
+        self.dealer: Dealer
 
     async def run(self) -> None:
         """Connect, send, and close when nothing is left."""
@@ -86,51 +91,71 @@ class Node:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._committer.run)
-                self._decided(self._link.tick(trio.current_time(), 0.0))
+                self._decided(self.link.tick(trio.current_time(), 0.0))
                 await self._opened.wait()
                 settings = self._settings
                 async with open_dealer(settings.endpoint, self._keys, settings.server_key) as dealer:
-                    self._connection = Sending(self._link.epoch, dealer)
+                    self._connection = Sending(self.link.epoch, dealer)
                     nursery.start_soon(self._connection.run_sending)
                     await dealer.wait_up()
-                    self._decided(self._link.opened(self._link.epoch, _SAMPLE, trio.current_time()))
-                    await self._receive(dealer)
+                    self._decided(self.link.opened(self.link.epoch, self._sample, trio.current_time()))
+                    self.dealer = dealer
+                    await self.receive()
                     await self._committer.wait_idle()
                     nursery.cancel_scope.cancel()
         finally:
             self._outbox.close()
 
-    async def _receive(self, dealer: Dealer) -> None:
-        while self._link.unacknowledged:
-            for header_bytes, body in await dealer.receive():
-                now_s, header = trio.current_time(), unpack_header(header_bytes)
-                if not self._link.heard(self._link.epoch, now_s):
-                    continue
-                if header.kind == Kind.WELCOME:
-                    self._decided(self._link.welcome(_welcome(body), header, now_s))
-                elif header.kind in (Kind.FENCED, Kind.HELLO_REQUIRED):
-                    raise LocalProtocolError(
-                        f"the broker answered {Kind(header.kind).name} in the middle of a stream"
-                    )
-                else:
-                    self._decided(self._link.acked(header, now_s))
+    async def receive(self) -> None:
+        """Hear the broker until all is acknowledged."""
+        while self.link.unacknowledged:
+            for header, body in await self.dealer.receive():
+                self.heard(header, body)
+
+    def heard(self, header_bytes: bytes, body: bytes) -> int | None:
+        """Take what a frame says of the stream; return its kind, None when it is not to be looked at."""
+        now_s, header = trio.current_time(), unpack_header(header_bytes)
+        if not self.link.heard(self.link.epoch, now_s):
+            return None
+        if header.kind == Kind.WELCOME:
+            self._decided(self.link.welcome(_welcome(body), header, now_s))
+        elif header.kind in (Kind.FENCED, Kind.HELLO_REQUIRED):
+            raise LocalProtocolError(f"the broker answered {Kind(header.kind).name} in the middle of a stream")
+        else:
+            self._decided(self.link.acked(header, now_s))
+        return header.kind
+
+    def decided(self, ops: list[OutboxOp], effects: list[Effect]) -> None:
+        """Commit, then let the effects leave."""
+        self._committer.submit(ops, effects)
+
+    def after_commit(self, work: Later) -> None:
+        """Call it once all that was decided before is on disk."""
+        self._committer.submit([], [work])
+
+    def released(self, effect: Effect) -> None:
+        """An effect that is not the link's own leaves."""
 
     def _decided(self, actions: Actions) -> None:
         self._committer.submit(actions.ops, actions.effects)
 
-    def _release(self, effect: Effect) -> None:
-        if isinstance(effect, SendFrame) and self._connection is not None:
+    def _release(self, effect: Effect | Later) -> None:
+        if callable(effect):
+            effect()
+        elif isinstance(effect, SendFrame) and self._connection is not None:
             self._connection.send(effect.header, effect.body)
         elif isinstance(effect, ReadFacts):
             self._nursery.start_soon(self._read, effect)
         elif isinstance(effect, OpenSocket):
             self._opened.set()
+        else:
+            self.released(effect)
 
     async def _read(self, effect: ReadFacts) -> None:
         facts = await self._committer.with_writer(
             lambda: self._outbox.read_facts(effect.after_seq, RECORDS_PER_FRAME_MAX, CREDIT_BYTES // 4)
         )
-        self._decided(self._link.facts_read(effect.epoch, facts, trio.current_time()))
+        self._decided(self.link.facts_read(effect.epoch, facts, trio.current_time()))
 
 
 def _fact(ids: RandomIds, name: str, number: int) -> Envelope:

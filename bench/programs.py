@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +15,8 @@ from typing import Final
 import msgspec
 import trio
 
+from bench.bare_node import Site
+from bench.link_node import Settings
 from bench.mesh_client import MeshClient, open_mesh_client
 from bench.store_view import StoreView, open_store_view
 from doai.cli.child import Child
@@ -36,6 +39,10 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     devices: int = 100
     phones: bool = False
     slots: int = 20
+    nodes: int = 1
+    """The devices are spread over them."""
+    bare: bool = False
+    """Nodes of bench/bare_node.py, all in one process, instead of the real program."""
 
 
 class Programs:
@@ -47,7 +54,6 @@ class Programs:
         children: Mapping[str, Child],
         client: MeshClient,
         store: StoreView,
-        serials: list[str],
         adb_port: int,
     ) -> None:
         self.folder = folder
@@ -56,8 +62,22 @@ class Programs:
         self.children = children
         self.client = client
         self.store = store
-        self.serials = serials
+        self.serials: list[str] = []
         """Of the devices, all of them online."""
+        self._watching = trio.CancelScope()
+
+    async def watch(self) -> None:
+        """Raise ChildFailed when a program ends before `kill` was called."""
+        with self._watching:
+            async with trio.open_nursery() as nursery:
+                for child in self.children.values():
+                    nursery.start_soon(child.watch)
+
+    async def kill(self, name: str) -> None:
+        """End a program by SIGKILL, in the middle of whatever it does; nothing is watched from here on."""
+        self._watching.cancel()
+        os.kill(self.children[name].pid, signal.SIGKILL)
+        await self.children[name].wait()
 
     async def store_workflow(self, source: str) -> str:
         """Store a recipe and return its name."""
@@ -71,7 +91,10 @@ class Programs:
 
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds of each program so far; ``adb`` is the node's server, ``client`` this process."""
-        used = {name: cpu_s(child.pid) for name, child in self.children.items()}
+        used: dict[str, float] = {}
+        for name, child in self.children.items():
+            kind = "node" if name.startswith("node-") else name
+            used[kind] = used.get(kind, 0.0) + cpu_s(child.pid)
         if "phones" in used:
             used["adb"] = sum(cpu_s(pid) for pid in child_pids(self.children["node"].pid))
         return {**used, "client": cpu_s(os.getpid())}
@@ -83,7 +106,7 @@ class Programs:
 
 @asynccontextmanager
 async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
-    """Start broker and node (and phones) in a folder of their own; everything is gone when the block has ended.
+    """Start broker and nodes (and phones) in a folder of their own; everything is gone when the block has ended.
 
     Raises ChildFailed when a program does not start or ends before its time, alone or in groups.
     """
@@ -96,22 +119,13 @@ async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
             admin = load_or_make_keypair(folder / "broker" / "keys" / "admin.key")
             with open_store_view(folder / "broker" / "broker.db") as store:
                 async with open_mesh_client(endpoint, admin, server_key) as client, trio.open_nursery() as nursery:
-                    public = load_or_make_keypair(folder / "node" / "keys" / "node.key").public
                     adb_port = free_port()
-                    await client.command(ADD_KEY, AddKey(name=NODE, role="node", public_key=public))
-                    await start_program(
-                        children,
-                        folder,
-                        "node",
-                        node_settings(folder, fleet)
-                        | await device_settings(children, folder, fleet, adb_port)
-                        | {"endpoint": endpoint, "broker_public_key": server_key},
-                    )
-                    for child in children.values():
-                        nursery.start_soon(child.watch)
+                    await _start_nodes(children, folder, fleet, client, adb_port, broker)
+                    programs = Programs(folder, children, client, store, adb_port)
+                    nursery.start_soon(programs.watch)
                     with trio.fail_after(START_TIMEOUT_S):
-                        serials = await store.wait_devices(fleet.devices)
-                    yield Programs(folder, children, client, store, serials, adb_port)
+                        programs.serials = await store.wait_devices(fleet.devices)
+                    yield programs
                     nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
@@ -119,13 +133,46 @@ async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
                     await child.stop()
 
 
+async def _start_nodes(
+    children: dict[str, Child], folder: Path, fleet: Fleet, client: MeshClient, adb_port: int, broker: Child
+) -> None:
+    """Start the nodes, one after the other; a hundred devices are their devices together."""
+    names = [f"node-{number}" for number in range(1, fleet.nodes + 1)]
+    endpoint, server_key = broker.ready["X_DOAI_ENDPOINT"], broker.ready["X_DOAI_PUBLIC_KEY"]
+    for name in names:
+        home = folder / name if fleet.bare else node_folder(folder, name)
+        public = load_or_make_keypair(home / "keys" / "node.key").public
+        await client.command(ADD_KEY, AddKey(name=name, role="node", public_key=public))
+    each = fleet.devices // fleet.nodes
+    if fleet.bare:
+        path = folder / "nodes.json"
+        settings = Settings(folder=str(folder), endpoint=endpoint, server_key=server_key, names=names, facts=0)
+        path.write_bytes(msgspec.json.encode(Site(settings=settings, devices=each)))
+        child = children["node"] = Child("nodes", "bench.bare_node", [str(path)], folder)
+        await child.start()
+        return
+    for name in names:
+        await start_program(
+            children,
+            folder,
+            "node",
+            node_settings(folder, fleet, name)
+            | await device_settings(children, folder, fleet, adb_port, each)
+            | {"endpoint": endpoint, "broker_public_key": server_key}
+            | ({"fake_prefix": f"{name.upper()}-"} if fleet.nodes > 1 else {}),
+            name if fleet.nodes > 1 else "node",
+        )
+
+
 async def start_program(
-    children: dict[str, Child], folder: Path, program: str, settings: Mapping[str, object]
+    children: dict[str, Child], folder: Path, program: str, settings: Mapping[str, object], name: str = ""
 ) -> Child:
-    path = folder / f"{program}.toml"
+    """Start a program of the installation; ``name`` tells several of one kind apart."""
+    name = name or program
+    path = folder / f"{name}.toml"
     # JSON's strings, numbers, booleans and lists are TOML's too.
     path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()), encoding="utf-8")
-    child = children[program] = Child(program, f"doai.cli.{program}", ["--config", str(path)], folder)
+    child = children[name] = Child(name, f"doai.cli.{program}", ["--config", str(path)], folder)
     await child.start()
     return child
 
@@ -134,15 +181,20 @@ def broker_settings(folder: Path) -> dict[str, object]:
     return {"data_dir": str(folder / "broker"), "endpoint": "tcp://127.0.0.1:0"}
 
 
-def node_settings(folder: Path, fleet: Fleet) -> dict[str, object]:
-    return {"name": NODE, "data_dir": str(folder / "node"), "slots": fleet.slots}
+def node_settings(folder: Path, fleet: Fleet, name: str = NODE) -> dict[str, object]:
+    return {"name": name, "data_dir": str(node_folder(folder, name)), "slots": fleet.slots}
+
+
+def node_folder(folder: Path, name: str) -> Path:
+    """Return the data folder of a node; that of the first has the program's name."""
+    return folder / ("node" if name == NODE else name)
 
 
 async def device_settings(
-    children: dict[str, Child], folder: Path, fleet: Fleet, adb_port: int
+    children: dict[str, Child], folder: Path, fleet: Fleet, adb_port: int, devices: int | None = None
 ) -> dict[str, object]:
     if not fleet.phones:
-        return {"drivers": ["fake"], "fake_count": fleet.devices}
+        return {"drivers": ["fake"], "fake_count": fleet.devices if devices is None else devices}
     phones = Child(
         "phones", "doai.cli.phones", ["--count", str(fleet.devices), "--journal", str(folder / "phones")], folder
     )

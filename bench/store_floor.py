@@ -58,6 +58,20 @@ def measure_floor(store: StoreView, after_position: int, folder: Path, *, rounds
     return Floor(tasks, rows / tasks, seconds, cpu_s)
 
 
+def write_one_by_one(path: Path, rows: int) -> float:
+    """Return the seconds of so many commits of one event each."""
+    sql = load_statements("broker", "columns", "statements")["append_event"]
+    database = Database(path, BROKER)
+    try:
+        began = time.perf_counter()
+        for position in range(1, rows + 1):
+            row = (position, f"task/{position:026d}", "task.queued", 0, bytes(300))
+            database.transact(lambda connection, row=row: connection.execute(sql, row))  # type: ignore[misc]
+        return time.perf_counter() - began
+    finally:
+        database.close()
+
+
 def _write(path: Path, batches: list[Statements]) -> tuple[float, float]:
     """Return seconds of wall time and of CPU."""
     database = Database(path, BROKER)

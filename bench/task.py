@@ -19,7 +19,8 @@ import trio
 
 from bench.programs import Fleet, Programs, open_programs
 from bench.report import Line
-from bench.store_floor import Floor, measure_floor
+from bench.store_floor import Floor, measure_floor, write_one_by_one
+from bench.store_view import open_store_view
 from doai.messages.commands import CREATE_RUN, CreateRun, TargetKind, Targets
 
 RECIPE: Final = "workflow: nothing\nsteps:\n  - {id: nothing, use: wait, with: {for: 0ms}}\n"
@@ -28,6 +29,12 @@ SINGLE_IN_FLIGHT: Final = 2000
 """Runs of one task without a reply: the broker takes 5,000 frames a second of one key, 10,000 at once."""
 LATENCY_S: Final = 3.0
 RATES: Final = (100, 1000)
+FLEET: Final = Fleet(devices=100)
+BARE_NODES: Final = (1, 4, 16)
+REAL_NODES: Final = (4,)
+"""Beside one; each is a process that starts for a second."""
+IN_TURN: Final = 300
+"""Tasks with one in flight."""
 OBSERVE_EVERY_S: Final = 0.001
 DRAIN_MAX_S: Final = 20.0
 """Results may be stored so long after the last submit; a rate that can not be kept ends here."""
@@ -58,9 +65,16 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 def run() -> Iterator[Line]:
-    """Yield tasks/s and CPU with many in flight, then latencies at fixed rates; takes some 40 s."""
+    """Yield tasks/s and CPU with many in flight and with one, then latencies at fixed rates; takes some 100 s."""
     for per_run in (100, 1):
-        yield from throughput_lines(trio.run(measure_throughput, MANY, per_run), per_run)
+        yield from throughput_lines(trio.run(measure_throughput, MANY, per_run), f"runs_of_{per_run}")
+    for nodes in REAL_NODES:
+        measured = trio.run(measure_throughput, MANY, 100, Fleet(devices=100, nodes=nodes))
+        yield from throughput_lines(measured, f"nodes_{nodes}")
+    for nodes in BARE_NODES:
+        measured = trio.run(measure_throughput, 2 * MANY, 100, Fleet(devices=16 * 25, nodes=nodes, bare=True))
+        yield from throughput_lines(measured, f"bare_nodes_{nodes}")
+    yield from in_turn_lines(trio.run(measure_in_turn, IN_TURN))
     for rate in RATES:
         yield from latency_lines(trio.run(measure_latency, rate, LATENCY_S))
 
@@ -68,9 +82,12 @@ def run() -> Iterator[Line]:
 # --- many in flight -------------------------------------------------------------------------------------------
 
 
-async def measure_throughput(tasks: int, per_run: int, devices: int = 100) -> Throughput:
-    """Submit all tasks as fast as the broker takes them, in runs of ``per_run`` devices, and wait for all."""
-    async with open_programs(Fleet(devices=devices)) as programs:
+async def measure_throughput(tasks: int, per_run: int, fleet: Fleet = FLEET) -> Throughput:
+    """Submit all tasks as fast as the broker takes them, in runs of ``per_run`` devices, and wait for all.
+
+    Then the broker is killed, and what its file has is counted.
+    """
+    async with open_programs(fleet) as programs:
         workflow = await programs.store_workflow(RECIPE)
         await _submit(programs, workflow, len(programs.serials), per_run)  # warm
         await programs.store.wait_runs_ended()
@@ -83,7 +100,9 @@ async def measure_throughput(tasks: int, per_run: int, devices: int = 100) -> Th
             "SELECT max(recorded_at_ms) FROM events WHERE position > ? AND type = 'task.completed'", (warm,)
         )
         warm_runs = math.ceil(len(programs.serials) / per_run)
-        programs.store.verify(tasks + len(programs.serials), runs + warm_runs)
+        await programs.kill("broker")
+        with open_store_view(programs.folder / "broker" / "broker.db") as store:
+            store.verify(tasks + len(programs.serials), runs + warm_runs)
         with tempfile.TemporaryDirectory(prefix="doai-bench-") as folder:
             floor = measure_floor(programs.store, warm, Path(folder))
     return Throughput(tasks, ended_ms / 1000 - began, used, floor)
@@ -111,9 +130,9 @@ async def _submit(programs: Programs, workflow: str, tasks: int, per_run: int) -
     return runs
 
 
-def throughput_lines(measured: Throughput, per_run: int) -> Iterator[Line]:
+def throughput_lines(measured: Throughput, shape: str) -> Iterator[Line]:
     """Yield the lines of one burst."""
-    name = f"task.burst.runs_of_{per_run}"
+    name = f"task.burst.{shape}"
     floor = measured.floor
     rate, floor_rate = measured.tasks / measured.seconds, floor.tasks / floor.seconds
     yield Line(
@@ -133,6 +152,46 @@ def throughput_lines(measured: Throughput, per_run: int) -> Iterator[Line]:
             ratio=round(floor_us / cpu_us, 4) if process == "broker" and cpu_us else None,
             against=f"the same rows: {floor_us:.4g} us/task" if process == "broker" else "",
         )
+
+
+# --- one in flight --------------------------------------------------------------------------------------------
+
+
+class InTurn(msgspec.Struct, frozen=True):
+    """What submits that wait for each other came to, and the same number of bare commits of a row."""
+
+    tasks: int
+    seconds: float
+    """Until the last submit was acknowledged."""
+    bare_s: float
+
+
+async def measure_in_turn(tasks: int, fleet: Fleet = FLEET) -> InTurn:
+    """Submit tasks one by one, each once the one before is acknowledged; the reference is one row a commit."""
+    async with open_programs(fleet) as programs:
+        workflow = await programs.store_workflow(RECIPE)
+        began = time.perf_counter()
+        for number in range(tasks):
+            serial = programs.serials[number % len(programs.serials)]
+            targets = Targets(kind=TargetKind.DEVICES, serials=[serial])
+            await programs.client.command(CREATE_RUN, CreateRun(workflow=workflow, targets=targets))
+        seconds = time.perf_counter() - began
+        await programs.store.wait_runs_ended()
+        programs.store.verify(tasks, tasks)
+    with tempfile.TemporaryDirectory(prefix="doai-bench-") as folder:
+        return InTurn(tasks, seconds, write_one_by_one(Path(folder) / "bare.db", tasks))
+
+
+def in_turn_lines(measured: InTurn) -> Iterator[Line]:
+    """Yield the line of one in flight."""
+    rate, bare_rate = measured.tasks / measured.seconds, measured.tasks / measured.bare_s
+    yield Line(
+        name="task.in_turn",
+        value=round(rate, 1),
+        unit="tasks/s",
+        ratio=round(rate / bare_rate, 4),
+        against=f"one row a commit (FULL): {bare_rate:.6g} commits/s",
+    )
 
 
 # --- at a fixed rate ------------------------------------------------------------------------------------------

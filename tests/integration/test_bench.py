@@ -9,23 +9,39 @@ import pytest
 from bench import adb, memory
 from bench.programs import Fleet, open_programs
 from bench.store_view import CountsWrong
-from bench.task import RECIPE, latency_lines, measure_latency, measure_throughput, throughput_lines
+from bench.task import (
+    RECIPE,
+    in_turn_lines,
+    latency_lines,
+    measure_in_turn,
+    measure_latency,
+    measure_throughput,
+    throughput_lines,
+)
 from doai.phone.journal import JournalEntry, StepTag
 
 pytestmark = pytest.mark.slow
 
 
-async def test_a_burst_of_tasks_is_counted_and_compared_with_its_own_rows() -> None:
-    measured = await measure_throughput(60, 20, devices=20)
+@pytest.mark.parametrize("fleet", [Fleet(devices=20), Fleet(devices=20, nodes=2, bare=True)], ids=["real", "bare"])
+async def test_a_burst_of_tasks_is_counted_and_compared_with_its_own_rows(fleet: Fleet) -> None:
+    measured = await measure_throughput(60, 20, fleet)
     assert measured.tasks == 60
     # Of each task: its row, three changes of state, six events, an attempt; and of each run four rows.
     assert measured.floor.tasks == 60
     assert measured.floor.rows_a_task == pytest.approx(11 + 4 * 3 / 60)
     assert set(measured.cpu_us) == {"broker", "node", "client"}
-    rate, *cpu = throughput_lines(measured, 20)
+    rate, *cpu = throughput_lines(measured, "short")
     assert rate.ratio is not None
     assert rate.value > 0
     assert [line.name.rpartition(".")[2] for line in cpu] == ["broker", "node", "client"]
+
+
+async def test_tasks_in_turn_wait_for_each_other() -> None:
+    measured = await measure_in_turn(5, Fleet(devices=2))
+    [line] = in_turn_lines(measured)
+    assert measured.tasks == 5
+    assert line.ratio is not None
 
 
 async def test_an_open_loop_sees_every_result() -> None:

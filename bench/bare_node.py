@@ -1,0 +1,173 @@
+"""Nodes without steps and drivers: the real link, outbox file and dealer, several nodes in one process.
+
+A task is begun when the outbox has the facts of its start, and ends with the next commit. What a real node does
+besides - its own queue, slots, steps, drivers - is left out, so that the broker is what is measured. No heartbeats:
+a measurement is over before one is missed.
+
+Its argument is the file of a JSON object of settings; it runs until it is ended.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import trio
+
+from bench.link_node import Node, Settings
+from doai.changes.outbox import AppendFact, OutboxOp
+from doai.codec import BodyDecoder, Kind, encode, raw
+from doai.envelope import Envelope, Message
+from doai.link.actions import Effect, Established, SendFrame
+from doai.messages import events
+from doai.messages.work import Dispatch, Dispatches, Holdings
+from doai.node.core.core import INSTANCE
+from doai.readiness import notify
+from doai.states import Outcome
+from doai.topics import (
+    ATTEMPT_ENDED,
+    DEVICE_ONLINE,
+    STEP_COMPLETED,
+    STEP_STARTED,
+    TASK_STARTED,
+    device_subject,
+    task_subject,
+)
+
+LOOK_S: Final = 0.02
+"""The link is looked at this often for what time alone brings: acks that did not come, facts that gathered."""
+SLOTS: Final = 20
+_dispatches: Final = BodyDecoder(Dispatches)
+
+
+class BareNode(Node):
+    """One node; `run` returns when it is cancelled."""
+
+    def __init__(self, name: str, settings: Settings, devices: int) -> None:
+        super().__init__(name, settings, slots=SLOTS)
+        self._name = name
+        self._serials = [f"{name}-{number:03d}" for number in range(devices)]
+
+    async def receive(self) -> None:
+        """Hear the broker until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_time)
+            while True:
+                for header, body in await self.dealer.receive():
+                    kind = self.heard(header, body)
+                    if kind == Kind.DISPATCH:
+                        self._begin(_dispatches(body).dispatches)
+
+    def released(self, effect: Effect) -> None:
+        """WELCOME came, and its commit is done: say what is held, which is nothing, and which devices there are."""
+        if isinstance(effect, Established):
+            body = encode(Holdings(tasks=[], as_of_seq=self.link.highest_seq))
+            self.decided([], [SendFrame(self.link.epoch, self.link.agreement.header(Kind.HOLDINGS), body)])
+            self._tell(
+                [
+                    (
+                        DEVICE_ONLINE,
+                        device_subject(serial),
+                        "ab" * 16,
+                        events.DeviceOnline(serial=serial, node_id=self._name, driver="fake", connection=serial),
+                    )
+                    for serial in self._serials
+                ]
+            )
+
+    async def _keep_time(self) -> None:
+        while True:
+            await trio.sleep(LOOK_S)
+            now_s = trio.current_time()
+            due_s = self.link.due_s()
+            if due_s is not None and due_s <= now_s:
+                actions = self.link.tick(now_s, 0.0)
+                self.decided(actions.ops, actions.effects)
+
+    def _begin(self, tasks: list[Dispatch]) -> None:
+        self._tell(
+            [
+                (event_type, task_subject(task.task_id), task.trace_id, payload)
+                for task in tasks
+                for event_type, payload in (
+                    (TASK_STARTED, events.TaskStarted(**_about(task), attempt=task.attempt)),
+                    (
+                        STEP_STARTED,
+                        events.StepStarted(**_about(task), step_id="nothing", try_number=1, use="wait"),
+                    ),
+                )
+            ],
+            may_wait=True,
+        )
+        self.after_commit(lambda: self._end(tasks))
+
+    def _end(self, tasks: list[Dispatch]) -> None:
+        self._tell(
+            [
+                (event_type, task_subject(task.task_id), task.trace_id, payload)
+                for task in tasks
+                for event_type, payload in (
+                    (
+                        STEP_COMPLETED,
+                        events.StepCompleted(**_about(task), step_id="nothing", try_number=1, duration_ms=0),
+                    ),
+                    (
+                        ATTEMPT_ENDED,
+                        events.AttemptEnded(
+                            **_about(task), attempt=task.attempt, outcome=Outcome.PASSED, duration_ms=1
+                        ),
+                    ),
+                )
+            ]
+        )
+
+    def _tell(self, facts: list[tuple[str, str, str, Message]], *, may_wait: bool = False) -> None:
+        ops: list[OutboxOp] = []
+        now_ms = time.time_ns() // 1_000_000
+        for event_type, subject, trace_id, payload in facts:
+            envelope = encode(
+                Envelope(
+                    event_id=self.ids.new_id(now_ms),
+                    type=event_type,
+                    subject=subject,
+                    source=f"{self._name}/{INSTANCE}",
+                    trace_id=trace_id,
+                    occurred_at_ms=now_ms,
+                    payload=raw(payload),
+                )
+            )
+            seq = self.link.append(envelope, may_wait=may_wait)
+            ops.append(AppendFact(seq, envelope, event_type == ATTEMPT_ENDED))
+        self.decided(ops, self.link.pump(trio.current_time()))
+
+
+def _about(task: Dispatch) -> dict[str, object]:
+    return {
+        "task_id": task.task_id,
+        "run_id": task.run_id,
+        "token": task.token,
+        "device_serial": task.device_serial,
+    }
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process is to do."""
+
+    settings: Settings
+    devices: int
+    """Of each node."""
+
+
+async def main(site: Site) -> None:
+    """Run the nodes of the settings until ended."""
+    async with trio.open_nursery() as nursery:
+        for name in site.settings.names:
+            nursery.start_soon(BareNode(name, site.settings, site.devices).run)
+        notify(READY="1")
+
+
+if __name__ == "__main__":
+    trio.run(main, msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Site))
