@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from doai.changes.audit import AuditRow
+from doai.changes.bots import BotOp, BotRow, SubscriptionRow
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.dead_letters import DeadLetterRow, SettleDeadLetter
 from doai.changes.incidents import IncidentRow
@@ -330,6 +331,7 @@ Op = (
     | PruneArtifacts
     | PruneAudit
     | PutRetentionPass
+    | BotOp
 )
 
 
@@ -388,5 +390,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Times of campaigns that wait, or whose run is open; by campaign, time and hand."""
     dead_letters: list[DeadLetterRow] = []
     """Those that are open, and those of messages whose stream has not passed them; by id, without their data."""
+    bots: list[BotRow] = []
+    subscriptions: list[SubscriptionRow] = []
     dead_runs: list[RunRow] = []
     """Runs of which a dead letter is open, by id."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from doai.changes.campaigns import CampaignRow, FireRow
-from doai.changes.ops import DropCampaign, TrimFires, UpdateFire
+from doai.changes.ops import DropCampaign, InsertFire, PutCampaignRow, TrimFires, UpdateFire
 from doai.errors import StoreError
 from doai.states import FireState
+
+if TYPE_CHECKING:
+    from doai.store.memory import MemoryWriter
 
 FireKey = tuple[str, int, str]
 Fires = dict[FireKey, FireRow]
@@ -50,3 +54,12 @@ def trim_fires(fires: Fires, undo: Undo, op: TrimFires) -> None:
     for key in keys[op.keep :]:
         if key[1] < keys[op.keep - 1][1] and fires[key].state is not FireState.WAITING:
             undo.append((fires, key, fires.pop(key)))
+
+
+APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
+    PutCampaignRow: lambda w, op: w._put(w._tables.campaigns, op.row.name, op.row),
+    DropCampaign: lambda w, op: drop_campaign(w._tables.campaigns, w._tables.fires, w._undo, op),
+    InsertFire: lambda w, op: w._insert(w._tables.fires, fire_key(op.row), op.row),
+    UpdateFire: lambda w, op: w._put(w._tables.fires, *updated_fire(w._tables.fires, op)),
+    TrimFires: lambda w, op: trim_fires(w._tables.fires, w._undo, op),
+}

@@ -23,20 +23,17 @@ from doai.changes.ops import (
     AppendAudit,
     AppendEvent,
     DeleteFile,
-    DropCampaign,
     DropSecret,
     ForgetCommands,
     InsertArtifact,
     InsertAttempt,
     InsertDeadLetter,
     InsertFile,
-    InsertFire,
     InsertRun,
     InsertStatistics,
     InsertTask,
     InsertWorkflow,
     Op,
-    PutCampaignRow,
     PutDevice,
     PutEnrolment,
     PutIncident,
@@ -51,9 +48,7 @@ from doai.changes.ops import (
     SetWorkflowState,
     Snapshot,
     StreamState,
-    TrimFires,
     TrimStatistics,
-    UpdateFire,
     UpdateRun,
     UpdateTask,
 )
@@ -81,8 +76,8 @@ from doai.changes.statistics import StatisticsRow
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
 from doai.states import TERMINAL, IncidentState, RunState
-from doai.store import memory_retention
-from doai.store.campaigns_in_memory import Fires, drop_campaign, fire_key, goes_on, trim_fires, updated_fire
+from doai.store import bots_in_memory, campaigns_in_memory, memory_retention
+from doai.store.campaigns_in_memory import Fires, goes_on
 from doai.store.digests import check_digests, split_digests
 from doai.store.letters_in_memory import dead_runs, kept_letters, settled_letter
 from doai.store.statistics_in_memory import ended_since, minutes_without_hour, statistics_key
@@ -92,11 +87,12 @@ _KeyT = TypeVar("_KeyT")
 _RowT = TypeVar("_RowT")
 
 
-class MemoryTables(memory_retention.RetentionTables):
+class MemoryTables(memory_retention.RetentionTables, bots_in_memory.BotTables):
     """What is "on disk". Read it freely (a checker does); only a `MemoryWriter` changes it."""
 
     def __init__(self, store_id: str, generation: int = 1) -> None:
-        super().__init__()
+        memory_retention.RetentionTables.__init__(self)
+        bots_in_memory.BotTables.__init__(self)
         self.store_id = store_id
         self.generation = generation
         self.meta: dict[str, int] = {"token_reserved": 0, "audit_n": 0}
@@ -137,7 +133,7 @@ class MemoryWriter:
         if tables.held_by is not None:
             raise StoreUnavailable("these tables are open in another writer: close it first", code="store_locked")
         tables.held_by = self
-        self._tables = tables
+        self._tables: MemoryTables = tables
         self._failed = False
         self._undo: list[tuple[dict[Any, Any], Any, Any]] = []
 
@@ -212,6 +208,8 @@ class MemoryWriter:
             campaigns=_sorted_rows(t.campaigns),
             fires=[row for row in _sorted_rows(t.fires) if goes_on(row, open_runs)],
             dead_letters=kept_letters(t.dead_letters, t.streams),
+            bots=_sorted_rows(t.bots),
+            subscriptions=_sorted_rows(t.subscriptions),
             dead_runs=dead_runs(t.dead_letters, t.runs),
         )
 
@@ -365,12 +363,9 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     InsertStatistics: lambda w, op: w._insert(w._tables.statistics, statistics_key(op.row), op.row),
     TrimStatistics: MemoryWriter._trim_statistics,
     AppendAudit: MemoryWriter._append_audit,
-    PutCampaignRow: lambda w, op: w._put(w._tables.campaigns, op.row.name, op.row),
-    DropCampaign: lambda w, op: drop_campaign(w._tables.campaigns, w._tables.fires, w._undo, op),
-    InsertFire: lambda w, op: w._insert(w._tables.fires, fire_key(op.row), op.row),
-    UpdateFire: lambda w, op: w._put(w._tables.fires, *updated_fire(w._tables.fires, op)),
-    TrimFires: lambda w, op: trim_fires(w._tables.fires, w._undo, op),
     InsertDeadLetter: lambda w, op: w._insert(w._tables.dead_letters, op.row.letter_id, op.row),
     SettleDeadLetter: lambda w, op: w._put(w._tables.dead_letters, *settled_letter(w._tables.dead_letters, op)),
+    **campaigns_in_memory.APPLY,
+    **bots_in_memory.APPLY,
     **memory_retention.APPLY,
 }

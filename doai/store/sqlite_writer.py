@@ -59,6 +59,7 @@ from doai.codec import encode
 from doai.errors import StoreError
 from doai.store import (
     audit_columns,
+    bot_columns,
     campaign_columns,
     columns,
     dead_letter_columns,
@@ -159,6 +160,8 @@ class SqliteWriter:
             campaigns=[campaign_columns.campaign_row(c) for c in query(sql["load_campaigns"])],
             fires=[campaign_columns.fire_row(c) for c in query(sql["load_fires"])],
             dead_letters=[dead_letter_columns.dead_letter_row(c) for c in query(sql["load_dead_letters"])],
+            bots=[bot_columns.bot_row(c) for c in query(sql["load_bots"])],
+            subscriptions=[bot_columns.subscription_row(c) for c in query(sql["load_subscriptions"])],
             dead_runs=[columns.run_row(c) for c in query(sql["load_dead_runs"])],
         )
 
@@ -351,6 +354,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     InsertFire: _each("insert_fire", lambda op: campaign_columns.fire_columns(op.row)),
     UpdateFire: SqliteWriter._update_fires,
     TrimFires: _each("trim_fires", lambda op: (op.campaign_id, op.keep)),
+    **bot_columns.APPLY,
 }
 
 _TABLES: Final[dict[type, str]] = {
@@ -394,4 +398,5 @@ _TABLES: Final[dict[type, str]] = {
     SettleDeadLetter: "dead_letters",
     AddUsage: "usage",
     PutRetentionPass: "retention_passes",
+    **bot_columns.TABLES,
 }

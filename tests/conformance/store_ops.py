@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from doai.changes import ops, outbox, people, retention, rows
+from doai.changes import bots, ops, outbox, people, retention, rows
 from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason, SettleDeadLetter
@@ -18,6 +18,7 @@ from doai.envelope import Envelope
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
 from doai.incidents import IncidentType, Severity
+from doai.messages.bots import BotStatus
 from doai.messages.commands import TargetKind
 from doai.messages.work import HoldingState
 from doai.states import (
@@ -28,6 +29,7 @@ from doai.states import (
     FireState,
     IncidentState,
     Outcome,
+    PeerState,
     QueueState,
     RunState,
     TaskState,
@@ -373,6 +375,22 @@ QUEUES = st.builds(
     reason=NAMES,
     **dict.fromkeys(["priority", "degraded_above", "waiting", "delayed", "held", "rate_per_min"], TIMES),
 )
+BOTS = st.builds(
+    bots.BotRow,
+    name=NAMES,
+    status=st.sampled_from(BotStatus),
+    state=st.sampled_from(PeerState),
+    **dict.fromkeys(["status_reason", "state_reason"], TEXTS),
+    **dict.fromkeys(["declared_body", "config_body", "processes_body"], BODIES),
+    **dict.fromkeys(["revision", "proven_at_ms", "registered_at_ms", "changed_at_ms"], TIMES),
+)
+SUBSCRIPTIONS = st.builds(
+    bots.SubscriptionRow,
+    bot=NAMES,
+    name=NAMES,
+    **dict.fromkeys(["topics_body", "open_body", "again_body"], BODIES),
+    **dict.fromkeys(["position", "since_ms", "done_to_ms", "moved_at_ms"], TIMES),
+)
 OPS = st.one_of(
     EVENTS,
     EVENTS,
@@ -405,6 +423,10 @@ OPS = st.one_of(
     st.builds(ops.ForgetCommands, TIMES),
     st.builds(ops.ReserveTokens, TIMES),
     st.builds(PutQueue, QUEUES),
+    st.builds(bots.PutBot, BOTS),
+    st.builds(bots.PutSubscription, SUBSCRIPTIONS),
+    st.builds(bots.DropSubscription, NAMES, NAMES),
+    st.builds(bots.AddUptime, NAMES, TIMES, st.floats(0, 60), TIMES),
     st.builds(ops.InsertStatistics, STATISTICS),
     st.builds(ops.AppendAudit, AUDIT),
     st.builds(ops.InsertDeadLetter, DEAD_LETTERS),

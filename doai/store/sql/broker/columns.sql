@@ -92,3 +92,10 @@ state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown') AND NOT EXISTS 
 ) AND NOT EXISTS (
     SELECT 1 FROM dead_letters WHERE dead_letters.task_id = tasks.task_id AND dead_letters.state = 'open'
 )
+
+-- name: bot_columns
+name, declared_body, status, status_reason, config_body, revision, state, state_reason, proven_at_ms, processes_body,
+registered_at_ms, changed_at_ms
+
+-- name: subscription_columns
+bot, name, topics_body, position, open_body, again_body, since_ms, done_to_ms, moved_at_ms

@@ -303,3 +303,25 @@ ON CONFLICT (kind, day, name) DO UPDATE SET tasks = tasks + excluded.tasks, pass
     failed = failed + excluded.failed, cancelled = cancelled + excluded.cancelled,
     expired = expired + excluded.expired, unknown = unknown + excluded.unknown,
     attempts = attempts + excluded.attempts, device_ms = device_ms + excluded.device_ms
+
+-- name: put_bot
+INSERT OR REPLACE INTO bots ({bot_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: load_bots
+SELECT {bot_columns} FROM bots ORDER BY name
+
+-- name: put_subscription
+INSERT OR REPLACE INTO subscriptions ({subscription_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: drop_subscription
+DELETE FROM subscriptions WHERE bot = ? AND name = ?
+
+-- name: load_subscriptions
+SELECT {subscription_columns} FROM subscriptions ORDER BY bot, name
+
+-- name: add_uptime
+INSERT INTO bot_uptime (bot, hour, seconds) VALUES (?, ?, ?)
+ON CONFLICT (bot, hour) DO UPDATE SET seconds = seconds + excluded.seconds
+
+-- name: trim_uptime
+DELETE FROM bot_uptime WHERE bot = ? AND hour < ?
