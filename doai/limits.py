@@ -208,6 +208,41 @@ BOT_COMMANDS_MAX: Final = 64
 """Commands of a process that wait for their answer; the next waits for room, so that no bot floods the broker."""
 BOT_COMMAND_S: Final = 30.0
 """A command without an answer for this long fails; by then a broker that starts again is back."""
+# --- bots at the broker ------------------------------------------------------------------------------------
+BOTS_MAX: Final = 1000
+"""Bots that may be registered: each is in the broker's memory with its declaration."""
+BOT_DECLARED_BYTES_MAX: Final = 64 * 1024
+"""What a bot says of itself and its configuration, as JSON each: a frame of either fits."""
+SUBSCRIPTIONS_PER_BOT_MAX: Final = 32
+TAIL_EVENTS_MAX: Final = 8192
+"""Newest events kept in memory while somebody subscribes: seconds at full load. Who is further behind reads."""
+TAIL_BYTES_MAX: Final = 16 * 1024 * 1024
+EVENTS_FLUSH_S: Final = 0.005
+"""Events are gathered so long at most before they are sent to bots, a quarter of what they may take in all."""
+EVENTS_PER_FRAME_MAX: Final = 256
+EVENTS_FRAME_BYTES: Final = 120 * 1024
+"""A frame of events ends before it is larger; one event alone may be."""
+EVENTS_IN_FLIGHT_MAX: Final = 1024
+"""Events of a subscription that its processes may hold, all together, whatever credit they give."""
+SUBJECT_IN_FLIGHT_MAX: Final = 32
+"""Of one subject: what follows waits in the log, so that a subject whose handler is tried again fills nothing."""
+SUBJECTS_OPEN_MAX: Final = 1024
+"""Subjects of a subscription with something not done below its position; with more of them it stands still."""
+EVENTS_AGAIN_MAX: Final = 1000
+"""Events of a subscription that a person gives again at once."""
+LOG_READ_ROWS: Final = 500
+"""Rows of the log looked through in one read transaction: some ms."""
+LOG_READ_SUBJECTS: Final = 32
+CURSOR_APART_S: Final = 0.1
+"""Rows of one cursor are written so far apart at least: what a broker that dies had not written is given again."""
+CURSOR_IDLE_S: Final = 5.0
+"""Events that were only passed over move the row of a cursor so often."""
+CURSOR_LAG_MAX: Final = 1_000_000
+"""Events that a cursor may be behind: some hours at full load. Beyond, retention does not wait for it."""
+BOT_LOOK_S: Final = 60.0
+"""How often the time in which bots were heard is written."""
+BOT_TASK_TIMEOUT_S: Final = 3600.0
+"""For one attempt of a task of a bot."""
 
 # --- store ------------------------------------------------------------------------------------------------
 COMMIT_ROWS_MAX: Final = 1024
@@ -255,6 +290,10 @@ FILE_CACHE_MB: Final = 4096
 assert FILES_PINNED_MAX * 512 + PARAMS_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch with all its files fits a frame"
 assert FILE_MAX_MB < FILE_CACHE_MB, "any file that can be put fits a node"
 assert RECORD_BYTES_MAX * 2 <= FRAME_BYTES_MAX, "one record always fits a frame"
+assert EVENTS_FRAME_BYTES + RECORD_BYTES_MAX <= FRAME_BYTES_MAX, "a frame of events takes the largest one too"
+assert 2 * BOT_DECLARED_BYTES_MAX < FRAME_BYTES_MAX
+assert SUBJECT_IN_FLIGHT_MAX * 4 <= EVENTS_IN_FLIGHT_MAX, "a few busy subjects leave room for others"
+assert EVENTS_IN_FLIGHT_MAX < TAIL_EVENTS_MAX
 assert ATTEMPTS < QUARANTINE_IN_A_ROW <= QUARANTINE_RECENT, "one task alone quarantines nothing"
 assert QUARANTINE_BURST_S * QUARANTINE_IN_A_ROW < QUARANTINE_WITHIN_S, "bursts that are told apart can add up"
 assert QUARANTINE_FIRST_S <= QUARANTINE_MAX_S

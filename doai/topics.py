@@ -84,6 +84,21 @@ SECRET_REMOVED: Final = "secret.removed"  # noqa: S105
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}")
 
 
+_WORD: Final = r"(?:\*|[a-z][a-z0-9_]*)"
+_PATTERN: Final = re.compile(rf"\*\*|{_WORD}(?:\.{_WORD}){{0,3}}(?:\.\*\*)?")
+_KIND: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*){0,3}")
+
+
+def is_pattern(text: str) -> bool:
+    """Whether the text is a pattern of types that `matches` understands."""
+    return len(text) <= 100 and _PATTERN.fullmatch(text) is not None
+
+
+def is_kind(text: str) -> bool:
+    """Whether the text can name a kind of tasks of bots: up to four lowercase words joined by dots."""
+    return len(text) <= 100 and _KIND.fullmatch(text) is not None
+
+
 def is_type(text: str) -> bool:
     """Whether the text has the form of a type: two or three lowercase words joined by dots."""
     return _TYPE.fullmatch(text) is not None
@@ -107,6 +122,10 @@ def node_subject(node_id: str) -> str:
 
 def campaign_subject(name: str) -> str:
     return f"campaign/{name}"
+
+
+def bot_subject(name: str) -> str:
+    return f"bot/{name}"
 
 
 def queue_subject(name: str) -> str:

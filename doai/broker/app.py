@@ -34,6 +34,7 @@ from doai.readiness import keep_watchdog, notify
 from doai.store.base import Writer
 from doai.store.committer import WriterMode
 from doai.store.damage import told_damage
+from doai.store.log_reader import SqliteLogReader
 from doai.store.process_writer import open_process_writer
 from doai.store.sqlite_writer import open_writer
 from doai.wire.base import Router
@@ -88,6 +89,7 @@ async def run_broker(
     ids = RandomIds(random.Random(os.urandom(32)).getrandbits)
     now = read_clocks()
     mode = WriterMode(config.store_writer)
+    log = SqliteLogReader(data_dir / "broker.db")
     opener: Any = open_process_writer if mode is WriterMode.PROCESS else open_writer
     writer: Writer[Op, Snapshot] = opener(
         data_dir / "broker.db", new_store_id=ids.new_id(now.utc_ms), now_ms=now.utc_ms
@@ -102,8 +104,9 @@ async def run_broker(
         registered = core.register_admin(ADMIN, admin.public, now)
         if registered.ops:
             writer.commit(registered.ops)
-        await _serve(config, core, load, writer, keypair, mode, task_status)
+        await _serve(config, core, load, writer, log, keypair, mode, task_status)
     finally:
+        log.close()
         writer.close()
 
 
@@ -126,6 +129,7 @@ async def _serve(
     core: BrokerCore,
     load_again: Callable[[], BrokerCore],
     writer: Writer[Op, Snapshot],
+    log: SqliteLogReader,
     keypair: KeyPair,
     mode: WriterMode,
     task_status: trio.TaskStatus[Router],
@@ -143,6 +147,7 @@ async def _serve(
                 mode=mode,
                 load_again=load_again,
                 disk_free_bytes=partial(free_bytes, _data_dir(config)),
+                log=log,
             )
             nursery.start_soon(_stop_on_signal, signals, stop)
             nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -23,12 +24,13 @@ from doai.broker.core.effects import (
     LoadAgain,
     LogLine,
     OpenChannel,
+    ReadLog,
     SendFrame,
     ShutLink,
 )
 from doai.changes.ops import Op
 from doai.clock import Now
-from doai.store.base import Writer
+from doai.store.base import LogReader, Writer
 from doai.store.committer import Committer, WriterMode
 from doai.store.pipeline import Pipeline
 from doai.wire.base import Incoming, PeerGone, PeerStuck, Router
@@ -65,8 +67,9 @@ class Shell:
         mode: WriterMode = WriterMode.ADAPTIVE,
         load_again: Callable[[], BrokerCore],
         disk_free_bytes: Callable[[], int | None] | None = None,
+        log: LogReader | None = None,
     ) -> None:
-        """``load_again`` makes a core of what is on disk now.
+        """``load_again`` makes a core of what is on disk now; ``log`` is read where bots are behind.
 
         ``disk_free_bytes`` looks at the disk of the store; None = there is none to run full.
         """
@@ -76,6 +79,9 @@ class Shell:
         self._keys = keys
         self._now = now
         self._disk_free_bytes = disk_free_bytes
+        self._log = log
+        self._reads: deque[ReadLog] = deque()
+        self._reads_wait = trio.Event()
         self._committer: Committer[Op, Effect] = Committer(Pipeline(), writer, self._perform, mode=mode)
         self._timer = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -86,6 +92,7 @@ class Shell:
             KeysChanged: self._change_keys,
             LogLine: _write_log,
             LoadAgain: self._begin_again,
+            ReadLog: self._read_later,
         }
 
     def submit(self, changes: Changes) -> None:
@@ -106,6 +113,7 @@ class Shell:
                 intake.start_soon(self._receive, name="receive")
                 intake.start_soon(self._keep_time, name="time")
                 intake.start_soon(self._watch_disk, name="disk")
+                intake.start_soon(self._read_log, name="log")
                 await self._committer.wait_idle()
                 task_status.started()
                 await stop.wait()
@@ -169,6 +177,22 @@ class Shell:
     def _set_timer(self) -> None:
         due_s = self._core.next_due_s()
         self._timer.deadline = math.inf if due_s is None else due_s
+
+    def _read_later(self, effect: ReadLog) -> None:
+        self._reads.append(effect)
+        self._reads_wait.set()
+
+    async def _read_log(self) -> None:
+        """Read for bots that are behind, one slice at a time: the disk and the interpreter are everyone's."""
+        while self._log is not None:
+            if not self._reads:
+                self._reads_wait = trio.Event()
+                await self._reads_wait.wait()
+            read, core = self._reads.popleft(), self._core
+            found = await trio.to_thread.run_sync(self._log.read, read.request)
+            if core is self._core:  # else it is another's question, asked anew when it is wanted
+                self.submit(core.log_read(read, found, self._now()))
+                self._set_timer()
 
     # --- effects ------------------------------------------------------------------------------------------
 

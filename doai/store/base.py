@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from doai.changes.log import LogRequest, LogSlice
+
 OpT_contra = TypeVar("OpT_contra", contravariant=True)
 StateT_co = TypeVar("StateT_co", covariant=True)
 
@@ -38,4 +40,12 @@ class Writer(Protocol[OpT_contra, StateT_co]):
 
     def close(self) -> None:
         """Let go of file and lock; may be called twice."""
+        ...
+
+
+class LogReader(Protocol):
+    """Reads parts of the event log beside the writer. Used from one thread at a time, not always the same."""
+
+    def read(self, request: LogRequest) -> LogSlice:
+        """Return what is committed and asked for, in one short read transaction. Raises StoreError."""
         ...

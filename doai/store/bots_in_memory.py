@@ -6,9 +6,47 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from doai.changes.bots import AddUptime, BotRow, DropSubscription, PutBot, PutSubscription, SubscriptionRow
+from doai.changes.log import LoggedRow, LogRequest, LogSlice
+from doai.codec import encode
+from doai.store.log_reader import slice_of_log, slice_of_subjects
 
 if TYPE_CHECKING:
-    from doai.store.memory import MemoryWriter
+    from doai.changes.ops import AppendEvent
+    from doai.store.memory import MemoryTables, MemoryWriter
+
+
+class MemoryLogReader:
+    """`LogReader` over tables in memory."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+
+    def read(self, request: LogRequest) -> LogSlice:
+        if request.positions:
+            wanted = set(request.positions)
+            return LogSlice(
+                rows=[LoggedRow(*_row(event)) for event in self._tables.events if event.position in wanted]
+            )
+        below = [event for event in self._tables.events if event.position <= request.up_to]
+        if request.subjects:
+            found = {
+                subject: [_row(e) for e in below if e.envelope.subject == subject and e.position >= first]
+                for subject, first in request.subjects
+            }
+            return slice_of_subjects(
+                request, {subject: rows[: request.rows_max] for subject, rows in found.items()}
+            )
+        begun = [event for event in below if event.position > request.after]
+        if request.since_ms:
+            late = [event.position for event in begun if event.recorded_at_ms >= request.since_ms]
+            begun = [event for event in begun if late and event.position >= late[0]]
+        return slice_of_log(request, [_row(event) for event in begun[: request.rows_max]])
+
+
+def _row(event: AppendEvent) -> tuple[int, str, str, bytes]:
+    envelope = event.envelope
+    body = encode(envelope) if event.body is None else event.body
+    return event.position, envelope.type, envelope.subject, body
 
 
 class BotTables:

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from doai.broker.core.core import BrokerCore
-from doai.broker.core.effects import Changes, KeysChanged, LoadAgain, LogLine, OpenChannel, SendFrame, ShutLink
+from doai.broker.core.effects import (
+    Changes,
+    KeysChanged,
+    LoadAgain,
+    LogLine,
+    OpenChannel,
+    ReadLog,
+    SendFrame,
+    ShutLink,
+)
 from doai.broker.core.settings import CoreSettings
 from doai.ids import RandomIds
 from tests.sim.commits import Commits
@@ -54,6 +63,7 @@ class BrokerProcess:
             KeysChanged: lambda effect: None,
             LogLine: lambda effect: None,
             LoadAgain: self._load_again,
+            ReadLog: lambda effect: self.world.after(self.disk.pace.read_s(), self._read_log, effect, self.core),
         }
 
     @property
@@ -167,6 +177,16 @@ class BrokerProcess:
         self.world.fault("handler_failed")
         ids = RandomIds(self.world.random.getrandbits)
         self.core = BrokerCore(self.disk.load(), ids, self._settings, self.clock.now())
+        self._arm()
+
+    def _read_log(self, effect: ReadLog, asked: BrokerCore) -> None:
+        """What a thread read meanwhile comes; a process that is frozen takes it later."""
+        if self.core is not asked:
+            return
+        if self.frozen:
+            self.world.after(0.5, self._read_log, effect, asked)
+            return
+        self.submit(self.core.log_read(effect, self.disk.read_log(effect.request), self.clock.now()))
         self._arm()
 
     def _commit_failed(self) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from doai.changes.log import LogRequest, LogSlice
 from doai.changes.ops import Op, Snapshot
 from doai.changes.outbox import OutboxOp, OutboxState
+from doai.store.bots_in_memory import MemoryLogReader
+from doai.store.log_reader import SqliteLogReader
 from doai.store.memory import MemoryTables, MemoryWriter
 from doai.store.memory_outbox import MemoryOutbox, MemoryOutboxFile
 from doai.store.outbox import SqliteOutbox, open_outbox
@@ -65,6 +68,18 @@ class BrokerDisk:
                 )
             snapshot = real
         return snapshot
+
+    def read_log(self, request: LogRequest) -> LogSlice:
+        """Read a part of the event log, as a thread beside the writer does."""
+        found = MemoryLogReader(self.tables).read(request)
+        if self._folder is not None:
+            reader = SqliteLogReader(self._folder / "broker.db")
+            try:
+                if reader.read(request) != found:
+                    raise Violation("store_differs", f"SQLite and the memory store have another log: {request}")
+            finally:
+                reader.close()
+        return found
 
     def commit(self, ops: Sequence[Op]) -> None:
         """Land a batch."""

@@ -10,6 +10,7 @@ import msgspec
 
 from doai.broker.core.access import Access
 from doai.broker.core.audit import command_row
+from doai.broker.core.bots import Bots
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
@@ -35,6 +36,7 @@ from doai.codec import BodyDecoder, Kind, encode
 from doai.envelope import SCHEMA_VERSION, Envelope, Message
 from doai.errors import ConflictError, DecodeError, DiskLow, DoaiError, NotFoundError, UserError
 from doai.limits import IDEMPOTENCY_KEPT_S
+from doai.messages import bots as b
 from doai.messages import campaigns as m
 from doai.messages import commands as c
 from doai.messages import dead_letters as d
@@ -53,6 +55,20 @@ _NEEDS_ROOM: Final = frozenset(
     {c.CREATE_RUN, c.STORE_WORKFLOW, c.STORE_FILE, m.PUT_CAMPAIGN, d.RETRY_DEAD_LETTERS, ended.RETRY_FAILED}
 )
 """Refused below the disk reserve. Cancels, keys and artifacts that are stored already end work or mend things."""
+_BOT_MAY: Final = frozenset(
+    {
+        b.REGISTER_BOT,
+        b.RESET_SUBSCRIPTION,
+        c.CREATE_RUN,
+        c.CANCEL_RUN,
+        c.CANCEL_TASK,
+        c.QUARANTINE_DEVICE,
+        c.RELEASE_DEVICE,
+        h.HOLD_DEVICE,
+        h.UNHOLD_DEVICE,
+    }
+)
+"""What a bot may command: itself, runs, and whether a device gets tasks. Everything else is an operator's."""
 _Handler = Callable[[Decision, Envelope, Any], Message]
 _reply: Final = BodyDecoder(c.Reply)
 
@@ -77,6 +93,7 @@ class Commands:
         campaigns: Campaigns,
         incidents: Incidents,
         pruning: Retention,
+        bots: Bots,
         now: Now,
     ) -> None:
         self._state = state
@@ -124,6 +141,10 @@ class Commands:
             c.RELEASE_NODE: quarantines.release_node,
             h.HOLD_DEVICE: holds.hold,
             h.UNHOLD_DEVICE: holds.unhold,
+            b.REGISTER_BOT: bots.register,
+            b.CONFIGURE_BOT: bots.configure,
+            b.SET_BOT_STATUS: bots.set_status,
+            b.RESET_SUBSCRIPTION: bots.reset,
             d.RETRY_DEAD_LETTERS: letters.retry,
             d.DISCARD_DEAD_LETTERS: letters.discard,
         }
@@ -135,6 +156,9 @@ class Commands:
         Each leaves its row in the audit, but one that is only answered again: it has its row already.
         """
         decision.in_command = True
+        decision.speaker = peer
+        if peer.role is Role.BOT:
+            command = msgspec.structs.replace(command, actor=peer.address, interface="bot", origin=None)
         remembered = False
         try:
             reply, remembered = self._execute(decision, peer, command)
@@ -148,8 +172,11 @@ class Commands:
 
     def _execute(self, decision: Decision, peer: Peer, command: Envelope) -> tuple[c.Reply, bool]:
         """Return the reply, and whether it is that of an earlier time."""
-        if peer.role is not Role.ADMIN:
-            raise UserError(f"{peer.address} is a {peer.role.value}: only an admin may command", code="not_allowed")
+        if peer.role is not Role.ADMIN and command.type not in _BOT_MAY:
+            raise UserError(
+                f"{peer.address} is a {peer.role.value}: only an admin may say {command.type[:80]}",
+                code="not_allowed",
+            )
         if command.schema_version > SCHEMA_VERSION:
             raise UserError(
                 f"the command has schema version {command.schema_version}, this broker knows {SCHEMA_VERSION}: "

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from doai import topics
 from doai.broker.core.access import Access
+from doai.broker.core.bots import Bots
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.commands import Commands
 from doai.broker.core.confirmations import Confirmations
@@ -19,7 +20,8 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.devices import Devices
 from doai.broker.core.discards import Discards
-from doai.broker.core.effects import Changes, LoadAgain
+from doai.broker.core.effects import Changes, LoadAgain, ReadLog
+from doai.broker.core.feeds import Feeds
 from doai.broker.core.files import Files
 from doai.broker.core.finished import Finished
 from doai.broker.core.holds import Holds
@@ -41,6 +43,7 @@ from doai.broker.core.statistics import Statistics
 from doai.broker.core.tables import Task
 from doai.broker.core.tasks import Tasks
 from doai.changes.dead_letters import DeadReason
+from doai.changes.log import LogSlice
 from doai.changes.ops import Snapshot
 from doai.clock import Now
 from doai.codec import Kind
@@ -67,7 +70,9 @@ class BrokerCore:
         self._leases = Leases(state, self._scheduler, self._tasks)
         devices = Devices(state, self._scheduler)
         self._incidents = Incidents(state, self._statistics, now)
-        self._peers = Peers(state, self._scheduler, devices, self._incidents)
+        self._feeds = Feeds(state)
+        self._bots = Bots(state, self._feeds, snapshot.bots, snapshot.subscriptions, now)
+        self._peers = Peers(state, self._scheduler, devices, self._incidents, self._bots)
         self._quarantines = Quarantines(state, self._scheduler, now)
         self._holds = Holds(state, self._scheduler, now)
         self._queues = Queues(state, self._scheduler)
@@ -104,9 +109,10 @@ class BrokerCore:
             self._campaigns,
             self._incidents,
             Retention(state, self._statistics),
+            self._bots,
             now,
         )
-        self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands)
+        self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands, self._bots)
         self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
 
     def frame(self, link: int, key_name: str, header: bytes, body: bytes, now: Now) -> Changes:
@@ -170,14 +176,23 @@ class BrokerCore:
             self._queues.reopen(decision)
             self._discards.sweep(decision)
             self._queues.sweep(decision)
+            self._bots.sweep(decision)
             self.state.sweep_s = self._next_sweep_s()
+        return self._finish(decision)
+
+    def log_read(self, read: ReadLog, found: LogSlice, now: Now) -> Changes:
+        """A part of the log that `ReadLog` asked for came from the store."""
+        decision = Decision(self.state.log, now)
+        if not self._is_spent:
+            self._feeds.was_read(decision, read, found)
         return self._finish(decision)
 
     def next_due_s(self) -> float | None:
         """Return the monotonic time at which `tick` has something to do; None when nothing will be."""
         if self._is_spent:
             return None
-        times = [at for at in (self.state.deadlines.next_s(), self.state.sweep_s) if at is not None]
+        due = (self.state.deadlines.next_s(), self.state.sweep_s, self._feeds.due_s())
+        times = [at for at in due if at is not None]
         return min(times, default=None)
 
     def disk_room(self, free_bytes: int, now: Now) -> Changes:
@@ -220,6 +235,7 @@ class BrokerCore:
         while self._campaigns.settle(decision):
             self._schedule(decision)
         self._queues.sweep(decision)
+        self._feeds.finish(decision)
         return decision.finish()
 
     def _schedule(self, decision: Decision) -> None:
@@ -242,6 +258,7 @@ class BrokerCore:
             self._campaigns,
             self._statistics,
             self._incidents,
+            self._bots,
         )
         return min((at for part in parts if (at := part.due_s()) is not None), default=None)
 

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from doai.broker.core.audit import Change, is_automatic, system_row
 from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, OpenChannel, SendFrame, ShutLink
+from doai.broker.core.event_tail import EventTail
 from doai.broker.core.tables import Peer, Task
+from doai.changes.log import LoggedRow
 from doai.changes.ops import AppendAudit, AppendEvent, InsertTask, Op, UpdateTask
 from doai.clock import Now
 from doai.codec import Kind, encode, pack_header, raw
@@ -29,12 +31,14 @@ FENCED_GRACE_S = 2.0
 class Log:
     """The end of the event log: gives every event its position."""
 
-    __slots__ = ("ids", "position", "source")
+    __slots__ = ("ids", "position", "source", "tail")
 
     def __init__(self, position: int, source: str, ids: IdSource) -> None:
         self.position = position
         self.source = source
         self.ids = ids
+        self.tail: EventTail | None = None
+        """The newest events, while somebody subscribes."""
 
 
 class _Mail:
@@ -63,6 +67,7 @@ class Decision:
         "in_command",
         "now",
         "ops",
+        "speaker",
     )
 
     def __init__(self, log: Log, now: Now) -> None:
@@ -71,6 +76,8 @@ class Decision:
         self.effects: list[Effect] = []
         self.in_command = False
         """What changes now was asked for: the row of the command tells it."""
+        self.speaker: Peer | None = None
+        """Over whose connection the command came that is being executed."""
         self.changes: list[Change] = []
         """What the command that is being executed changed."""
         self._log = log
@@ -102,6 +109,9 @@ class Decision:
         """
         log = self._log
         log.position += 1
+        if log.tail is not None:
+            body = encode(envelope) if body is None else body
+            log.tail.add(LoggedRow(log.position, envelope.type, envelope.subject, bytes(body)))
         self.ops.append(AppendEvent(log.position, envelope, self.now.utc_ms, body))
         return log.position
 

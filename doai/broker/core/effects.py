@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from doai.changes.log import LogRequest
 from doai.changes.ops import Op
 
 
@@ -55,7 +56,16 @@ class LoadAgain(msgspec.Struct, frozen=True):
     reason: str
 
 
-Effect = SendFrame | OpenChannel | ShutLink | KeysChanged | LogLine | LoadAgain
+class ReadLog(msgspec.Struct, frozen=True):
+    """Read a part of the event log from the store, off the loop, and give it to the core's `log_read`."""
+
+    feed: tuple[str, str]
+    """Bot and subscription."""
+    ticket: int
+    request: LogRequest
+
+
+Effect = SendFrame | OpenChannel | ShutLink | KeysChanged | LogLine | LoadAgain | ReadLog
 
 
 class Changes(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from doai import topics
+from doai.broker.core.bots import Bots
 from doai.broker.core.commands import Commands
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
@@ -21,6 +22,7 @@ from doai.changes.rows import SampleRow
 from doai.codec import HEADER_BYTES, KINDS, BodyDecoder, Kind, encode
 from doai.envelope import Envelope
 from doai.errors import DecodeError
+from doai.messages.bots import Cursor, Subscribe
 from doai.messages.events import SystemNotice
 from doai.messages.link import Beat, Bye, Heartbeat, Hello, Records, Role
 from doai.messages.work import Holdings
@@ -29,6 +31,7 @@ from doai.wire_versions import GREETING
 KEYS_MAX: Final = 10_000
 """Names whose rates are remembered; more than a mesh has."""
 _NODE: Final = frozenset({Role.NODE})
+_BOT: Final = frozenset({Role.BOT})
 _ANYONE: Final = frozenset(Role)
 _hello: Final = BodyDecoder(Hello)
 
@@ -69,7 +72,14 @@ class Ingress:
     """Hears frames."""
 
     def __init__(
-        self, state: State, peers: Peers, leases: Leases, devices: Devices, results: Results, commands: Commands
+        self,
+        state: State,
+        peers: Peers,
+        leases: Leases,
+        devices: Devices,
+        results: Results,
+        commands: Commands,
+        bots: Bots,
     ) -> None:
         self._state = state
         self._peers = peers
@@ -77,6 +87,7 @@ class Ingress:
         self._devices = devices
         self._results = results
         self._commands = commands
+        self._bots = bots
         self._rates: dict[str, _Rates] = {}
         handlers: dict[Kind, tuple[frozenset[Role], type | None, Callable[[Decision, Peer, int, Any], None]]] = {
             Kind.RECORDS: (_NODE, Records, self._records),
@@ -84,6 +95,8 @@ class Ingress:
             Kind.HOLDINGS: (_NODE, Holdings, self._holdings),
             Kind.COMMAND: (frozenset({Role.ADMIN, Role.BOT}), Envelope, self._command),
             Kind.BYE: (_ANYONE, Bye, self._bye),
+            Kind.SUBSCRIBE: (_BOT, Subscribe, bots.subscribe),
+            Kind.CURSOR: (_BOT, Cursor, bots.cursor),
         }
         self._handlers = {
             int(kind): (roles, BodyDecoder(body), handler) for kind, (roles, body, handler) in handlers.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from doai import topics
+from doai.broker.core.bots import Bots
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
 from doai.broker.core.incidents import Incidents
@@ -31,12 +32,15 @@ _JUST_AFTER_S = 0.001
 class Peers:
     """Greets, proves, ages and drops peers."""
 
-    def __init__(self, state: State, scheduler: Scheduler, devices: Devices, incidents: Incidents) -> None:
+    def __init__(
+        self, state: State, scheduler: Scheduler, devices: Devices, incidents: Incidents, bots: Bots
+    ) -> None:
         self._state = state
         self._scheduler = scheduler
         self._devices = devices
         self._incidents = incidents
         self.versions = Versions(state, self.bye)
+        self._bots = bots
         self._handles = 0
 
     # --- greeting -----------------------------------------------------------------------------------------
@@ -154,6 +158,9 @@ class Peers:
         if peer.link is not None and peer.link != link:
             links.pop(peer.link, None)
             decision.fence(peer.link, f"a newer connection of {peer.address} took over")
+        if peer.role is Role.BOT:
+            self._bots.left(link)
+            self._bots.left(peer.link or link)
         peer.link = link
         links[link] = peer
         peer.ready = False
@@ -233,6 +240,8 @@ class Peers:
     def prove(self, decision: Decision, peer: Peer) -> None:
         """A frame of it came."""
         change = peer.liveness.prove(decision.now.mono_s)
+        if change is not None and peer.role is Role.BOT:
+            self._bots.went(decision, peer, change)
         if change is not None and peer.row is not None:
             self._note(decision, peer, change)
             self._state.sweep_by(decision.now.mono_s + LATE_AFTER_S)
@@ -279,6 +288,8 @@ class Peers:
     def _disconnect(self, peer: Peer) -> None:
         if peer.link is not None:
             self._state.links.pop(peer.link, None)
+            if peer.role is Role.BOT:
+                self._bots.left(peer.link)
         peer.link = None
         peer.stream.link = None
         peer.ready = False
@@ -286,6 +297,8 @@ class Peers:
 
     def _went(self, decision: Decision, peer: Peer, change: Change) -> None:
         if peer.role is not Role.NODE:
+            if peer.role is Role.BOT:
+                self._bots.went(decision, peer, change)
             if change.after is PeerState.OFFLINE:
                 self._disconnect(peer)
                 self._state.peers.pop(peer.address, None)

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from doai.broker.core.bot_table import Bot
 from doai.broker.core.campaign_table import CampaignTable
 from doai.broker.core.deadlines import Deadlines, Due
 from doai.broker.core.decision import Log
@@ -91,6 +92,7 @@ class State:
         self.streams: dict[str, dict[str, Incoming]] = {}
         """Streams by address and incarnation: HELLO takes the one it names, or begins it."""
         self.campaigns = CampaignTable(snapshot)
+        self.bots: dict[str, Bot] = {}
         self.sweep_s: float | None = now.mono_s
         """Nothing of peers, leases or remembered commands is due before; proofs only move it away."""
         _Loader(self, snapshot, now).load()

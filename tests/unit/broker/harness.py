@@ -10,7 +10,7 @@ import msgspec
 
 from doai import topics
 from doai.broker.core.core import BrokerCore
-from doai.broker.core.effects import Changes, Effect, KeysChanged, LoadAgain, LogLine, SendFrame, ShutLink
+from doai.broker.core.effects import Changes, Effect, KeysChanged, LoadAgain, LogLine, ReadLog, SendFrame, ShutLink
 from doai.broker.core.settings import CoreSettings
 from doai.changes.ops import DIGEST_BYTES, PutKey
 from doai.changes.rows import KeyRow
@@ -20,12 +20,14 @@ from doai.codec import Header, Kind, decode, encode, pack_header, raw, unpack_he
 from doai.envelope import Envelope, Message
 from doai.errors import ErrorClass, Failure
 from doai.ids import RandomIds, Token
+from doai.messages import bots as b
 from doai.messages import commands as c
 from doai.messages.catalogue import BODIES, EVENTS
 from doai.messages.events import AttemptEnded, DeviceOffline, DeviceOnline, TaskStarted
 from doai.messages.link import Bye, DeviceProof, Heartbeat, Hello, HostSample, Record, Records, Role, Welcome
 from doai.messages.work import Dispatch, Holding, Holdings, HoldingState
 from doai.states import GAVE_UP, TERMINAL, DeadLetterState, DeviceState, Outcome, TaskState
+from doai.store.bots_in_memory import MemoryLogReader
 from doai.store.memory import MemoryTables, MemoryWriter
 
 RECIPE = """
@@ -54,9 +56,11 @@ class World:
         self.keys_changed = 0
         self.inbox: dict[int, list[tuple[Header, Any]]] = {}
         self.shut: list[int] = []
+        self.reads: list[ReadLog] = []
+        """Parts of the log that the core asked for."""
         self.random = random.Random(7)
         self.writer = MemoryWriter(self.tables)
-        for name, role in (("n1", "node"), ("n2", "node"), ("admin", "admin"), ("robot", "bot")):
+        for name, role in (("n1", "node"), ("n2", "node"), ("admin", "admin"), ("robot", "bot"), ("other", "bot")):
             row = KeyRow(
                 name=name, role=role, public_key=f"{name:x<40}", secret_sha256="", created_at_ms=0, created_by="t"
             )
@@ -97,8 +101,17 @@ class World:
             self.logs.append(effect)
         elif isinstance(effect, KeysChanged):
             self.keys_changed += 1
+        elif isinstance(effect, ReadLog):
+            self.reads.append(effect)
         elif isinstance(effect, LoadAgain):
             self.core = self._new_core()
+
+    def read(self) -> None:
+        """Give the core what it asked for of the log, until it asks for nothing more."""
+        log = MemoryLogReader(self.tables)
+        while self.reads:
+            read = self.reads.pop(0)
+            self.apply(self.core.log_read(read, log.read(read.request), self.now))
 
     def send(self, link: int, name: str, kind: int, body: bytes = b"") -> None:
         self.apply(self.core.frame(link, name, pack_header(kind), body, self.now))
@@ -427,6 +440,102 @@ class FakeAdmin:
         targets = c.Targets(kind=c.TargetKind.DEVICES, serials=list(serials))
         create = c.CreateRun(workflow=workflow, targets=targets, **about)
         return self.do(c.CREATE_RUN, create, c.RunCreated, key)
+
+
+class FakeBot:
+    """A process of a bot, scripted: greets, registers, subscribes, holds events until it is told to be done."""
+
+    def __init__(self, world: World, instance: str = "x1", name: str = "robot") -> None:
+        self.world = world
+        self.name = name
+        self.instance = instance
+        self.commands = 0
+        self.link = 0
+        self.credit = 0
+        self.held: list[tuple[int, Envelope]] = []
+        """Events that it was given and has not told done: position and envelope."""
+        self.seen: list[int] = []
+        """Positions of all that it was ever given."""
+        self.looked_to = 0
+        self.settings: list[b.BotSettings] = []
+
+    def connect(
+        self, *subscriptions: b.Subscription, credit: int = 1000, read: bool = True, **about: Any
+    ) -> FakeBot:
+        """Greet on a new connection, register and subscribe to everything."""
+        self.link = self.world.new_link()
+        self.held.clear()
+        self.hello()
+        if subscriptions or about:
+            self.wish = b.RegisterBot(name=self.name, subscriptions=list(subscriptions), **about)
+        self.do(b.REGISTER_BOT, self.wish, b.BotSettings)
+        for channel, subscription in enumerate(self.wish.subscriptions, 1):
+            self.subscribe(subscription.name, channel, credit)
+        if read:
+            self.world.read()
+        return self
+
+    def hello(self) -> None:
+        told = sample(4)
+        self.send(Kind.HELLO, Hello(name=self.name, instance=self.instance, role=Role.BOT, sample=told, epoch=1))
+        self.world.take(self.link, Kind.WELCOME)
+
+    def subscribe(self, subscription: str, channel: int = 1, credit: int = 1000) -> b.Subscribed:
+        self.credit = credit
+        wish = b.Subscribe(channel=channel, subscription=subscription, credit_events=credit, credit_bytes=10**9)
+        self.send(Kind.SUBSCRIBE, wish)
+        [answer] = self.world.take(self.link, Kind.SUBSCRIBED)
+        return answer  # type: ignore[no-any-return]
+
+    def ask(self, command_type: str, payload: Message, key: str | None = None) -> c.Reply:
+        self.commands += 1
+        command = Envelope(
+            event_id=f"{self.name}-{self.instance}-{self.commands}",
+            type=command_type,
+            subject="broker",
+            source=f"{self.name}/{self.instance}",
+            trace_id="c" * 32,
+            occurred_at_ms=self.world.utc_ms,
+            payload=raw(payload),
+            idempotency_key=key,
+        )
+        self.send(Kind.COMMAND, command)
+        (reply,) = self.world.take(self.link, Kind.REPLY)
+        return reply  # type: ignore[no-any-return]
+
+    def do(self, command_type: str, payload: Message, answer: type[Any], key: str | None = None) -> Any:
+        reply = self.ask(command_type, payload, key)
+        assert reply.problem is None, reply.problem
+        assert reply.result is not None
+        return msgspec.convert(reply.result, answer)
+
+    def send(self, kind: Kind, body: Any = None) -> None:
+        self.world.send(self.link, self.name, kind, encode(body) if body is not None else b"")
+
+    def take(self) -> list[tuple[int, Envelope]]:
+        """Take what came; return new events."""
+        self.world.read()
+        new: list[tuple[int, Envelope]] = []
+        for body in self.world.take(self.link, Kind.EVENTS):
+            new += [(event.position, decode(event.envelope, Envelope)) for event in body.events]
+            self.looked_to = body.position
+        self.settings += self.world.take(self.link, Kind.SETTINGS)
+        self.held += new
+        self.seen += [position for position, _ in new]
+        return new
+
+    def done(self, *positions: int, credit: int = 0, channel: int = 1, **about: Any) -> None:
+        """Say that these (or all that it holds) are done."""
+        done = list(positions) or [position for position, _ in self.held]
+        self.held = [event for event in self.held if event[0] not in done]
+        self.send(Kind.CURSOR, b.Cursor(channel=channel, done=done, credit_events=credit, **about))
+
+    def heartbeat(self, tokens: list[Token] | None = None, **about: Any) -> None:
+        listed = [(t.generation, t.n) for t in tokens or []]
+        self.send(Kind.HEARTBEAT, Heartbeat(sample=sample(), tokens=listed, **about))
+
+    def bye(self) -> None:
+        self.send(Kind.BYE, Bye(reason="stopped"))
 
 
 def started_world(*serials: str, settings: CoreSettings | None = None) -> tuple[World, FakeNode, FakeAdmin]:

@@ -152,7 +152,7 @@ def test_an_answer_tells_where_reads_begin() -> None:
 def test_only_admins_command_and_only_what_there_is() -> None:
     world, _, admin = started_world("d1")
     robot = FakeAdmin(world, "robot", Role.BOT)
-    assert robot.refused(c.CREATE_RUN, _create(_targets(serials=["d1"]))).code == "not_allowed"
+    assert robot.refused(c.STORE_WORKFLOW, c.StoreWorkflow(source="x")).code == "not_allowed"
     assert "did you mean 'run.create'" in admin.refused("run.creat", c.CancelRun(run_id="x")).message
     bad = admin.ask(c.CREATE_RUN, b"\x81\xa8workflow\x05")
     assert bad.problem is not None

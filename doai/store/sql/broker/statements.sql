@@ -323,5 +323,18 @@ SELECT {subscription_columns} FROM subscriptions ORDER BY bot, name
 INSERT INTO bot_uptime (bot, hour, seconds) VALUES (?, ?, ?)
 ON CONFLICT (bot, hour) DO UPDATE SET seconds = seconds + excluded.seconds
 
+-- name: log_slice
+SELECT position, type, subject, envelope FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?
+
+-- name: log_of_subject
+SELECT position, type, subject, envelope FROM events WHERE subject = ? AND position >= ? AND position <= ?
+ORDER BY position LIMIT ?
+
+-- name: log_at
+SELECT position, type, subject, envelope FROM events WHERE position = ?
+
+-- name: log_begin
+SELECT position, recorded_at_ms FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT 1
+
 -- name: trim_uptime
 DELETE FROM bot_uptime WHERE bot = ? AND hour < ?

@@ -1,0 +1,343 @@
+"""One subscription: how far it is, who holds what of it, and to whom the next events go (step 14).
+
+`next` is the first position that was not looked at. An event below it is done, or in flight (a process holds it),
+or its subject is *behind*: events of it from a position on were passed over, because one before them is not done.
+So the row says exactly what was acknowledged: a position, and for each open subject below it the first event that
+is not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from doai.broker.core.event_tail import Filter
+from doai.broker.core.tables import Peer
+from doai.changes.bots import SubscriptionRow
+from doai.changes.log import LoggedRow
+from doai.codec import Kind, encode, pack_header
+from doai.limits import (
+    EVENTS_AGAIN_MAX,
+    EVENTS_IN_FLIGHT_MAX,
+    SUBJECT_IN_FLIGHT_MAX,
+    SUBJECTS_OPEN_MAX,
+)
+from doai.messages.bots import Events, LoggedEvent, Subscription
+
+_FEW: Final = 16
+"""Subjects that are told one by one below the newest position; more of them, and the row names a lower position."""
+
+
+class Member:
+    """One process over one connection, for one subscription."""
+
+    __slots__ = (
+        "again",
+        "batch",
+        "channel",
+        "credit_bytes",
+        "credit_events",
+        "given",
+        "given_bytes",
+        "header",
+        "in_flight",
+        "link",
+        "peer",
+        "samples",
+        "samples_sent",
+        "samples_taken",
+    )
+
+    def __init__(self, peer: Peer, link: int, channel: int, credit_events: int, credit_bytes: int) -> None:
+        self.peer = peer
+        self.link = link
+        self.channel = channel
+        self.credit_events = credit_events
+        self.credit_bytes = credit_bytes
+        self.given = 0
+        self.given_bytes = 0
+        self.header = pack_header(Kind.EVENTS, channel=channel)
+        self.in_flight: dict[int, str] = {}
+        """Position -> subject of what it holds."""
+        self.again: set[int] = set()
+        """Of these, those that a person gives again."""
+        self.batch: list[LoggedRow] = []
+        """To be sent at the end of this decision."""
+        self.samples: dict[tuple[str, str], bytes] = {}
+        """Newest samples that it was not sent: (topic, subject) -> one encoded Sample."""
+        self.samples_sent = 0
+        self.samples_taken = 0
+
+    @property
+    def room(self) -> int:
+        """So many more events it may be given, as far as their number goes."""
+        return self.credit_events - self.given
+
+    def takes(self, size: int) -> bool:
+        """Whether it may be given one more event of so many bytes."""
+        if self.given >= self.credit_events:
+            return False
+        return self.given_bytes + size <= self.credit_bytes or not self.in_flight
+
+    def give(self, row: LoggedRow) -> None:
+        """It gets this event."""
+        self.in_flight[row.position] = row.subject
+        self.batch.append(row)
+        self.given += 1
+        self.given_bytes += len(row.body)
+
+
+class Chunk:
+    """Events that match a filter, of a part of the log; encoded once for all that get the whole of it."""
+
+    __slots__ = ("_body", "first", "flight", "rows", "size", "through")
+
+    def __init__(self, first: int, rows: Sequence[LoggedRow], through: int) -> None:
+        self.first = first
+        self.rows = rows
+        self.through = through
+        self.size = sum(len(row.body) for row in rows)
+        self.flight = {row.position: row.subject for row in rows}
+        self._body: bytes | None = None
+
+    @property
+    def body(self) -> bytes:
+        """Body of a frame with all of it."""
+        if self._body is None:
+            self._body = events_body(self.rows, self.through)
+        return self._body
+
+
+def events_body(rows: Sequence[LoggedRow], through: int) -> bytes:
+    """Encode the body of a frame of events."""
+    events = [LoggedEvent(row.position, msgspec.Raw(row.body)) for row in rows]
+    return encode(Events(events, through))
+
+
+class Feed:
+    """One subscription of a bot."""
+
+    def __init__(self, row: SubscriptionRow, wanted: Subscription, takes: Filter) -> None:
+        self.row = row
+        self.wanted = wanted
+        self.filter = takes
+        self.members: dict[int, Member] = {}
+        """By the link of the process."""
+        self.next = row.position + 1
+        self.behind: dict[str, int] = msgspec.json.decode(row.open_body, type=dict[str, int])
+        self.again: dict[int, None] = dict.fromkeys(msgspec.json.decode(row.again_body, type=list[int]))
+        self.since_ms = row.since_ms
+        self.done_high = row.position
+        """The highest position that was acknowledged, or was the cursor's."""
+        self.ticket = 0
+        """Counts beginnings: what was read for one before is not wanted any more."""
+        self.reads_log = False
+        """A part of the log is being read for it ..."""
+        self.reads_open = False
+        """... or open subjects, or what is given again."""
+        self.paused = False
+        self.dirty_s: float | None = None
+        """Its row is to be written then; None = it is as it is."""
+        self.wrote_s = 0.0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Bot and name."""
+        return self.row.bot, self.row.name
+
+    @property
+    def in_flight(self) -> int:
+        """Events that its processes hold."""
+        return sum(len(member.in_flight) for member in self.members.values())
+
+    # --- giving -------------------------------------------------------------------------------------------
+
+    def take(self, chunk: Chunk) -> Member | None:
+        """Give out a part of the log that begins at `next`; return the member that gets the whole of it, if any.
+
+        Others find theirs in their batches. What nobody has room for is left: `next` stays there.
+        """
+        rows = chunk.rows
+        if not rows:
+            self.next = chunk.through + 1
+            return None
+        if len(self.members) == 1 and not self.behind:
+            [member] = self.members.values()
+            fits = member.room >= len(rows) and member.given_bytes + chunk.size <= member.credit_bytes
+            if fits and len(member.in_flight) + len(rows) <= EVENTS_IN_FLIGHT_MAX // 2 and not member.batch:
+                member.in_flight.update(chunk.flight)
+                member.given += len(rows)
+                member.given_bytes += chunk.size
+                self.next = chunk.through + 1
+                return member
+        self._spread(chunk)
+        return None
+
+    def _spread(self, chunk: Chunk) -> None:
+        """Event by event: a subject goes to the process that holds an event of it, or waits behind."""
+        owners = self._owners()
+        held = self.in_flight
+        for row in chunk.rows:
+            if row.subject in self.behind:
+                continue
+            owner, count = owners.get(row.subject, (None, 0))
+            size = len(row.body)
+            if held >= EVENTS_IN_FLIGHT_MAX or not any(m.takes(size) for m in self.members.values()):
+                self.next = row.position
+                return
+            if owner is None:
+                owner = self._emptiest(size)
+            elif count >= SUBJECT_IN_FLIGHT_MAX or not owner.takes(size):
+                if len(self.behind) >= SUBJECTS_OPEN_MAX:
+                    self.next = row.position
+                    return
+                self.behind[row.subject] = row.position
+                continue
+            assert owner is not None
+            owner.give(row)
+            owners[row.subject] = owner, count + 1
+            held += 1
+        self.next = chunk.through + 1
+
+    def take_open(self, rows: Sequence[LoggedRow], looked: Mapping[str, int]) -> None:
+        """Give out what was read of open subjects; ``looked`` says up to where each was looked through."""
+        owners = self._owners()
+        for subject, through in looked.items():
+            if subject not in self.behind or subject in owners:
+                continue
+            of_subject = [row for row in rows if row.subject == subject and row.position >= self.behind[subject]]
+            owner = self._emptiest(len(of_subject[0].body)) if of_subject else None
+            self.behind[subject] = through + 1
+            for row in of_subject:
+                if owner is None or not owner.takes(len(row.body)):
+                    self.behind[subject] = row.position
+                    break
+                owner.give(row)
+            if self.behind[subject] >= self.next:
+                del self.behind[subject]
+
+    def take_again(self, rows: Sequence[LoggedRow], asked: Sequence[int]) -> None:
+        """Give out what a person gives again; what is not in the log any more is done with."""
+        there = {row.position: row for row in rows}
+        for position in asked:
+            row = there.get(position)
+            if row is None:
+                self.again.pop(position, None)
+                continue
+            owner = self._emptiest(len(row.body))
+            if owner is None or position not in self.again:
+                continue
+            owner.give(row)
+            owner.again.add(position)
+
+    def _owners(self) -> dict[str, tuple[Member, int]]:
+        owners: dict[str, tuple[Member, int]] = {}
+        for member in self.members.values():
+            for position, subject in member.in_flight.items():
+                if position not in member.again:
+                    owners[subject] = member, owners.get(subject, (member, 0))[1] + 1
+        return owners
+
+    def _emptiest(self, size: int) -> Member | None:
+        fit = [member for member in self.members.values() if member.takes(size)]
+        return min(fit, key=lambda member: len(member.in_flight), default=None)
+
+    # --- what waits for a read ----------------------------------------------------------------------------
+
+    def idle_subjects(self, at_most: int) -> list[tuple[str, int]]:
+        """Return subjects that are behind and of which nobody holds anything."""
+        if not self.behind:
+            return []
+        owners = self._owners()
+        idle = [(subject, first) for subject, first in self.behind.items() if subject not in owners]
+        return idle[:at_most]
+
+    def idle_again(self, at_most: int) -> list[int]:
+        """Return positions that are to be given again and that nobody holds."""
+        if not self.again:
+            return []
+        held: set[int] = set().union(*(member.again for member in self.members.values()))
+        return [position for position in self.again if position not in held][:at_most]
+
+    # --- done ---------------------------------------------------------------------------------------------
+
+    def done(self, member: Member, positions: Sequence[int]) -> bool:
+        """The process is done with these; return whether it held any. Those that it does not hold are not its."""
+        pop, any_done = member.in_flight.pop, False
+        for position in positions:
+            if pop(position, None) is None:
+                continue
+            any_done = True
+            if position in member.again:
+                member.again.discard(position)
+                self.again.pop(position, None)
+            elif position > self.done_high:
+                self.done_high = position
+        return any_done
+
+    def leave(self, member: Member) -> None:
+        """The process is gone: what it holds is behind, and is given to another."""
+        self.members.pop(member.link, None)
+        for position, subject in member.in_flight.items():
+            if position in member.again:
+                continue
+            if position < self.behind.get(subject, self.next):
+                self.behind[subject] = position
+        member.in_flight.clear()
+        member.again.clear()
+
+    def give_again(self, position: int) -> bool:
+        """A person wants this event to be given again; False when that are too many."""
+        if len(self.again) >= EVENTS_AGAIN_MAX:
+            return False
+        self.again[position] = None
+        return True
+
+    def begin_at(self, position: int, since_ms: int) -> None:
+        """Begin anew after a position."""
+        self.ticket += 1
+        self.reads_log = self.reads_open = False
+        self.next, self.since_ms, self.done_high = position + 1, since_ms, position
+        self.behind.clear()
+        for member in self.members.values():
+            member.in_flight = {p: s for p, s in member.in_flight.items() if p in member.again}
+
+    # --- the row ------------------------------------------------------------------------------------------
+
+    def open_subjects(self) -> dict[str, int]:
+        """Return subject -> position of its first event that is not done."""
+        first = dict(self.behind)
+        for member in self.members.values():
+            for position, subject in member.in_flight.items():
+                if position not in member.again and position < first.get(subject, self.next):
+                    first[subject] = position
+        return first
+
+    def place(self) -> tuple[int, dict[str, int]]:
+        """Return the position below which all is done but for the open subjects, and those."""
+        first = self.open_subjects()
+        if len(first) <= _FEW:
+            return self.next - 1, first
+        position = max(self.done_high, min(first.values()) - 1)
+        return position, {subject: at for subject, at in first.items() if at <= position}
+
+    def low(self) -> int:
+        """Return the position below which nothing is wanted any more."""
+        return min([*self.open_subjects().values(), *self.again, self.next]) - 1
+
+    def written(self, now_ms: int, last_position: int) -> SubscriptionRow:
+        """Return the row as it is now."""
+        position, opened = self.place()
+        all_done = position == last_position and not opened and not self.again
+        self.row = msgspec.structs.replace(
+            self.row,
+            position=position,
+            open_body=msgspec.json.encode(opened),
+            again_body=msgspec.json.encode(list(self.again)),
+            since_ms=self.since_ms,
+            done_to_ms=now_ms if all_done else self.row.done_to_ms,
+            moved_at_ms=now_ms,
+        )
+        return self.row

@@ -1,0 +1,345 @@
+"""Subscriptions of bots: committed events go to them, what they are done with moves their cursors (step 14).
+
+Live events come from the tail of the log in memory. Whoever is further behind is read from the store, a slice at a
+time, by the effect `ReadLog`. Nothing here costs anything while nobody subscribes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from doai.broker.core.decision import Decision
+from doai.broker.core.effects import ReadLog, SendFrame
+from doai.broker.core.event_tail import EventTail, Filter
+from doai.broker.core.feed import Chunk, Feed, Member, events_body
+from doai.broker.core.state import State
+from doai.broker.core.tables import Peer
+from doai.changes.bots import DropSubscription, PutSubscription, SubscriptionRow
+from doai.changes.log import LoggedRow, LogRequest, LogSlice
+from doai.codec import Kind, encode
+from doai.limits import (
+    CURSOR_APART_S,
+    CURSOR_IDLE_S,
+    EVENTS_FLUSH_S,
+    EVENTS_FRAME_BYTES,
+    EVENTS_PER_FRAME_MAX,
+    LOG_READ_ROWS,
+    LOG_READ_SUBJECTS,
+    SUBJECT_IN_FLIGHT_MAX,
+)
+from doai.messages.bots import Cursor, Subscribe, Subscribed
+
+FeedKey = tuple[str, str]
+"""Bot and name of the subscription."""
+GATHER_MAX: Final = 200
+"""With so many events waiting to be given out they go at once."""
+
+
+class Feeds:
+    """Gives out events."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._filters: dict[tuple[str, ...], Filter] = {}
+        self.by_key: dict[FeedKey, Feed] = {}
+        self._of_link: dict[int, dict[int, tuple[Feed, Member]]] = {}
+        """Link -> channel -> what it subscribes to."""
+        self._wanting: dict[Feed, None] = {}
+        """Those that may be able to give something out now."""
+        self._chunks: dict[tuple[Filter, int], Chunk] = {}
+        self._given_to = 0
+        """Position up to which the tail was given out."""
+        self._flush_s: float | None = None
+        self._flushed_s = 0.0
+        self._write_s: float | None = None
+        self._tell_s: float | None = None
+
+    # --- which there are ----------------------------------------------------------------------------------
+
+    def put(self, feed: Feed) -> None:
+        """There is another subscription, or another one of this name."""
+        self.by_key[feed.key] = feed
+
+    def filter(self, patterns: Sequence[str]) -> Filter:
+        """Return the one filter of these patterns."""
+        key = tuple(patterns)
+        return self._filters.setdefault(key, Filter(key))
+
+    def drop(self, decision: Decision, feed: Feed) -> None:
+        """The bot does not want it any more."""
+        del self.by_key[feed.key]
+        self._wanting.pop(feed, None)
+        for member in list(feed.members.values()):
+            self._of_link.get(member.link, {}).pop(member.channel, None)
+            feed.leave(member)
+        decision.ops.append(DropSubscription(*feed.key))
+        self._rest()
+
+    def of_link(self, link: int) -> Iterator[tuple[Feed, Member]]:
+        """What a connection subscribes to."""
+        yield from self._of_link.get(link, {}).values()
+
+    # --- what processes say -------------------------------------------------------------------------------
+
+    def subscribe(self, decision: Decision, peer: Peer, link: int, wish: Subscribe, feed: Feed | str) -> None:
+        """A process wants its share; ``feed`` is a sentence when there is no such subscription."""
+        if isinstance(feed, Feed) and wish.channel < 1:
+            feed = f"channel {wish.channel} can not be: number them from 1 on"
+        if isinstance(feed, str):
+            answer = Subscribed(channel=max(wish.channel, 0), subscription=wish.subscription, problem=feed)
+            decision.send_to(peer, Kind.SUBSCRIBED, encode(answer))
+            return
+        channels = self._of_link.setdefault(link, {})
+        before = channels.pop(wish.channel, None)
+        for known, member in [*([before] if before else []), *((feed, m) for m in feed.members.values())]:
+            if member.link == link:
+                known.leave(member)
+                channels.pop(member.channel, None)
+        member = Member(peer, link, wish.channel, wish.credit_events, wish.credit_bytes)
+        feed.members[link] = member
+        channels[wish.channel] = (feed, member)
+        log = self._state.log
+        if log.tail is None:
+            log.tail = EventTail(log.position + 1)
+            self._given_to = log.position
+        answer = Subscribed(channel=wish.channel, subscription=wish.subscription, position=feed.place()[0])
+        decision.send_to(peer, Kind.SUBSCRIBED, encode(answer))
+        self._wanting[feed] = None
+        # One before it may be dead, and what it holds is wanted: a frame that can not be sent tells.
+        self._tell(decision, feed)
+        if self._tell_s is None:
+            self._tell_s = decision.now.mono_s + CURSOR_IDLE_S
+
+    def cursor(self, decision: Decision, link: int, told: Cursor) -> tuple[Feed, Member] | None:
+        """A process is done with events, or takes more; return of which subscription it spoke."""
+        found = self._of_link.get(link, {}).get(told.channel)
+        if found is None:
+            return None  # it was dropped, or is that of a connection before
+        feed, member = found
+        member.credit_events = max(member.credit_events, told.credit_events)
+        member.credit_bytes = max(member.credit_bytes, told.credit_bytes)
+        member.samples_taken = max(member.samples_taken, told.samples_taken)
+        if told.done and feed.done(member, told.done):
+            self.moved(decision, feed)
+        self._wanting[feed] = None
+        return found
+
+    def gave_up(self, decision: Decision, feed: Feed, member: Member, position: int) -> str | None:
+        """A process gives an event up, which counts as done; return its subject, None when it holds no such."""
+        subject = member.in_flight.get(position)
+        if subject is not None:
+            feed.done(member, [position])
+            self.moved(decision, feed)
+        return subject
+
+    def left(self, link: int) -> None:
+        """A connection ended: what it holds is given to others."""
+        for feed, member in self._of_link.pop(link, {}).values():
+            feed.leave(member)
+            self._wanting[feed] = None
+        self._rest()
+
+    def want(self, feed: Feed) -> None:
+        """Something of it changed: look whether it can give something out."""
+        self._wanting[feed] = None
+
+    def moved(self, decision: Decision, feed: Feed, apart_s: float = CURSOR_APART_S) -> None:
+        """Its row is to be written, soon."""
+        due_s = max(decision.now.mono_s, feed.wrote_s + apart_s)
+        if feed.dirty_s is None or due_s < feed.dirty_s:
+            feed.dirty_s = due_s
+            if self._write_s is None or due_s < self._write_s:
+                self._write_s = due_s
+
+    def write(self, decision: Decision, feed: Feed) -> SubscriptionRow:
+        """Write its row now."""
+        feed.dirty_s, feed.wrote_s = None, decision.now.mono_s
+        row = feed.written(decision.now.utc_ms, self._state.log.position)
+        decision.ops.append(PutSubscription(row))
+        return row
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def due_s(self) -> float | None:
+        """Return when something is to be given out or written."""
+        times = (self._flush_s, self._write_s, self._tell_s)
+        return min((at for at in times if at is not None), default=None)
+
+    def finish(self, decision: Decision) -> None:
+        """End of a decision: give out what is due, write what is due."""
+        tail = self._state.log.tail
+        now_s = decision.now.mono_s
+        if tail is not None:
+            waiting = self._state.log.position - self._given_to
+            due = waiting >= GATHER_MAX or now_s >= self._flushed_s + EVENTS_FLUSH_S
+            if waiting > 0 and due:
+                self._given_to = self._state.log.position
+                self._wanting.update((feed, None) for feed in self.by_key.values() if feed.members)
+                self._flush_s, self._flushed_s = None, now_s
+            elif waiting > 0:
+                self._flush_s = self._flushed_s + EVENTS_FLUSH_S
+        if self._wanting:
+            wanting, self._wanting = self._wanting, {}
+            for feed in wanting:
+                self._pump(decision, feed)
+            self._chunks.clear()
+        if self._write_s is not None and self._write_s <= now_s:
+            self._write_due(decision)
+        if self._tell_s is not None and self._tell_s <= now_s:
+            for feed in self.by_key.values():
+                self._tell(decision, feed)
+            self._tell_s = now_s + CURSOR_IDLE_S if tail is not None else None
+
+    def _tell(self, decision: Decision, feed: Feed) -> None:
+        """Say how far the log was looked through."""
+        body = events_body([], feed.next - 1)
+        for member in feed.members.values():
+            decision.effects.append(SendFrame(member.link, member.header, body))
+
+    def _write_due(self, decision: Decision) -> None:
+        earliest: float | None = None
+        for feed in self.by_key.values():
+            if feed.dirty_s is None:
+                continue
+            if feed.dirty_s <= decision.now.mono_s:
+                self.write(decision, feed)
+            elif earliest is None or feed.dirty_s < earliest:
+                earliest = feed.dirty_s
+        self._write_s = earliest
+
+    def _rest(self) -> None:
+        """Without anybody who subscribes nothing is gathered."""
+        if not any(feed.members for feed in self.by_key.values()):
+            self._state.log.tail = None
+            self._flush_s = None
+
+    # --- giving out ---------------------------------------------------------------------------------------
+
+    def _pump(self, decision: Decision, feed: Feed) -> None:
+        if not feed.members or feed.paused:
+            return
+        began = feed.next
+        self._read_open(decision, feed)
+        while feed.next <= self._state.log.position and not feed.reads_log:
+            if all(member.room <= 0 for member in feed.members.values()):
+                break
+            chunk = None if feed.since_ms else self._chunk(feed)
+            if chunk is None:
+                self._read_log(decision, feed)
+                break
+            self._give(decision, feed, chunk)
+            if feed.next <= chunk.through:
+                break
+        if feed.next != began:
+            self.moved(decision, feed, CURSOR_IDLE_S)
+
+    def _chunk(self, feed: Feed) -> Chunk | None:
+        """Return the next part of the tail for a filter, made once for all that are at its place."""
+        key = feed.filter, feed.next
+        chunk = self._chunks.get(key)
+        if chunk is None:
+            tail = self._state.log.tail
+            rows = tail.since(feed.next) if tail is not None else None
+            if rows is None:
+                return None
+            chunk = self._chunks[key] = _chunk_of(rows, feed.next, feed.filter, self._state.log.position)
+        return chunk
+
+    def _give(self, decision: Decision, feed: Feed, chunk: Chunk) -> None:
+        whole = feed.take(chunk)
+        if whole is not None:
+            decision.effects.append(SendFrame(whole.link, whole.header, chunk.body))
+        else:
+            self._send_batches(decision, feed)
+
+    def _send_batches(self, decision: Decision, feed: Feed) -> None:
+        through = feed.next - 1
+        for member in feed.members.values():
+            rows, member.batch = member.batch, []
+            while rows:
+                chunk = _chunk_of(rows, 0, None, through)
+                decision.effects.append(SendFrame(member.link, member.header, chunk.body))
+                rows = rows[len(chunk.rows) :]
+
+    # --- from the store -----------------------------------------------------------------------------------
+
+    def _read_log(self, decision: Decision, feed: Feed) -> None:
+        feed.reads_log = True
+        request = LogRequest(
+            topics=list(feed.filter.patterns),
+            after=feed.next - 1,
+            up_to=self._state.log.position,
+            rows_max=LOG_READ_ROWS,
+            bytes_max=EVENTS_FRAME_BYTES,
+            since_ms=feed.since_ms,
+        )
+        decision.effects.append(ReadLog(feed.key, feed.ticket, request))
+
+    def _read_open(self, decision: Decision, feed: Feed) -> None:
+        if feed.reads_open or all(member.room <= 0 for member in feed.members.values()):
+            return
+        subjects, again = feed.idle_subjects(LOG_READ_SUBJECTS), feed.idle_again(LOG_READ_SUBJECTS)
+        if not subjects and not again:
+            return
+        feed.reads_open = True
+        request = LogRequest(
+            topics=list(feed.filter.patterns),
+            up_to=feed.next - 1,
+            rows_max=SUBJECT_IN_FLIGHT_MAX,
+            bytes_max=EVENTS_FRAME_BYTES,
+            subjects=[] if again else subjects,
+            positions=again,
+        )
+        decision.effects.append(ReadLog(feed.key, feed.ticket, request))
+
+    def was_read(self, decision: Decision, read: ReadLog, found: LogSlice) -> None:
+        """A part of the log came from the store."""
+        feed = self.by_key.get(read.feed)
+        if feed is None or feed.ticket != read.ticket:
+            return  # dropped, or begun anew meanwhile
+        request = read.request
+        if request.positions:
+            feed.reads_open = False
+            feed.take_again(found.rows, request.positions)
+            self.moved(decision, feed)
+        elif request.subjects:
+            feed.reads_open = False
+            feed.take_open(*self._joined(feed, request, found))
+            self.moved(decision, feed, CURSOR_IDLE_S)
+        else:
+            feed.reads_log = False
+            if feed.members and not feed.paused:
+                feed.since_ms = 0
+                self._give(decision, feed, Chunk(feed.next, found.rows, found.through))
+                self.moved(decision, feed, CURSOR_IDLE_S)
+        self._send_batches(decision, feed)
+        self._wanting[feed] = None
+
+    def _joined(
+        self, feed: Feed, request: LogRequest, found: LogSlice
+    ) -> tuple[Sequence[LoggedRow], dict[str, int]]:
+        """Add what was passed over since the store was asked, where the tail has it: else a busy log has no end."""
+        tail = self._state.log.tail
+        newer = tail.since(request.up_to + 1) if tail is not None else None
+        if not newer:
+            return found.rows, found.subjects
+        whole = {subject for subject, through in found.subjects.items() if through >= request.up_to}
+        rows = [row for row in newer if row.position < feed.next and row.subject in whole]
+        rows = [row for row in rows if feed.filter.takes(row.type)]
+        looked = {name: feed.next - 1 if name in whole else to for name, to in found.subjects.items()}
+        return [*found.rows, *rows], looked
+
+
+def _chunk_of(rows: Sequence[LoggedRow], first: int, takes: Filter | None, through: int) -> Chunk:
+    """Take as many rows as fit a frame."""
+    taken: list[LoggedRow] = []
+    size = 0
+    for row in rows:
+        if takes is not None and not takes.takes(row.type):
+            continue
+        if taken and (size + len(row.body) > EVENTS_FRAME_BYTES or len(taken) >= EVENTS_PER_FRAME_MAX):
+            return Chunk(first, taken, row.position - 1 if takes is not None else through)
+        taken.append(row)
+        size += len(row.body)
+    return Chunk(first, taken, through)
