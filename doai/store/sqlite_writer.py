@@ -70,7 +70,7 @@ from doai.store import (
 )
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
-from doai.store.digests import check_digests, split_digests
+from doai.store.digests import joined_steps, split_digests
 from doai.store.retention_writer import PRUNE, RetentionWriter
 from doai.store.sql_files import load_statements
 
@@ -87,10 +87,6 @@ def open_writer(path: Path, *, new_store_id: str, now_ms: int, vfs: str | None =
     except BaseException:
         database.close()
         raise
-
-
-_StreamKey = tuple[str, str, str]
-"""Name, instance and incarnation."""
 
 
 class SqliteWriter:
@@ -259,7 +255,7 @@ class SqliteWriter:
         connection.executemany(self._sql["put_stream"], rows)
 
     def _advance_streams(self, connection: apsw.Connection, ops: list[AdvanceStream]) -> None:
-        for key, first_seq, digests in _joined(ops):
+        for key, first_seq, digests in joined_steps(ops):
             last_seq = first_seq + len(digests) - 1
             _execute(connection, self._sql["advance_stream"], (last_seq, *key, first_seq - 1))
             if connection.changes() != 1 or not digests:
@@ -275,26 +271,6 @@ class SqliteWriter:
         if missing:
             known = ", ".join(str(row[-1]) for row in rows[:3])
             raise StoreError(f"{what} to be changed is not stored ({missing} of {len(rows)}, e.g. of {known})")
-
-
-def _joined(ops: list[AdvanceStream]) -> list[tuple[_StreamKey, int, list[bytes]]]:
-    """Return key, first seq and digests of each step, those that follow each other in one stream as one step.
-
-    Three statements a commit and stream instead of three a frame of facts: a node with much to tell sends a
-    frame a task. A step without digests stays alone, for its mistake to be found.
-    """
-    joined: list[tuple[_StreamKey, int, list[bytes]]] = []
-    newest: dict[_StreamKey, tuple[int, list[bytes]]] = {}
-    for op in ops:
-        check_digests(op.digests)
-        key = (op.name, op.instance, op.incarnation)
-        first_seq, digests = newest.get(key, (0, []))
-        if digests and op.digests and op.first_seq == first_seq + len(digests):
-            digests += op.digests
-        else:
-            newest[key] = op.first_seq, list(op.digests)
-            joined.append((key, *newest[key]))
-    return joined
 
 
 def _execute(connection: apsw.Connection, sql: str, bindings: Columns) -> None:
