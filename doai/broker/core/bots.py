@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -17,12 +18,16 @@ from doai.broker.core.terms import REASON_CHARS_MAX
 from doai.changes.bots import AddUptime, BotRow, PutBot, SubscriptionRow
 from doai.clock import Now
 from doai.codec import Kind, encode
-from doai.envelope import Envelope
+from doai.envelope import Envelope, Message
 from doai.errors import ConflictError, NotFoundError, UserError
 from doai.json_schema import schema_mistakes, value_mistakes
 from doai.limits import BOT_DECLARED_BYTES_MAX, BOT_LOOK_S, BOT_OFFLINE_AFTER_S, BOTS_MAX, SUBSCRIPTIONS_PER_BOT_MAX
 from doai.link.liveness import Change
 from doai.messages.bots import (
+    CONFIGURE_BOT,
+    REGISTER_BOT,
+    RESET_SUBSCRIPTION,
+    SET_BOT_STATUS,
     BotSettings,
     ConfigureBot,
     Cursor,
@@ -39,6 +44,7 @@ from doai.states import PeerState
 from doai.workflow.mistakes import did_you_mean
 
 NAME_CHARS_MAX: Final = 100
+Handler = Callable[[Decision, Envelope, Any], Message]
 _HOUR_MS: Final = 3_600_000
 _HOURS_KEPT: Final = 8 * 24
 """A week is asked for; a day more, so that its first hour is whole."""
@@ -65,6 +71,13 @@ class Bots:
             feed = bot.feeds[row.name] = Feed(row, wanted, feeds.filter(patterns))
             feed.paused = not bot.works
             feeds.put(feed)
+        self.handlers: dict[str, Handler] = {
+            REGISTER_BOT: self.register,
+            CONFIGURE_BOT: self.configure,
+            SET_BOT_STATUS: self.set_status,
+            RESET_SUBSCRIPTION: self.reset,
+        }
+        """Of commands."""
         self._look_s: float | None = now.mono_s + BOT_OFFLINE_AFTER_S if rows else None
 
     # --- commands -----------------------------------------------------------------------------------------

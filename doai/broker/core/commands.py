@@ -141,10 +141,7 @@ class Commands:
             c.RELEASE_NODE: quarantines.release_node,
             h.HOLD_DEVICE: holds.hold,
             h.UNHOLD_DEVICE: holds.unhold,
-            b.REGISTER_BOT: bots.register,
-            b.CONFIGURE_BOT: bots.configure,
-            b.SET_BOT_STATUS: bots.set_status,
-            b.RESET_SUBSCRIPTION: bots.reset,
+            **bots.handlers,
             d.RETRY_DEAD_LETTERS: letters.retry,
             d.DISCARD_DEAD_LETTERS: letters.discard,
         }
