@@ -15,6 +15,7 @@ from doai.clock import Clock
 from doai.drivers.base import DeviceChange, Driver, Proof
 from doai.drivers.failures import device_offline
 from doai.errors import StepError
+from doai.ids import Token
 from doai.limits import COMMITS_APART_S, CREDIT_BYTES, DISK_LOOK_S, RECORDS_PER_FRAME_MAX
 from doai.link.actions import OpenSocket, ReadFacts, SendFrame
 from doai.node.core.core import NodeCore
@@ -47,6 +48,8 @@ LAST_WORDS_S: Final = 0.05
 """Between the end of a connection and the next: what had arrived is taken within this, should the host be busy."""
 EXPLAIN_EVERY_S: Final = 5.0
 """While nobody answers, it is looked this often whether there is a new reason to tell."""
+DROP_AFTER_S: Final = 0.5
+"""Files of ended tasks go together: a thread a task would cost more than its files."""
 LATE_S: Final = 5.0
 """What was due this long ago and was not looked at says that the core's timer stands still."""
 LATE_POLL_S: Final = 0.5
@@ -101,6 +104,8 @@ class Shell:
             files=files,
             secrets=secrets,
         )
+        self._to_drop: list[tuple[str, Token]] = []
+        """Attempts that have ended, and that made files."""
         self._holder: dict[str, Driver] = {}
         self._connection: Sending | None = None
         self._connecting: trio.CancelScope | None = None
@@ -299,14 +304,18 @@ class Shell:
 
     def _drop_files(self, effect: DropTaskFiles) -> None:
         if self._runner.forget(effect.task_id, effect.token):
-            self._nursery.start_soon(self._drop_task, effect)
+            if not self._to_drop:
+                self._nursery.start_soon(self._drop_gathered)
+            self._to_drop.append((effect.task_id, effect.token))
 
-    async def _drop_task(self, effect: DropTaskFiles) -> None:
+    async def _drop_gathered(self) -> None:
+        await trio.sleep(DROP_AFTER_S)
+        attempts, self._to_drop = self._to_drop, []
         try:
-            await self._spool.drop_task(effect.task_id, effect.token)
+            await self._spool.drop_tasks(attempts)
         except StepError as error:
             # The files are of no use to anybody; the next start of the node removes them.
-            _log.warning("files of an ended task stay: %s", error, extra={"task_id": effect.task_id})
+            _log.warning("files of %d ended tasks stay: %s", len(attempts), error, extra={"node_id": self._node_id})
 
     def _log_line(self, effect: Log) -> None:
         _log.log(effect.level, "%s", effect.message, extra={"node_id": self._node_id, **effect.fields})

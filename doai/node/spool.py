@@ -13,7 +13,7 @@ import errno
 import heapq
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -29,6 +29,10 @@ from doai.node.steps.base import ArtifactRef, step_failed
 FILE_THREADS: Final = 4
 """Threads that wait for the disk at once: more only queue there. Their own limiter, because calls that hang on a
 phone may fill the default one."""
+
+WRITTEN_AT_ONCE_BYTES: Final = 64 * 1024
+"""Up to this a file of an attempt is written and hashed in the event loop: it is not synced, so that this takes
+0.1 ms, and a thread costs more than that."""
 
 _DATA: Final = ".data"
 _META: Final = ".json"
@@ -122,7 +126,10 @@ class Spool:
             owner, size_bytes=len(data), extension=extension, media_type=media_type, name=name, utc_ms=utc_ms
         )
         try:
-            return await self._in_thread(lambda: self._kept.write(owner, ref, data))
+            if len(data) > WRITTEN_AT_ONCE_BYTES:
+                return await self._in_thread(lambda: self._kept.write(owner, ref, data))
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return self._on_disk(lambda: self._kept.write(owner, ref, data))
         except BaseException:
             self._kept.forget(owner, ref)
             raise
@@ -142,9 +149,20 @@ class Spool:
                 self._wake()
         return kept.ref
 
-    async def drop_task(self, task_id: str, token: Token) -> None:
-        """Remove the kept files of an attempt that has ended; what was spooled stays."""
-        await self._in_thread(lambda: self._kept.drop(task_id, token))
+    async def drop_tasks(self, attempts: Sequence[tuple[str, Token]]) -> None:
+        """Remove the kept files of attempts that have ended; what was spooled stays."""
+
+        def drop() -> None:
+            failed: OSError | None = None
+            for task_id, token in attempts:
+                try:
+                    self._kept.drop(task_id, token)
+                except OSError as error:
+                    failed = error
+            if failed is not None:
+                raise failed
+
+        await self._in_thread(drop)
 
     async def take(self) -> SpoolEntry:
         """Wait for an entry to upload; end with `stored`, `refuse` or `give_back`."""
@@ -217,8 +235,11 @@ class Spool:
         self._changed = trio.Event()
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await trio.to_thread.run_sync(self._on_disk, call, limiter=self._threads)
+
+    def _on_disk(self, call: Callable[[], _T]) -> _T:
         try:
-            return await trio.to_thread.run_sync(call, limiter=self._threads)
+            return call()
         except OSError as error:
             raise _disk_failed(error, self._folder.parent) from error
 

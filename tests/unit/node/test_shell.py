@@ -195,6 +195,8 @@ async def test_tasks_pass_on_all_phones(tmp_path: Path, limit: None) -> None:
         for number, serial in enumerate(broker.online(), 1):
             broker.run_on(SHOT, f"T{number}", serial, number)
         await broker.wait(lambda: len(broker.ends()) == 6)
+        while any((tmp_path / "tasks").iterdir()):  # noqa: ASYNC110 - they go together, a moment later
+            await trio.sleep(0.01)
     assert {end.outcome for end in broker.ends()} == {Outcome.PASSED}
     assert {end.outputs["said"] for end in broker.ends()} == {"hello"}
     for end in broker.ends():
@@ -202,7 +204,6 @@ async def test_tasks_pass_on_all_phones(tmp_path: Path, limit: None) -> None:
         assert tags[0] == f"{end.task_id}/{end.token}/hello/1"
         assert tags[-1] == f"{end.task_id}/{end.token}/bye/1"
     assert len(list((tmp_path / "spool").glob("*.json"))) == 6
-    assert not any((tmp_path / "tasks").rglob("*.png"))
 
 
 async def test_a_broker_that_comes_back_is_greeted_again_without_waiting_for_silence(

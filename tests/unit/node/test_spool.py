@@ -18,7 +18,7 @@ from doai.artifact_path import parse_artifact_path
 from doai.errors import ErrorClass, StepError
 from doai.ids import Token
 from doai.node.artifacts import ArtifactOwner
-from doai.node.spool import Refusal, Spool
+from doai.node.spool import WRITTEN_AT_ONCE_BYTES, Refusal, Spool
 from doai.node.steps.base import ArtifactRef
 
 OWNER = ArtifactOwner(
@@ -75,8 +75,8 @@ async def test_what_was_spooled_outlives_its_task_and_its_process(tmp_path: Path
     spool = Spool(tmp_path, "node-1")
     ref = await keep_and_spool(spool)
     await keep(spool)
-    await spool.drop_task(OWNER.task_id, OWNER.token)
-    await spool.drop_task(OWNER.task_id, OWNER.token)
+    await spool.drop_tasks([(OWNER.task_id, OWNER.token)])
+    await spool.drop_tasks([(OWNER.task_id, OWNER.token)])
     assert not list((tmp_path / "tasks").iterdir())
 
     after = Spool(tmp_path, "node-1")
@@ -141,7 +141,7 @@ async def test_a_refused_entry_is_kept_aside_with_its_reason(tmp_path: Path) -> 
     spool = Spool(tmp_path, "node-1")
     await keep_and_spool(spool)
     refused = await spool.refuse(await spool.take(), Refusal(status=409, reason="other bytes"))
-    await spool.drop_task(OWNER.task_id, OWNER.token)
+    await spool.drop_tasks([(OWNER.task_id, OWNER.token)])
     names = {f"spool/refused/{refused.entry_id}.data", f"spool/refused/{refused.entry_id}.json"}
     assert files_of(tmp_path) == names
     statistics = Spool(tmp_path, "node-1").statistics()
@@ -303,6 +303,27 @@ async def test_a_file_is_synced_before_it_has_its_name_and_the_folder_after(
     assert calls == ["fsync", "link", "fsync", "fsync", "replace", "fsync"]
 
 
+async def test_a_file_that_can_not_be_dropped_holds_up_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, "node-1")
+    other = msgspec.structs.replace(OWNER, task_id="01JD0000000000000000000002")
+    await keep(spool)
+    await keep(spool, b"x" * (WRITTEN_AT_ONCE_BYTES + 1), other)
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if OWNER.task_id in path.name:
+            raise OSError(errno.EIO, "Input/output error")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StepError, match="Input/output error"):
+        await spool.drop_tasks([(OWNER.task_id, OWNER.token), (other.task_id, other.token)])
+    assert spool.statistics().kept == 0
+    assert files_of(tmp_path) == {f"tasks/{OWNER.task_id}-1.7-login.shot-1.png"}
+
+
 async def test_a_file_system_without_hard_links_gets_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,5 +333,5 @@ async def test_a_file_system_without_hard_links_gets_a_copy(
     monkeypatch.setattr(os, "link", refuse)
     spool = Spool(tmp_path, "node-1")
     await keep_and_spool(spool)
-    await spool.drop_task(OWNER.task_id, OWNER.token)
+    await spool.drop_tasks([(OWNER.task_id, OWNER.token)])
     assert spool.file_of(await spool.take()).read_bytes() == PICTURE
