@@ -259,9 +259,14 @@ CHECKPOINT_IDLE_S: Final = 0.5
 COMMIT_INLINE_S: Final = 0.002
 """While the shorter quarter of the latest commits is below this, one may run in the event loop: a thread costs 1 ms
 of CPU and waiting a commit. The shorter ones: on a busy machine the p99 tells of the CPU, not of the disk."""
-COMMITS_APART_S: Final = 0.01
-"""A node's commits begin so far apart while its steps end more often than that: a commit, its frame and their
-ack cost what many facts cost. A step that ends after a quiet moment waits for nothing; phones take far longer."""
+COMMITS_APART_S: Final = 0.002
+"""A node's commits begin so far apart at least: they take a seventh of a core at most, whatever its steps do. A
+step that ends after a quiet moment waits for nothing."""
+COMMITS_APART_FULL_S: Final = 0.02
+"""The same while every slot is in use: then a commit, which costs what many facts cost, takes its time from other
+tasks. A step on a phone takes far longer."""
+COMMIT_ENOUGH_OPS: Final = 32
+"""With so many changes a node's commit waits for no more: steps that take no time end by the thousand a second."""
 STORE_LOCK_WAIT_S: Final = 1.0
 """How long a start waits for the process before it, which may just be ending."""
 DISK_RESERVE_MB: Final = 512
@@ -301,6 +306,7 @@ assert HASHES_KEPT >= CREDIT_RECORDS, "every unacknowledged record can be checke
 assert CREDIT_BYTES >= RECORD_BYTES_MAX, "one record always fits the credit"
 assert WELCOME_TIMEOUT_S < CONNECT_AGAIN_S
 assert FACTS_APART_S < ACK_TIMEOUT_S
+assert COMMIT_ENOUGH_OPS <= COMMIT_ROWS_MAX
 assert SILENCE_S < LEASE_MARGIN_S, "no Dispatch is so old that its attempt could act after its last moment"
 assert ACK_TIMEOUT_S < SILENCE_S, "a lost frame alone ends no connection"
 assert RECONNECT_MAX_MS < LATE_AFTER_S * 1000, "a short absence of the broker is no absence of its peers"

@@ -16,7 +16,14 @@ from doai.drivers.base import DeviceChange, Driver, Proof
 from doai.drivers.failures import device_offline
 from doai.errors import StepError
 from doai.ids import Token
-from doai.limits import COMMITS_APART_S, CREDIT_BYTES, DISK_LOOK_S, RECORDS_PER_FRAME_MAX
+from doai.limits import (
+    COMMIT_ENOUGH_OPS,
+    COMMITS_APART_FULL_S,
+    COMMITS_APART_S,
+    CREDIT_BYTES,
+    DISK_LOOK_S,
+    RECORDS_PER_FRAME_MAX,
+)
 from doai.link.actions import OpenSocket, ReadFacts, SendFrame
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import (
@@ -92,7 +99,7 @@ class Shell:
         self._random01 = random01
         self._disk_free_bytes = disk_free_bytes
         self._committer: Committer[OutboxOp, NodeEffect] = Committer(
-            Pipeline(), outbox, self._release, apart_s=COMMITS_APART_S
+            Pipeline(), outbox, self._release, apart_s=self._commits_apart_s, enough_ops=COMMIT_ENOUGH_OPS
         )
         self._runner = Runner(
             node_id=node_id,
@@ -161,6 +168,9 @@ class Shell:
         self._decided(self._core.alert(code, message, self._clock.now()))
 
     # --- events -----------------------------------------------------------------------------------------------
+
+    def _commits_apart_s(self) -> float:
+        return COMMITS_APART_FULL_S if self._core.full else COMMITS_APART_S
 
     def _decided(self, changes: Changes) -> None:
         self._committer.submit(changes.ops, changes.effects)

@@ -61,16 +61,20 @@ class Committer(Generic[OpT, EffectT]):
         *,
         mode: WriterMode = WriterMode.ADAPTIVE,
         clock_s: Callable[[], float] = time.perf_counter,
-        apart_s: float = 0.0,
+        apart_s: Callable[[], float] | None = None,
+        enough_ops: int = limits.COMMIT_ROWS_MAX,
     ) -> None:
-        """``apart_s``: commits begin so far apart at least; the first after a quiet moment waits for nothing."""
+        """``apart_s`` tells how far apart commits are to begin now, unless ``enough_ops`` wait; the first after
+        a quiet moment waits for nothing. None = not at all."""
         self._pipeline = pipeline
         self._writer = writer
         self._release = release
         self._mode = mode
         self._clock_s = clock_s
         self._apart_s = apart_s
-        self._next_at_s = -math.inf
+        self._enough_ops = enough_ops
+        self._enough = trio.Event()
+        self._began_s = -math.inf
         self._wake = trio.Event()
         self._idle = trio.Event()
         self._turned = trio.Event()
@@ -106,15 +110,16 @@ class Committer(Generic[OpT, EffectT]):
             self._leave(leaving)
         elif ops:
             self._wake.set()
+            if self._pipeline.waiting_ops >= self._enough_ops:
+                self._enough.set()
 
     async def run(self) -> None:
         """Commit what is submitted, until cancelled. Raises StoreError: exit, reload, recover."""
         while True:
             if not self._pipeline.waiting_ops:
                 await self._rest()
-            if self._apart_s:
-                await trio.sleep_until(self._next_at_s)
-                self._next_at_s = trio.current_time() + self._apart_s
+            if self._apart_s is not None:
+                await self._keep_apart(self._apart_s())
             await self._commit_next()
             if self._writer.log_bytes >= self._checkpoint_by:
                 await self._checkpoint()
@@ -149,6 +154,14 @@ class Committer(Generic[OpT, EffectT]):
             commit_quartile_s=self._quartile_s,
             log_bytes=self._writer.log_bytes,
         )
+
+    async def _keep_apart(self, apart_s: float) -> None:
+        until_s = self._began_s + apart_s
+        if self._pipeline.waiting_ops < self._enough_ops and trio.current_time() < until_s:
+            self._enough = trio.Event()
+            with trio.move_on_at(until_s):
+                await self._enough.wait()
+        self._began_s = trio.current_time()
 
     async def _rest(self) -> None:
         self._wake = trio.Event()

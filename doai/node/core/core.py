@@ -90,6 +90,11 @@ class NodeCore:
         return self._tasks.running
 
     @property
+    def full(self) -> bool:
+        """Whether every slot is in use."""
+        return self._tasks.running >= self._settings.slots
+
+    @property
     def unacknowledged(self) -> int:
         """Facts that the broker has not confirmed."""
         return self._session.unacknowledged

@@ -158,7 +158,7 @@ async def test_commits_keep_apart_and_the_first_after_a_quiet_moment_waits_for_n
 ) -> None:
     writer, left = ListWriter(), list[tuple[float, object]]()
     committer: Committer[int, object] = Committer(
-        Pipeline(), writer, lambda effect: left.append((trio.current_time(), effect)), apart_s=1.0
+        Pipeline(), writer, lambda effect: left.append((trio.current_time(), effect)), apart_s=lambda: 1.0
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(committer.run)
@@ -170,6 +170,28 @@ async def test_commits_keep_apart_and_the_first_after_a_quiet_moment_waits_for_n
         nursery.cancel_scope.cancel()
     assert writer.commits == [[1], [2, 3], [4], [5]]
     assert [(at_s - began_s, effect) for at_s, effect in left] == [(0, 1), (1, 2), (1, 3), (4, 4), (5, 5)]
+
+
+async def test_commits_are_not_kept_apart_when_enough_waits(autojump_clock: trio.testing.MockClock) -> None:
+    writer, left = ListWriter(), list[tuple[float, object]]()
+    committer: Committer[int, object] = Committer(
+        Pipeline(),
+        writer,
+        lambda effect: left.append((trio.current_time(), effect)),
+        apart_s=lambda: 1.0,
+        enough_ops=2,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(committer.run)
+        began_s = trio.current_time()
+        for at_s, ops in ((0.0, [1]), (0.25, [2]), (0.5, [3]), (0.75, [4, 5]), (1.0, [6])):
+            await trio.sleep_until(began_s + at_s)
+            committer.submit(ops, ops)
+        await committer.wait_idle()
+        nursery.cancel_scope.cancel()
+    assert writer.commits == [[1], [2, 3], [4, 5], [6]]
+    at_s = {effect: at_s - began_s for at_s, effect in left}
+    assert at_s == {1: 0, 2: 0.5, 3: 0.5, 4: 0.75, 5: 0.75, 6: 1.75}
 
 
 async def test_the_log_is_copied_at_an_idle_moment(autojump_clock: trio.testing.MockClock) -> None:
