@@ -43,6 +43,7 @@ from doai.admin.routes import (
     secrets,
     statistics,
     users,
+    versions,
     workflows,
 )
 from doai.admin.routes.parameters import provide_caller
@@ -68,6 +69,7 @@ _OPERATIONS: Final = (
     fleet.show_device,
     fleet.list_nodes,
     fleet.show_node,
+    versions.show_versions,
     descriptions.describe_device,
     descriptions.describe_devices,
     quarantine.quarantine_device,

@@ -36,7 +36,7 @@ class Backups:
     ) -> None:
         """``every_h`` = 0: only on demand, or by the ``schedule``; ``keep`` is how many stay, the newest."""
         self.folder = backups_dir
-        self._store_path = store_path
+        self.store_path = store_path
         self._keys_dir = keys_dir
         self._every_s = every_h * 3600
         self._keep = keep
@@ -94,7 +94,7 @@ class Backups:
     def _make(self) -> tuple[Path, Manifest]:
         now_ms = time.time_ns() // 1_000_000
         folder, manifest = make_backup(
-            self._store_path, self._keys_dir, self.folder, doai_version=__version__, now_ms=now_ms
+            self.store_path, self._keys_dir, self.folder, doai_version=__version__, now_ms=now_ms
         )
         removed = remove_oldest(self.folder, self._keep)
         _log.info(

@@ -226,6 +226,8 @@ NODE: Final = v.NodeJson(
         memory_percent=41.0,
         rss_bytes=81_000_000,
         intake_closed="",
+        wire_lowest=1,
+        wire_highest=1,
     ),
 )
 _WORKFLOW_FIELDS: Final[dict[str, Any]] = {

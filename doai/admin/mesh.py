@@ -88,6 +88,8 @@ class Mesh:
         self._random01 = random01
         self._agreement = Agreement(NAME, wire)
         self._unknown_frames = 0
+        self.broker_version = ""
+        """Release of the broker; empty = it does not answer."""
         self._pending: dict[str, _Pending] = {}
         self._dealer: AsyncioDealer | None = None
         self._live = asyncio.Event()
@@ -187,6 +189,7 @@ class Mesh:
                 dealer.send_last(self._agreement.header(Kind.BYE), encode(bye))
             self._dealer = None
             self._live.clear()
+            self.broker_version = ""
         return session.welcomed
 
     def _take(self, session: _Session, header: bytes, body: bytes) -> bool:
@@ -216,6 +219,7 @@ class Mesh:
         foreign = self._agreement.take(welcome.wire_version)
         if foreign:
             raise FencedError(f"this admin can not go on: {foreign}")
+        self.broker_version = welcome.doai_version
         session.welcomed = True
         session.heartbeat_s = welcome.heartbeat_s
         self._dealer = session.dealer

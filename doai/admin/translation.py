@@ -229,7 +229,17 @@ def token_json(row: TokenRow) -> TokenJson:
     return TokenJson(**fields | {"scopes": row.scopes.split()})
 
 
-_SAMPLE_FIELDS = ("pid", "running", "passed", "failed", "cpu_percent", "memory_percent", "rss_bytes")
+_SAMPLE_FIELDS = (
+    "pid",
+    "running",
+    "passed",
+    "failed",
+    "cpu_percent",
+    "memory_percent",
+    "rss_bytes",
+    "wire_lowest",
+    "wire_highest",
+)
 _STATUS_FIELDS = (
     "device_serial",
     "node_id",

@@ -290,6 +290,8 @@ class SampleJson(View, frozen=True, kw_only=True):
     rss_bytes: int
     intake_closed: str
     """Why it starts no new task now; empty = it does."""
+    wire_lowest: int
+    wire_highest: int
 
 
 class NodeJson(View, frozen=True, kw_only=True):

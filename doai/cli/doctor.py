@@ -15,7 +15,7 @@ from doai.cli.finding import Finding, Verdict, fail, ok
 from doai.cli.place import PLACE_FILE, default_data_dir, find_place, read_place
 from doai.errors import ConfigError
 
-_SIGNS: Final = {Verdict.OK: "ok  ", Verdict.WARN: "WARN", Verdict.FAIL: "FAIL"}
+SIGNS: Final = {Verdict.OK: "ok  ", Verdict.WARN: "WARN", Verdict.FAIL: "FAIL"}
 
 
 def doctor(options: argparse.Namespace) -> int:
@@ -25,7 +25,7 @@ def doctor(options: argparse.Namespace) -> int:
         show.print_json([finding.as_json() for finding in findings])
     else:
         for finding in findings:
-            print(f"{_SIGNS[finding.verdict]}  {finding.check}: {finding.message}")
+            print(f"{SIGNS[finding.verdict]}  {finding.check}: {finding.message}")
             if finding.advice:
                 print(f"      {finding.advice}")
     return exits.NOT_PASSED if any(finding.verdict is Verdict.FAIL for finding in findings) else exits.PASSED

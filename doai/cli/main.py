@@ -203,6 +203,9 @@ def _add_doctor(commands: Any) -> None:
     doctor.add_argument("--adb-port", type=_count, default=5037, help="port of the adb server (5037)")
     doctor.add_argument("--adb-path", default="", metavar="FILE", help="the adb program (the one that is found)")
     doctor.set_defaults(offline=("doctor", "doctor"))
+    upgrade = _add(commands, "upgrade", "Say what stands against running this release here.", "upgrade", "upgrade")
+    upgrade.add_argument("--check", action="store_true", required=True, help="look, and change nothing")
+    upgrade.set_defaults(offline=("upgrade", "upgrade"))
 
 
 def _perform(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -42,6 +42,9 @@ class HostSample(Message, frozen=True, kw_only=True):
     """Its disk has only room left for what has begun."""
     unknown_frames: int = 0
     """Frames of the broker of kinds that this process does not know, and ignored."""
+    wire_lowest: int = GREETING
+    wire_highest: int = GREETING
+    """The process speaks these wire versions and those between."""
 
 
 class StepSchema(Message, frozen=True, kw_only=True):
@@ -96,6 +99,8 @@ class Welcome(Message, frozen=True, kw_only=True):
     """One life of the broker's process: a node tells a new one its devices again, for what was only in memory."""
     wire_version: int = GREETING
     """What both speak from now on, in the header of every frame that is not of the greeting."""
+    doai_version: str = ""
+    """Release of the broker."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):

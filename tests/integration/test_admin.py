@@ -94,6 +94,7 @@ OPERATIONS = [
     ("GET", "/retention", "viewer"),
     ("POST", "/retention", "admin"),
     ("GET", "/usage", "viewer"),
+    ("GET", "/versions", "viewer"),
     ("GET", "/backups", "admin"),
     ("POST", "/backups", "admin"),
     ("POST", "/backups/x/check", "admin"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from doai import topics
+from doai import __version__, topics
 from doai.broker.core.bots import Bots
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
@@ -214,6 +214,7 @@ class Peers:
             new_incarnation=greeted.rolled_back is not None and bool(hello.incarnation),
             broker_life=self._state.life,
             wire_version=peer.wire_version,
+            doai_version=__version__,
         )
         decision.send_to(peer, Kind.WELCOME, encode(welcome))
 

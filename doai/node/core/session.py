@@ -104,6 +104,8 @@ class Session:
             outbox_facts=self._outgoing.unacknowledged,
             disk_low=bool(self.disk.closed_because),
             unknown_frames=self._unknown_frames,
+            wire_lowest=s.wire.lowest,
+            wire_highest=s.wire.highest,
         )
 
     # --- time and connections ---------------------------------------------------------------------------------
