@@ -16,6 +16,7 @@ from tests.integration.installed import FREE_PORTS, Up, up
 
 TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
 BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
+UPGRADE = ROOT / "docs/how-to/upgrade.md"
 LABELS = ROOT / "docs/how-to/label-phones.md"
 INCIDENTS = ROOT / "docs/how-to/incidents.md"
 FILES = ROOT / "docs/how-to/files-for-phones.md"
@@ -107,6 +108,17 @@ def test_the_commands_of_the_readme(site: Up, tmp_path: Path, path: Path) -> Non
         found = re.search(r"^run (\w+) passed", shown, re.MULTILINE)
         run_id = found[1] if found else run_id
     assert run_id
+
+
+def test_upgrade_check(site: Up, tmp_path: Path) -> None:
+    [check] = commands(UPGRADE)
+    [transcript] = blocks(UPGRADE, "text")
+    run("bin/doai backup", tmp_path, site.data_dir)
+
+    def lines(text: str) -> set[str]:
+        return {line.partition(": ")[0] for line in text.splitlines()}
+
+    assert lines(run(check, tmp_path, site.data_dir)) == lines(transcript)
 
 
 def test_back_up_and_restore(site: Up, tmp_path: Path) -> None:
@@ -254,6 +266,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
     run_above = (
         TUTORIAL,
         BACK_UP,
+        UPGRADE,
         KEEP,
         LABELS,
         INCIDENTS,

@@ -44,7 +44,8 @@ def upgrade(options: argparse.Namespace) -> int:
             print(f"{SIGNS[finding.verdict]}  {finding.check}: {finding.message}")
             if finding.advice:
                 print(f"      {finding.advice}")
-        stands = "nothing stands" if not against else f"{show.many(len(against), 'finding')} stand"
+        count = len(against)
+        stands = "nothing stands" if not count else "1 finding stands" if count == 1 else f"{count} findings stand"
         print(f"{'go' if not against else 'no-go'}: {stands} against doai {__version__} here")
     return exits.NOT_PASSED if against else exits.PASSED
 
@@ -192,8 +193,8 @@ def _tasks(nodes: Sequence[dict[str, Any]]) -> Finding:
     verb = "runs" if running == 1 else "run"
     return ok(
         "tasks",
-        f"{show.many(running, 'task')} {verb} now: they go on while the broker is away; a node that stops gives its "
-        "own back, which burns no attempt.",
+        f"{show.many(running, 'task')} {verb} now: they go on while the broker is away; a node that stops gives "
+        "its own back, which burns no attempt.",
     )
 
 
