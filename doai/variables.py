@@ -26,6 +26,7 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_ADMIN_KEY",
         "DOAI_ADMIN_PLAIN_HTTP",
         "DOAI_ADMIN_URL",
+        "DOAI_API_TOKEN",
         "DOAI_ARTIFACTS_DIR",
         "DOAI_BACKUPS_DIR",
         "DOAI_BACKUPS_KEEP",
@@ -33,6 +34,7 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_BACKUP_EVERY_H",
         "DOAI_BACKUP_ZONE",
         "DOAI_BEHIND_PROXY",
+        "DOAI_BOT_DIR",
         "DOAI_BROKER_PUBLIC_KEY",
         "DOAI_DATA_DIR",
         "DOAI_DISK_RESERVE_MB",
@@ -77,7 +79,6 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_TAGS",
         "DOAI_TLS_CERT",
         "DOAI_TLS_KEY",
-        "DOAI_TOKEN",
     }
 )
 """Of the settings of broker, node, bots and admin."""
@@ -92,6 +93,7 @@ OTHERS: Final = frozenset(
         "DOAI_PHONES",
         "DOAI_PYTHON",
         "DOAI_STEP",
+        "DOAI_TOKEN",
         "DOAI_URL",
         "DOAI_VENV",
     }

@@ -27,12 +27,12 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True):
     broker_public_key: Annotated[
         str, Meta(description="public key of the broker (40 characters), or the path of the file that has it")
     ]
-    data_dir: Annotated[str, Meta(description="folder of the bot's key and its state; each process needs its own")]
+    bot_dir: Annotated[str, Meta(description="folder of the bot's key and its state; each process needs its own")]
     admin_url: Annotated[
         str,
         Meta(description="address of the admin API, for queries and results of runs; empty = none"),
     ] = ""
-    token: Annotated[Secret, Meta(description="API token of the bot, of the role viewer or more")] = Secret("")
+    api_token: Annotated[Secret, Meta(description="API token of the bot, of the role viewer or more")] = Secret("")
     admin_ca: Annotated[
         str, Meta(description="PEM file of authorities for the admin's certificate; empty = the system's")
     ] = ""

@@ -33,7 +33,7 @@ class HostOutside:
     async def query(self, path: str, query: Mapping[str, object]) -> Any:
         """Return the JSON at a path below /api/v1. Raises QueryFailed."""
         if not self._admin_url:
-            raise QueryFailed("this bot has no admin_url, where queries are answered: set it, and token")
+            raise QueryFailed("this bot has no admin_url, where queries are answered: set it, and api_token")
         import httpx  # a bot that asks nothing does not wait for it
 
         wanted = {name: str(value) for name, value in query.items() if value is not None}

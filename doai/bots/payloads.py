@@ -57,6 +57,9 @@ class Payload:
         try:
             found = decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if self._wanted is None and name in self._known:
+                # Some events have two forms, or came from a newer broker.
+                return Fields(msgspec.msgpack.decode(data, type=dict[str, Any]))
             raise GiveUp(f"the payload of {name} is not what the handler takes: {error}") from None
         return Fields(found) if isinstance(found, dict) else found
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import trio
 
@@ -26,6 +26,7 @@ from doai.bots.bot import Bot
 from doai.bots.config import BotConfig, admin_context, broker_key, check_config
 from doai.bots.core.effects import StopBot
 from doai.bots.loading import load_bot
+from doai.bots.loop_watch import LoopWatch
 from doai.bots.outside import HostOutside
 from doai.bots.shell import Shell
 from doai.bots.state import State
@@ -69,7 +70,7 @@ def main(bot: Bot | None = None, argv: Sequence[str] | None = None) -> int:
                 raise ConfigError("no bot is named: give a file, a module or a name, such as bin/bot thermal.py")
             bot = load_bot(program)
         bot.registration()
-        keys = load_or_make_keypair(Path(config.data_dir) / "keys" / "bot.key")
+        keys = load_or_make_keypair(Path(config.bot_dir) / "keys" / "bot.key")
     except UserError as error:
         return _fail(str(error), exits.CONFIG)
     if getattr(options, "show_key", False):
@@ -127,19 +128,19 @@ async def run_bot(bot: Bot, config: BotConfig, keys: KeyPair, program: str) -> S
         open_dealer=lambda: open_dealer(config.endpoint, keys, server_key),
         clock=clock,
         ids=ids,
-        state=State(partial(SqliteBotState, Path(config.data_dir) / "state.db"), in_thread=True),
+        state=State(partial(SqliteBotState, Path(config.bot_dir) / "state.db"), in_thread=True),
         outside=HostOutside(
             config.admin_url,
-            config.token.reveal(),
+            config.api_token.reveal(),
             admin_context(config),
             Path(config.secrets_dir) if config.secrets_dir else None,
         ),
         sample=partial(_sample, bot, clock.now().utc_ms),
     )
-    return await _until_stopped(shell, config.drain_s)
+    return await _until_stopped(shell, config.drain_s, bot.name)
 
 
-async def _until_stopped(shell: Shell, drain_s: float) -> StopBot:
+async def _until_stopped(shell: Shell, drain_s: float, name: str) -> StopBot:
     stop = StopBot("a second signal", exits.INTERRUPTED)
 
     async def run_shell() -> None:
@@ -153,7 +154,15 @@ async def _until_stopped(shell: Shell, drain_s: float) -> StopBot:
             nursery.start_soon(_obey, signals, shell, drain_s, nursery.cancel_scope)
             nursery.start_soon(_announce, shell)
             nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)
+            nursery.start_soon(LoopWatch(lambda: shell.running, partial(_end_at_once, name)).run)
     return stop
+
+
+def _end_at_once(name: str, sentence: str) -> NoReturn:
+    """The loop stands still, so that nothing can be told the broker: it finds out by itself."""
+    _fail(f"{name}: {sentence}", exits.INTERNAL)
+    sys.stderr.flush()
+    os._exit(exits.INTERNAL)
 
 
 async def _announce(shell: Shell) -> None:

@@ -263,6 +263,8 @@ class Shell:
 
     def _explain(self, dealer: Dealer) -> None:
         why = dealer.explain()
+        if why is not None:
+            why = why.replace("doai keys add NAME", f"doai keys add --role bot {self.bot.name}")
         if why is not None and why != self._told_why and self._stop is None:
             _log.warning("%s", why, extra={"bot": self.bot.name})
             self._told_why = why

@@ -11,6 +11,7 @@ from doai import __version__
 from doai.cli import exits, show
 from doai.cli.access_flags import add_nodes, add_secrets
 from doai.cli.audit import add_audit
+from doai.cli.bot_flags import add_bots
 from doai.cli.campaign_flags import add_campaigns
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
@@ -51,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_files(commands)
     _add_baselines(commands)
     _add_keys(commands)
+    add_bots(commands, _add)
     add_secrets(commands, _add)
     _add_backup(commands)
     _add_doctor(commands)
