@@ -37,18 +37,23 @@ bot = Bot("notes")
 here = pathlib.Path(__file__).parent
 
 
-@bot.on("system.alert", timeout="2s", tries=2)
-async def note(event, ctx):
+def called(text):
     with (here / "calls").open("a") as calls:
-        calls.write(event.message + "\\n")
-    if event.message == "hold" and not (here / "go").exists():
-        await trio.sleep(1.5)
-        raise RuntimeError("not yet")
+        calls.write(text + "\\n")
+
+
+@bot.on("system.alert")
+async def note(event, ctx):
+    called(event.message)
     if event.message == "wait" and not (here / "go").exists():
         await trio.sleep_forever()
-    if event.message == "block":
-        time.sleep(1000)
     await ctx.state.put("last", event.message)
+
+
+@bot.on("system.error", timeout="1s")
+async def block(event, ctx):
+    called(event.message)
+    time.sleep(1000)
 
 
 bot.run()
