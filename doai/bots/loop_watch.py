@@ -16,6 +16,7 @@ from typing import Final
 
 import trio
 
+from doai.bots.bot import Bot
 from doai.bots.core.work import Work
 
 TURN_S: Final = 0.5
@@ -29,12 +30,14 @@ class LoopWatch:
 
     def __init__(
         self,
+        bot: Bot,
         running: Callable[[], Sequence[Work]],
         end: Callable[[str], object],
         *,
         tell_after_s: float = TELL_AFTER_S,
     ) -> None:
         """``running``: the calls that run, read from another thread; ``end`` is called there with the sentence."""
+        self._codes = {name: handler.function.__code__ for name, handler in bot.handlers.items()}
         self._running = running
         self._end = end
         self._tell_after_s = tell_after_s
@@ -62,7 +65,10 @@ class LoopWatch:
             still_s = time.monotonic() - turned_s
             if still_s < self._tell_after_s:
                 continue
-            running = list(self._running())
+            stack = traceback.walk_stack(sys._current_frames().get(self._loop_thread))
+            frames = [frame for frame, _ in stack]
+            codes = {frame.f_code for frame in frames}
+            running = [work for work in self._running() if self._codes[work.handler] in codes]
             names = ", ".join(sorted({work.handler for work in running})) or "no handler"
             if told_s != turned_s:
                 told_s = turned_s
@@ -70,13 +76,9 @@ class LoopWatch:
                     "the event loop stands still for %.0f s, in %s: let it await, or use trio.to_thread\n%s",
                     still_s,
                     names,
-                    self._where(),
+                    "".join(traceback.format_stack(frames[0])[-3:]).rstrip() if frames else "",
                 )
             limit_s = min((work.timeout_s for work in running), default=None)
             if limit_s is not None and still_s > max(limit_s, self._tell_after_s):
                 self._end(f"{names} held the event loop for more than {limit_s:g} s: the bot is ended")
                 return
-
-    def _where(self) -> str:
-        frame = sys._current_frames().get(self._loop_thread)
-        return "".join(traceback.format_stack(frame)[-3:]).rstrip() if frame is not None else ""

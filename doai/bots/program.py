@@ -137,10 +137,10 @@ async def run_bot(bot: Bot, config: BotConfig, keys: KeyPair, program: str) -> S
         ),
         sample=partial(_sample, bot, clock.now().utc_ms),
     )
-    return await _until_stopped(shell, config.drain_s, bot.name)
+    return await _until_stopped(shell, config.drain_s)
 
 
-async def _until_stopped(shell: Shell, drain_s: float, name: str) -> StopBot:
+async def _until_stopped(shell: Shell, drain_s: float) -> StopBot:
     stop = StopBot("a second signal", exits.INTERRUPTED)
 
     async def run_shell() -> None:
@@ -154,7 +154,9 @@ async def _until_stopped(shell: Shell, drain_s: float, name: str) -> StopBot:
             nursery.start_soon(_obey, signals, shell, drain_s, nursery.cancel_scope)
             nursery.start_soon(_announce, shell)
             nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)
-            nursery.start_soon(LoopWatch(lambda: shell.running, partial(_end_at_once, name)).run)
+            nursery.start_soon(
+                LoopWatch(shell.bot, lambda: shell.running, partial(_end_at_once, shell.bot.name)).run
+            )
     return stop
 
 
