@@ -29,6 +29,7 @@ OF_A_FLEET = [ROOT / "docs" / path for path in ("tutorials/first-fleet.md", "how
 """They need more than one node: tests/test_docs_fleet.py runs them."""
 DEAD = ROOT / "docs/how-to/dead-letters.md"
 QUEUES = ROOT / "docs/how-to/queues.md"
+BOT = ROOT / "docs/tutorials/your-first-bot.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -228,6 +229,29 @@ def test_queues_stop_and_go_on_as_the_document_says(site: Up, tmp_path: Path) ->
     assert "tried again" in shown["bin/doai queues retry-failed default"]
 
 
+def test_your_first_bot(site: Up, tmp_path: Path) -> None:
+    program, test = blocks(BOT, "python")
+    [recipe] = blocks(BOT, "yaml")
+    for file, text in (("two_strikes.py", program), ("test_two_strikes.py", test), ("no-such-app.yaml", recipe)):
+        assert f"`{file}`" in BOT.read_text()
+        (tmp_path / file).write_text(text)
+    run(f"{shlex.quote(sys.executable)} test_two_strikes.py", tmp_path, site.data_dir)
+
+    enroll, start, add, first, second, story = commands(BOT)
+    assert "its settings, key and token" in run(enroll, tmp_path, site.data_dir)
+    with running(start, tmp_path, site.data_dir) as bot:
+        bot.wait_for("the broker has taken the bot in")
+        run(add, tmp_path, site.data_dir)
+        for command in (first, second):
+            run(command, tmp_path, site.data_dir, code=exits.NOT_PASSED)
+        bot.wait_for("strike 2")
+        told = wait_for_text(story, "quarantined", tmp_path, site.data_dir)
+        assert "failed 2 times" in told
+        assert "two-strikes" in told
+    assert bot.code == exits.PASSED
+    run("bin/doai devices release SIM0001", tmp_path, site.data_dir)
+
+
 def test_the_commands_of_the_how_to_for_ci(site: Up, tmp_path: Path) -> None:
     (tmp_path / "workflows").symlink_to(ROOT / "workflows")
     run_id = ""
@@ -274,6 +298,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         CI,
         DEAD,
         QUEUES,
+        BOT,
         SECRETS,
         SCREENS,
         SCRIPT,
