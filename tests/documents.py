@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.integration.installed import COMMAND_S, environment
@@ -50,3 +54,47 @@ def variables(data_dir: Path, **more: str) -> dict[str, str]:
     """Return the environment of a command: the installation, and the Python packages of this test."""
     kept = {"DOAI_VENV": os.environ["DOAI_VENV"]} if "DOAI_VENV" in os.environ else {}
     return environment(data_dir, **kept, **more)
+
+
+class Background:
+    """A command that goes on while others are run, and what it says."""
+
+    def __init__(self, process: subprocess.Popen[bytes], said_path: Path) -> None:
+        self._process = process
+        self._said_path = said_path
+        self.code: int | None = None
+        """Its exit code, when it has ended."""
+
+    def wait_for(self, text: str) -> None:
+        """Return when it has said a text."""
+        ends = time.monotonic() + COMMAND_S
+        while text not in self._said_path.read_text(encoding="utf-8"):
+            assert self._process.poll() is None, self._said_path.read_text(encoding="utf-8")
+            assert time.monotonic() < ends, self._said_path.read_text(encoding="utf-8")
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGINT)
+        self.code = self._process.wait(COMMAND_S)
+
+
+@contextmanager
+def running(command: str, cwd: Path, data_dir: Path) -> Iterator[Background]:
+    """Run a command of a document in a terminal of its own; Ctrl-C ends it."""
+    said_path = cwd / "said.txt"
+    with said_path.open("wb") as said:
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {in_checkout(command)}"],
+            cwd=cwd,
+            env=variables(data_dir),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    background = Background(process, said_path)
+    try:
+        yield background
+    finally:
+        background.stop()
