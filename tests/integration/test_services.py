@@ -18,6 +18,23 @@ from doai.wire.keys import load_or_make_keypair
 from tests.integration.service_units import ROOT, UNITS, Service, command_of, directives, settings
 
 EXPOSURE_MAX = 2.0
+BOT = """
+import pathlib
+import threading
+from doai.bots import Bot
+
+bot = Bot("b1")
+
+
+@bot.every("200ms")
+async def hang(ctx):
+    while pathlib.Path(__file__).with_suffix(".hangs").exists():
+        threading.Event().wait(0.05)
+
+
+bot.run()
+"""
+"""It holds its event loop while a file is there."""
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="SKIPPED LOUDLY: there is no systemd-analyze here")
 
@@ -109,6 +126,23 @@ def test_each_service_is_ready_once_it_serves_and_watched_while_its_core_turns(t
         body = {"name": "n1", "role": "node", "publicKey": public_key}
         added = httpx.post(f"{url}/api/v1/keys", json=body, headers=headers, trust_env=False)
         assert added.status_code == 201, added.text
+
+        (tmp_path / "b1.py").write_text(BOT)
+        bot_key = load_or_make_keypair(tmp_path / "var/lib/doai/bot-b1/keys/bot.key").public
+        body = {"name": "b1", "role": "bot", "publicKey": bot_key}
+        added = httpx.post(f"{url}/api/v1/keys", json=body, headers=headers, trust_env=False)
+        assert added.status_code == 201, added.text
+        said = {"program": str(tmp_path / "b1.py"), "endpoint": endpoint, "broker_public_key": key}
+        lines = [f"{setting} = {json.dumps(value)}" for setting, value in said.items()]
+        (tmp_path / "etc/doai/bot-b1.toml").write_text("\n".join(lines) + "\n")
+        bot = running["bot"] = Service("doai-bot@.service", tmp_path, instance="b1")
+        assert bot.wait_for("READY") == "1"
+        assert bot.wait_for("WATCHDOG") == "1"
+        (tmp_path / "b1.hangs").touch()
+        bot.wait_silent()
+        (tmp_path / "b1.hangs").unlink()
+        assert bot.wait_for("WATCHDOG") == "1"
+        assert bot.stop() == 0
 
         # The node's HELLO needs a commit of the broker, whose loop turns on while its disk hangs.
         broker.hang_path.touch()
