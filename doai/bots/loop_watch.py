@@ -35,12 +35,14 @@ class LoopWatch:
         end: Callable[[str], object],
         *,
         tell_after_s: float = TELL_AFTER_S,
+        turn_s: float = TURN_S,
     ) -> None:
         """``running``: the calls that run, read from another thread; ``end`` is called there with the sentence."""
         self._codes = {name: handler.function.__code__ for name, handler in bot.handlers.items()}
         self._running = running
         self._end = end
         self._tell_after_s = tell_after_s
+        self._turn_s = turn_s
         self._turned_s = time.monotonic()
         self._over = threading.Event()
         self._loop_thread = threading.get_ident()
@@ -53,14 +55,14 @@ class LoopWatch:
         try:
             while True:
                 self._turned_s = time.monotonic()
-                await trio.sleep(TURN_S)
+                await trio.sleep(self._turn_s)
         finally:
             self._over.set()
             watcher.join()
 
     def _watch(self) -> None:
         told_s = 0.0
-        while not self._over.wait(TURN_S):
+        while not self._over.wait(self._turn_s):
             turned_s = self._turned_s
             still_s = time.monotonic() - turned_s
             if still_s < self._tell_after_s:
