@@ -56,6 +56,11 @@ class Bot:
         """Whether an operator lets it."""
         return self.row.status is not BotStatus.INACTIVE
 
+    @property
+    def kinds(self) -> list[str]:
+        """Kinds of tasks that it takes, as its newest process said."""
+        return self.declared.task_kinds
+
     def settings(self) -> BotSettings:
         """Return what is wanted of it."""
         row = self.row

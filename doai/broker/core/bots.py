@@ -8,7 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from doai import topics
+from doai.broker.core.bot_leases import BotLeases
 from doai.broker.core.bot_table import Bot, Process
+from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
 from doai.broker.core.feed import Feed
 from doai.broker.core.feeds import Feeds
@@ -55,10 +57,19 @@ class Bots:
     """Registers, configures, and looks whether they live."""
 
     def __init__(
-        self, state: State, feeds: Feeds, rows: list[BotRow], subscriptions: list[SubscriptionRow], now: Now
+        self,
+        state: State,
+        feeds: Feeds,
+        work: BotWork,
+        leases: BotLeases,
+        rows: list[BotRow],
+        subscriptions: list[SubscriptionRow],
+        now: Now,
     ) -> None:
         self._state = state
         self._feeds = feeds
+        self._work = work
+        self._leases = leases
         self.by_name = state.bots
         self.by_name.update((row.name, Bot(row, now.mono_s)) for row in rows)
         for row in subscriptions:
@@ -111,6 +122,7 @@ class Bots:
         process = bot.processes.setdefault(peer.address, Process(peer, now_ms))
         process.peer, process.kinds = peer, wish.task_kinds
         self._subscriptions(decision, bot)
+        self._work.registered(decision, peer)
         if is_new:
             told = BotRegistered(bot=peer.name, instance=peer.instance, version=wish.version)
             decision.event(topics.BOT_REGISTERED, topics.bot_subject(peer.name), told)
@@ -148,6 +160,7 @@ class Bots:
         for feed in bot.feeds.values():
             feed.paused = not bot.works
             self._feeds.want(feed)
+        self._work.mark()
         return bot.settings()
 
     def reset(self, decision: Decision, command: Envelope, wish: ResetSubscription) -> SubscriptionReset:
@@ -209,6 +222,7 @@ class Bots:
         if change.after is PeerState.OFFLINE:
             self._count(decision, bot)
             del bot.processes[peer.address]
+            self._leases.gone(decision, peer, change.reason)
         told = BotStatusChanged(
             bot=peer.name, instance=peer.instance, status=change.after.value, reason=change.reason
         )
@@ -216,6 +230,7 @@ class Bots:
             topics.BOT_STATUS_CHANGED, topics.bot_subject(peer.name), told, before={"status": change.before.value}
         )
         self._look(decision, bot, change.reason)
+        self._work.mark()
 
     def left(self, link: int) -> None:
         """A connection ended: how its process fares is a matter of time, what it holds is not."""

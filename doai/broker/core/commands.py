@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from doai.broker.core.access import Access
 from doai.broker.core.audit import command_row
-from doai.broker.core.bots import Bots
+from doai.broker.core.bots import Handler
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.decision import Decision
 from doai.broker.core.descriptions import Descriptions
@@ -58,6 +58,7 @@ _NEEDS_ROOM: Final = frozenset(
 _BOT_MAY: Final = frozenset(
     {
         b.REGISTER_BOT,
+        b.END_BOT_TASK,
         b.RESET_SUBSCRIPTION,
         c.CREATE_RUN,
         c.CANCEL_RUN,
@@ -69,7 +70,6 @@ _BOT_MAY: Final = frozenset(
     }
 )
 """What a bot may command: itself, runs, and whether a device gets tasks. Everything else is an operator's."""
-_Handler = Callable[[Decision, Envelope, Any], Message]
 _reply: Final = BodyDecoder(c.Reply)
 
 
@@ -93,13 +93,13 @@ class Commands:
         campaigns: Campaigns,
         incidents: Incidents,
         pruning: Retention,
-        bots: Bots,
+        bots: Mapping[str, Handler],
         now: Now,
     ) -> None:
         self._state = state
         secrets = Secrets(state)
         self._forget_s: float | None = now.mono_s + FORGET_EVERY_S if state.commands else None
-        self._handlers: dict[str, _Handler] = {
+        self._handlers: dict[str, Handler] = {
             c.CREATE_RUN: runs.create,
             c.CANCEL_RUN: runs.cancel_run,
             c.CANCEL_TASK: runs.cancel_task,
@@ -141,7 +141,7 @@ class Commands:
             c.RELEASE_NODE: quarantines.release_node,
             h.HOLD_DEVICE: holds.hold,
             h.UNHOLD_DEVICE: holds.unhold,
-            **bots.handlers,
+            **bots,
             d.RETRY_DEAD_LETTERS: letters.retry,
             d.DISCARD_DEAD_LETTERS: letters.discard,
         }

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from doai import topics
 from doai.broker.core.access import Access
+from doai.broker.core.bot_ends import BotEnds
+from doai.broker.core.bot_leases import BotLeases
 from doai.broker.core.bots import Bots
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.commands import Commands
@@ -49,6 +51,7 @@ from doai.clock import Now
 from doai.codec import Kind
 from doai.errors import ErrorClass, Failure
 from doai.ids import IdSource
+from doai.messages.bots import END_BOT_TASK
 from doai.messages.events import SystemNotice
 from doai.messages.link import Role
 from doai.states import TaskState, TaskTrigger
@@ -71,7 +74,10 @@ class BrokerCore:
         devices = Devices(state, self._scheduler)
         self._incidents = Incidents(state, self._statistics, now)
         self._feeds = Feeds(state)
-        self._bots = Bots(state, self._feeds, snapshot.bots, snapshot.subscriptions, now)
+        work = self._scheduler.bots
+        self._bot_leases = BotLeases(work, self._tasks)
+        rows = snapshot.bots, snapshot.subscriptions
+        self._bots = Bots(state, self._feeds, work, self._bot_leases, *rows, now)
         self._peers = Peers(state, self._scheduler, devices, self._incidents, self._bots)
         self._quarantines = Quarantines(state, self._scheduler, now)
         self._holds = Holds(state, self._scheduler, now)
@@ -109,7 +115,7 @@ class BrokerCore:
             self._campaigns,
             self._incidents,
             Retention(state, self._statistics),
-            self._bots,
+            {**self._bots.handlers, END_BOT_TASK: BotEnds(state, results).end},
             now,
         )
         self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands, self._bots)
@@ -167,6 +173,7 @@ class BrokerCore:
         if sweep_s is not None and sweep_s <= now.mono_s:
             self._peers.sweep(decision)
             self._leases.sweep(decision)
+            self._bot_leases.sweep(decision)
             self._quarantines.sweep(decision)
             self._holds.sweep(decision)
             self._commands.forget(decision)
@@ -259,6 +266,7 @@ class BrokerCore:
             self._statistics,
             self._incidents,
             self._bots,
+            self._bot_leases,
         )
         return min((at for part in parts if (at := part.due_s()) is not None), default=None)
 

@@ -62,8 +62,9 @@ class Leases:
             return
         peer.intake_closed = closed
         level, text = ("warning", f"takes no tasks: {closed}") if closed else ("info", "takes tasks again")
-        decision.log(level, f"node {peer.name} {text}", {"node_id": peer.name})
+        decision.log(level, f"{peer.role.value} {peer.name} {text}", {"node_id": peer.name})
         self._scheduler.mark_node(peer)
+        self._scheduler.bots.mark()
 
     def prove(self, decision: Decision, task: Task) -> None:
         """The holder vouches for it."""

@@ -193,7 +193,7 @@ def _groups(rows: list[DeadLetterRow]) -> Iterator[list[DeadLetterRow]]:
 def _again(run: RunRow, group: list[DeadLetterRow]) -> CreateRun:
     """Return what was asked for, for the tasks that gave up; it is looked at anew, as if somebody asked now."""
     targets = msgspec.json.decode(run.targets_body, type=Targets)
-    if targets.kind is TargetKind.ANY:
+    if targets.kind in (TargetKind.ANY, TargetKind.BOT):
         targets = msgspec.structs.replace(targets, count=len(group))
     else:
         targets = Targets(kind=TargetKind.DEVICES, serials=[row.device_serial for row in group])

@@ -77,6 +77,7 @@ class Peers:
             decision.ops.extend(greeted.ops)
             self._register(decision, peer, hello)
         else:
+            peer.sample = hello.sample
             peer.liveness.prove(decision.now.mono_s)
             self._state.sweep_by(decision.now.mono_s + LATE_AFTER_S)
         self._welcome(decision, peer, hello, greeted)

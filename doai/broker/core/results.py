@@ -75,7 +75,7 @@ class HandlerFailed(Exception):
         )
 
 
-class _Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True):
     """What the end of an attempt comes to."""
 
     trigger: TaskTrigger
@@ -212,7 +212,13 @@ class Results:
         if task is None:
             decision.fact(_retyped(envelope, topics.TASK_LATE))
             return
-        verdict, device = self._judge(decision, task, told), task.device
+        device = task.device
+        verdict = self.end(decision, task, told, envelope)
+        self._quarantines.attempt_ended(decision, peer, device, verdict.outcome, verdict.failure)
+
+    def end(self, decision: Decision, task: Task, told: AttemptEnded, envelope: Envelope) -> Verdict:
+        """Apply the end of an attempt that its holder told."""
+        verdict = self._judge(decision, task, told)
         decision.fact(_retyped(envelope, verdict.event_type))
         self._tasks.close_attempt(decision, task, verdict.outcome, verdict.failure)
         task.failure = verdict.failure
@@ -224,31 +230,31 @@ class Results:
             self._tasks.delay(decision, task, verdict.delay_s)
         elif task.state is TaskState.QUEUED:
             self._tasks.released(decision, task)
-        self._quarantines.attempt_ended(decision, peer, device, verdict.outcome, verdict.failure)
+        return verdict
 
-    def _judge(self, decision: Decision, task: Task, told: AttemptEnded) -> _Verdict:
+    def _judge(self, decision: Decision, task: Task, told: AttemptEnded) -> Verdict:
         cancelling = task.state is TaskState.CANCELLING
         allows = self._tasks.allows
         if told.released and allows(task, TaskTrigger.RELEASE):
             event_type = topics.TASK_CANCELLED if cancelling else topics.TASK_RELEASED
-            return _Verdict(TaskTrigger.RELEASE, event_type, None)
+            return Verdict(TaskTrigger.RELEASE, event_type, None)
         outcome, failure = told.outcome, told.failure
         if told.released:
             outcome, failure = Outcome.FAILED, _contradiction(task, "given back")
         if outcome is Outcome.PASSED:
-            return _Verdict(TaskTrigger.PASS, topics.TASK_COMPLETED, outcome)
+            return Verdict(TaskTrigger.PASS, topics.TASK_COMPLETED, outcome)
         if outcome is Outcome.CANCELLED and allows(task, TaskTrigger.CONFIRM_CANCEL):
-            return _Verdict(TaskTrigger.CONFIRM_CANCEL, topics.TASK_CANCELLED, outcome, failure)
+            return Verdict(TaskTrigger.CONFIRM_CANCEL, topics.TASK_CANCELLED, outcome, failure)
         if outcome is Outcome.EXPIRED:
             if allows(task, TaskTrigger.EXPIRE):
                 event_type = topics.TASK_CANCELLED if cancelling else topics.TASK_EXPIRED
-                return _Verdict(TaskTrigger.EXPIRE, event_type, outcome, failure)
+                return Verdict(TaskTrigger.EXPIRE, event_type, outcome, failure)
             failure = _contradiction(task, "not begun in time")
         return self._judge_failure(decision, task, told, failure)
 
     def _judge_failure(
         self, decision: Decision, task: Task, told: AttemptEnded, failure: Failure | None
-    ) -> _Verdict:
+    ) -> Verdict:
         failure = failure or _unexplained(told)
         unknown = not told.repeatable
         error_class = ErrorClass.UNKNOWN if unknown else failure.error_class
@@ -258,10 +264,10 @@ class Results:
         outcome = Outcome.UNKNOWN if unknown else Outcome.FAILED
         delay_s = self._tasks.retry_delay_s(decision, task, error_class)
         if delay_s is not None:
-            return _Verdict(TaskTrigger.RETRY, topics.TASK_RETRIED, outcome, failure, delay_s)
+            return Verdict(TaskTrigger.RETRY, topics.TASK_RETRIED, outcome, failure, delay_s)
         if unknown:
-            return _Verdict(TaskTrigger.GIVE_UP, topics.TASK_UNKNOWN, outcome, failure)
-        return _Verdict(TaskTrigger.FAIL, topics.TASK_FAILED, outcome, failure)
+            return Verdict(TaskTrigger.GIVE_UP, topics.TASK_UNKNOWN, outcome, failure)
+        return Verdict(TaskTrigger.FAIL, topics.TASK_FAILED, outcome, failure)
 
     # --- devices ------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from doai import topics
+from doai.broker.core.bot_recipes import bot_pin, bot_recipe
 from doai.broker.core.bounds import bounds_of, check_bounds
 from doai.broker.core.deadlines import Due
 from doai.broker.core.decision import Decision
@@ -48,7 +49,7 @@ class Runs:
         """Make a run with its tasks, or refuse it with every reason at once; ``campaign``: that it belongs to."""
         recipe, pin, files = self._resolve(decision, command, create)
         targets: list[Device | None] = list(self._devices(recipe, create.targets))
-        if create.targets.kind is TargetKind.ANY:
+        if create.targets.kind in (TargetKind.ANY, TargetKind.BOT):
             targets = [None] * create.targets.count
         if self._state.recipes.add_linked(recipe):
             decision.ops.append(InsertWorkflow(recipe.row))
@@ -74,6 +75,10 @@ class Runs:
     def _resolve(
         self, decision: Decision, command: Envelope, create: CreateRun
     ) -> tuple[Recipe, Pin, list[FilePin]]:
+        if create.targets.kind is TargetKind.BOT:
+            self._check(create)
+            recipe = bot_recipe(create, decision.now.utc_ms, command.actor or command.source)
+            return recipe, bot_pin(recipe, create), []
         recipe = self._state.recipes.find(create.workflow)
         self._check(create)
         recipe = self._state.recipes.linked(recipe, decision.now.utc_ms, command.actor or command.source)
@@ -112,7 +117,7 @@ class Runs:
 
     def _devices(self, recipe: Recipe, targets: Targets) -> list[Device]:
         if targets.kind is TargetKind.BOT:
-            raise UserError("runs on bots can not be made yet: name devices or a selector", code="bots_not_built")
+            return []
         if targets.kind is TargetKind.DEVICES:
             return self._named(recipe, targets.serials)
         check_selector(targets.selector)

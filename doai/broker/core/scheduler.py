@@ -15,6 +15,7 @@ import heapq
 from typing import Final, cast
 
 from doai import topics
+from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
 from doai.broker.core.lanes import Queue, goes_before, may_go
 from doai.broker.core.pools import Pool, Pools, facts_of
@@ -44,6 +45,8 @@ class Scheduler:
         self._new_pools: dict[Pool, None] = {}
         self._offers = 0
         self._unfit: list[tuple[Task, str]] = []
+        self.bots = BotWork(state)
+        """Tasks of bots, which know no devices."""
         for task in state.tasks.values():
             if task.state is TaskState.QUEUED:
                 self.enqueue(task)
@@ -53,6 +56,9 @@ class Scheduler:
     def enqueue(self, task: Task) -> None:
         """Let a queued task wait in its place."""
         device = task.device
+        if task.target_kind is TargetKind.BOT:
+            self.bots.enqueue(task)
+            return
         if device is None:
             pool = self._pools.add(task, self._state.recipes.by_hash(task.run.recipe_hash))
             self._new_pools[pool] = None
@@ -64,6 +70,9 @@ class Scheduler:
         """Its holder has the task no more."""
         token, device = task.token, task.device
         assert token is not None
+        if task.target_kind is TargetKind.BOT:
+            self.bots.free(task)
+            return
         key = (token.generation, token.n)
         if task.run.gate is not None:
             task.run.gate.held -= 1
@@ -91,6 +100,7 @@ class Scheduler:
 
     def mark_queue(self, queue: Queue) -> None:
         """Its tasks may be given out again, or have another priority."""
+        self.bots.mark()
         for node in self._state.nodes.values():
             self.mark_node(node)
         self._new_pools.update(dict.fromkeys(pool for pool in self._pools if pool.run.queue is queue))
@@ -116,6 +126,8 @@ class Scheduler:
             return f"queue {queue.row.name} {limited if queue.exhausted else 'is ' + queue.row.state.value}"
         if task.run.gate is not None and not task.run.gate.lets(task):
             return f"its run lets {task.run.gate.held} tasks go now, and no more"
+        if task.target_kind is TargetKind.BOT:
+            return self.bots.waiting_reason(task)
         if device is None:
             return "waits for a device that matches"
         if device.node is None:
@@ -149,6 +161,7 @@ class Scheduler:
             nodes, self._nodes = self._nodes, {}
             for node in nodes:
                 self._fill(decision, node)
+        self.bots.run(decision, self._next_token)
 
     def take_unfit(self) -> list[tuple[Task, str]]:
         """Return (and forget) queued tasks whose device no longer fulfils what the recipe requires."""

@@ -213,7 +213,7 @@ class Tasks:
 
     def ask_to_cancel(self, decision: Decision, task: Task) -> None:
         """Tell the holder, if it is there; if not, it is told when it comes back."""
-        node = self._state.nodes.get(task.node or "")
+        node = self._state.nodes.get(task.node or "") or self._state.peers.get(task.node or "")
         if node is not None and task.token is not None:
             decision.cancel(node, TaskRef(task.task_id, task.token))
 

@@ -202,8 +202,12 @@ class World:
 
     def _check_held(self) -> None:
         state = self.core.state
+        state_bots = self.core._scheduler.bots.held
         for task in state.tasks.values():
             key = (task.token.generation, task.token.n) if task.token is not None else None
+            if task.target_kind is c.TargetKind.BOT:
+                assert (key is not None) == (key in state_bots and state_bots[key] is task)
+                continue
             holder = state.nodes.get(task.node or "")
             assert (key is not None) == (holder is not None and holder.held.get(key) is task)
             if key is not None:
@@ -451,6 +455,7 @@ class FakeBot:
         self.instance = instance
         self.commands = 0
         self.link = 0
+        self.epoch = 0
         self.credit = 0
         self.held: list[tuple[int, Envelope]] = []
         """Events that it was given and has not told done: position and envelope."""
@@ -476,8 +481,9 @@ class FakeBot:
         return self
 
     def hello(self) -> None:
-        told = sample(4)
-        self.send(Kind.HELLO, Hello(name=self.name, instance=self.instance, role=Role.BOT, sample=told, epoch=1))
+        self.epoch += 1
+        hello = Hello(name=self.name, instance=self.instance, role=Role.BOT, sample=sample(4), epoch=self.epoch)
+        self.send(Kind.HELLO, hello)
         self.world.take(self.link, Kind.WELCOME)
 
     def subscribe(self, subscription: str, channel: int = 1, credit: int = 1000) -> b.Subscribed:
@@ -529,6 +535,15 @@ class FakeBot:
         done = list(positions) or [position for position, _ in self.held]
         self.held = [event for event in self.held if event[0] not in done]
         self.send(Kind.CURSOR, b.Cursor(channel=channel, done=done, credit_events=credit, **about))
+
+    def tasks(self) -> list[b.BotTask]:
+        """Take the tasks that it was given."""
+        return [task for body in self.world.take(self.link, Kind.TASKS) for task in body.tasks]
+
+    def end(self, task: b.BotTask, outcome: Outcome = Outcome.PASSED, **about: Any) -> b.BotTaskEnded:
+        wish = b.EndBotTask(task_id=task.task_id, token=task.token, outcome=outcome, **about)
+        ended: b.BotTaskEnded = self.do(b.END_BOT_TASK, wish, b.BotTaskEnded, key=f"{task.task_id}-{task.attempt}")
+        return ended
 
     def heartbeat(self, tokens: list[Token] | None = None, **about: Any) -> None:
         listed = [(t.generation, t.n) for t in tokens or []]

@@ -78,7 +78,7 @@ def test_mistakes_are_named_all_at_once() -> None:
         ("look", {"targets": _targets(serials=["d2"])}, "no device 'd2': known: d1"),
         ("look", {"targets": _targets(c.TargetKind.ANY, count=0)}, "at least 1"),
         ("look", {"targets": _targets(c.TargetKind.ANY, count=TARGETS_PER_RUN_MAX + 1)}, "at most"),
-        ("look", {"targets": _targets(c.TargetKind.BOT, bot="b")}, "bots can not"),
+        ("look", {"targets": _targets(c.TargetKind.BOT, bot="b")}, "is of a kind"),
         ("look", {"targets": _targets(c.TargetKind.ALL, selector=c.Selector(sdk="new"))}, "API level"),
         ("look", {"targets": _targets(c.TargetKind.ALL, selector=c.Selector(tags=["x"]))}, "none of the 1 known"),
     ],
