@@ -21,6 +21,8 @@ from doai.changes.retention import (
 )
 
 _COUNTED: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in ("kind", "name", "day"))
+_PLACES: Final = {name: place for place, name in enumerate(_COUNTED)}
+_TASKS, _ATTEMPTS, _DEVICE_MS = (_PLACES[name] for name in ("tasks", "attempts", "device_ms"))
 
 
 def removal_digest(removed_id: str) -> bytes:
@@ -41,16 +43,28 @@ def has_digest(digests: bytes, removed_id: str) -> bool:
 
 def added_usage(ops: Sequence[AddUsage]) -> list[UsageRow]:
     """Return what the ops come to, one row a kind, name and day."""
-    found: dict[tuple[UsageKind, str, int], dict[str, int]] = {}
+    return [
+        UsageRow(kind=kind, name=name, day=day, **dict(zip(_COUNTED, counts, strict=True)))
+        for (kind, name, day), counts in _summed(ops).items()
+    ]
+
+
+def _summed(ops: Sequence[AddUsage]) -> dict[tuple[UsageKind, str, int], list[int]]:
+    """Return by kind, name and day what is counted, in the order of _COUNTED."""
+    found: dict[tuple[UsageKind, str, int], list[int]] = {}
     for op in ops:
+        ended = 0 if op.ended is None else _PLACES[op.ended.value]
         for kind, name in op.names.items():
-            counts = found.setdefault((kind, name, op.day), dict.fromkeys(_COUNTED, 0))
-            if op.ended is not None:
-                counts["tasks"] += 1
-                counts[op.ended.value] += 1
-            counts["attempts"] += op.attempts
-            counts["device_ms"] += op.device_ms
-    return [UsageRow(kind=kind, name=name, day=day, **counts) for (kind, name, day), counts in found.items()]
+            key = (kind, name, op.day)
+            counts = found.get(key)
+            if counts is None:
+                counts = found[key] = [0] * len(_COUNTED)
+            if ended:
+                counts[_TASKS] += 1
+                counts[ended] += 1
+            counts[_ATTEMPTS] += op.attempts
+            counts[_DEVICE_MS] += op.device_ms
+    return found
 
 
 class RetentionWriter:
@@ -89,10 +103,7 @@ class RetentionWriter:
         connection.execute(self._sql["prune_audit"], (op.up_to_n,))
 
     def add_usage(self, connection: apsw.Connection, ops: Sequence[AddUsage]) -> None:
-        rows = [
-            (row.kind.value, row.name, row.day, *(getattr(row, name) for name in _COUNTED))
-            for row in added_usage(ops)
-        ]
+        rows = [(kind.value, name, day, *counts) for (kind, name, day), counts in _summed(ops).items()]
         connection.executemany(self._sql["add_usage"], rows)
 
     def _remember(self, connection: apsw.Connection, kind: str, removed: list[str], at_ms: int) -> None:

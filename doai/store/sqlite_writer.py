@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -184,28 +185,25 @@ class SqliteWriter:
         # One executemany a run of equal ops. Ops on different tables do not see each other, so those of one
         # table are gathered first: decisions mix events and rows, and single statements cost a third more.
         by_table: dict[str, list[Op]] = {}
-        last_kind: type | None = None
+        add_of: dict[type, Callable[[Op], None]] = {}
         for op in ops:
             kind = type(op)
-            if kind is not last_kind:
+            add = add_of.get(kind)
+            if add is None:
                 if kind in PRUNE:
                     # It looks at several tables: all before it is there, nothing after it.
                     self._apply_tables(connection, by_table)
-                    by_table, last_kind = {}, None
+                    by_table, add_of = {}, {}
                     PRUNE[kind](self._retention, connection, op)
                     continue
-                add, last_kind = by_table.setdefault(_TABLES[kind], []).append, kind
+                add = add_of[kind] = by_table.setdefault(_TABLES[kind], []).append
             add(op)
         self._apply_tables(connection, by_table)
 
     def _apply_tables(self, connection: apsw.Connection, by_table: dict[str, list[Op]]) -> None:
         for table_ops in by_table.values():
-            start = 0
-            for end in range(1, len(table_ops) + 1):
-                kind = type(table_ops[start])
-                if end == len(table_ops) or type(table_ops[end]) is not kind:
-                    _APPLY[kind](self, connection, table_ops[start:end])
-                    start = end
+            for kind, equal in groupby(table_ops, type):
+                _APPLY[kind](self, connection, list(equal))
 
     def _set_workflow_states(self, connection: apsw.Connection, ops: list[SetWorkflowState]) -> None:
         rows = [(op.state.value, op.name, op.version) for op in ops]

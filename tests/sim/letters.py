@@ -107,8 +107,8 @@ def poisoned_handler() -> Iterator[None]:
     """Let the broker's handler fail on a device of the serial `POISON`, half way."""
     online = Results._device_online
 
-    def failing(self: Results, decision: Any, peer: Any, envelope: Any) -> None:
-        online(self, decision, peer, envelope)
+    def failing(self: Results, decision: Any, peer: Any, envelope: Any, body: Any) -> None:
+        online(self, decision, peer, envelope, body)
         if POISON.encode() in bytes(envelope.payload):
             raise KeyError(POISON)
 

@@ -44,6 +44,7 @@ class Change(msgspec.Struct, frozen=True):
     after: object
 
 
+@functools.lru_cache(maxsize=256)
 def is_automatic(event_type: str) -> bool:
     """Whether an event of the broker's own that no command caused is a change of state for the audit."""
     return event_type.partition(".")[0] not in _TOLD_ELSEWHERE

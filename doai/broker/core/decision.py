@@ -14,6 +14,7 @@ from doai.broker.core.event_tail import EventTail
 from doai.broker.core.tables import Peer, Task
 from doai.changes.log import LoggedRow
 from doai.changes.ops import AppendAudit, AppendEvent, InsertTask, Op, UpdateTask
+from doai.changes.retention import AddUsage
 from doai.clock import Now
 from doai.codec import Kind, encode, pack_header, raw
 from doai.envelope import Envelope, Message
@@ -68,6 +69,7 @@ class Decision:
         "now",
         "ops",
         "speaker",
+        "used",
     )
 
     def __init__(self, log: Log, now: Now) -> None:
@@ -80,6 +82,8 @@ class Decision:
         """Over whose connection the command came that is being executed."""
         self.changes: list[Change] = []
         """What the command that is being executed changed."""
+        self.used: dict[Task, AddUsage] = {}
+        """Attempts that ended, until their tasks end too or this decision does."""
         self._log = log
         self._touched: dict[Task, None] = {}
         self._inserted: list[tuple[Task, bytes | None]] = []
@@ -246,6 +250,7 @@ class Decision:
     def finish(self) -> Changes:
         """Return everything as changes; the decision is not used again."""
         ops = self.ops
+        ops += self.used.values()
         inserted = self._inserted
         if inserted:
             for task, selector_body in inserted:

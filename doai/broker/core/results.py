@@ -108,7 +108,7 @@ class Results:
         self._leases = leases
         self._quarantines = quarantines
         self._letters = letters
-        self._facts: dict[str, Callable[[Decision, Peer, Envelope], None]] = {
+        self._facts: dict[str, Callable[[Decision, Peer, Envelope, bytes | None], None]] = {
             topics.TASK_STARTED: self._started,
             topics.ATTEMPT_ENDED: self._ended,
             topics.DEVICE_ONLINE: self._device_online,
@@ -139,22 +139,22 @@ class Results:
             if envelope.type in _ONLY_TOLD and envelope.source == peer.address:
                 decision.fact(envelope, body)  # as most are: of steps
             else:
-                self._fact(decision, peer, record, envelope)
+                self._fact(decision, peer, record, envelope, body)
         decision.acknowledge(peer)
         if peer.holdings is not None:
             self._leases.reconcile(decision, peer)
 
-    def _fact(self, decision: Decision, peer: Peer, record: Record, envelope: Envelope) -> None:
+    def _fact(self, decision: Decision, peer: Peer, record: Record, envelope: Envelope, body: bytes | None) -> None:
         if self._state.letters.takes_place((peer.name, peer.stream.incarnation, record.seq)):
             return
         if envelope.source != peer.address:
-            envelope = msgspec.structs.replace(envelope, source=peer.address)
+            envelope, body = msgspec.structs.replace(envelope, source=peer.address), None
         handler = self._facts.get(envelope.type)
         if handler is None:
             self._without_handler(decision, peer, record, envelope)
             return
         try:
-            handler(decision, peer, envelope)
+            handler(decision, peer, envelope, body)
         except DecodeError as error:
             decision.fact(envelope)
             what = f"the payload of {envelope.type} {envelope.event_id}"
@@ -191,9 +191,9 @@ class Results:
 
     # --- attempts -----------------------------------------------------------------------------------------
 
-    def _started(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+    def _started(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
         told: TaskStarted = _started(envelope.payload)
-        decision.fact(envelope)
+        decision.fact(envelope, body)
         task = _held(peer, told)
         if task is None or not self._tasks.allows(task, TaskTrigger.START):
             return
@@ -206,7 +206,7 @@ class Results:
                 self._scheduler.mark(task.device)
         self._tasks.move(decision, task, TaskTrigger.START)
 
-    def _ended(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+    def _ended(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
         told: AttemptEnded = _ended(envelope.payload)
         task = _held(peer, told)
         if task is None:
@@ -271,21 +271,21 @@ class Results:
 
     # --- devices ------------------------------------------------------------------------------------------
 
-    def _device_online(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+    def _device_online(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
         told: DeviceOnline = _device_online(envelope.payload)
         _check_serial(told.serial, envelope)
-        decision.fact(envelope)
+        decision.fact(envelope, body)
         self._devices.online(decision, peer, told)
 
-    def _device_offline(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+    def _device_offline(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
         told: DeviceOffline = _device_offline(envelope.payload)
         _check_serial(told.serial, envelope)
-        decision.fact(envelope)
+        decision.fact(envelope, body)
         self._devices.offline(decision, peer, told)
 
-    def _alerted(self, decision: Decision, peer: Peer, envelope: Envelope) -> None:
+    def _alerted(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
         told: SystemNotice = _notice(envelope.payload)
-        decision.fact(envelope)
+        decision.fact(envelope, body)
         self._peers.alerted(decision, peer, told)
 
 

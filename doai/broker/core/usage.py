@@ -9,8 +9,13 @@ from doai.states import Outcome, TaskState
 
 
 def task_used(decision: Decision, task: Task, ended: TaskState) -> None:
-    """Count a task that ended."""
-    decision.ops.append(AddUsage(decision.now.utc_ms // DAY_MS, _names(task), ended, 0, 0))
+    """Count a task that ended, together with the attempt that ended with it."""
+    attempt = decision.used.pop(task, None)
+    day = decision.now.utc_ms // DAY_MS
+    if attempt is None:
+        decision.ops.append(AddUsage(day, _names(task), ended, 0, 0))
+    else:
+        decision.ops.append(AddUsage(day, attempt.names, ended, attempt.attempts, attempt.device_ms))
 
 
 def attempt_used(decision: Decision, task: Task, outcome: Outcome | None) -> None:
@@ -19,12 +24,18 @@ def attempt_used(decision: Decision, task: Task, outcome: Outcome | None) -> Non
     if outcome is not None:
         # The start is told by the node's clock, the end by ours: what is impossible is nothing.
         device_ms = max(0, now_ms - task.started_at_ms) if task.started_at_ms is not None else 0
-        decision.ops.append(AddUsage(now_ms // DAY_MS, _names(task), None, 1, device_ms))
+        if task in decision.used:
+            decision.ops.append(decision.used[task])
+        decision.used[task] = AddUsage(now_ms // DAY_MS, _names(task), None, 1, device_ms)
 
 
 def _names(task: Task) -> dict[UsageKind, str]:
     row = task.run.row
     names = {UsageKind.WORKFLOW: row.workflow, UsageKind.ACTOR: row.actor}
-    serial = task.device.serial if task.device is not None else ""
-    more = {UsageKind.DEVICE: serial, UsageKind.PROJECT: row.project, UsageKind.CAMPAIGN: row.campaign}
-    return names | {kind: name for kind, name in more.items() if name}
+    if task.device is not None and task.device.serial:
+        names[UsageKind.DEVICE] = task.device.serial
+    if row.project:
+        names[UsageKind.PROJECT] = row.project
+    if row.campaign:
+        names[UsageKind.CAMPAIGN] = row.campaign
+    return names

@@ -252,8 +252,8 @@ def test_a_handler_that_fails_sets_its_message_aside_and_the_core_begins_again(
 ) -> None:
     online = Results._device_online
 
-    def broken(self: Results, decision: Any, peer: Any, envelope: Any) -> None:
-        online(self, decision, peer, envelope)
+    def broken(self: Results, decision: Any, peer: Any, envelope: Any, body: Any) -> None:
+        online(self, decision, peer, envelope, body)
         if b"poison" in bytes(envelope.payload):
             raise KeyError("the handler has a mistake")
 
