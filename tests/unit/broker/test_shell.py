@@ -197,7 +197,7 @@ async def test_a_handler_that_fails_stops_nobody(tmp_path: Path, monkeypatch: py
     online = Results._device_online
 
     def failing(self: Results, decision: Any, peer: Any, envelope: Envelope) -> None:
-        online(self, decision, peer, envelope)
+        online(self, decision, peer, envelope, body)
         if b"poison" in bytes(envelope.payload):
             raise KeyError("a mistake of ours")
 
