@@ -196,7 +196,7 @@ async def test_a_commit_that_fails_ends_the_shell_and_shows_nothing(
 async def test_a_handler_that_fails_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     online = Results._device_online
 
-    def failing(self: Results, decision: Any, peer: Any, envelope: Envelope) -> None:
+    def failing(self: Results, decision: Any, peer: Any, envelope: Envelope, body: bytes | None) -> None:
         online(self, decision, peer, envelope, body)
         if b"poison" in bytes(envelope.payload):
             raise KeyError("a mistake of ours")
