@@ -16,6 +16,7 @@ from doai.errors import ProtocolError
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_LOW_40: Final = (1 << 40) - 1
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SERIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}")
@@ -24,9 +25,13 @@ _ID: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 def make_id(utc_ms: int, random80: int) -> str:
     """Return the id for a time (ms since 1970, UTC) and 80 random bits."""
-    value = (utc_ms << 80) | random80
-    pairs = _PAIRS
-    return "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+    p, t, high, low = _PAIRS, utc_ms, random80 >> 40, random80 & _LOW_40
+    # Each shift is of a small integer: those of 128 bits at once take three times as long.
+    return (
+        f"{p[t >> 40]}{p[t >> 30 & 1023]}{p[t >> 20 & 1023]}{p[t >> 10 & 1023]}{p[t & 1023]}"
+        f"{p[high >> 30]}{p[high >> 20 & 1023]}{p[high >> 10 & 1023]}{p[high & 1023]}"
+        f"{p[low >> 30]}{p[low >> 20 & 1023]}{p[low >> 10 & 1023]}{p[low & 1023]}"
+    )
 
 
 def is_id(text: str) -> bool:

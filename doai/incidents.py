@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from doai import limits
+from doai.key_enum import KeyEnum
 
 
 class Severity(enum.Enum):
@@ -20,7 +21,7 @@ class Severity(enum.Enum):
     CRITICAL = "critical"
 
 
-class IncidentType(enum.Enum):
+class IncidentType(KeyEnum):
     """What is wrong."""
 
     QUEUE_BACKLOG = "QUEUE_BACKLOG"

@@ -7,13 +7,13 @@ The caller bounds the time with a cancel scope; a driver never adds a deadline o
 
 from __future__ import annotations
 
-import enum
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 import msgspec
 
+from doai.key_enum import KeyEnum
 from doai.states import DeviceState
 
 
@@ -79,7 +79,7 @@ class DeviceChange(msgspec.Struct, frozen=True, kw_only=True):
     """Where on USB it is when it is UNAUTHORIZED: a person must find it."""
 
 
-class ProofKind(enum.Enum):
+class ProofKind(KeyEnum):
     """What was proven of a device, each with a time of its own."""
 
     ADB = "adb"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import enum
-
 import msgspec
 
 from doai.changes.outbox import OutboxOp
+from doai.key_enum import KeyEnum
 from doai.messages.link import Welcome
 
 
-class OutgoingState(enum.Enum):
+class OutgoingState(KeyEnum):
     """Where the link stands."""
 
     CLOSED = "closed"

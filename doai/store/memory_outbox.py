@@ -102,7 +102,8 @@ class MemoryOutbox:
 
     def commit(self, ops: Sequence[OutboxOp]) -> None:
         self._check_open()
-        before = self._file.copy() if len(ops) > 1 else None  # every single op checks before it changes
+        # Every single op checks before it changes, so what was before is needed only where a later one may not fit.
+        before = self._file.copy() if len(ops) > 1 and not self._fits(ops) else None
         try:
             for op in ops:
                 _APPLY[type(op)](self, op)
@@ -118,6 +119,17 @@ class MemoryOutbox:
             raise LocalProtocolError("a commit of this outbox failed: exit and reload")
         if self._file.held_by is not self:
             raise LocalProtocolError("this outbox is closed")
+
+    def _fits(self, ops: Sequence[OutboxOp]) -> bool:
+        """Whether these follow each other and the file; a False may be wrong."""
+        highest_seq = self._file.highest_seq
+        for op in ops:
+            kind = type(op)
+            if kind is AppendFact and op.seq == highest_seq + 1:  # type: ignore[union-attr]
+                highest_seq += 1
+            elif kind in (AppendFact, RenewIncarnation) or (kind is TrimFacts and op.seq > highest_seq):  # type: ignore[union-attr]
+                return False
+        return True
 
     def _append(self, op: AppendFact) -> None:
         if op.seq != self._file.highest_seq + 1:

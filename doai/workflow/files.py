@@ -14,7 +14,7 @@ from doai.workflow.flow_steps import called_by
 from doai.workflow.language import Step, Workflow
 from doai.workflow.mistakes import MistakeList, ParameterError, Path
 from doai.workflow.nesting import every_step
-from doai.workflow.reading import hints_of
+from doai.workflow.reading import fields_of, hints_of
 from doai.workflow.step_type import StepType
 from doai.workflow.steps import BUILT_IN
 from doai.workflow.templates import Reference, TemplateError, fill, parse_template, references
@@ -131,7 +131,7 @@ _Named = tuple[Path, str, bool]
 def _named(step: Step, step_type: StepType) -> Iterator[_Named]:
     """Yield every text of the arguments that names a file."""
     hints = hints_of(step_type.arguments)
-    for item in msgspec.structs.fields(step_type.arguments):
+    for item in fields_of(step_type.arguments):
         value = step.with_.get(item.encode_name, item.default)
         for path, text, may_be_missing in _texts(value, hints[item.name]):
             yield (item.encode_name, *path), text, may_be_missing

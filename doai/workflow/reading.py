@@ -59,7 +59,7 @@ def read_struct(data: Any, struct: type[_T], path: Path, mistakes: MistakeList) 
     What does not fit is replaced by something neutral, so that whoever reads on finds the other mistakes too.
     """
     hints = hints_of(struct)
-    known = {item.encode_name: item for item in msgspec.structs.fields(struct)}
+    known = {item.encode_name: item for item in fields_of(struct)}
     values = {item.name: _neutral(hints[item.name]) for item in known.values() if item.required}
     if not isinstance(data, dict):
         mistakes.add(path, f"here must be fields (name: value), not {shown(data)}")
@@ -106,6 +106,12 @@ def read_value(value: Any, annotation: Any, path: Path, mistakes: MistakeList) -
 def hints_of(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the annotations of a Struct's fields, by attribute name, with their constraints."""
     return get_type_hints(struct, include_extras=True)
+
+
+@functools.cache
+def fields_of(struct: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return a Struct's fields; to look at a Struct for them takes as long as to read a small recipe."""
+    return msgspec.structs.fields(struct)
 
 
 def _is_struct(part: Any) -> bool:
@@ -156,7 +162,7 @@ def _neutral(annotation: Any) -> Any:
         return None if type(None) in get_args(annotation) else _neutral(get_args(annotation)[0])
     if _is_struct(annotation):
         hints = hints_of(annotation)
-        fields = (item for item in msgspec.structs.fields(annotation) if item.required)
+        fields = (item for item in fields_of(annotation) if item.required)
         return annotation(**{item.name: _neutral(hints[item.name]) for item in fields})
     neutral: dict[Any, Any] = {str: "", int: 0, float: 0.0, bool: False, list: [], dict: {}}
     return neutral.get(origin or annotation)

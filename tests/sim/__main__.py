@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from tests.sim.campaign import Report, run_campaign
 from tests.sim.simulation import Verdict
+from tests.sim.stopwatch import COUNTED_S
 
 EXIT_BROKEN, EXIT_RAISED, EXIT_NO_FAULT, EXIT_COVERAGE = 3, 4, 5, 6
 STORIES_MAX = 3
@@ -19,7 +20,12 @@ STORIES_MAX = 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    parser = argparse.ArgumentParser(prog="sim", description="Simulates fleets from seeds and checks every rule.")
+    parser = argparse.ArgumentParser(
+        prog="sim",
+        description="Simulates fleets from seeds and checks every rule.",
+        epilog="Task-hours are the simulated time of tasks from their first step to their end, of those alone "
+        f"that took at most {COUNTED_S:.0f} simulated seconds.",
+    )
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds (200)")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed (0)")
     parser.add_argument("--seed", type=int, help="only this one, with its story if it breaks a rule")
@@ -54,13 +60,20 @@ def _exit_code(report: Report, coverage_min: float) -> int:
 
 def _print(report: Report, scale: float) -> None:
     verdicts, wall_s = report.verdicts, report.wall_s
-    hours = sum(verdict.attempts_s for verdict in verdicts) / 3600
+    times = [verdict.times for verdict in verdicts]
+    hours = sum(time.counted_s for time in times) / 3600
+    counted, longer = sum(time.counted for time in times), sum(time.longer for time in times)
     print(f"seeds              {len(verdicts)} in {wall_s:.1f} s: {len(verdicts) / wall_s:.2f} a second")
     print(f"simulated          {sum(verdict.simulated_s for verdict in verdicts) / 3600:.1f} h of fleets")
     print(
         f"tasks              {sum(verdict.tasks for verdict in verdicts)}, {sum(v.tries for v in verdicts)} steps"
     )
-    print(f"task-hours         {hours:.1f}: {hours / wall_s:.2f} a wall second")
+    rates = f"{hours / wall_s:.2f} a wall second, {hours / report.cpu_s:.2f} a CPU second"
+    print(f"task-hours         {hours:.1f}: {rates}")
+    print(f"                   of {counted} tasks that took at most {COUNTED_S:.0f} s from first step to end")
+    print(
+        f"                   ({hours * 3600 / max(1, counted):.0f} s on average); {longer} took longer: not counted"
+    )
     print("faults")
     for kind, count in sorted(report.faults.items(), key=lambda pair: -pair[1]):
         print(f"  {count:>8}  {kind}")

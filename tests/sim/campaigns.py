@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any, Final
+from unittest import mock
 
 import msgspec
 
+from doai.broker.core import campaigns
 from doai.broker.core.core import BrokerCore
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.ops import DropCampaign, InsertFire, InsertRun, Op, PutCampaignRow, UpdateFire, UpdateRun
 from doai.limits import CAMPAIGN_LOOK_S
 from doai.messages import campaigns as m
 from doai.messages import commands as c
-from doai.schedule import Schedule, next_time_ms
+from doai.schedule import Schedule, ScheduleError, next_time_ms
 from doai.states import CampaignState, FireState, RunState
 from doai.store.memory import MemoryTables
 from tests.sim.admin import AdminProcess
-from tests.sim.world import Violation, World
+from tests.sim.world import UTC_START_MS, Violation, World
 
 CHECKED_AFTER_S: Final = 60.0
 """After the last fault; then everything that was due has been decided, and campaigns are paused."""
@@ -34,11 +36,15 @@ class CampaignWork:
         self._admin = admin
         # A source of its own: worlds without campaigns are as they were before there were any.
         self._random = random = Random(hash(world.random.getstate()[1]))
+        self._puts: dict[str, m.PutCampaign] = {}
+        self._zones: Any = None
         self._names = [f"c{number}" for number in range(random.choice((0, 0, 0, 1, 2, 4)))]
         for name in self._names:
             world.after(random.uniform(5.0, 8.0 + work_s * 0.4), self._put, name, False)
             for _ in range(random.choice((0, 1, 4))):
                 world.after(random.uniform(10.0, 8.0 + work_s), self._meddle, name)
+            for _ in range(random.choice((0, 2))):
+                world.after(random.uniform(10.0, 8.0 + work_s), self._err, name)
 
     def _put(self, name: str, replace: bool) -> None:
         random = self._random
@@ -54,11 +60,13 @@ class CampaignWork:
             queue=random.choice(("default", "urgent")),
             expires_in_s=random.choice((None, 120.0)),
         )
+        now_ms = UTC_START_MS + int(self._world.now_s * 1000)
         schedule = random.choice(
             (
                 Schedule(every_s=60.0),
                 Schedule(every_s=61.5, jitter_s=random.choice((0.0, 20.0))),
                 Schedule(cron="* * * * *", zone="America/New_York"),
+                Schedule(every_s=60.0, starts_at_ms=now_ms - 30_000, ends_at_ms=now_ms + 100_000),
             )
         )
         plan = m.CampaignPlan(
@@ -70,7 +78,61 @@ class CampaignWork:
             catch_up_max=random.choice((1, 3, 100)),
             runs_max=random.choice((3, 12)),
         )
-        self._ask(m.PUT_CAMPAIGN, m.PutCampaign(name=name, plan=plan, replace=replace))
+        put = m.PutCampaign(name=name, plan=plan, replace=replace)
+        self._puts[name] = put
+        self._ask(m.PUT_CAMPAIGN, put)
+
+    def _err(self, name: str) -> None:
+        """Ask for what can not be, or for what is so already."""
+        put = self._puts.get(name)
+        if put is None:
+            return
+        random, plan = self._random, put.plan
+        schedule = random.choice(
+            (
+                Schedule(every_s=1.0),
+                Schedule(cron="* * * * *", every_s=60.0),
+                Schedule(cron="99 * * * *"),
+                Schedule(cron="* * * * *", zone="Asia/Nowhere"),
+                Schedule(every_s=60.0, jitter_s=1e9),
+                Schedule(every_s=60.0, jitter_s=90.0),
+                Schedule(every_s=60.0, ends_at_ms=1),
+            )
+        )
+        wrong = random.choice(
+            (
+                put,
+                msgspec.structs.replace(put, name="Bad Name"),
+                self._with(put, project="p" * 90),
+                self._with(put, project="a\nb"),
+                self._with(put, catch_up_max=0),
+                self._with(put, runs_max=1),
+                self._with(put, schedule=schedule),
+                self._with(put, run=msgspec.structs.replace(plan.run, workflow="no-such")),
+            )
+        )
+        self._ask(m.PUT_CAMPAIGN, wrong)
+        if random.random() < 0.3:
+            self._ask(m.FIRE_CAMPAIGN, m.FireCampaign(name="no-such"))
+
+    def _with(self, put: m.PutCampaign, **changes: Any) -> m.PutCampaign:
+        plan = msgspec.structs.replace(put.plan, **changes)
+        return m.PutCampaign(name=put.name, plan=plan, replace=self._random.random() < 0.8)
+
+    def zones_gone(self) -> bool:
+        """Cron and time zones are not on the broker's host for a while: its files are being exchanged."""
+        if self._zones is not None:
+            return False
+        self._zones = mock.patch.object(campaigns, "next_time_ms", _without_zones)
+        self._zones.start()
+        self._world.after(self._random.uniform(20.0, 90.0), self.zones_back)
+        return True
+
+    def zones_back(self) -> None:
+        """They are there again."""
+        if self._zones is not None:
+            self._zones.stop()
+            self._zones = None
 
     def _meddle(self, name: str) -> None:
         what = self._random.choice(("put", "pause", "resume", "resume", "fire", "fire", "remove"))
@@ -98,6 +160,12 @@ class CampaignWork:
 
     def _ask(self, command: str, payload: Any) -> None:
         self._admin.command(command, payload, _nothing)
+
+
+def _without_zones(schedule: Schedule, after_ms: int) -> int | None:
+    if schedule.cron:
+        raise ScheduleError("this host knows no time zones")
+    return next_time_ms(schedule, after_ms)
 
 
 def _nothing(payload: Any, reply: c.Reply) -> None:

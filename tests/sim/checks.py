@@ -79,6 +79,7 @@ class Checks:
         if name in self._begun:
             raise Violation("begun_twice", f"{key} begins again on {node.name}", key.task_id)
         self._begun.add(name)
+        node.world.stopwatch.step_begins(key.task_id, node.world.now_s)
 
     def _node_sends(self, node: NodeProcess, effect: NodeSendFrame) -> None:
         kind = effect.header[1]

@@ -65,6 +65,7 @@ class Nemesis:
             "incident": simulation.operator.incident,
             "dead_letters": simulation.letters.decide,
             "queue_changes": simulation.queue_operator.change,
+            "zones_gone": simulation.workload.campaigns.zones_gone,
         }
         self._schedule()
 

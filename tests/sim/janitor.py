@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from doai.messages.commands import Reply
+from doai.messages.commands import RECORD_ARTIFACT, RecordArtifact, Reply
 from doai.messages.retention import PRUNE_STORE, RECORD_RETENTION, PruneStore, RecordRetention
 from doai.states import RunState
 from doai.store.memory import MemoryTables
@@ -43,6 +43,7 @@ class Janitor:
         tables, core = simulation.broker.disk.tables, simulation.broker.core
         if core is not None and not simulation.admin.waiting:
             cutoff_ms = simulation.broker.clock.now().utc_ms - round(self._age_s * 1000)
+            self._store_artifact(tables)
             self._ask(_plan(tables, cutoff_ms))
             if core.state.tasks and random.random() < 0.3:
                 task_id = random.choice(sorted(core.state.tasks))
@@ -50,7 +51,29 @@ class Janitor:
                     tasks=[task_id], ended_before_ms=0, runs=random.sample(sorted(core.state.runs), 1)
                 )
                 simulation.admin.command(PRUNE_STORE, wrong, self._refused)
+            if ended := [task_id for task_id in tables.tasks if task_id not in core.state.tasks]:
+                # What has just ended is not in the statistics yet.
+                soon = PruneStore(tasks=ended[-1:], ended_before_ms=simulation.broker.clock.now().utc_ms)
+                simulation.admin.command(PRUNE_STORE, soon, self._refused)
         simulation.world.after(random.uniform(10.0, 60.0), self._sweep)
+
+    def _store_artifact(self, tables: MemoryTables) -> None:
+        """The admin has a file of some task, which may have ended since."""
+        if tables.tasks:
+            row = tables.tasks[self._random.choice(sorted(tables.tasks))]
+            serial = row.status.device_serial or "nowhere"
+            record = RecordArtifact(
+                path=f"content/n0/{serial}/{row.run_id}/{row.task_id}.png",
+                sha256="a" * 64,
+                size_bytes=1,
+                media_type="image/png",
+                node_id="n0",
+                device_serial=serial,
+                run_id=row.run_id,
+                task_id=row.task_id,
+                step_id="shot",
+            )
+            self._simulation.admin.command(RECORD_ARTIFACT, record, _answered)
 
     def _ask(self, prune: PruneStore) -> None:
         if prune == PruneStore(ended_before_ms=prune.ended_before_ms):
@@ -88,6 +111,7 @@ def _plan(tables: MemoryTables, cutoff_ms: int) -> PruneStore:
     audit = [n for n, row in tables.audit.items() if row.at_ms < cutoff_ms]
     return PruneStore(
         tasks=ended[:SLICE],
+        artifacts=[path for path, row in tables.artifacts.items() if row.stored_at_ms < cutoff_ms][:SLICE],
         ended_before_ms=cutoff_ms,
         runs=runs[:SLICE],
         events=events[:SLICE],

@@ -21,7 +21,7 @@ from doai.states import RUN_TABLE, TASK_TABLE, TERMINAL, QueueState, RunState, T
 from doai.store.memory import MemoryTables
 from tests.sim.campaigns import CampaignLedger
 from tests.sim.trail import Trail
-from tests.sim.world import Violation
+from tests.sim.world import Violation, World
 
 _T = TaskState
 TARGETS: Final[dict[str, frozenset[TaskState]]] = {
@@ -93,7 +93,8 @@ class Track:
 class Ledger:
     """Follows the log of one store."""
 
-    def __init__(self, tables: Callable[[], MemoryTables], node_names: set[str]) -> None:
+    def __init__(self, world: World, tables: Callable[[], MemoryTables], node_names: set[str]) -> None:
+        self._world = world
         self._tables = tables
         self.queues: dict[str, QueueRow] = {}
         self.node_names = node_names
@@ -291,6 +292,7 @@ class Ledger:
             track.token = None
         if after in TERMINAL:
             self.ended += 1
+            self._world.stopwatch.task_ends(task_id, self._world.now_s)
 
     def _queued(self, track: Track, task_id: str, op: AppendEvent, event_type: str) -> None:
         if event_type == topics.TASK_QUEUED:

@@ -10,16 +10,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from doai.codec import Kind
+import msgspec
+
+from doai.codec import Kind, decode, encode
+from doai.messages.work import Recipe
 from tests.sim.world import World
 
 Frame = tuple[bytes, bytes]
 _MAY_DROP: Final = frozenset(Kind) - {Kind.FENCED, Kind.FORWARD}
 """Of a live link any single frame may be lost: a ROUTER drops what a full pipe does not take."""
 _MAY_REPEAT: Final = frozenset(
-    {Kind.RECORDS, Kind.HEARTBEAT, Kind.COMMAND, Kind.DISPATCH, Kind.CANCEL, Kind.RELEASE}
+    {Kind.HELLO, Kind.WELCOME, Kind.RECORDS, Kind.HEARTBEAT, Kind.COMMAND, Kind.DISPATCH, Kind.CANCEL, Kind.RELEASE}
 )
 """What the contract calls idempotent."""
+_NEWER: Final = b'{"steps": "of a language that this node does not know"}'
 
 
 class _Pipe:
@@ -191,6 +195,9 @@ class Network:
         connection = self._links.get(link)
         if connection is None:
             return False
+        if self.drop_share and header[1] == Kind.RECIPE and self.world.chance(0.05):
+            self.world.fault("recipe_unreadable", connection.name)
+            body = encode(msgspec.structs.replace(decode(body, Recipe), body=_NEWER))
         for _ in range(self._copies(header)):
             connection.put_out(header, body, self.latency_s(connection.name))
         return True

@@ -274,7 +274,8 @@ class NodeProcess:
         self._connection = self._network.dial(
             self.name, lambda header, body: self._frame(epoch, life, header, body)
         )
-        self.world.after(0.001, self._opened, epoch, life)
+        slow = self.world.random.random() < 0.05
+        self.world.after(self.world.random.uniform(0.1, 6.0) if slow else 0.001, self._opened, epoch, life)
 
     def _opened(self, epoch: int, life: int) -> None:
         if self.core is None or life != self.lives:

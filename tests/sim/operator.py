@@ -54,6 +54,7 @@ class Operator:
             self._revoke,
             self._greet,
             self._person,
+            self._change_key,
         )
         simulation.world.after(0.6, self._prepare)
 
@@ -64,6 +65,8 @@ class Operator:
         actor = random.choice(("user/sim", "user/sim", "user/ann"))
         wish = h.HoldDevice(serial=serial, for_s=random.choice((5.0, 40.0, 200.0, -1.0, 1e9)), reason="sim")
         admin.command(h.HOLD_DEVICE, wish, _nothing, actor=actor)
+        if random.random() < 0.2:
+            admin.command(h.HOLD_DEVICE, wish, _nothing, actor="user/bob")
         if random.random() < 0.5:
             back = h.UnholdDevice(serial=serial, force=random.random() < 0.3)
             self._sim.world.after(random.uniform(0.0, 60.0), admin.command, h.UNHOLD_DEVICE, back, _nothing)
@@ -129,12 +132,14 @@ class Operator:
             )
             for serial in serials
         ]
-        self._command(c.DESCRIBE_DEVICES, c.DescribeDevices(devices=devices, check_only=random.random() < 0.2))
+        describe = c.DescribeDevices(devices=devices, check_only=random.random() < 0.2)
+        for _ in range(random.choice((1, 1, 2))):
+            self._command(c.DESCRIBE_DEVICES, describe)
 
     def _put_file(self) -> None:
         random = self._random
         store = c.StoreFile(
-            name=random.choice((FILE, FILE, "tools/other", "../bad")),
+            name=random.choice((FILE, FILE, "tools/other", "tools/P7", "tools/A5", "../bad")),
             version=random.choice(("", "", "1", "2", "beta")),
             sha256=random.choice((_hash("1"), _hash("2"), _hash("3"), "short")),
             size_bytes=7,
@@ -164,12 +169,14 @@ class Operator:
         what = random.random()
         if what < 0.35:
             self._command(c.ARCHIVE_WORKFLOW, c.ArchiveWorkflow(name=name, version=version))
+            anywhere = c.Targets(kind=c.TargetKind.ANY)
+            self._command(c.CREATE_RUN, c.CreateRun(workflow=f"{name}@{version}", targets=anywhere))
             activate = c.ActivateWorkflow(name=name, version=version)
             self._sim.world.after(random.uniform(1.0, 20.0), self._command, c.ACTIVATE_WORKFLOW, activate)
         elif what < 0.6:
             self._command(c.ACTIVATE_WORKFLOW, c.ActivateWorkflow(name=name, version=version))
         elif what < 0.8:
-            text = RECIPES["look"].replace("50s", f"{random.choice((30, 40, 45))}s")
+            text = RECIPES["look"].replace("58s", f"{random.choice((30, 40, 45))}s")
             self._command(c.STORE_WORKFLOW, c.StoreWorkflow(source=text, activate=random.random() < 0.7))
         else:
             # Of a program that is newer than this broker, or of none.
@@ -215,7 +222,7 @@ class Operator:
         nodes = [
             e.NewEnrolment(name=name, token_sha256=_hash(f"token of {name}") if good else "short") for name in names
         ]
-        expires_in_s = random.choice((3600.0, 3600.0, 20.0, 0.0))
+        expires_in_s = random.choice((3600.0, 3600.0, 5.0, 20.0, 0.0))
         enrol = e.EnrolNodes(nodes=nodes, expires_in_s=expires_in_s, rotate=random.random() < 0.4)
         self._command(e.ENROL_NODES, enrol)
         if names and random.random() < 0.3:
@@ -234,6 +241,19 @@ class Operator:
         self._command(e.JOIN_NODE, join)
         if random.random() < 0.4:  # its answer was lost, it asks again
             self._command(e.JOIN_NODE, join)
+
+    def _change_key(self) -> None:
+        """A host that has joined is given another key, comes with it, and its old one is worth nothing any more."""
+        name, after = NEWCOMERS[0], self._sim.world.after
+        token = e.NewEnrolment(name=name, token_sha256=_hash(f"token of {name}"))
+        enrol = e.EnrolNodes(nodes=[token], expires_in_s=3600.0, rotate=True)
+        for number, key in enumerate(self._random.sample(self._keys, 2)):
+            begin_s = 12.0 * number
+            join = e.JoinNode(token_sha256=token.token_sha256, public_key=key, secret_sha256=_hash("s"))
+            after(begin_s, self._command, e.ENROL_NODES, enrol)
+            after(begin_s + 3.0, self._command, e.JOIN_NODE, join)
+            after(begin_s + 7.0, self._greet)
+            after(begin_s + 9.0, self._greet)
 
     def _revoke(self, name: str = "") -> None:
         if name not in ("admin", "stranger"):  # the stranger's key is revoked elsewhere, and made anew

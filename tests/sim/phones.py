@@ -79,13 +79,15 @@ class Phone:
         for other in list(self.in_flight):
             if other.attempt_key == attempt.attempt_key and other.owner_acts():
                 raise Violation("two_steps", f"two steps of {key} act on {self.serial} at once", key.task_id)
-            if other.key.token.generation < key.token.generation:
+            if other.key.token.generation != key.token.generation:
+                # The restored broker can not know what a node that does not answer had begun before.
                 self.world.faults["overlap_after_restore"] += 1
             elif other.owner_acts():
                 raise Violation("two_attempts", f"{key} and {other.key} act on {self.serial} at once", key.task_id)
             else:
                 self.world.faults["overlap_in_flight"] += 1
-        if self.attempt is not None and mine[0] < self.attempt[0]:
+        after_restore = self.attempt is not None and mine[0][0] < self.attempt[0][0]
+        if self.attempt is not None and mine[0] < self.attempt[0] and not after_restore:
             raise Violation("acts_after_next", f"{key} acts on {self.serial} after {self.attempt}", key.task_id)
         self.attempt = max(mine, self.attempt or mine)
         self.in_flight[attempt] = None
@@ -106,15 +108,9 @@ class _Try:
         self.phone = runner.phones.get(effect.device_serial)
         self.guard: GuardedDevice | None = None
         self.step: Coroutine[_Command, CommandOutput, None] | None = None
-        self.began_s = runner.world.now_s
         self.command = 0
         self.busy = False
         self.over = False
-
-    def counts(self) -> None:
-        """It has ended: what it executed is simulated work; a process that stood still executed nothing."""
-        world = self.runner.world
-        world.worked_s += min(world.now_s - self.began_s, self.effect.timeout_s)
 
     def owner_acts(self) -> bool:
         """Whether its process could stop it: alive and not frozen."""
@@ -180,7 +176,6 @@ class Runner:
         """The process was killed; commands that run on phones go on there."""
         self.dead = True
         for running in self._tries.values():
-            running.counts()
             running.over = True
             if running.step is not None:
                 running.step.close()
@@ -253,7 +248,6 @@ class Runner:
         if not self.acts():
             self.world.after(0.5, self._end, running, failure)
             return
-        running.counts()
         running.over = True
         del self._tries[running.key]
         guard = running.guard

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from doai.broker.core.confirmations import KEPT_S
 from doai.envelope import Message
 from doai.messages import commands as c
 from doai.messages import queues as q
@@ -52,10 +53,15 @@ class QueueOperator:
             q.DRAIN_QUEUE: q.DrainQueue(name=name),
             q.RESUME_QUEUE: q.ResumeQueue(name=name),
         }
+        if kind == q.PAUSE_QUEUE and random.random() < 0.4:  # a person stops everything
+            for other in NAMES:
+                self._ask(kind, q.PauseQueue(name=other))
+                self._world.after(random.uniform(20.0, 60.0), self._ask, q.RESUME_QUEUE, q.ResumeQueue(name=other))
+            return True
         self._ask(kind, wishes[kind])
         if kind != q.RESUME_QUEUE and random.random() < 0.8:
             resume = q.ResumeQueue(name=name)
-            self._world.after(random.uniform(0.0, 40.0), self._ask, q.RESUME_QUEUE, resume)
+            self._world.after(random.uniform(0.0, 90.0), self._ask, q.RESUME_QUEUE, resume)
         return True
 
     def _confirm(self, payload: Any, reply: c.Reply) -> None:
@@ -63,9 +69,14 @@ class QueueOperator:
         if reply.problem is not None or reply.result is None:
             return
         answer = msgspec.convert(reply.result, q.QueueDiscarded)
+        random = self._world.random
         wish = q.DiscardQueue(name=answer.name, confirm=answer.confirm)
-        for _ in range(self._world.random.choice((1, 1, 2))):
-            delay_s = self._world.random.choice((0.0, 0.0, 5.0))
+        if random.random() < 0.3:
+            return
+        if random.random() < 0.2:  # of another queue, which no confirmation allows
+            self._ask(q.DISCARD_QUEUE, q.DiscardQueue(name=random.choice(NAMES), confirm=answer.confirm))
+        for _ in range(random.choice((1, 1, 2))):
+            delay_s = random.choice((0.0, 0.0, 5.0, KEPT_S + 1.0))
             self._world.after(delay_s, self._ask, q.DISCARD_QUEUE, wish)
 
     def resume_all(self) -> None:

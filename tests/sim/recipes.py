@@ -10,16 +10,32 @@ RECIPES: Final = {
     "look": """
 workflow: look
 timeout: 60s
-bounds: {shot: {timeout: {minimum: 5s, maximum: 55s}}}
+bounds: {shot: {timeout: {minimum: 5s, maximum: 59s}}}
 steps:
-  - {id: shot, use: screen.capture, timeout: 50s}
+  - {id: shot, use: screen.capture, timeout: 58s}
 """,
     "tap": """
 workflow: tap
 timeout: 60s
 retry: {attempts: 3, backoff: 2s}
 steps:
-  - {id: press, use: ui.tap, with: {text: OK}, timeout: 40s}
+  - {id: press, use: ui.tap, with: {text: OK}, timeout: 50s}
+""",
+    "watch": """
+workflow: watch
+timeout: 60s
+retry: {attempts: 2, backoff: 1s}
+steps:
+  - {id: open, use: ui.tap, with: {text: OK}, timeout: 10s}
+  - {id: play, use: wait, with: {for: 34s}}
+  - {id: proof, use: screen.capture, timeout: 15s}
+""",
+    "rest": """
+workflow: rest
+timeout: 60s
+steps:
+  - {id: shot, use: screen.capture, timeout: 15s}
+  - {id: pause, use: wait, with: {for: 42s}}
 """,
     "walk": """
 workflow: walk
@@ -112,6 +128,14 @@ steps:
     steps:
       - {id: nudge, use: ui.key, with: {key: HOME}, timeout: 7s}
   - {id: tell, use: report, with: {values: {who: "${steps.login.who}", rounds: "${steps.settle.rounds}"}}}
+""",
+    "errand": """
+workflow: errand
+timeout: 60s
+steps:
+  - {id: ask, use: http.request, with: {url: "http://shop.example/"}, needs: [], timeout: 20s}
+  - {id: press, use: ui.tap, with: {text: OK}, needs: [], timeout: 20s, retry: {attempts: 3, backoff: 8s}}
+  - {id: pause, use: wait, with: {for: 20s}}
 """,
     "parcel": """
 workflow: parcel

@@ -8,8 +8,6 @@ from typing import Any
 
 import msgspec
 
-from doai.broker.core.core import BrokerCore
-from doai.broker.core.effects import Changes
 from doai.broker.core.tables import Task
 from doai.changes.ops import PutKey
 from doai.changes.rows import KeyRow
@@ -20,7 +18,7 @@ from doai.states import DeviceState, TaskState
 from doai.store.memory import MemoryTables
 from doai.store.memory_outbox import MemoryOutboxFile
 from tests.sim.admin import AdminProcess
-from tests.sim.broker import ADMIN, ADMIN_KEY, BrokerProcess
+from tests.sim.broker import ADMIN, BrokerProcess
 from tests.sim.campaigns import CHECKED_AFTER_S, all_are_quiet
 from tests.sim.checks import Checks, check_nodes_at_end, check_open_tasks, compare_memory
 from tests.sim.disks import BrokerDisk, NodeDisk
@@ -33,10 +31,11 @@ from tests.sim.memo import recipes_read_once
 from tests.sim.network import Network
 from tests.sim.node import NodeProcess
 from tests.sim.operator import Operator
-from tests.sim.pace import Pace, check_bounds
+from tests.sim.pace import Pace, check_all_bounds
 from tests.sim.phones import Phone
 from tests.sim.queues import QueueOperator
 from tests.sim.scenario import Scenario, bounds_of, draw_scenario
+from tests.sim.stopwatch import TaskTimes
 from tests.sim.strange import Strange
 from tests.sim.workload import Steps, Workload
 from tests.sim.world import Violation, World
@@ -59,8 +58,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     story: list[str] = []
     faults: dict[str, int]
     tasks: int
-    attempts_s: float
-    """Simulated seconds in which a step of an attempt executed."""
+    times: TaskTimes
+    """Of those tasks that began."""
     simulated_s: float
     tries: int = 0
     held: list[str] = []
@@ -87,12 +86,12 @@ class Simulation:
         self._folder = folder if scenario.real_files else None
         disk = BrokerDisk(world, self.ids.new_id(0), self._folder)
         names = {f"n{number}" for number in range(scenario.nodes)}
-        self.ledger = Ledger(lambda: disk.tables, names)
+        self.ledger = Ledger(world, lambda: disk.tables, names)
         self.checks = Checks(self.ledger)
         disk.observers.append(self.ledger.observe)
         self.broker = BrokerProcess(world, self.network, disk, scenario.settings, self.checks.broker_sends)
         self.pace = Pace()
-        self.broker.decided = self._decided
+        self.broker.decided = self.pace.decided
         self.steps = Steps(world, scenario)
         self.phones: dict[str, Phone] = {}
         self.nodes = [self._make_node(name) for name in sorted(names)]
@@ -107,7 +106,7 @@ class Simulation:
         self.robot = AdminProcess(world, self.network, "robot", Role.BOT)
         self.strange = Strange(self, self.robot)
         self.operator = Operator(self)
-        self.letters = Letters(world, self.admin)
+        self.letters = Letters(world, self.admin, lambda: disk.tables)
         self.workload = Workload(world, scenario, self.admin, sorted(self.phones))
         self.janitor = Janitor(self, seed)
         FinishedOperator(self, seed)
@@ -137,7 +136,7 @@ class Simulation:
         return node
 
     def _prepare_keys(self) -> None:
-        rows = [("admin", "admin", ADMIN_KEY), ("robot", "bot", "r" * 40), ("stranger", "node", "s" * 40)]
+        rows = [("robot", "bot", "r" * 40), ("stranger", "node", "s" * 40)]
         rows += [(node.name, "node", node.name.ljust(40, "n")) for node in self.nodes]
         self.broker.disk.open()
         for name, role, key in rows:
@@ -177,7 +176,7 @@ class Simulation:
             story=[*self.story(subject), f"{self.world.now_s:9.2f} {kind}: {message}"] if kind else [],
             faults=dict(self.world.faults),
             tasks=self.ledger.ended,
-            attempts_s=self.world.worked_s,
+            times=self.world.stopwatch.times,
             simulated_s=self.world.now_s,
             tries=self.checks.tries,
             held=held,
@@ -210,6 +209,7 @@ class Simulation:
             clone.kill()
         self.clones.clear()
         self.broker.disk.pace.slow_until_s = 0.0
+        self.workload.campaigns.zones_back()
         self._operator()
         self.operator.settle()
         self.strange.close()
@@ -254,12 +254,9 @@ class Simulation:
             for task in core.state.tasks.values()
         )
 
-    def _decided(self, core: BrokerCore, changes: Changes, now_s: float) -> None:
-        self.pace.decided(core, changes, now_s)
-        if changes.ops:
-            check_bounds(core)
-
     def _look(self) -> None:
+        if self.broker.core is not None:
+            check_all_bounds(self.broker.core)
         if self.broker.core is not None and self.broker.commits.idle:
             compare_memory(self.broker.core, self.broker.disk.tables)
             self._check_letters()
@@ -371,6 +368,7 @@ class Simulation:
         return tell(self, subject)
 
     def _close(self) -> None:
+        self.workload.campaigns.zones_back()
         for process in (self.broker, *self.nodes, *self.clones):
             if process.core is not None:
                 process.commits.close()

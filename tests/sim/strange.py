@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,7 +19,7 @@ from doai.states import DeviceState
 from tests.sim.admin import AdminProcess
 from tests.sim.letters import POISON
 from tests.sim.network import Connection
-from tests.sim.recipes import RECIPES
+from tests.sim.odd_commands import ODD
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
@@ -47,6 +46,7 @@ class Strange:
             self._other_instance,
             self._odd_facts,
             self._odd_fact_bytes,
+            self._failing_fact,
             self._failing_fact,
             self._node_commands,
             self._gap,
@@ -251,6 +251,11 @@ class Strange:
         incarnation = self._fresh()
         self._poison(incarnation, 2)
         self._send(Kind.RECORDS, records)
+        for number in range(60):  # some come while the broker has decided to load again, and has not yet
+            at_s = 0.002 * number
+            self._world.after(at_s, self._sim.broker.disk_room, 1 << 40)
+            if number % 10 == 9:
+                self._world.after(at_s, self._sim.broker.malformed, 0, "stranger", b"\x00")
         for wait_s in (3.0, 6.0):
             self._world.after(wait_s, functools.partial(self._greet, incarnation=incarnation))
             self._world.after(wait_s + 1.0, self._send, Kind.RECORDS, records)
@@ -295,98 +300,14 @@ class Strange:
     # --- commands -----------------------------------------------------------------------------------------
 
     def _bot_commands(self) -> None:
-        self._robot.command(c.CREATE_RUN, _ODD[0][1], _nothing)
-        self._robot.command("no.such.command", _ODD[0][1], _nothing, key=None)
+        self._robot.command(c.CREATE_RUN, ODD[0][1], _nothing)
+        self._robot.command("no.such.command", ODD[0][1], _nothing, key=None)
 
     def _odd_commands(self) -> None:
-        for command_type, payload in _ODD:
+        for command_type, payload in ODD:
             key = self._world.random.choice(("new", "new", None, "shared-key", "k" * 300))
             self._sim.admin.command(command_type, payload, _nothing, key=key)
 
 
 def _nothing(payload: Any, reply: c.Reply) -> None:
     """An answer of which nothing follows."""
-
-
-def _run(workflow: str, targets: c.Targets, **fields: Any) -> tuple[str, Message]:
-    return c.CREATE_RUN, c.CreateRun(workflow=workflow, targets=targets, project="sim", **fields)
-
-
-_ANY = c.Targets(kind=c.TargetKind.ANY)
-_NAMED = c.TargetKind.DEVICES
-_HASH = hashlib.sha256(b"x").hexdigest()
-_ODD: tuple[tuple[str, Message], ...] = (
-    _run("no-such", _ANY),
-    _run("look@99", _ANY),
-    _run("look@x", _ANY),
-    _run("Look!", _ANY),
-    _run("idle", _ANY),
-    _run("look@1", _ANY, queue="nope"),
-    _run("look", _ANY, priority=10**7),
-    _run("look", _ANY, expires_in_s=-1.0),
-    _run("look", _ANY, attempts=99),
-    _run("look", _ANY, params={"nope": 1}),
-    _run("look", c.Targets(kind=_NAMED)),
-    _run("look", c.Targets(kind=_NAMED, serials=[f"X{n}" for n in range(30)])),
-    _run("picky", c.Targets(kind=_NAMED, serials=["n0-0", "n0-1", "n0-2"])),
-    _run("picky", c.Targets(kind=c.TargetKind.ALL)),
-    _run("look", c.Targets(kind=c.TargetKind.ANY, count=0)),
-    _run("look", c.Targets(kind=c.TargetKind.ANY, count=30_000)),
-    _run("look", c.Targets(kind=c.TargetKind.ANY, selector=c.Selector(sdk="=>x"))),
-    _run("look", c.Targets(kind=c.TargetKind.ALL, selector=c.Selector(models=["none"]))),
-    _run("look", c.Targets(kind=c.TargetKind.BOT, bot="b")),
-    (c.CANCEL_RUN, c.CancelRun(run_id="nope")),
-    (c.CANCEL_TASK, c.CancelTask(task_id="nope")),
-    (c.STORE_WORKFLOW, c.StoreWorkflow(source="workflow: [")),
-    (c.STORE_WORKFLOW, c.StoreWorkflow(source=RECIPES["look"])),
-    (
-        c.STORE_WORKFLOW,
-        c.StoreWorkflow(source=RECIPES["look"].replace("workflow: look", "workflow: idle"), activate=False),
-    ),
-    (
-        c.RECORD_ARTIFACT,
-        c.RecordArtifact(
-            path="a/b",
-            sha256=_HASH,
-            size_bytes=1,
-            media_type="x/y",
-            node_id="n0",
-            device_serial="d",
-            run_id="r",
-            task_id="t",
-            step_id="s",
-        ),
-    ),
-    (
-        c.RECORD_ARTIFACT,
-        c.RecordArtifact(
-            path="",
-            sha256="x",
-            size_bytes=1,
-            media_type="x/y",
-            node_id="n0",
-            device_serial="d",
-            run_id="r",
-            task_id="t",
-            step_id="s",
-        ),
-    ),
-    (c.ADD_KEY, c.AddKey(name="Bad Name", role="node", public_key="x")),
-    (c.ADD_KEY, c.AddKey(name="good", role="king", public_key="x")),
-    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="x")),
-    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40, secret_sha256="x")),
-    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40)),
-    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40, secret_sha256=_HASH)),
-    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="h" * 40)),
-    (c.ADD_KEY, c.AddKey(name="other", role="node", public_key="g" * 40)),
-    (c.REVOKE_KEY, c.RevokeKey(name="good")),
-    (c.REVOKE_KEY, c.RevokeKey(name="admin")),
-    (c.ADD_TOKEN, c.AddToken(name="Bad Name", token_sha256=_HASH, role="admin")),
-    (c.ADD_TOKEN, c.AddToken(name="t1", token_sha256="x", role="admin")),
-    (c.ADD_TOKEN, c.AddToken(name="t1", token_sha256=_HASH, role="king")),
-    (c.ADD_TOKEN, c.AddToken(name="t1", token_sha256=_HASH, role="admin")),
-    (c.ADD_TOKEN, c.AddToken(name="t1", token_sha256=_HASH, role="viewer")),
-    (c.ADD_TOKEN, c.AddToken(name="t2", token_sha256=_HASH, role="viewer")),
-    (c.REVOKE_TOKEN, c.RevokeToken(name="t1")),
-    (c.REVOKE_TOKEN, c.RevokeToken(name="t2")),
-)

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from doai.errors import Failure
+from doai.errors import ErrorClass, Failure
 from doai.messages import commands as c
 from doai.messages.link import Role
 from doai.node.core.effects import StartStep
+from doai.workflow.duration import parse_duration
 from tests.sim.admin import AdminProcess
 from tests.sim.campaigns import CampaignWork
 from tests.sim.phones import FAILURES, _failure
@@ -18,7 +19,19 @@ from tests.sim.recipes import RECIPES
 from tests.sim.scenario import Scenario
 from tests.sim.world import Violation, World
 
-_RECIPE_SHARES = {"look": 5, "tap": 4, "walk": 4, "branch": 2, "picky": 1, "broken": 0.3, "journey": 2, "parcel": 1}
+_RECIPE_SHARES = {
+    "look": 7,
+    "rest": 7,
+    "watch": 4,
+    "tap": 2,
+    "walk": 1.5,
+    "branch": 1,
+    "picky": 0.7,
+    "broken": 0.15,
+    "journey": 1,
+    "parcel": 0.7,
+    "errand": 1,
+}
 
 
 class Workload:
@@ -104,13 +117,13 @@ class Workload:
             params=self._params(name),
             queue=random.choice(("default", "default", "urgent", BULK)),
             priority=random.choice((0, 0, 0, 5, -5)),
-            expires_in_s=random.choice((None, None, None, 20.0, 120.0, 600.0)),
+            expires_in_s=random.choice((None, None, None, None, None, 20.0, 120.0, 600.0)),
             attempts=random.choice((None, None, 1, 4)),
             step_timeouts_s={"shot": 30.0} if name == "look" and random.random() < 0.2 else {},
-            max_parallel=random.choice((None, None, None, 1, 3)),
-            canary=random.choice((None, None, None, None, 2)),
-            stop_rate=random.choice((None, None, None, 0.3)),
-            stop_after=random.choice((None, None, None, 3)),
+            max_parallel=random.choice((None, None, None, None, 1, 4)),
+            canary=random.choice((None,) * 7 + (2,)),
+            stop_rate=random.choice((None, None, None, None, None, 0.3)),
+            stop_after=random.choice((None, None, None, None, None, 3)),
         )
         self._admin.command(c.CREATE_RUN, create, self._was_created)
 
@@ -128,7 +141,7 @@ class Workload:
         self.acknowledged[created.run_id] = (self._world.now_s, len(created.task_ids))
         self._task_ids.extend(created.task_ids)
         random = self._world.random
-        if random.random() < 0.15:
+        if random.random() < 0.08:
             cancel = c.CancelRun(run_id=created.run_id, reason="sim")
             self._world.after(random.uniform(0.0, 60.0), self._admin.command, c.CANCEL_RUN, cancel, _nothing)
         for task_id in created.task_ids:
@@ -153,13 +166,15 @@ class Steps:
         """Return the commands of one try: how long each takes and how it ends."""
         random, scenario = self._world.random, self._scenario
         if not effect.on_device:
-            return [(3.0 if effect.use == "wait" else 0.001, None)]
+            asks = effect.use == "http.request"
+            failure = _failure(ErrorClass.APP, "status_unwanted") if asks and self._fails() else None
+            return [(self._host_s(effect), failure)]
         longest_s = effect.timeout_s * 0.9
         commands: list[tuple[float, Failure | None]] = []
         for _ in range(1 if random.random() < 0.8 else 2):
-            duration_s = random.uniform(0.3 * longest_s, longest_s) / (2 if len(commands) else 1)
+            duration_s = random.uniform(0.6 * longest_s, longest_s) / (2 if len(commands) else 1)
             failure = None
-            if not self.calm and self._world.chance(scenario.fail_share):
+            if self._fails():
                 error_class, code = random.choice(FAILURES)
                 failure = _failure(error_class, code)
                 self._world.faults["step_failed"] += 1
@@ -169,6 +184,15 @@ class Steps:
                 self._world.faults["step_slow"] += 1
             commands.append((duration_s, failure))
         return commands
+
+    def _fails(self) -> bool:
+        return not self.calm and self._world.chance(self._scenario.fail_share)
+
+    def _host_s(self, effect: StartStep) -> float:
+        """How long a step takes that no phone is needed for; a report is now and then late."""
+        if effect.use == "wait":
+            return parse_duration(str(effect.arguments["for"]))
+        return 0.001 if self._world.random.random() < 0.8 else self._world.random.uniform(0.5, 6.0)
 
 
 ROLES = {"admin": Role.ADMIN, "robot": Role.BOT}

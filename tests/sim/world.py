@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Final
 
 from doai.clock import Now
+from tests.sim.stopwatch import Stopwatch
 
 UTC_START_MS: Final = 1_790_000_000_000
 
@@ -28,8 +29,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.now_s = 0.0
-        self.worked_s = 0.0
-        """Seconds in which a step of a task executed, over all phones."""
+        self.stopwatch = Stopwatch()
         self.faults: Counter[str] = Counter()
         self.notes: list[tuple[float, str]] = []
         """What was done to the world, for the story of a failure."""

@@ -30,7 +30,7 @@ from doai.limits import (
     CAMPAIGNS_MAX,
 )
 from doai.messages import campaigns as m
-from doai.schedule import ScheduleError, check_schedule, due_ms, next_time_ms, words
+from doai.schedule import Schedule, ScheduleError, check_schedule, due_ms, next_time_ms, words
 from doai.states import CampaignState, CampaignTrigger
 from doai.workflow.mistakes import did_you_mean
 
@@ -215,7 +215,7 @@ class Campaigns:
             times.append(at)
             if latest_due_ms < utc_ms - CAMPAIGN_LATE_S * 1000:
                 late.append(at)
-            at = next_time_ms(schedule, at)
+            at = _following_ms(schedule, at)
         catch_up = {m.CatchUp.NONE: 0, m.CatchUp.LATEST: 1, m.CatchUp.ALL: plan.catch_up_max}[plan.catch_up]
         if len(times) == CAMPAIGN_TIMES_AT_ONCE and (missed := late[: len(times) - catch_up]):
             times = []  # whether the last ones are the newest shows at the next look
@@ -265,6 +265,14 @@ class Campaigns:
         if campaign.row.state is CampaignState.ACTIVE:
             wait_s = min(max((campaign.due_ms - now.utc_ms) / 1000, AT_ONCE_S), CAMPAIGN_LOOK_S)
             self._due_s = min(self._due_s or now.mono_s + wait_s, now.mono_s + wait_s)
+
+
+def _following_ms(schedule: Schedule, time_ms: int) -> int | None:
+    """Return the time after that; None also where it can not be known now, which `_look_up` finds and tells."""
+    try:
+        return next_time_ms(schedule, time_ms)
+    except ScheduleError:
+        return None
 
 
 def _begun(plan: m.CampaignPlan, known: Campaign | None, now_ms: int) -> m.CampaignPlan:

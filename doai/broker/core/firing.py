@@ -124,16 +124,23 @@ class Firing:
         return made
 
     def _make_waiting(self, decision: Decision, campaign: Campaign, fire: FireRow) -> None:
-        try:
-            run_id = self._make_run(decision, campaign, self._command(decision, campaign))
-            fire = msgspec.structs.replace(_with(fire, FireState.FIRED, ""), run_id=run_id)
-        except (UserError, DiskLow) as error:
-            fire = _with(fire, FireState.SKIPPED, str(error))
+        runs_max = campaign.plan.runs_max
+        if runs_max is not None and campaign.row.runs >= runs_max:  # fewer than when it began to wait
+            fire = _with(fire, FireState.SKIPPED, f"all of its {runs_max} runs are made")
+        else:
+            fire = self._made_of(decision, campaign, fire)
         decision.ops.append(
             UpdateFire(fire.campaign_id, fire.fire_at_ms, fire.hand, fire.state, fire.run_id, fire.reason)
         )
         self._tell(decision, campaign, fire)
         self.write(decision, campaign)
+
+    def _made_of(self, decision: Decision, campaign: Campaign, fire: FireRow) -> FireRow:
+        try:
+            run_id = self._make_run(decision, campaign, self._command(decision, campaign))
+        except (UserError, DiskLow) as error:
+            return _with(fire, FireState.SKIPPED, str(error))
+        return msgspec.structs.replace(_with(fire, FireState.FIRED, ""), run_id=run_id)
 
     # --- rules --------------------------------------------------------------------------------------------
 

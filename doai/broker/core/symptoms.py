@@ -113,10 +113,11 @@ def _ends(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom]:
     rows = statistics.recent(lately_ms - _BEFORE_MIN * _MINUTE_MS)
     for queue in sorted({row.queue for row in rows}):
         of_queue = [row for row in rows if row.queue == queue]
-        lately = _sum([row for row in of_queue if row.at_ms >= lately_ms])
-        before = _sum([row for row in of_queue if row.at_ms < lately_ms])
-        if lately is None:
+        new = [row for row in of_queue if row.at_ms >= lately_ms]
+        if sum(row.ended for row in new) < limits.FAILURE_RATE_OF:
             continue
+        lately = summed(new, "", Period.HOUR, lately_ms)
+        old = [row for row in of_queue if row.at_ms < lately_ms]
         ended, bad = lately.passed + lately.failed + lately.unknown, lately.failed + lately.unknown
         if bad and ended >= limits.FAILURE_RATE_OF:
             yield Symptom(
@@ -129,7 +130,8 @@ def _ends(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom]:
                     f"{limits.FAILURE_RATE_WITHIN_MIN} minutes did not pass"
                 ),
             )
-        now_s, before_s = _p95_s(lately), _p95_s(before)
+        now_s = _p95_s(lately)
+        before_s = _p95_s(summed(old, "", Period.HOUR, lately_ms)) if old else None
         if now_s is not None and before_s:
             yield Symptom(
                 type=IncidentType.SLOW_PROCESSING,
@@ -143,13 +145,7 @@ def _ends(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom]:
             )
 
 
-def _sum(rows: list[StatisticsRow]) -> StatisticsRow | None:
-    return summed(rows, "", Period.HOUR, rows[0].at_ms) if rows else None
-
-
-def _p95_s(row: StatisticsRow | None) -> float | None:
-    if row is None:
-        return None
+def _p95_s(row: StatisticsRow) -> float | None:
     duration = Histogram.decoded(row.duration)
     return duration.percentile_s(0.95) if duration.count >= limits.FAILURE_RATE_OF else None
 

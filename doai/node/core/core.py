@@ -101,10 +101,11 @@ class NodeCore:
 
     def due_s(self) -> float | None:
         """Return the monotonic time at which `tick` has something to do."""
-        times = [self._session.due_s(), self._tasks.due_s()]
-        if not self._stopped:
-            times.append(self._flush_until_s)
-        return min((due_s for due_s in times if due_s is not None), default=None)
+        link_s, tasks_s = self._session.due_s(), self._tasks.due_s()
+        due_s = tasks_s if link_s is None or (tasks_s is not None and tasks_s < link_s) else link_s
+        if self._flush_until_s is None or self._stopped:
+            return due_s
+        return self._flush_until_s if due_s is None else min(due_s, self._flush_until_s)
 
     # --- events -----------------------------------------------------------------------------------------------
 

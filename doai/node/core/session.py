@@ -129,19 +129,19 @@ class Session:
 
     def opened(self, epoch: int, now: Now, out: Decision) -> None:
         """The socket of this epoch is open."""
-        if not self.renewing:
+        actions = self._outgoing.opened(epoch, self.sample(now), now.mono_s)
+        if actions.effects:
             self._greeted_s = now.mono_s
-            self._take(self._outgoing.opened(epoch, self.sample(now), now.mono_s), now, out)
+        self._take(actions, now, out)
 
     def lost(self, epoch: int, now: Now, random01: float, out: Decision) -> None:
         """The socket of this epoch is of no use."""
-        if epoch == self._outgoing.epoch and not self.renewing:
+        if epoch == self._outgoing.epoch:
             self._take(self._outgoing.lost(now.mono_s, random01), now, out)
 
     def facts_read(self, epoch: int, facts: list[tuple[int, bytes]], now: Now, out: Decision) -> None:
         """Facts that were asked for from the file."""
-        if not self.renewing:
-            self._take(self._outgoing.facts_read(epoch, facts, now.mono_s), now, out)
+        self._take(self._outgoing.facts_read(epoch, facts, now.mono_s), now, out)
 
     def renewed(self, state: OutboxState) -> None:
         """The file after a new incarnation."""

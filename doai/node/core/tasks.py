@@ -256,18 +256,22 @@ class Tasks:
                 if not self._devices.is_known(task.dispatch.device_serial):
                     self._unqueue(task)
                     self._give_back(task.dispatch, now, out)
-        for serial in [serial for serial, due_s in self._gone.items() if due_s <= now.mono_s]:
-            self._give_back_all(serial, now, out)
+        if self._gone:
+            for serial in [serial for serial, due_s in self._gone.items() if due_s <= now.mono_s]:
+                self._give_back_all(serial, now, out)
         self.fill(now, out)
 
     def due_s(self) -> float | None:
         """Return the time at which `tick` has something to do."""
+        due_s = self._timers.due_s()
+        if not self._gone and (self._settled or not len(self._waiting)):
+            return due_s
         due = [*self._gone.values()]
-        if (due_s := self._timers.due_s()) is not None:
+        if due_s is not None:
             due.append(due_s)
         if not self._settled and len(self._waiting):
             due.append(self._settled_s)
-        return min(due, default=None)
+        return min(due)
 
     def drain(self, now: Now, out: Decision) -> None:
         """The node stops (`draining` is set): give waiting tasks back, stop running ones after their `always`."""

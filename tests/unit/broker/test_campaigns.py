@@ -180,6 +180,19 @@ def test_overlap_queue_makes_one_run_after_the_other() -> None:
     check(world)
 
 
+def test_a_run_that_waits_is_not_made_when_fewer_are_wanted_meanwhile() -> None:
+    world, node, admin = started_world("d1")
+    put(admin, plan(overlap=m.Overlap.QUEUE, runs_max=9))
+    live(world, node, admin, 190, work=False)
+    assert [row.state for row in fires(world)] == [FireState.FIRED, FireState.WAITING, FireState.WAITING]
+    put(admin, plan(overlap=m.Overlap.QUEUE, runs_max=2), replace=True)
+    do_all(node)
+    assert [row.state for row in fires(world)] == [FireState.FIRED, FireState.FIRED, FireState.SKIPPED]
+    assert fires(world)[-1].reason == "all of its 2 runs are made"
+    assert world.tables.campaigns["nightly"].runs == 2
+    check(world)
+
+
 def test_overlap_replace_cancels_the_run_before() -> None:
     world, node, admin = started_world("d1")
     put(admin, plan(overlap=m.Overlap.REPLACE))
@@ -327,6 +340,21 @@ def test_a_broker_without_its_time_zones_pauses_what_needs_them(monkeypatch: pyt
     row = world.tables.campaigns["nightly"]
     assert row.reason == "this host knows no time zones: install tzdata, or doai with [schedules]"
     assert row.state.value == "paused"
+    check(world)
+
+
+def test_time_zones_that_go_while_a_time_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, node, admin = started_world("d1")
+    put(admin, plan(Schedule(cron="* * * * *", zone="Asia/Seoul")))
+
+    def nowhere(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr("doai.schedule.ZoneInfo", nowhere)
+    monkeypatch.setattr("doai.schedule.available_timezones", set)
+    live(world, node, admin, 70)
+    assert [row.state for row in fires(world)] == [FireState.FIRED]
+    assert world.tables.campaigns["nightly"].state.value == "paused"
     check(world)
 
 
