@@ -170,7 +170,7 @@ class Operator:
         if what < 0.35:
             self._command(c.ARCHIVE_WORKFLOW, c.ArchiveWorkflow(name=name, version=version))
             anywhere = c.Targets(kind=c.TargetKind.ANY)
-            self._command(c.CREATE_RUN, c.CreateRun(workflow=f"{name}@{version}", targets=anywhere))
+            self._command(c.CREATE_RUN, c.CreateRun(workflow=f"{name}@{version}", targets=anywhere, project="sim"))
             activate = c.ActivateWorkflow(name=name, version=version)
             self._sim.world.after(random.uniform(1.0, 20.0), self._command, c.ACTIVATE_WORKFLOW, activate)
         elif what < 0.6:
