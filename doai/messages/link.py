@@ -143,7 +143,7 @@ class Beat(Message, frozen=True, kw_only=True):
     """The broker's answer to a heartbeat: its core lives, and it counts on what that heartbeat listed."""
 
     said_s: float = 0.0
-    """Of the heartbeat."""
+    """Of the heartbeat; 0 = it does not count on all of that, and will say on what."""
 
 
 class Bye(Message, frozen=True, kw_only=True):

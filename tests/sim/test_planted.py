@@ -18,7 +18,7 @@ CAUGHT_BY = {
     "token_reused": (0, None, {"token_reused"}),
     "slot_leak": (0, None, {"never_ends"}),
     "lost_wake_up": (1, None, {"never_ends"}),
-    "dispatch_before_deadline": (3, TWO_HOLDERS, {"acts_after_next", "two_attempts"}),
+    "dispatch_before_deadline": (8, TWO_HOLDERS, {"acts_after_next", "two_attempts"}),
     "fifo_broken": (1, None, {"acts_after_next"}),
     "retry_burns_no_attempt": (0, None, {"attempt_not_burned", "run_gate"}),
     "refusal_blocks_stream": (2, None, {"stream_stuck"}),

@@ -216,10 +216,10 @@ class Ingress:
         self._results.records(decision, peer, link, records.records)
 
     def _heartbeat(self, decision: Decision, peer: Peer, link: int, heartbeat: Heartbeat) -> None:
-        self._leases.heartbeat(decision, peer, heartbeat)
+        counts_on_it = self._leases.heartbeat(decision, peer, heartbeat)
         self._peers.sampled(decision, peer, heartbeat.sample)
         self._devices.listed(decision, peer, heartbeat)
-        decision.send_to(peer, Kind.BEAT, encode(Beat(said_s=heartbeat.said_s)))
+        decision.send_to(peer, Kind.BEAT, encode(Beat(said_s=heartbeat.said_s if counts_on_it else 0.0)))
 
     def _holdings(self, decision: Decision, peer: Peer, link: int, holdings: Holdings) -> None:
         self._leases.holdings(decision, peer, holdings)

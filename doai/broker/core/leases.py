@@ -28,8 +28,11 @@ class Leases:
         self._scheduler = scheduler
         self._tasks = tasks
 
-    def heartbeat(self, decision: Decision, peer: Peer, heartbeat: Heartbeat) -> None:
-        """Extend the leases of the listed tokens; a token that is nobody's here is settled by a new HELLO."""
+    def heartbeat(self, decision: Decision, peer: Peer, heartbeat: Heartbeat) -> bool:
+        """Extend the leases of the listed tokens; return whether all of them are the peer's.
+
+        One that is not is released when its list is judged, or settled by a new HELLO.
+        """
         self._intake(decision, peer, heartbeat.intake_closed)
         foreign = False
         for generation, n in heartbeat.tokens:
@@ -51,6 +54,7 @@ class Leases:
         elif settled and any(decision.now.mono_s - task.proven_s > self._unlisted_s for task in peer.held.values()):
             decision.log("warning", f"node {peer.name} does not list all it was given: it is asked to list it")
             decision.send_to(peer, Kind.HELLO_REQUIRED)
+        return not foreign
 
     @property
     def _unlisted_s(self) -> float:

@@ -201,7 +201,8 @@ class Session:
             self._tasks.dispatch(dispatch, now, out)
 
     def _beaten(self, message: Beat, now: Now, random01: float, out: Decision) -> None:
-        self._tasks.listed(message.said_s)
+        if message.said_s:
+            self._tasks.listed(message.said_s)
 
     def _recipe(self, message: Recipe, now: Now, random01: float, out: Decision) -> None:
         self._tasks.take_recipe(message.recipe_hash, message.body, out)

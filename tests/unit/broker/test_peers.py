@@ -8,7 +8,7 @@ from doai import topics
 from doai.broker.core.settings import CoreSettings, RateLimit
 from doai.codec import Kind, encode, pack_header
 from doai.limits import LATE_AFTER_S, OFFLINE_AFTER_S
-from doai.messages.link import Bye, Heartbeat, Hello, Records, Role
+from doai.messages.link import Beat, Bye, Heartbeat, Hello, Records, Role
 from doai.states import PeerState, TaskState
 from tests.unit.broker.harness import FakeAdmin, FakeNode, World, sample, started_world
 
@@ -246,6 +246,18 @@ def test_a_beat_answers_a_heartbeat_with_ack_and_credit() -> None:
     assert header.ack == node.seq
     assert header.credit_seq > node.seq
     assert world.tables.samples[("n1", "main")].received_at_ms == world.utc_ms
+
+
+def test_a_beat_vouches_for_nothing_while_a_listed_task_is_not_the_nodes() -> None:
+    world, node, admin = started_world("d1")
+    admin.run("d1")
+    node.pump()
+    (token,) = node.held
+    beats: list[Beat] = []
+    for tokens in ([(token.generation, token.n)], [(token.generation, token.n + 7)]):
+        node.send(Kind.HEARTBEAT, Heartbeat(sample=sample(), tokens=tokens, as_of_seq=node.seq + 1, said_s=9.0))
+        beats += world.take(node.link, Kind.BEAT)
+    assert [beat.said_s for beat in beats] == [9.0, 0.0]
 
 
 def test_a_node_with_closed_intake_gets_no_tasks() -> None:
