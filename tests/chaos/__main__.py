@@ -86,6 +86,10 @@ def tell(report: Report) -> int:
     kills = [injury.aim for injury in report.injuries if injury.aim is not None]
     good = sum(aim.good for aim in kills)
     print(f"{good} of {len(kills)} kills hit running tasks and facts that nobody had taken yet")
+    print("the operator: " + ", ".join(f"{kind} {count}" for kind, count in report.deeds.items()))
+    if report.deeds_refused:
+        told = ", ".join(f"{code} {count}" for code, count in sorted(report.deeds_refused.items()))
+        print(f"  refused to the operator: {told}")
     for kind in report.skipped:
         print(f"SKIPPED: {kind}: this user may not mount a small disk")
     print("\n" + "\n".join(table(report)))

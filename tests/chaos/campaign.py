@@ -19,6 +19,7 @@ from doai.messages import commands as c
 from tests.chaos.disk import small_disk
 from tests.chaos.faults import Faults, Injury, now_ms
 from tests.chaos.load import STEPS_OF_ONE_COMMAND, Load
+from tests.chaos.operator import BACKUP_EVERY_H, Operator
 from tests.chaos.proxy import open_proxies
 from tests.integration.fleet import Fleet, node_id, open_fleet
 
@@ -26,6 +27,8 @@ RECOVERY_MAX_S: Final = 60.0
 """No result for this long after everything is whole again is a finding."""
 SETTLE_S: Final = 240.0
 """Longer than a lease (60 s), a lost connection (25 s) and the retries of a task together."""
+LONGER_S: Final = 60.0
+"""So much longer faults go on while a deed of the operator has not taken effect yet."""
 DISK_RESERVE_MB: Final = 16
 """A small disk needs a small reserve."""
 LOOK_S: Final = 0.05
@@ -71,6 +74,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     skipped: Sequence[str]
     """Faults that are not possible here."""
     settled_s: float
+    deeds: dict[str, int]
+    """What an operator did meanwhile, and how often."""
+    deeds_refused: dict[str, int]
+    """Commands of deeds that were refused, by code."""
 
     @property
     def passed(self) -> bool:
@@ -91,11 +98,14 @@ async def run_campaign(plan: Plan, data_dir: Path, say: Callable[[str], None]) -
                 nodes=plan.nodes,
                 route=proxies.route,
                 disk_reserve_mb=DISK_RESERVE_MB,
+                admin_words=("--backup-every-h", str(BACKUP_EVERY_H)),
             ) as fleet,
         ):
             rng = random.Random(plan.seed)
             faults = Faults(fleet, proxies, disks, rng)
-            campaign = _Campaign(plan, fleet, faults, Load(fleet, random.Random(rng.random())), rng, say)
+            load = Load(fleet, random.Random(rng.random()))
+            operator = Operator(fleet, load, random.Random(rng.random()))
+            campaign = _Campaign(plan, fleet, faults, load, operator, rng, say)
             campaign.skipped = [f"disk full, {name}" for name in found.keys() - disks.keys()]
             return await campaign.run()
 
@@ -110,6 +120,7 @@ class _Campaign:
         fleet: Fleet,
         faults: Faults,
         load: Load,
+        operator: Operator,
         rng: random.Random,
         say: Callable[[str], None],
     ) -> None:
@@ -118,6 +129,7 @@ class _Campaign:
         self._fleet = fleet
         self._faults = faults
         self._load = load
+        self._operator = operator
         self._rng = rng
         self._say = say
         self._injuries: list[Injury] = []
@@ -125,10 +137,16 @@ class _Campaign:
 
     async def run(self) -> Report:
         await self._load.prepare()
+        await self._operator.prepare()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._load.run)
-            await self._hurt()
+            async with trio.open_nursery() as operating:
+                operating.start_soon(self._operator.run)
+                await self._hurt()
+                self._operator.stop()
             nursery.cancel_scope.cancel()
+        self._wrong += self._operator.wrong()
+        await self._operator.tidy()
         began_s = trio.current_time()
         await self._settle()
         settled_s = trio.current_time() - began_s
@@ -146,6 +164,8 @@ class _Campaign:
             artifacts=count("SELECT count(*) FROM artifacts")[0][0],
             skipped=self.skipped,
             settled_s=settled_s,
+            deeds={kind: self._operator.done[kind] for kind in self._operator.kinds},
+            deeds_refused=dict(self._operator.refused),
         )
 
     # --- faults ---------------------------------------------------------------------------------------------
@@ -155,7 +175,7 @@ class _Campaign:
         ends_s = trio.current_time() + self._plan.seconds
         kinds: list[str] = []
         await self._next_result(Injury("start", None, now_ms()))
-        while trio.current_time() < ends_s:
+        while trio.current_time() < (ends_s + LONGER_S if self._operator.missing() else ends_s):
             kinds = kinds or self._rng.sample(self._faults.kinds, len(self._faults.kinds))
             await trio.sleep(self._rng.uniform(0.1, 1.5))
             injury = await self._faults.fire(kinds.pop())

@@ -8,6 +8,7 @@ from typing import Final
 import trio
 import trio.lowlevel
 
+from doai.envelope import Message
 from doai.messages import commands as c
 from tests.integration.fleet import Fleet
 
@@ -37,11 +38,20 @@ always:
 outputs: {screenshot: "${steps.keep.path}"}
 """
 _RETRY: Final = "retry: {attempts: 8, backoff: 200ms, factor: 1, on: [device, infrastructure]}\nsteps:"
+_HOPELESS: Final = """workflow: chaos-hopeless
+steps:
+  - {id: try, use: device.shell, with: {command: exit 7}, idempotent: true}
+"""
 WORKFLOWS: Final = (
     f"workflow: chaos-repeatable\n{_RETRY}{_MIDDLE}{_END}",
     f"workflow: chaos-once\n{_RETRY}{_MIDDLE}{_ONCE}{_END}",
+    _HOPELESS,
 )
-"""All steps of the first may be repeated; the second has one that may not."""
+"""All steps of the first may be repeated; the second has one that may not; the third always gives up."""
+_SHARES: Final = (10, 10, 3)
+"""Of the workflows among the runs."""
+SIDE: Final = "side"
+"""A second queue, with a third of the runs."""
 
 
 class Load:
@@ -56,21 +66,23 @@ class Load:
         self.cancelled = 0
         self._fleet = fleet
         self._rng = rng
-        self._workflows: list[str] = []
-        self._serials: list[str] = []
+        self.workflows: list[str] = []
+        self.serials: list[str] = []
+        self.made_elsewhere: set[str] = set()
+        """Runs that were promised to an operator: dead letters that are tried again."""
 
     async def prepare(self) -> None:
         """Store the workflows; before the first fault."""
         for source in WORKFLOWS:
             stored = await self._fleet.command(c.STORE_WORKFLOW, c.StoreWorkflow(source=source))
-            self._workflows.append(f"{stored['name']}@{stored['version']}")
+            self.workflows.append(f"{stored['name']}@{stored['version']}")
         rows = self._fleet.store.ask("SELECT serial FROM devices ORDER BY serial")
-        self._serials = [serial for (serial,) in rows]
+        self.serials = [serial for (serial,) in rows]
 
     async def run(self) -> None:
         """Ask for runs until cancelled."""
         while True:
-            while self.open_tasks() >= OPEN_TASKS_PER_PHONE * len(self._serials):  # noqa: ASYNC110
+            while self.open_tasks() >= OPEN_TASKS_PER_PHONE * len(self.serials):  # noqa: ASYNC110
                 await trio.sleep(LOOK_S)
             await self._create()
 
@@ -80,13 +92,16 @@ class Load:
         return int(self._fleet.store.ask(sql)[0][0])
 
     async def _create(self) -> None:
-        serials = self._rng.sample(self._serials, self._rng.randint(1, len(self._serials)))
+        [workflow] = self._rng.choices(self.workflows, weights=_SHARES)
+        most = len(self.serials) if workflow != self.workflows[-1] else 1
+        serials = self._rng.sample(self.serials, self._rng.randint(1, most))
         payload = c.CreateRun(
-            workflow=self._rng.choice(self._workflows),
+            workflow=workflow,
+            queue=SIDE if self._rng.random() < 1 / 3 else "default",
             targets=c.Targets(kind=c.TargetKind.DEVICES, serials=serials),
         )
         self.asked += 1
-        reply = await self._until_answered(c.CREATE_RUN, payload)
+        reply = await self.until_answered(c.CREATE_RUN, payload)
         if reply.problem is not None:
             self.refused.append(reply.problem.message)
             await trio.sleep(1.0)  # It said why; a program that asks again at once is no better off.
@@ -95,10 +110,11 @@ class Load:
         self.acknowledged[run_id] = len(task_ids)
         if self._rng.random() < 0.15:
             task_id = str(self._rng.choice(task_ids))
-            await self._until_answered(c.CANCEL_TASK, c.CancelTask(task_id=task_id, reason="chaos"))
+            await self.until_answered(c.CANCEL_TASK, c.CancelTask(task_id=task_id, reason="chaos"))
             self.cancelled += 1
 
-    async def _until_answered(self, name: str, payload: c.CreateRun | c.CancelTask) -> c.Reply:
+    async def until_answered(self, name: str, payload: Message) -> c.Reply:
+        """Give a command, under one id, again and again until the broker answers."""
         command_id = self._fleet.new_command_id()
         while True:
             try:
@@ -114,7 +130,10 @@ class Load:
             for run_id, tasks in self.acknowledged.items()
             if made.get(run_id) != tasks
         ]
-        extra = made.keys() - self.acknowledged.keys()
+        wrong += [f"run {run_id} was promised and is not there" for run_id in self.made_elsewhere - made.keys()]
+        by_schedule = self._fleet.store.ask("SELECT run_id FROM fires WHERE run_id IS NOT NULL")
+        known = self.acknowledged.keys() | self.made_elsewhere | {run_id for (run_id,) in by_schedule}
+        extra = made.keys() - known
         # The last one may have been carried out while its answer was waited for.
         if len(extra) > self.asked - len(self.acknowledged) - len(self.refused):
             wrong.append(f"runs began several times: asked for {self.asked}, also made were {sorted(extra)}")

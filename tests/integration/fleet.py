@@ -13,7 +13,7 @@ import random
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -64,6 +64,7 @@ class Fleet:
         route: Route = straight,
         disk_reserve_mb: int | None = None,
         host_scripts: Path | None = None,
+        admin_words: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir
         self.store = Store(data_dir)
@@ -77,6 +78,7 @@ class Fleet:
         self._route = route
         self._reserve = disk_reserve_mb
         self._host_scripts = host_scripts
+        self._admin_words = admin_words
         self._adb_ports = {node: free_port() for node in self.nodes}
         self._words: dict[str, list[str]] = {}
         self._broker: Mapping[str, str] = {}
@@ -98,7 +100,7 @@ class Fleet:
         self._words["broker"][3] = endpoint
         await self._first(
             "admin", "--data-dir", folder, "--endpoint", endpoint, "--port", "0",
-            "--first-token-file", str(self.data_dir / "token"), *reserve,
+            "--first-token-file", str(self.data_dir / "token"), *reserve, *self._admin_words,
         )  # fmt: skip
         self._words["admin"][5] = self.children["admin"].ready["X_DOAI_URL"].rpartition(":")[2]
         await self._first("phones", "--count", str(self._phones), "--journal", str(self.data_dir / "phones"))
@@ -335,6 +337,7 @@ async def open_fleet(
     route: Route = straight,
     disk_reserve_mb: int | None = None,
     host_scripts: Path | None = None,
+    admin_words: Sequence[str] = (),
 ) -> AsyncIterator[Fleet]:
     """Start everything, and leave nothing behind."""
     fleet = Fleet(
@@ -346,6 +349,7 @@ async def open_fleet(
         route=route,
         disk_reserve_mb=disk_reserve_mb,
         host_scripts=host_scripts,
+        admin_words=admin_words,
     )
     try:
         await fleet.start_all()
