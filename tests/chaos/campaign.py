@@ -27,7 +27,7 @@ RECOVERY_MAX_S: Final = 60.0
 """No result for this long after everything is whole again is a finding."""
 SETTLE_S: Final = 240.0
 """Longer than a lease (60 s), a lost connection (25 s) and the retries of a task together."""
-LONGER_S: Final = 60.0
+LONGER_S: Final = 180.0
 """So much longer faults go on while a deed of the operator has not taken effect yet."""
 DISK_RESERVE_MB: Final = 16
 """A small disk needs a small reserve."""

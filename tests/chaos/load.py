@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import Any, Final
 
+import apsw
 import trio
 import trio.lowlevel
 
 from doai.envelope import Message
 from doai.messages import commands as c
 from tests.integration.fleet import Fleet
+from tests.integration.reconcile import Store
 
 ANSWER_S: Final = 5.0
 """Then the same command is sent again, under the same id: it must not be carried out twice."""
@@ -50,8 +52,18 @@ WORKFLOWS: Final = (
 """All steps of the first may be repeated; the second has one that may not; the third always gives up."""
 _SHARES: Final = (10, 10, 3)
 """Of the workflows among the runs."""
+_OPEN: Final = "SELECT count(*) FROM tasks WHERE state NOT IN ('passed','failed','cancelled','expired','unknown')"
 SIDE: Final = "side"
 """A second queue, with a third of the runs."""
+
+
+async def ask(store: Store, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Ask the store while its disk may be full: then the index of its log has no room, and it can not be opened."""
+    while True:
+        try:
+            return store.ask(sql, *values)
+        except (apsw.IOError, apsw.CantOpenError, apsw.FullError):
+            await trio.sleep(LOOK_S)
 
 
 class Load:
@@ -82,14 +94,14 @@ class Load:
     async def run(self) -> None:
         """Ask for runs until cancelled."""
         while True:
-            while self.open_tasks() >= OPEN_TASKS_PER_PHONE * len(self.serials):  # noqa: ASYNC110
+            most = OPEN_TASKS_PER_PHONE * len(self.serials)
+            while (await ask(self._fleet.store, _OPEN))[0][0] >= most:  # noqa: ASYNC110 - another process
                 await trio.sleep(LOOK_S)
             await self._create()
 
     def open_tasks(self) -> int:
         """Count the tasks that have not ended."""
-        sql = "SELECT count(*) FROM tasks WHERE state NOT IN ('passed','failed','cancelled','expired','unknown')"
-        return int(self._fleet.store.ask(sql)[0][0])
+        return int(self._fleet.store.ask(_OPEN)[0][0])
 
     async def _create(self) -> None:
         [workflow] = self._rng.choices(self.workflows, weights=_SHARES)

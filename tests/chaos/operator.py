@@ -1,4 +1,4 @@
-"""What an operator does while everything fails: each deed is undone, counted when it took effect, and must happen."""
+"""What an operator does while everything fails: each deed is undone, counted when it took effect, must happen."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ from doai.messages import queues as q
 from doai.messages import retention as r
 from doai.schedule import Schedule
 from doai.store.backup import check_backup, list_backups
-from tests.chaos.load import SIDE, Load
+from tests.chaos.load import SIDE, Load, ask
 from tests.integration.fleet import LOOK_S, Fleet, node_id
 
-CAMPAIGN: Final = "every-few-seconds"
-CAMPAIGN_EVERY_S: Final = 3.0
+CAMPAIGNS: Final = tuple(f"campaign-{number}" for number in range(8))
+CAMPAIGN_EVERY_S: Final = 60.0
+"""The shortest there is; they begin one after the other, so that one of them fires every few seconds."""
+FIRST_FIRE_S: Final = 2.0
 BACKUP_EVERY_H: Final = 0.001
 """3.6 s."""
 AUDIT_KEPT: Final = 20
@@ -35,6 +37,8 @@ LONG_S: Final = (0.1, 1.0)
 """How long something lasts before it is undone."""
 PASS_S: Final = 10.0
 """For a pass of retention, and for a letter to come; then it is left for another time."""
+NODE_SHARE: Final = 0.3
+"""Of the quarantines."""
 QUEUES: Final = ("default", SIDE)
 
 
@@ -66,14 +70,18 @@ class Operator:
         self.kinds = (*self._table, "schedule fired", "scheduled backup")
 
     async def prepare(self) -> None:
-        """Make the second queue and the campaign; before the first fault."""
+        """Make the second queue and the campaigns; before the first fault."""
         await self._fleet.command(q.PUT_QUEUE, q.PutQueue(name=SIDE))
         run = c.CreateRun(
             workflow=self._load.workflows[0],
             targets=c.Targets(kind=c.TargetKind.DEVICES, serials=self._load.serials[:1]),
         )
-        plan = k.CampaignPlan(run=run, schedule=Schedule(every_s=CAMPAIGN_EVERY_S), overlap=k.Overlap.QUEUE)
-        await self._fleet.command(k.PUT_CAMPAIGN, k.PutCampaign(name=CAMPAIGN, plan=plan))
+        first_ms = _now_ms() + round(FIRST_FIRE_S * 1000)
+        apart_ms = round(CAMPAIGN_EVERY_S * 1000) // len(CAMPAIGNS)
+        for number, name in enumerate(CAMPAIGNS):
+            schedule = Schedule(every_s=CAMPAIGN_EVERY_S, starts_at_ms=first_ms + number * apart_ms)
+            plan = k.CampaignPlan(run=run, schedule=schedule, overlap=k.Overlap.QUEUE)
+            await self._fleet.command(k.PUT_CAMPAIGN, k.PutCampaign(name=name, plan=plan))
 
     def missing(self) -> list[str]:
         """The kinds of deeds that never took effect."""
@@ -98,9 +106,10 @@ class Operator:
         for queue in QUEUES:
             await self._tell(q.RESUME_QUEUE, q.ResumeQueue(name=queue))
             await self._tell(q.PUT_QUEUE, q.PutQueue(name=queue, rate_per_min=0))
-        for serial in self._load.serials:
+        for (serial,) in self._fleet.store.ask("SELECT serial FROM devices WHERE hold IS NOT NULL"):
             await self._tell(h.UNHOLD_DEVICE, h.UnholdDevice(serial=serial, force=True))
-        await self._tell(k.PAUSE_CAMPAIGN, k.PauseCampaign(name=CAMPAIGN, reason="quiet"))
+        for name in CAMPAIGNS:
+            await self._tell(k.PAUSE_CAMPAIGN, k.PauseCampaign(name=name, reason="quiet"))
 
     def look(self) -> None:
         """Count what happens by itself."""
@@ -130,16 +139,19 @@ class Operator:
         queue = self._rng.choice(QUEUES)
         done = await self._tell(q.PAUSE_QUEUE, q.PauseQueue(name=queue, reason="chaos"))
         await self._a_while()
-        return await self._tell(q.RESUME_QUEUE, q.ResumeQueue(name=queue)) is not None and done is not None
+        back = await self._tell(q.RESUME_QUEUE, q.ResumeQueue(name=queue))
+        return done is not None and back is not None
 
     async def _drain(self) -> bool:
         done = await self._tell(q.DRAIN_QUEUE, q.DrainQueue(name=SIDE, reason="chaos"))
         await self._a_while()
-        return await self._tell(q.RESUME_QUEUE, q.ResumeQueue(name=SIDE)) is not None and done is not None
+        back = await self._tell(q.RESUME_QUEUE, q.ResumeQueue(name=SIDE))
+        return done is not None and back is not None
 
     async def _discard(self) -> bool:
         """Throw away what waits; a confirmation is void when another task came, or the broker began anew."""
         await self._tell(q.PAUSE_QUEUE, q.PauseQueue(name=SIDE, reason="chaos"))
+        await self._wait("SELECT count(*) FROM tasks WHERE queue = ? AND state = 'queued'", SIDE)
         asked = await self._tell(q.DISCARD_QUEUE, q.DiscardQueue(name=SIDE))
         done = None
         if asked is not None and asked["tasks"]:
@@ -165,22 +177,22 @@ class Operator:
         return done is not None and bool(done["held"]) and back is not None
 
     async def _quarantine(self) -> bool:
-        if self._rng.random() < 0.7:
-            serial = self._rng.choice(self._load.serials)
-            wish: Message = c.QuarantineDevice(serial=serial, for_s=60.0, reason="chaos")
-            done = await self._tell(c.QUARANTINE_DEVICE, wish)
-            await self._a_while()
-            return (
-                await self._tell(c.RELEASE_DEVICE, c.ReleaseDevice(serial=serial)) is not None and done is not None
-            )
+        serial = self._rng.choice(self._load.serials)
         node = node_id(self._rng.choice(self._fleet.nodes))
-        done = await self._tell(c.QUARANTINE_NODE, c.QuarantineNode(node_id=node, for_s=60.0, reason="chaos"))
+        term: Any = {"for_s": 60.0, "reason": "chaos"}
+        on: tuple[str, Message] = (c.QUARANTINE_DEVICE, c.QuarantineDevice(serial=serial, **term))
+        off: tuple[str, Message] = (c.RELEASE_DEVICE, c.ReleaseDevice(serial=serial))
+        if self._rng.random() < NODE_SHARE:
+            on = c.QUARANTINE_NODE, c.QuarantineNode(node_id=node, **term)
+            off = c.RELEASE_NODE, c.ReleaseNode(node_id=node)
+        done = await self._tell(*on)
         await self._a_while()
-        return await self._tell(c.RELEASE_NODE, c.ReleaseNode(node_id=node)) is not None and done is not None
+        back = await self._tell(*off)
+        return done is not None and back is not None
 
     async def _cancel(self) -> bool:
         sql = "SELECT run_id FROM runs WHERE state = 'active' ORDER BY run_id DESC LIMIT 5"
-        runs = [run_id for (run_id,) in self._fleet.store.ask(sql)]
+        runs = [run_id for (run_id,) in await ask(self._fleet.store, sql)]
         if not runs:
             return False
         wish = c.CancelRun(run_id=self._rng.choice(runs), reason="chaos")
@@ -207,16 +219,11 @@ class Operator:
         return done is not None and bool(done["discarded"])
 
     async def _wait_letters(self) -> bool:
-        sql = "SELECT count(*) FROM dead_letters WHERE state = 'open' AND kind = 'task'"
-        with trio.move_on_after(PASS_S):
-            while not self._fleet.store.ask(sql)[0][0]:  # noqa: ASYNC110 - another process
-                await trio.sleep(LOOK_S)
-            return True
-        return False
+        return await self._wait("SELECT count(*) FROM dead_letters WHERE state = 'open' AND kind = 'task'")
 
     async def _retention(self) -> bool:
         """A pass by the admin, which finds all of it too young, and old rows of the audit, which go."""
-        began_ms = time.time_ns() // 1_000_000
+        began_ms = _now_ms()
         url = self._fleet.children["admin"].ready.get("X_DOAI_URL", "")
         token = (self._fleet.data_dir / "token").read_text().strip()
         headers = {"Authorization": f"Bearer {token}"}
@@ -227,16 +234,20 @@ class Operator:
             return False  # the admin is away
         if begun.is_error:
             return False
-        [(newest,)] = self._fleet.store.ask("SELECT max(n) FROM audit")
+        [(newest,)] = await ask(self._fleet.store, "SELECT max(n) FROM audit")
         pruned = await self._tell(r.PRUNE_STORE, r.PruneStore(audit_up_to=max(0, newest - AUDIT_KEPT)))
-        sql = "SELECT count(*) FROM retention_passes WHERE began_at_ms >= ?"
-        with trio.move_on_after(PASS_S):
-            while not self._fleet.store.ask(sql, began_ms)[0][0]:  # noqa: ASYNC110 - another process
-                await trio.sleep(LOOK_S)
-            return pruned is not None
-        return False
+        passed = await self._wait("SELECT count(*) FROM retention_passes WHERE began_at_ms >= ?", began_ms)
+        return passed and pruned is not None
 
     # --- how ------------------------------------------------------------------------------------------------
+
+    async def _wait(self, sql: str, *values: Any) -> bool:
+        """Wait until a question has an answer above 0; False when it takes too long."""
+        with trio.move_on_after(PASS_S):
+            while not (await ask(self._fleet.store, sql, *values))[0][0]:  # noqa: ASYNC110 - another process
+                await trio.sleep(LOOK_S)
+            return True
+        return False
 
     async def _a_while(self) -> None:
         await trio.sleep(self._rng.uniform(*LONG_S))
@@ -249,3 +260,7 @@ class Operator:
             return None
         result: dict[str, Any] = reply.result
         return result
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

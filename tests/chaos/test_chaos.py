@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.chaos.__main__ import main, tell
+from tests.chaos.__main__ import EXIT_BADLY_AIMED, main, tell
 from tests.chaos.campaign import Plan, run_campaign
 from tests.integration.fleet import processes_with
 
@@ -20,12 +20,15 @@ def mounted(folder: Path) -> bool:
 
 async def test_a_short_campaign(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "fleet"
-    with trio.fail_after(400):
-        report = await run_campaign(Plan(seconds=20, seed=1, nodes=1, phones=5), folder, print)
+    with trio.fail_after(600):
+        report = await run_campaign(Plan(seconds=8, seed=1, nodes=1, phones=3), folder, print)
     code = tell(report)
-    assert code == 0, capsys.readouterr().out
-    assert len(report.injuries) >= 3
-    assert report.states.get("passed", 0) >= 5
+    # Of a kill or two, all may have missed: only the share of many says something.
+    assert code in {0, EXIT_BADLY_AIMED}, capsys.readouterr().out
+    assert not report.findings
+    assert report.injuries
+    assert report.states.get("passed", 0) > 0
+    assert all(report.deeds.values()), report.deeds
     assert not processes_with(str(folder))
     assert not mounted(folder)
 
