@@ -76,6 +76,7 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_SECRETS_DIR",
         "DOAI_SLOTS",
         "DOAI_STORE_WRITER",
+        "DOAI_SUPERVISE",
         "DOAI_TAGS",
         "DOAI_TLS_CERT",
         "DOAI_TLS_KEY",

@@ -223,7 +223,7 @@ class Bot:
         def add(function: _F) -> _F:
             handler = name or _name_of(function)
             wanted = check_function(function, handler, 2)
-            if not topics.is_type(kind):
+            if not topics.is_kind(kind):
                 raise BotError(f"the handler {handler} takes tasks of {kind!r}: a kind is words joined by dots")
             if any(kind in other.topics for other in self._of(Cause.TASK)):
                 raise BotError(f"two handlers take tasks of {kind}: only one may")
@@ -242,9 +242,15 @@ class Bot:
         return add
 
     def _check_patterns(self, handler: str, patterns: tuple[str, ...]) -> None:
-        if not patterns or not all(patterns) or not all(isinstance(pattern, str) for pattern in patterns):
+        if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
             raise BotError(
                 f"the handler {handler} names nothing that it waits for: write a type such as task.failed"
+            )
+        wrong = next((pattern for pattern in patterns if not topics.is_pattern(pattern)), None)
+        if wrong is not None:
+            raise BotError(
+                f"the handler {handler} waits for {wrong[:80]!r}, which is no pattern: words joined by dots, "
+                "* stands for one, a last ** for any"
             )
 
     def _seconds(self, handler: str, text: str, default: float) -> float:

@@ -23,6 +23,16 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="the bot: a file (thermal.py), a module (my_bots.thermal), or a name"),
     ] = ""
+    supervise: Annotated[
+        str, Meta(description="folder of settings, NAME.toml each: start and stop those bots instead of being one")
+    ] = ""
+    name: Annotated[
+        str,
+        Meta(
+            description="name on the mesh, where it is another than the program says: 1-63 of a-z 0-9 . _ -",
+            pattern=r"^([a-z0-9][a-z0-9._-]{0,62})?$",
+        ),
+    ] = ""
     endpoint: Annotated[str, Meta(description="endpoint of the broker")] = "tcp://127.0.0.1:7701"
     broker_public_key: Annotated[
         str, Meta(description="public key of the broker (40 characters), or the path of the file that has it")
@@ -65,6 +75,8 @@ def check_config(config: BotConfig) -> None:
     """Raise ConfigError for what only a look at the values, and at the files they name, shows."""
     check_endpoint("endpoint", config.endpoint)
     broker_key(config)
+    if config.supervise and (config.program or not config.name):
+        raise ConfigError("a supervisor has a name of its own and no program: give name, leave program out")
     if not config.admin_url:
         return
     if not is_http_url(config.admin_url):

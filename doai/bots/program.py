@@ -30,6 +30,7 @@ from doai.bots.loop_watch import LoopWatch
 from doai.bots.outside import HostOutside
 from doai.bots.shell import Shell
 from doai.bots.state import State
+from doai.bots.supervisor import Supervisor
 from doai.clock import Now
 from doai.configuration import load
 from doai.errors import ConfigError, DoaiError, StoreError, StoreUnavailable, UserError
@@ -41,6 +42,8 @@ from doai.wire.dealer import open_dealer
 from doai.wire.keys import KeyPair, load_or_make_keypair
 
 PURPOSE: Final = "Runs a bot: a program that hears of events, takes tasks of its kind, and gives commands."
+STOP_S: Final = 10.0
+"""A supervisor kills a process that has not ended so long after the time that its handlers have."""
 _log: Final = logging.getLogger(__name__)
 
 
@@ -65,10 +68,15 @@ def main(bot: Bot | None = None, argv: Sequence[str] | None = None) -> int:
             check=check_config,
         )
         program = getattr(options, "what", None) or config.program
-        if bot is None:
+        supervisor = None
+        if bot is None and config.supervise:
+            supervisor = Supervisor(config.name, Path(config.supervise), config.drain_s + STOP_S)
+            bot, program = supervisor.bot, "supervisor"
+        elif bot is None:
             if not program:
                 raise ConfigError("no bot is named: give a file, a module or a name, such as bin/bot thermal.py")
             bot = load_bot(program)
+        bot.name = config.name or bot.name
         bot.registration()
         keys = load_or_make_keypair(Path(config.bot_dir) / "keys" / "bot.key")
     except UserError as error:
@@ -77,7 +85,7 @@ def main(bot: Bot | None = None, argv: Sequence[str] | None = None) -> int:
         print(keys.public)  # noqa: T201 - the answer to a question on the command line
         return exits.PASSED
     log.set_up("bot", level=config.log_level, form=config.log_form)
-    return _run(bot, config, keys, program or bot.name)
+    return _run(bot, config, keys, program or bot.name, supervisor)
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
@@ -85,11 +93,11 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show-key", action="store_true", help="show the bot's public key (made if new), and exit")
 
 
-def _run(bot: Bot, config: BotConfig, keys: KeyPair, program: str) -> int:
+def _run(bot: Bot, config: BotConfig, keys: KeyPair, program: str, supervisor: Supervisor | None) -> int:
     failures: list[DoaiError] = []
     code = exits.INTERNAL
     try:
-        stop = trio.run(run_bot, bot, config, keys, program, strict_exception_groups=True)
+        stop = trio.run(run_bot, bot, config, keys, program, supervisor, strict_exception_groups=True)
         if stop.exit_code not in (exits.PASSED, exits.INTERRUPTED):
             print(f"bot: {bot.name}: {stop.reason}", file=sys.stderr)  # noqa: T201 - its last words
         return stop.exit_code
@@ -115,8 +123,13 @@ def _fail(sentence: str, code: int) -> int:
     return code
 
 
-async def run_bot(bot: Bot, config: BotConfig, keys: KeyPair, program: str) -> StopBot:
-    """Run a bot until it is told to stop. Raises ConfigError, StoreError, StoreUnavailable, EndpointError."""
+async def run_bot(
+    bot: Bot, config: BotConfig, keys: KeyPair, program: str, supervisor: Supervisor | None = None
+) -> StopBot:
+    """Run a bot until it is told to stop, with the supervisor whose bot it is.
+
+    Raises ConfigError, StoreError, StoreUnavailable, EndpointError.
+    """
     server_key = broker_key(config)
     _log.info("the bot %s has public key %s", bot.name, keys.public, extra={"bot": bot.name})
     ids = RandomIds(random.Random(os.urandom(32)).getrandbits)
@@ -137,10 +150,10 @@ async def run_bot(bot: Bot, config: BotConfig, keys: KeyPair, program: str) -> S
         ),
         sample=partial(_sample, bot, clock.now().utc_ms),
     )
-    return await _until_stopped(shell, config.drain_s)
+    return await _until_stopped(shell, config.drain_s, supervisor)
 
 
-async def _until_stopped(shell: Shell, drain_s: float) -> StopBot:
+async def _until_stopped(shell: Shell, drain_s: float, supervisor: Supervisor | None) -> StopBot:
     stop = StopBot("a second signal", exits.INTERRUPTED)
 
     async def run_shell() -> None:
@@ -151,6 +164,8 @@ async def _until_stopped(shell: Shell, drain_s: float) -> StopBot:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run_shell)
+            if supervisor is not None:
+                nursery.start_soon(supervisor.run)
             nursery.start_soon(_obey, signals, shell, drain_s, nursery.cancel_scope)
             nursery.start_soon(_announce, shell)
             nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -16,13 +15,13 @@ import trio
 
 from doai.cli import exits
 from doai.errors import DoaiError
+from doai.parent_death import die_with_parent
 
 READY_TIMEOUT_S: Final = 60.0
 """A program that does not serve after this long is given up: the admin alone takes seconds on a slow disk."""
 STOP_TIMEOUT_S: Final = 10.0
 """Between SIGTERM and SIGKILL: a node ends its `always` steps."""
 _LOG_TAIL_LINES: Final = 5
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class ChildFailed(DoaiError):
@@ -89,7 +88,7 @@ class Child:
                 env=environ,
                 # A session of its own: Ctrl-C reaches it as our SIGTERM, in order. It dies with us, however we end.
                 start_new_session=True,
-                preexec_fn=lambda: _die_with_parent(parent),
+                preexec_fn=lambda: die_with_parent(parent),
             )
 
     @property
@@ -147,12 +146,3 @@ class Child:
 
 
 # Loaded before any fork: between fork and exec nothing may be allocated that another thread could hold locked.
-_LIBC: Final = ctypes.CDLL(None)
-
-
-def _die_with_parent(parent: int) -> None:
-    # Our own handler is inherited until exec, and would swallow the signal: nobody here looks at what it notes.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # the parent died between fork and prctl
-        os.kill(os.getpid(), signal.SIGTERM)
