@@ -38,10 +38,17 @@ COMMANDS_A_S: Final = 1000
 """In the core's time: it hears 5,000 frames a second of one key."""
 
 
-def fill_store(path: Path, workflow: str, *, open_tasks: int = 0, finished_tasks: int = 0) -> None:
+def fill_store(
+    path: Path,
+    workflow: str,
+    *,
+    open_tasks: int = 0,
+    finished_tasks: int = 0,
+    timeout_s: float = FILL_TIMEOUT_S,
+) -> None:
     """Add tasks on the devices that the store knows. Raises CalledProcessError and TimeoutExpired."""
     command = [sys.executable, "-m", "bench.backlog", str(path), workflow, str(open_tasks), str(finished_tasks)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=FILL_TIMEOUT_S)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=timeout_s)
 
 
 def main(path: Path, workflow: str, open_tasks: int, finished_tasks: int) -> None:

@@ -208,8 +208,8 @@ async def measure_latency(rate: int, seconds: float, devices: int = 100) -> Late
         seen_s: dict[str, float] = {}
         began = time.perf_counter()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_observe, programs, seen_s, count)
-            await _submit_at_rate(programs, workflow, rate, count, began, due_s)
+            nursery.start_soon(observe, programs, seen_s, count)
+            await submit_at_rate(programs, workflow, rate, count, began, due_s)
             last_submit = time.perf_counter()
             nursery.cancel_scope.deadline = trio.current_time() + DRAIN_MAX_S
         await programs.store.wait_runs_ended()
@@ -219,9 +219,17 @@ async def measure_latency(rate: int, seconds: float, devices: int = 100) -> Late
     return Latency(rate, stored, sum(seen <= last_submit for seen in seen_s.values()), last_submit - began)
 
 
-async def _submit_at_rate(
-    programs: Programs, workflow: str, rate: int, count: int, began: float, due_s: dict[str, float]
+async def submit_at_rate(
+    programs: Programs,
+    workflow: str,
+    rate: int,
+    count: int,
+    began: float,
+    due_s: dict[str, float],
+    *,
+    queue: str = "default",
 ) -> None:
+    """Submit single tasks at a fixed rate; ``due_s`` gets when each was due to be sent, by task."""
     async with trio.open_nursery() as nursery:
         for number in range(count):
             due = began + number / rate
@@ -229,7 +237,8 @@ async def _submit_at_rate(
             if ahead > 0:
                 await trio.sleep(ahead)
             targets = Targets(kind=TargetKind.DEVICES, serials=[programs.serials[number % len(programs.serials)]])
-            answer = await programs.client.submit(CREATE_RUN, CreateRun(workflow=workflow, targets=targets))
+            create = CreateRun(workflow=workflow, targets=targets, queue=queue)
+            answer = await programs.client.submit(CREATE_RUN, create)
 
             async def acknowledged(answer: object = answer, due: float = due) -> None:
                 [task_id] = (await answer.result())["taskIds"]  # type: ignore[attr-defined]
@@ -238,7 +247,7 @@ async def _submit_at_rate(
             nursery.start_soon(acknowledged)
 
 
-async def _observe(programs: Programs, seen_s: dict[str, float], count: int) -> None:
+async def observe(programs: Programs, seen_s: dict[str, float], count: int) -> None:
     """Note when each task's result is in the store for others to see."""
     position = programs.store.last_position()
     while len(seen_s) < count:

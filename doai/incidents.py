@@ -39,6 +39,7 @@ class IncidentType(KeyEnum):
     CLOCK_SKEW = "CLOCK_SKEW"
     CLONED_OUTBOX = "CLONED_OUTBOX"
     STORE_ROLLED_BACK = "STORE_ROLLED_BACK"
+    MESSAGES_NOT_KEPT = "MESSAGES_NOT_KEPT"
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +201,12 @@ RULES: Final[Mapping[IncidentType, Rule]] = {
         Severity.HIGH,
         "the store of the broker, or the outbox of a node, is an older one than before",
         "nothing that nodes still keep is lost; find out who restored a disk or a backup",
+    ),
+    IncidentType.MESSAGES_NOT_KEPT: _happening(
+        Severity.HIGH,
+        "a node goes on telling what can not be handled: no more of it is kept, it is only counted",
+        "look at those that are kept (`doai dead list --node NAME`), compare the versions of node and broker, "
+        "discard them; where the node is not yours any more, take its key away: `doai nodes revoke NAME`",
     ),
 }
 """In the order in which they are told."""

@@ -151,6 +151,9 @@ DEAD_LETTERS_AT_ONCE: Final = 5_000
 """Decided upon with one command: a retry writes four rows a letter, and the next command goes on with the rest."""
 RETRY_FAILED_AT_ONCE: Final = 500
 """Tasks of a queue that are tried again with one command: they are many, and others wait for the loop meanwhile."""
+MESSAGE_LETTERS_PER_NODE: Final = 100
+"""Messages of one node that wait for a person, with their bytes: what is alike needs no more, and a node that is
+hostile or of another version fills neither disk nor memory. What comes then is counted by an incident, not kept."""
 DEAD_LETTER_BYTES_KEPT: Final = 16 * 1024
 """First bytes kept of a message that can not be handled: most are whole, and a broken node fills no disk."""
 

@@ -20,6 +20,7 @@ from doai.broker.core.decision import FENCED_GRACE_S
 from doai.broker.core.effects import (
     Changes,
     Effect,
+    GoOn,
     KeysChanged,
     LoadAgain,
     LogLine,
@@ -93,6 +94,7 @@ class Shell:
             LogLine: _write_log,
             LoadAgain: self._begin_again,
             ReadLog: self._read_later,
+            GoOn: self._go_on,
         }
 
     def submit(self, changes: Changes) -> None:
@@ -246,6 +248,10 @@ class Shell:
         self._core = self._load_again()
         self._keys.replace(self._core.live_keys())
         self._look_at_disk()
+        self._set_timer()
+
+    def _go_on(self, effect: GoOn) -> None:
+        self._core.landed(self._now())
         self._set_timer()
 
     async def _shut_name_later(self, name: str) -> None:

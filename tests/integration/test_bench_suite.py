@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import broker, charts, codec, compare, history, start
+from bench import broker, charts, codec, compare, history, ops, start
 from bench.report import Line
 from doai.cli import bench, exits
 
@@ -45,6 +45,18 @@ async def test_a_start_ends_with_a_result() -> None:
     online, result = start.lines([started])
     assert online.ratio is not None
     assert result.unit == "s"
+
+
+@pytest.mark.slow
+async def test_actions_of_operators_are_counted_and_seen_in_the_order_of_the_log() -> None:
+    measured = await ops.measure(ops.SMALL)
+    assert set(measured.stored_ms) == {"without", "retention", "backup"}
+    assert measured.rows_removed > 0
+    named = {each.name: each for each in ops.lines(measured, ops.SMALL)}
+    for action in ("pause", "drain", "discard.do", "retry_failed", "clean.do"):
+        assert named[f"ops.{action}.answer"].ratio is not None
+    assert named["ops.retention.p99"].ratio is not None
+    assert {"ops.discard.effect", "ops.clean.effect"} <= set(named)
 
 
 def test_a_run_is_a_line_of_the_history_and_a_section_of_the_report(tmp_path: Path) -> None:

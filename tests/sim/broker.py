@@ -9,6 +9,7 @@ from typing import Any, Final
 from doai.broker.core.core import BrokerCore
 from doai.broker.core.effects import (
     Changes,
+    GoOn,
     KeysChanged,
     LoadAgain,
     LogLine,
@@ -64,6 +65,7 @@ class BrokerProcess:
             LogLine: lambda effect: None,
             LoadAgain: self._load_again,
             ReadLog: lambda effect: self.world.after(self.disk.pace.read_s(), self._read_log, effect, self.core),
+            GoOn: self._go_on,
         }
 
     @property
@@ -188,6 +190,11 @@ class BrokerProcess:
             return
         self.submit(self.core.log_read(effect, self.disk.read_log(effect.request), self.clock.now()))
         self._arm()
+
+    def _go_on(self, effect: GoOn) -> None:
+        if self.core is not None:
+            self.core.landed(self.clock.now())
+            self._arm()
 
     def _commit_failed(self) -> None:
         self.world.notes.append((self.world.now_s, "broker exits: a commit failed"))

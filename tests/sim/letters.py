@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -11,6 +12,7 @@ import msgspec
 
 from doai.broker.core.results import Results
 from doai.changes.dead_letters import DeadLetterKind, DeadReason
+from doai.incidents import IncidentType
 from doai.messages import dead_letters as d
 from doai.messages.commands import Reply
 from doai.states import GAVE_UP, DeadLetterState
@@ -96,9 +98,7 @@ def check_letters(tables: MemoryTables, poison: set[tuple[str, str, int]], *, ex
     places = [(row.node_id, row.incarnation, row.seq) for row in messages]
     if len(set(places)) != len(places):
         raise Violation("dead_letter", "a message has two dead letters")
-    for place in poison:
-        if place[2] <= taken.get(place[:2], 0) and place not in set(places):
-            raise Violation("dead_letter", f"message {place} was taken and has no dead letter", place[0])
+    _check_counted(tables, [place for place in poison if place[2] <= taken.get(place[:2], 0)], set(places))
     # A greeting that was lost leaves what follows it to the life that the stranger had named before.
     sent = {(name, seq) for name, _, seq in poison}
     odd_places = [place for place in places if place not in poison and (place[0], place[2]) not in sent]
@@ -113,6 +113,20 @@ def check_letters(tables: MemoryTables, poison: set[tuple[str, str, int]], *, ex
         made = row.retried_as in tables.tasks or was_removed(tables, "task", row.retried_as)
         if row.retried_as and not made:
             raise Violation("dead_letter", f"{row.letter_id} is tried again as a task that is none")
+
+
+def _check_counted(
+    tables: MemoryTables, poison: list[tuple[str, str, int]], places: set[tuple[str, str, int]]
+) -> None:
+    """What was taken and has no letter is counted by incidents; what came under another life is counted too."""
+    without = Counter(place[0] for place in poison if place not in places)
+    counted: Counter[str] = Counter()
+    for row in tables.incidents.values():
+        if row.type is IncidentType.MESSAGES_NOT_KEPT:
+            counted[row.subject.removeprefix("node/")] += row.affected
+    if not without <= counted:
+        message = f"messages were taken and have no dead letter: {dict(without)}, counted are {dict(counted)}"
+        raise Violation("dead_letter", message)
 
 
 @contextmanager

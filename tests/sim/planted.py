@@ -163,6 +163,11 @@ def poison_forgotten() -> AbstractContextManager[Any]:
     return mock.patch.object(Results, "_undecodable", return_value=None)
 
 
+def not_kept_uncounted() -> AbstractContextManager[Any]:
+    """What a node tells beyond what is kept of it is left out without being counted."""
+    return mock.patch.object(Results, "_count_not_kept", return_value=None)
+
+
 def overlap_ignored() -> AbstractContextManager[Any]:
     """A campaign makes its next run while one is open, whatever its plan says."""
     return mock.patch.multiple(Firing, _blocked=lambda self, campaign: "", _waits=lambda self, campaign: False)
@@ -207,6 +212,7 @@ BUGS: Final[dict[str, Bug]] = {
         refusal_blocks_stream,
         hold_ignored,
         poison_forgotten,
+        not_kept_uncounted,
         overlap_ignored,
         time_decided_again,
         pause_ignored,

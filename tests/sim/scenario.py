@@ -166,6 +166,7 @@ def bounds_of(scenario: Scenario) -> Iterator[None]:
         "doai.broker.core.ingress.KEYS_MAX": 4,
         "doai.broker.core.health.QUARANTINE_OF_RECENT": 3,
         "doai.broker.core.secrets.SECRETS_MAX": 2,
+        "doai.broker.core.dead_letters.MESSAGE_LETTERS_PER_NODE": 3,
         "doai.broker.core.finished.RETRY_FAILED_AT_ONCE": 2,
         "doai.broker.core.stored_files.FILES_PINNED_MAX": 2,
         "doai.broker.core.campaigns.CAMPAIGNS_MAX": 1,

@@ -23,6 +23,7 @@ CAUGHT_BY = {
     "retry_burns_no_attempt": (0, None, {"attempt_not_burned", "run_gate"}),
     "refusal_blocks_stream": (2, None, {"stream_stuck"}),
     "poison_forgotten": (0, frozenset({"strange_frame"}), {"dead_letter"}),
+    "not_kept_uncounted": (1, frozenset({"strange_frame"}), {"dead_letter"}),
     "pause_ignored": (12, None, {"paused"}),
     "hold_ignored": (0, frozenset({"hold"}), {"given_while_held"}),
     "overlap_ignored": (3, None, {"overlap"}),
@@ -38,7 +39,7 @@ NEAR = 20
 
 def test_every_planted_bug_has_its_seed() -> None:
     assert CAUGHT_BY.keys() == BUGS.keys()
-    assert len(BUGS) == 15
+    assert len(BUGS) == 16
 
 
 @pytest.mark.parametrize("name", BUGS)

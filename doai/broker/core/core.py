@@ -93,6 +93,7 @@ class BrokerCore:
             self._leases,
             self._quarantines,
             self._letters,
+            self._incidents,
         )
         self._access = Access(state, self._peers)
         runs = Runs(state, self._scheduler, self._tasks)
@@ -193,6 +194,10 @@ class BrokerCore:
         if not self._is_spent:
             self._feeds.was_read(decision, read, found)
         return self._finish(decision)
+
+    def landed(self, now: Now) -> None:
+        """A slice of long work is on disk: the next one is due."""
+        self._discards.landed(now)
 
     def next_due_s(self) -> float | None:
         """Return the monotonic time at which `tick` has something to do; None when nothing will be."""

@@ -16,7 +16,7 @@ from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason
 from doai.changes.ops import InsertDeadLetter
 from doai.changes.rows import RunRow
 from doai.envelope import Envelope
-from doai.limits import DEAD_LETTER_BYTES_KEPT, DEAD_LETTERS_ALERT, DEAD_LETTERS_CALM
+from doai.limits import DEAD_LETTER_BYTES_KEPT, DEAD_LETTERS_ALERT, DEAD_LETTERS_CALM, MESSAGE_LETTERS_PER_NODE
 from doai.messages.dead_letters import DeadLetterCreated
 from doai.messages.events import SystemNotice
 from doai.messages.link import Record
@@ -29,6 +29,8 @@ class DeadLetters:
     def __init__(self, state: State) -> None:
         self._state = state
         self._alerted = len(state.letters) > DEAD_LETTERS_ALERT
+        self.not_kept = 0
+        """Messages, since this core began, of which their node has too many letters already."""
 
     def task_ended(self, decision: Decision, task: Task) -> None:
         """Keep a task whose end was just decided, if it gave up."""
@@ -57,7 +59,12 @@ class DeadLetters:
     def message(
         self, decision: Decision, peer: Peer, record: Record, reason: DeadReason, error: str, told: Envelope | None
     ) -> None:
-        """Keep what a node recorded; ``told`` is what could be read of it."""
+        """Keep what a node recorded, while there are few of it; ``told`` is what could be read of it."""
+        # A letter of a handler that failed is also what lets the stream go past it.
+        full = self._state.letters.messages_of(peer.name) >= MESSAGE_LETTERS_PER_NODE
+        if full and reason is not DeadReason.HANDLER_FAILED:
+            self.not_kept += 1
+            return
         data = bytes(record.envelope)
         row = DeadLetterRow(
             letter_id=decision.new_id(),
@@ -98,7 +105,7 @@ class DeadLetters:
         position = decision.event(topics.DEADLETTER_CREATED, subject, told, trace_id=trace_id)
         row = msgspec.structs.replace(row, position=position)
         decision.ops.append(InsertDeadLetter(row))
-        self._state.letters.add(msgspec.structs.replace(row, data=b""), run)
+        self._state.letters.add(row, run)
         if row.kind is DeadLetterKind.MESSAGE:
             decision.log("error", f"dead letter {row.letter_id}: {row.message}", {"node_id": row.node_id})
         self._watch(decision)

@@ -13,20 +13,22 @@ import msgspec
 from doai import topics
 from doai.broker.core.confirmations import KEPT_S, Confirmations, select
 from doai.broker.core.decision import Decision
+from doai.broker.core.effects import GoOn
 from doai.broker.core.lanes import Queue
 from doai.broker.core.queues import REASON_CHARS_MAX, find_queue
 from doai.broker.core.state import State
 from doai.broker.core.tables import Task
 from doai.broker.core.tasks import Tasks
 from doai.changes.queues import PutQueue
+from doai.clock import Now
 from doai.envelope import Envelope
 from doai.messages.queues import DiscardQueue, QueueDiscarded, QueueDiscardedEvent
 from doai.states import TaskState, TaskTrigger
 
-SLICE: Final = 200
-"""Tasks that end in one decision: some 10 ms."""
+SLICE: Final = 100
+"""Tasks that end in one decision: some 300 changes of the store."""
 PAUSE_S: Final = 0.005
-"""Between two slices, so that everybody else is heard too."""
+"""From a slice that is on disk to the next, so that everybody else is heard too."""
 _WAITING: Final = (TaskState.QUEUED, TaskState.DELAYED)
 
 
@@ -38,7 +40,8 @@ class Discards:
         self._tasks = tasks
         self._confirmations = confirmations
         self._doomed: dict[Queue, deque[Task]] = {}
-        self._due_s = 0.0
+        self._due_s: float | None = 0.0
+        """When the next slice is due; None = not before the last one is on disk."""
         for queue in state.queues.values():
             if queue.row.discard_to:
                 self._doom(queue, [task for task in _waiting(state, queue) if task.order <= queue.row.discard_to])
@@ -82,9 +85,15 @@ class Discards:
         """Return when the next slice is due."""
         return self._due_s if self._doomed else None
 
+    def landed(self, now: Now) -> None:
+        """The last slice is on disk."""
+        if self._doomed:
+            self._due_s = now.mono_s + PAUSE_S
+            self._state.sweep_by(self._due_s)
+
     def sweep(self, decision: Decision) -> None:
         """End the next slice of what was discarded."""
-        if self._doomed and decision.now.mono_s >= self._due_s:
+        if self._doomed and self._due_s is not None and decision.now.mono_s >= self._due_s:
             self._slice(decision, next(iter(self._doomed)))
 
     def _doom(self, queue: Queue, tasks: list[Task]) -> None:
@@ -98,10 +107,9 @@ class Discards:
             task = doomed.popleft()
             if task.state in _WAITING:
                 self._tasks.decide(decision, task, TaskTrigger.CANCEL, reason)
-        self._due_s = decision.now.mono_s + PAUSE_S
-        if doomed:
-            self._state.sweep_by(self._due_s)
-        else:
+        self._due_s = None
+        decision.effects.append(GoOn())
+        if not doomed:
             del self._doomed[queue]
             self._write(decision, queue, 0, "")
 

@@ -65,7 +65,15 @@ class ReadLog(msgspec.Struct, frozen=True):
     request: LogRequest
 
 
-Effect = SendFrame | OpenChannel | ShutLink | KeysChanged | LogLine | LoadAgain | ReadLog
+class GoOn(msgspec.Struct, frozen=True):
+    """Tell the core (`BrokerCore.landed`) that a slice of its own long work is on disk: it does the next one then.
+
+    Work that only looks at the clock decides faster than a busy disk commits, and whatever comes later waits behind
+    all of it.
+    """
+
+
+Effect = SendFrame | OpenChannel | ShutLink | KeysChanged | LogLine | LoadAgain | ReadLog | GoOn
 
 
 class Changes(msgspec.Struct, frozen=True):

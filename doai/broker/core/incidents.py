@@ -5,6 +5,7 @@ How long a condition has been so is kept in memory only: after a restart the ter
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -74,13 +75,20 @@ class Incidents:
         incident_type = _OF_ALERT.get(code)
         if incident_type is None:
             return
+        self.counted(decision, incident_type, subject, 1, lambda _: message)
+
+    def counted(
+        self, decision: Decision, incident_type: IncidentType, subject: str, times: int, told: Callable[[int], str]
+    ) -> None:
+        """It happened so many times more; ``told`` makes the sentence of how many times it did in all."""
         key = incident_type, subject
         self._since_s.pop(key, None)
         row = self._state.incidents.get(key)
         if row is None:
-            self._opens(decision, key, message, 1)
+            self._opens(decision, key, told(times), times)
         else:
-            self._put(decision, key, row, message=message, affected=row.affected + 1)
+            affected = row.affected + times
+            self._put(decision, key, row, message=told(affected), affected=affected)
 
     # --- commands -----------------------------------------------------------------------------------------
 

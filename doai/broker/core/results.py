@@ -11,6 +11,7 @@ from doai import topics
 from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
+from doai.broker.core.incidents import Incidents
 from doai.broker.core.leases import Leases
 from doai.broker.core.peers import Peers
 from doai.broker.core.quarantine import Quarantines
@@ -24,6 +25,7 @@ from doai.codec import BodyDecoder, Kind
 from doai.envelope import Envelope
 from doai.errors import DecodeError, ErrorClass, Failure
 from doai.ids import is_serial
+from doai.incidents import IncidentType
 from doai.link.incoming import Gap, Refused
 from doai.messages.events import AttemptEnded, DeviceOffline, DeviceOnline, SystemNotice, TaskStarted
 from doai.messages.link import Record
@@ -99,8 +101,10 @@ class Results:
         leases: Leases,
         quarantines: Quarantines,
         letters: DeadLetters,
+        incidents: Incidents,
     ) -> None:
         self._state = state
+        self._incidents = incidents
         self._scheduler = scheduler
         self._tasks = tasks
         self._peers = peers
@@ -129,6 +133,7 @@ class Results:
             self._peers.refuse(decision, link, peer, taken)
             return
         decision.ops.extend(taken.ops)
+        not_kept = self._letters.not_kept
         for record in taken.records:
             body = bytes(record.envelope)
             try:
@@ -140,9 +145,21 @@ class Results:
                 decision.fact(envelope, body)  # as most are: of steps
             else:
                 self._fact(decision, peer, record, envelope, body)
+        if self._letters.not_kept > not_kept:
+            self._count_not_kept(decision, peer, self._letters.not_kept - not_kept)
         decision.acknowledge(peer)
         if peer.holdings is not None:
             self._leases.reconcile(decision, peer)
+
+    def _count_not_kept(self, decision: Decision, peer: Peer, times: int) -> None:
+        def told(total: int) -> str:
+            return (
+                f"{total} messages of node {peer.name} could not be handled and are not kept: "
+                f"{self._state.letters.messages_of(peer.name)} of it wait for a person already"
+            )
+
+        subject = topics.node_subject(peer.name)
+        self._incidents.counted(decision, IncidentType.MESSAGES_NOT_KEPT, subject, times, told)
 
     def _fact(self, decision: Decision, peer: Peer, record: Record, envelope: Envelope, body: bytes | None) -> None:
         if self._state.letters.takes_place((peer.name, peer.stream.incarnation, record.seq)):

@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from doai import limits, topics
+from doai.broker.core import dead_letters
 from doai.broker.core.results import Results
 from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason
 from doai.codec import Kind
 from doai.errors import ErrorClass
+from doai.incidents import IncidentType
 from doai.messages import commands as c
 from doai.messages import dead_letters as d
 from doai.messages.link import Record
@@ -232,6 +234,39 @@ def test_a_message_that_is_none_is_set_aside_with_its_first_bytes() -> None:
     assert letter.data_bytes > len(letter.data) == limits.DEAD_LETTER_BYTES_KEPT
     assert (letter.incarnation, letter.seq) == ("life-n1", node.seq - 1)
     assert world.events(topics.DEADLETTER_CREATED)[0].subject == "node/n1"
+    world.check()
+
+
+def test_a_node_that_goes_on_is_counted_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "MESSAGE_LETTERS_PER_NODE", 3)
+    world, node, admin = started_world("d1")
+    for _ in range(5):
+        _garbage(node, 5)
+    node.flush()
+    [row] = world.tables.incidents.values()
+    assert (row.type, row.subject, row.affected) == (IncidentType.MESSAGES_NOT_KEPT, "node/n1", 2)
+    assert row.message.startswith("2 messages of node n1 could not be handled and are not kept: 3 of it wait")
+    world.check()
+    world.restart()
+    node.connect()
+    node.fact("no.such", "node/n1", b"\x80")
+    _garbage(node, 5)
+    node.device("d2")
+    node.flush()
+    [row] = world.tables.incidents.values()
+    assert (row.affected, len(_letters(world))) == (4, 3), "the number is right over a restart"
+    assert "d2" in world.tables.devices, "the stream goes on"
+    assert world.events("no.such"), "and the log has what it may tell"
+    admin = FakeAdmin(world)
+    oldest = _letters(world)[0].letter_id
+    _discard(admin, _discard(admin, ids=[oldest]).confirm, ids=[oldest])
+    _garbage(node, 5)
+    node.flush()
+    assert len(_letters(world)) == 3, "there is room again"
+    other = FakeNode(world, "n2").connect()
+    _garbage(other, 5)
+    other.flush()
+    assert len(_letters(world)) == 4, "another node has room of its own"
     world.check()
 
 

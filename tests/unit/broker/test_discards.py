@@ -71,6 +71,23 @@ def test_a_large_discard_goes_in_slices_and_on_after_a_restart(monkeypatch: pyte
     world.check()
 
 
+def test_a_slice_waits_until_the_one_before_is_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discards, "SLICE", 3)
+    world, _, admin = started_world("d1")
+    pause(admin)
+    for _ in range(8):
+        admin.run("d1")
+    with monkeypatch.context() as disk:
+        disk.setattr(world.core, "landed", lambda now: None)
+        ask(admin, confirm=ask(admin).confirm)
+        world.pass_time(5.0)
+        assert len(world.core.state.tasks) == 5, "time alone ends no more: a busy disk has not taken the first"
+    world.core.landed(world.now)
+    world.pass_time(1.0)
+    assert not world.core.state.tasks
+    world.check()
+
+
 def test_a_confirmation_is_for_one_use_by_one_actor_for_what_it_was_shown() -> None:
     world, _, admin = started_world("d1")
     pause(admin)

@@ -27,6 +27,7 @@ from doai.envelope import Envelope, Message
 from doai.errors import ConfigError, StoreError
 from doai.ids import RandomIds
 from doai.messages import commands as c
+from doai.messages.dead_letters import DISCARD_DEAD_LETTERS, DiscardDeadLetters
 from doai.messages.events import AttemptEnded, DeviceOnline
 from doai.messages.link import Hello, Record, Records, Role, Welcome
 from doai.messages.work import Dispatches, Holdings
@@ -136,6 +137,19 @@ async def run_one_task(node: Mouth, admin: Mouth) -> str:
     return run_id
 
 
+async def tell_poison(node: Mouth) -> None:
+    """Tell one of each that nothing can be made of, then something sound; returns when that is taken."""
+    node.seq += 1
+    await node.say(Kind.RECORDS, Records([Record(node.seq, raw(b"no envelope"))]))
+    sound = DeviceOnline(serial="d2", node_id="n1", driver="fake", connection="d2")
+    await node.tell(topics.DEVICE_ONLINE, "device/d3", c.CancelRun(run_id="not what this type has"))
+    await node.tell("new.kind", "node/n1", sound)
+    await node.tell(topics.RUN_COMPLETED, "run/r1", sound)
+    await node.tell(topics.DEVICE_ONLINE, "device/d2", sound)
+    while (await node.hear(Kind.ACK))[0] < node.seq:
+        pass
+
+
 @asynccontextmanager
 async def _served(tmp_path: Path, mesh: MemoryMesh) -> AsyncIterator[tuple[Mouth, Mouth, SqliteWriter]]:
     broker, node_pair, admin_pair = make_keypair(), make_keypair(), make_keypair()
@@ -237,12 +251,23 @@ async def test_a_broker_over_tcp_and_curve_lets_keys_in_and_out(tmp_path: Path) 
                 async with open_dealer(router.endpoint, node_pair, server_key) as node_dealer:
                     node = Mouth(node_dealer, "n1", Role.NODE)
                     await run_one_task(node, admin)
+                    await tell_poison(node)
+                    wish = DiscardDeadLetters(everything=True)
+                    kept = await admin.ask(DISCARD_DEAD_LETTERS, wish)
+                    assert kept.result["left"] == 4, "each of them waits for a person, and stopped nothing"
                     await admin.ask(c.REVOKE_KEY, c.RevokeKey(name="n1"))
                     assert b"revoked" in (await node.hear(Kind.FENCED))[1]
             nursery.cancel_scope.cancel()
     writer = open_writer(tmp_path / "data" / "broker.db", new_store_id="other", now_ms=1)
     try:
-        assert [row.name for row in writer.load().keys if row.revoked_at_ms is None] == ["admin"]
+        snapshot = writer.load()
+        assert [row.name for row in snapshot.keys if row.revoked_at_ms is None] == ["admin"]
+        assert [row.reason for row in sorted(snapshot.dead_letters, key=lambda row: row.seq)] == [
+            DeadReason.UNDECODABLE,
+            DeadReason.UNDECODABLE,
+            DeadReason.UNKNOWN_TYPE,
+            DeadReason.FORBIDDEN_TYPE,
+        ]
     finally:
         writer.close()
 
