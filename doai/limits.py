@@ -202,7 +202,6 @@ BOT_TASKS: Final = 1
 """Tasks that a process of a bot takes at once unless it says so."""
 BOT_HANDLER_S: Final = 60.0
 """A handler that takes longer is named and cut off, unless it asks for more."""
-BOT_TASK_S: Final = 600.0
 BOT_TRIES: Final = 8
 """Calls for one event before it becomes a dead letter: with the backoff some minutes, as a service is away."""
 BOT_DRAIN_S: Final = 20.0

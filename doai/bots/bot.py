@@ -20,7 +20,7 @@ from doai.ids import is_name
 from doai.limits import (
     BOT_CONCURRENT,
     BOT_HANDLER_S,
-    BOT_TASK_S,
+    BOT_TASK_TIMEOUT_S,
     BOT_TASKS,
     BOT_TRIES,
 )
@@ -213,7 +213,7 @@ class Bot:
 
         return add
 
-    def task(self, kind: str, *, name: str = "") -> Callable[[_F], _F]:
+    def task(self, kind: str, *, name: str = "", timeout: str = "") -> Callable[[_F], _F]:
         """Call the function for tasks of a kind; of all processes of all bots with it one gets each.
 
         What it returns, a Struct or a mapping, are the task's outputs. A task whose process died is given again,
@@ -234,7 +234,7 @@ class Bot:
                     function=function,
                     payload=Payload(wanted, {}),
                     topics=(kind,),
-                    timeout_s=BOT_TASK_S,
+                    timeout_s=self._seconds(handler, timeout, BOT_TASK_TIMEOUT_S),
                 )
             )
             return function

@@ -142,6 +142,11 @@ class Shell:
         """The calls that run now."""
         return self._core.running
 
+    @property
+    def works(self) -> bool:
+        """Whether the broker has taken it in, and no operator has put it to rest."""
+        return not self._core.paused
+
     async def prove_turn(self) -> None:
         """Return when the core is not behind its own times, for a watchdog."""
         while self._is_late():  # noqa: ASYNC110 - a time passes, no event
@@ -376,7 +381,7 @@ def _sources(bot: Bot, now_s: float) -> Sources:
         },
         samples={h.name: Samples(h.name, h.timeout_s) for h in by_cause[Cause.SAMPLE]},
         timers={h.name: Timer(h.name, h.every_s, h.timeout_s, now_s) for h in by_cause[Cause.TIME]},
-        tasks={h.topics[0]: Tasks(h.name, h.topics[0]) for h in by_cause[Cause.TASK]},
+        tasks={h.topics[0]: Tasks(h.name, h.topics[0], h.timeout_s) for h in by_cause[Cause.TASK]},
     )
 
 

@@ -93,9 +93,11 @@ class Timer:
 class Tasks:
     """A `Source` of the tasks of one kind that the broker has leased to this process."""
 
-    def __init__(self, handler: str, kind: str) -> None:
+    def __init__(self, handler: str, kind: str, timeout_s: float) -> None:
         self.handler = handler
         self.kind = kind
+        self.timeout_s = timeout_s
+        """The handler's own; the task's may be shorter."""
         self._waiting: dict[tuple[str, Token], Work] = {}
         self._running: dict[tuple[str, Token], Work] = {}
 

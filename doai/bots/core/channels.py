@@ -44,8 +44,12 @@ class Channel:
         )
 
     def given(self, position: int, size_bytes: int) -> None:
-        """The broker gave an event."""
-        self._held[position] = size_bytes
+        """The broker gave an event; one that is here already takes no room of its own."""
+        if position in self._held:
+            self._finished_events += 1
+            self._finished_bytes += size_bytes
+        else:
+            self._held[position] = size_bytes
 
     def sampled(self) -> None:
         """The broker gave samples."""

@@ -76,6 +76,11 @@ class BotCore:
         return self._dispatcher.running
 
     @property
+    def paused(self) -> bool:
+        """Whether nothing is begun."""
+        return self._dispatcher.paused
+
+    @property
     def statistics(self) -> dict[str, int]:
         """Events that are held, by handler."""
         return {name: subscription.open_count for name, subscription in self._sources.events.items()}
@@ -96,7 +101,7 @@ class BotCore:
         """Let time pass."""
         effects = self._follow(self._session.tick(now, random01), now)
         if not self._session.registered:
-            self._disconnected()
+            self._disconnected(now)
         return effects + self._settle(now)
 
     def opened(self, epoch: int, now: Now) -> list[CoreEffect]:
@@ -107,7 +112,7 @@ class BotCore:
         """The socket of this epoch is of no more use."""
         self._session.lost(epoch, now, random01)
         if not self._session.registered:
-            self._disconnected()
+            self._disconnected(now)
         return self._settle(now)
 
     def frame(self, epoch: int, header: bytes, body: bytes, now: Now, random01: float) -> list[CoreEffect]:
@@ -129,10 +134,12 @@ class BotCore:
 
     def drain(self, reason: str, now: Now, within_s: float) -> list[CoreEffect]:
         """Begin nothing more, let what runs end, and stop."""
+        effects: list[CoreEffect] = []
         if not self._stopping:
             self._stopping = reason
             self._dispatcher.stop(now.mono_s, within_s)
-        return self._settle(now)
+            effects = self._follow(self._session.close_intake(reason, now), now)
+        return effects + self._settle(now)
 
     def limit(self, max_concurrent: int, now: Now) -> list[CoreEffect]:
         """Another number of handlers at once."""
@@ -165,11 +172,11 @@ class BotCore:
         reason, self._stop_by_s = self._stopping, None
         return [*self._follow(self._session.bye(reason), now), StopBot(reason, self._exits.stopped)]
 
-    def _disconnected(self) -> None:
+    def _disconnected(self, now: Now) -> None:
         if self._channels:
             self._channels.clear()
             for subscription in self._sources.events.values():
-                subscription.forget()
+                subscription.forget(now.mono_s)
 
     def _follow(self, happened: Sequence[SessionEffect], now: Now) -> list[CoreEffect]:
         effects: list[CoreEffect] = []
@@ -177,7 +184,7 @@ class BotCore:
             if isinstance(effect, Given):
                 effects += self._given(effect, now)
             elif isinstance(effect, Registered):
-                effects += self._registered(effect)
+                effects += self._registered(effect, now)
             elif isinstance(effect, Configured):
                 effects += self._configured(effect.settings)
             elif isinstance(effect, Answered):
@@ -191,8 +198,8 @@ class BotCore:
                 effects.append(effect)
         return effects
 
-    def _registered(self, registered: Registered) -> list[CoreEffect]:
-        self._disconnected()
+    def _registered(self, registered: Registered, now: Now) -> list[CoreEffect]:
+        self._disconnected(now)
         names = dict.fromkeys((*self._sources.events, *self._sources.samples))
         for number, name in enumerate(names, 1):
             self._channels[number] = Channel(
@@ -285,7 +292,7 @@ class BotCore:
                     token=task.token,
                     attempt=task.attempt,
                     trace_id=task.trace_id,
-                    timeout_s=task.timeout_s,
+                    timeout_s=min(task.timeout_s, source.timeout_s),
                 )
             )
         return effects

@@ -27,6 +27,9 @@ from doai.messages.link import Bye, Fenced, Heartbeat, HostSample, Role, Welcome
 RECONNECT: Final = Backoff(first_s=0.2, longest_s=5.0)
 INTERFACE: Final = "bot"
 
+_OF_TASKS: Final = frozenset({Kind.TASKS, Kind.CANCEL, Kind.RELEASE})
+"""What a process holds is told it again as soon as it is known, before it is answered."""
+
 _welcome: Final = BodyDecoder(Welcome)
 _fenced: Final = BodyDecoder(Fenced)
 _reply: Final = BodyDecoder(Reply)
@@ -93,6 +96,8 @@ class Session:
         """Of host and process, as heartbeats tell it."""
         self.tokens: Callable[[], list[tuple[int, int]]] = list
         """Returns the tokens of the tasks that are held."""
+        self.intake_closed = ""
+        """Why no task is taken, one sentence; empty = they are."""
         self.source = f"{registration.name}/{instance}"
         self._link = Outgoing(
             name=registration.name,
@@ -140,11 +145,21 @@ class Session:
         effects = self._of_link(self._link.tick(now.mono_s, random01).effects, now)
         if self._is_live and now.mono_s >= self._beat_due_s:
             self._beat_due_s = now.mono_s + self._heartbeat_s
-            beat = Heartbeat(sample=self.sample, tokens=self.tokens(), said_s=now.mono_s)
-            effects.append(self.frame_of(Kind.HEARTBEAT, beat))
+            effects.append(self._beat(now))
         if not self._is_live:
             self._forget()
         return effects
+
+    def _beat(self, now: Now) -> SendFrame:
+        beat = Heartbeat(
+            sample=self.sample, tokens=self.tokens(), intake_closed=self.intake_closed, said_s=now.mono_s
+        )
+        return self.frame_of(Kind.HEARTBEAT, beat)
+
+    def close_intake(self, why: str, now: Now) -> list[SessionEffect]:
+        """Take no more tasks."""
+        self.intake_closed = why
+        return [self._beat(now)] if self._is_live else []
 
     def opened(self, epoch: int, now: Now) -> list[SessionEffect]:
         """The socket is connected: greet."""
@@ -184,7 +199,7 @@ class Session:
             return self._replied(_reply(body), now, random01)
         elif kind == Kind.SETTINGS:
             return [Configured(_settings(body))] if self.registered else []
-        elif kind != Kind.BEAT and self.registered:
+        elif kind != Kind.BEAT and (self.registered or kind in _OF_TASKS):
             return [Given(kind, header.channel, body)]
         return []
 

@@ -1,7 +1,9 @@
 """The events of one handler: in order per subject, tried again while other subjects go on (step 14).
 
 An event is done with when its handler returned, or gave up at the last try; until then the broker delivers it again
-to the next connection. What came a second time is not handled twice by this process: it is only reported again.
+to the next connection. What was done just before a connection was lost, and comes again over the next, is only
+reported again: its report was lost with it. What comes again without that was asked for by a person, who has put
+the subscription back, and is handled again.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ import msgspec
 
 from doai.backoff import Backoff
 from doai.bots.core.work import Cause, Delivered, Effect, Ended, GaveUp, Handled, Note, Work
-from doai.limits import BOT_CREDIT
+from doai.limits import BOT_CREDIT, SILENCE_S
 
 DONE_KEPT: Final = 4 * BOT_CREDIT
-"""Positions remembered as done: a report that got lost concerns at most what the credit allows."""
+"""Positions remembered as done: reports that got lost concern at most what the credit allows."""
+LOST_WITHIN_S: Final = SILENCE_S + 5.0
+"""A report that left so long before the end of its connection arrived: a silent one is given up sooner."""
 _WARNING: Final = 30
 _ERROR: Final = 40
 
@@ -49,7 +53,12 @@ class Subscription:
         """Positions of all that waits or runs."""
         self._tries: dict[int, int] = {}
         """Positions that failed -> how often; remembered over connections."""
-        self._done: dict[int, None] = {}
+        self._done: dict[int, float] = {}
+        """Positions that were done over this connection -> when."""
+        self._unsure: dict[int, None] = {}
+        """Positions that are done, whose report may have been lost with an earlier connection."""
+        self._carried: dict[int, None] = {}
+        """Positions of an earlier connection whose handlers still run."""
 
     @property
     def open_count(self) -> int:
@@ -69,9 +78,11 @@ class Subscription:
     def deliver(self, event: Delivered) -> list[Effect]:
         """Take an event; one that was handled already is only reported again."""
         position, name = event.position, event.envelope.subject
-        if position in self._done:
+        if position in self._unsure:
+            del self._unsure[position]
             return [Handled(self.handler, position)]
         if position in self._open:
+            self._carried.pop(position, None)
             return []
         self._open[position] = None
         waiting = self._waiting.get(name)
@@ -118,11 +129,11 @@ class Subscription:
             self._ready.appendleft(work.subject)
             return []
         if not ended.problem:
-            self._finish(work.subject, event.position)
+            self._finish(work.subject, event.position, now_s)
             return [Handled(self.handler, event.position)]
         fields: dict[str, object] = {"handler": self.handler, "position": event.position, "trace_id": work.trace_id}
         if ended.permanent or work.attempt >= self._policy.tries:
-            self._finish(work.subject, event.position)
+            self._finish(work.subject, event.position, now_s)
             tries = "one try" if work.attempt == 1 else f"{work.attempt} tries"
             told = f"{self.handler} gave {work.type} of {work.subject} up after {tries}: {ended.problem}"
             return [GaveUp(self.handler, event, ended.problem, work.attempt), Note(_ERROR, told, fields)]
@@ -132,12 +143,16 @@ class Subscription:
         told = f"{self.handler} failed for {work.type} of {work.subject}, again in {delay_s:.1f} s: {ended.problem}"
         return [Note(_WARNING, told, fields)]
 
-    def _finish(self, name: str, position: int) -> None:
+    def _finish(self, name: str, position: int, now_s: float) -> None:
         waiting = self._waiting[name]
         waiting.popleft()
         del self._open[position]
         self._tries.pop(position, None)
-        _remember(self._done, position, None)
+        if position in self._carried:
+            del self._carried[position]
+            _remember(self._unsure, position, None)
+        else:
+            _remember(self._done, position, now_s)
         if waiting:
             self._ready.append(name)
         else:
@@ -147,12 +162,17 @@ class Subscription:
         """Return when the next parked subject is tried again."""
         return min(self._parked.values(), default=None)
 
-    def forget(self) -> None:
-        """Drop what waits, but for the events that a handler has: the broker delivers it again."""
+    def forget(self, now_s: float) -> None:
+        """The connection is lost: drop what waits, but for the events that a handler has; they are given again."""
+        for position, done_s in self._done.items():
+            if done_s >= now_s - LOST_WITHIN_S:
+                _remember(self._unsure, position, None)
+        self._done.clear()
         self._ready.clear()
         self._parked.clear()
         self._waiting = {name: deque([self._waiting[name][0]]) for name in self._running}
         self._open = {waiting[0].position: None for waiting in self._waiting.values()}
+        self._carried = dict(self._open)
 
 
 _T = TypeVar("_T")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doai.backoff import Backoff
-from doai.bots.core.subscription import DONE_KEPT, Policy, Subscription
+from doai.bots.core.subscription import DONE_KEPT, LOST_WITHIN_S, Policy, Subscription
 from doai.bots.core.work import Delivered, Effect, Ended, GaveUp, Handled, Work
 from doai.envelope import Envelope
 
@@ -80,7 +80,7 @@ def test_tries_are_counted_over_connections() -> None:
     subscription.deliver(event(1, "a"))
     [work] = take(subscription)
     subscription.ended(work, GONE_WRONG, 0.0, 0.5)
-    subscription.forget()
+    subscription.forget(0.0)
     subscription.deliver(event(1, "a"))
     [again] = take(subscription)
     assert again.attempt == 2
@@ -92,11 +92,31 @@ def test_what_is_given_again_is_not_handled_again() -> None:
     subscription.deliver(event(2, "b"))
     done, running = take(subscription)
     subscription.ended(done, Ended(), 0.0, 0.0)
-    subscription.forget()
+    subscription.forget(0.0)
     assert positions(subscription.deliver(event(1, "a"))) == [1]
     assert subscription.deliver(event(2, "b")) == []
     assert take(subscription) == []
     assert positions(subscription.ended(running, Ended(), 0.0, 0.0)) == [2]
+
+
+def test_what_a_person_gives_again_is_handled_again() -> None:
+    subscription = Subscription("note", POLICY)
+    for now_s in (0.0, 1.0):
+        subscription.deliver(event(1, "a"))
+        [work] = take(subscription, now_s)
+        subscription.ended(work, Ended(), now_s, 0.0)
+    subscription.forget(LOST_WITHIN_S + 10.0)
+    subscription.deliver(event(1, "a"))
+    assert len(take(subscription)) == 1, "its report had long arrived when the connection was lost"
+
+
+def test_what_a_handler_ends_between_connections_is_reported_over_the_next() -> None:
+    subscription = Subscription("note", POLICY)
+    subscription.deliver(event(1, "a"))
+    [work] = take(subscription)
+    subscription.forget(0.0)
+    subscription.ended(work, Ended(), 100.0, 0.0)
+    assert positions(subscription.deliver(event(1, "a"))) == [1]
 
 
 def test_what_another_process_left_comes_before_what_is_newer() -> None:
@@ -165,7 +185,7 @@ class Play:
             self.took(self.subscription.ended(work, ended, self.now_s, 0.5))
 
     def cut(self, number: int) -> None:
-        self.subscription.forget()
+        self.subscription.forget(self.now_s)
         self.given.clear()
 
     def wait(self, number: int) -> None:
