@@ -154,6 +154,37 @@ def throughput_lines(measured: Throughput, shape: str) -> Iterator[Line]:
         )
 
 
+# --- a window of unfinished tasks -----------------------------------------------------------------------------
+
+
+async def measure_window(tasks: int, window: int, fleet: Fleet = FLEET) -> float:
+    """Submit runs of a tenth of the window, never more unfinished tasks than the window; return the seconds."""
+    per_run = max(1, window // 10)
+    async with open_programs(fleet) as programs:
+        store, serials = programs.store, programs.serials
+        workflow = await programs.store_workflow(RECIPE)
+        await _submit(programs, workflow, len(serials), len(serials))  # warm
+        await store.wait_runs_ended()
+        position, ended = store.last_position(), 0
+        began = time.perf_counter()
+        for first in range(0, tasks, per_run):
+            while first + per_run - ended > window:
+                position, newly = store.ended_after(position)
+                ended += len(newly)
+                await trio.sleep(OBSERVE_EVERY_S)
+            chosen = [serials[number % len(serials)] for number in range(first, first + per_run)]
+            targets = Targets(kind=TargetKind.DEVICES, serials=chosen)
+            await programs.client.submit(CREATE_RUN, CreateRun(workflow=workflow, targets=targets))
+        while ended < tasks:
+            position, newly = store.ended_after(position)
+            ended += len(newly)
+            await trio.sleep(OBSERVE_EVERY_S)
+        seconds = time.perf_counter() - began
+        await store.wait_runs_ended()
+        store.verify(tasks + len(serials), tasks // per_run + 1)
+    return seconds
+
+
 # --- one in flight --------------------------------------------------------------------------------------------
 
 

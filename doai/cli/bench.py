@@ -36,12 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         "compare": lambda: _compare(options),
         "report": lambda: print(_module("charts").write()),
     }
+    if options.install and options.name == "peers":
+        works["peers"] = lambda: print(_module("peers").install())
     work = works.get(options.name)
     if work is None and options.name in benchmarks:
         work = lambda: _run(options.name, benchmarks[options.name], options)  # noqa: E731
     if work is None:
         known = ", ".join([*benchmarks, *works])
         print(f"bench: no benchmark {options.name!r}: choose one of {known}", file=sys.stderr)
+        return exits.USAGE
+    if options.install and options.name != "peers":
+        print("bench: only `peers` has something to install: see --help", file=sys.stderr)
         return exits.USAGE
     if (len(options.commits) == 2) is not (options.name == "compare"):
         print("bench: two commits follow `compare`, and nothing another name: see --help", file=sys.stderr)
@@ -54,7 +59,8 @@ def _parser(benchmarks: dict[str, ModuleType]) -> argparse.ArgumentParser:
         prog="bench",
         usage="bench NAME [--json] [--no-history]\n"
         "       bench compare BEFORE AFTER [--of NAME] [--rounds N] [--own] [--json]\n"
-        "       bench report",
+        "       bench report\n"
+        "       bench peers --install",
         description=_DESCRIPTION,
         epilog="benchmarks:\n" + _listed(benchmarks),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -66,6 +72,9 @@ def _parser(benchmarks: dict[str, ModuleType]) -> argparse.ArgumentParser:
     parser.add_argument("--no-history", action="store_true", help="append nothing to bench/history.jsonl")
     parser.add_argument("--of", metavar="NAME", default="broker", help="of compare: the benchmark (broker)")
     parser.add_argument("--rounds", type=int, default=5, help="of compare: rounds of each commit (5)")
+    parser.add_argument(
+        "--install", action="store_true", help="of peers: set up Redis and the other queues in a cache folder, once"
+    )
     parser.add_argument(
         "--own", action="store_true", help="of compare: each commit by its own benchmark, not both by the second's"
     )

@@ -130,3 +130,4 @@ def test_the_command_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> N
     assert "choose one of" in capsys.readouterr().err
     assert bench.main(["compare", "main"]) == exits.USAGE
     assert bench.main(["codec", "main", "main"]) == exits.USAGE
+    assert bench.main(["codec", "--install"]) == exits.USAGE
