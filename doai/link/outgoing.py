@@ -41,7 +41,9 @@ from doai.link.past import Past
 from doai.messages.link import Hello, HostSample, Records, Role, Welcome
 from doai.wire_versions import SPOKEN, WireVersions
 
-_CONNECTED: Final = frozenset({OutgoingState.GREETING, OutgoingState.COMPARING, OutgoingState.LIVE})
+_LIVE: Final = OutgoingState.LIVE
+"""By this name, because Python 3.11 finds a member of an enum by a call, and this is looked at with every fact."""
+_CONNECTED: Final = frozenset({OutgoingState.GREETING, OutgoingState.COMPARING, _LIVE})
 TRIM_EVERY = 256
 """Acknowledged facts after which the file is told so even when nothing else is written."""
 
@@ -104,12 +106,12 @@ class Outgoing:
             return None
         if self._awaits_ack:
             return min(self._due_s, self._ack_watch.due_s)
-        gathers = self.state is OutgoingState.LIVE and self._buffer and self._affordable()
+        gathers = self.state is _LIVE and self._buffer and self._affordable()
         return min(self._due_s, self._gathering.due_s) if gathers else self._due_s
 
     @property
     def _awaits_ack(self) -> bool:
-        return self.state is OutgoingState.LIVE and self._sent_seq > self.trimmed_seq and not self._reading
+        return self.state is _LIVE and self._sent_seq > self.trimmed_seq and not self._reading
 
     def tick(self, mono_s: float, random01: float) -> Actions:
         """Let time pass: connect when it is time, give a silent connection up, send again what got no ack."""
@@ -165,7 +167,7 @@ class Outgoing:
         """
         if epoch != self.epoch or self.state not in _CONNECTED or mono_s >= self._due_s:
             return False
-        if self.state is OutgoingState.LIVE:
+        if self.state is _LIVE:
             self._due_s = mono_s + SILENCE_S
         return True
 
@@ -215,7 +217,7 @@ class Outgoing:
     def _go_on(self, welcome: Welcome, header: Header, mono_s: float) -> Actions:
         """The link is live: the stream goes on where the broker stands."""
         self._failures = 0
-        self.state = OutgoingState.LIVE
+        self.state = _LIVE
         self._due_s = mono_s + SILENCE_S
         ops: list[OutboxOp] = []
         if welcome.store_id != self.store_id:
@@ -256,7 +258,7 @@ class Outgoing:
 
     def acked(self, header: Header, mono_s: float) -> Actions:
         """Take ack and credit from the header of any frame; what they allow is sent."""
-        if self.state is not OutgoingState.LIVE:
+        if self.state is not _LIVE:
             return Actions()
         ops: list[OutboxOp] = []
         if header.ack > self.highest_seq:
@@ -338,7 +340,7 @@ class Outgoing:
 
     def pump(self, mono_s: float) -> list[Effect]:
         """Return the frames that credit allows now, and the read that more of them need."""
-        if self.state is not OutgoingState.LIVE:
+        if self.state is not _LIVE:
             return []
         effects: list[Effect] = []
         while self._buffer and self._affordable() and self._may_leave(mono_s):

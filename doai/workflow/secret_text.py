@@ -6,7 +6,7 @@ only the code that performs the step replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from doai.workflow.templates import SecretText
@@ -14,7 +14,17 @@ from doai.workflow.templates import SecretText
 
 def has_secret(value: Any) -> bool:
     """Whether a SecretText is anywhere in the value."""
-    return any(True for _ in _texts(value))
+    if isinstance(value, SecretText):
+        return True
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    # No generator: of every step of every task this is asked, and hardly any has one.
+    for child in value:  # noqa: SIM110
+        if has_secret(child):
+            return True
+    return False
 
 
 def reveal(value: Any, secrets: Mapping[str, str]) -> Any:
@@ -26,14 +36,3 @@ def reveal(value: Any, secrets: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [reveal(child, secrets) for child in value]
     return value
-
-
-def _texts(value: Any) -> Iterator[SecretText]:
-    if isinstance(value, SecretText):
-        yield value
-    elif isinstance(value, dict):
-        for child in value.values():
-            yield from _texts(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from _texts(child)

@@ -26,9 +26,20 @@ import msgspec
 from doai.errors import ErrorClass, Failure, StepError
 from doai.limits import ALWAYS_GRACE_S
 from doai.node.core.acts import Act, Begin, CancelTry, Cause, Enter, FreeDevice, Passed, Skipped, TryFailed
+from doai.node.core.ready import Unended, next_ready
 from doai.node.core.rounds import Rounds
 from doai.node.core.rules import Rules
-from doai.node.core.tracks import Common, Inside, Place, Progress, Track, cancellable, shows
+from doai.node.core.tracks import (
+    BACKOFF,
+    ENDED,
+    RUNNING,
+    WAITING,
+    Common,
+    Inside,
+    Place,
+    Track,
+    cancellable,
+)
 from doai.node.core.verdict import Verdict, as_unknown, step_timeout, task_timeout
 from doai.workflow.flow_steps import CALL
 from doai.workflow.resolve import Block, PlannedStep, TaskPlan
@@ -65,6 +76,7 @@ class Sequence:
         self._always = [Track(step) for step in plan.always]
         self._all = self._main + self._on_failure + self._always
         self._tracks = {track.step.id: track for track in self._all}
+        self._unended = Unended(self._main)
         self._phase = _Phase.STEPS
         self._timeout_at_s = began_s + timeout_s
         self._on_failure_until_s = 0.0
@@ -98,7 +110,7 @@ class Sequence:
         """A try ended; ``random01`` spreads the delay before the next one."""
         self._common.random01 = random01
         track = self._track_of(step_id)
-        if track is None or track.progress is not Progress.RUNNING:
+        if track is None or track.progress is not RUNNING:
             return []
         if track.inside is not None:
             acts = track.inside.ended(
@@ -150,8 +162,12 @@ class Sequence:
         """Return when `tick` has something to do."""
         if self.finished:
             return None
-        times = [track.due_s for track in self._all if track.progress is Progress.BACKOFF]
-        times += [due_s for track in self._all if track.inside and (due_s := track.inside.due_s()) is not None]
+        times: list[float] = []
+        for track in self._all:
+            if track.progress is BACKOFF:
+                times.append(track.due_s)
+            elif track.inside and (due_s := track.inside.due_s()) is not None:
+                times.append(due_s)
         if self._verdict.stopped in (None, Cause.HALT) and not self._main_over():
             times.append(self._timeout_at_s)
         if self._phase is _Phase.ON_FAILURE and cancellable(self._on_failure):
@@ -166,9 +182,8 @@ class Sequence:
         return self._verdict.failure is not None or self._verdict.stopped is not None
 
     def _main_over(self) -> bool:
-        if self._halted():
-            return not any(track.progress is Progress.RUNNING for track in self._main)
-        return all(track.ended for track in self._main)
+        left = self._unended.left()
+        return not (any(track.progress is RUNNING for track in left) if self._halted() else left)
 
     def _grace_until_s(self, now_s: float) -> float:
         return self._place.grace_until_s(now_s, ALWAYS_GRACE_S)
@@ -186,14 +201,14 @@ class Sequence:
         """Do one thing; None = there is nothing to do now."""
         if self._halted():
             for track in self._main:
-                if track.progress is Progress.BACKOFF:
-                    track.progress = Progress.ENDED
+                if track.progress is BACKOFF:
+                    track.progress = ENDED
         else:
-            ready = self._ready(now_s)
+            ready = next_ready(self._unended.left(), self._tracks, now_s)
             if ready is not None:
                 return self._start(ready, now_s)
         if self._verdict.stopped is Cause.RELEASE:
-            return None if any(track.progress is Progress.RUNNING for track in self._all) else self._finish()
+            return None if any(track.progress is RUNNING for track in self._all) else self._finish()
         return self._once_by_phase(now_s)
 
     def _once_by_phase(self, now_s: float) -> list[Act] | None:
@@ -204,9 +219,7 @@ class Sequence:
         part = self._on_failure if self._phase is _Phase.ON_FAILURE else self._always
         track = next((track for track in part if not track.ended), None)
         if track is not None:
-            idle = track.progress is Progress.WAITING or (
-                track.progress is Progress.BACKOFF and track.due_s <= now_s
-            )
+            idle = track.progress is WAITING or (track.progress is BACKOFF and track.due_s <= now_s)
             return self._start(track, now_s) if idle else None
         if self._phase is _Phase.ON_FAILURE:
             self._phase = _Phase.ALWAYS
@@ -228,23 +241,7 @@ class Sequence:
         return []
 
     def _holds_device(self) -> bool:
-        return any(track.step.holds_device and not track.ended for track in self._main)
-
-    def _ready(self, now_s: float) -> Track | None:
-        opened = [track.step for track in self._main if track.open]
-        busy = any(step.on_device for step in opened)
-        for track in self._main:
-            if track.progress is Progress.BACKOFF:
-                if track.due_s <= now_s:
-                    return track
-            elif (
-                track.progress is Progress.WAITING
-                and not (busy and track.step.on_device)
-                and not any(shows(track.step, step) or shows(step, track.step) for step in opened)
-                and all(self._tracks[need].ended for need in track.step.predecessors)
-            ):
-                return track
-        return None
+        return any(track.step.holds_device and track.progress is not ENDED for track in self._unended.left())
 
     def _start(self, track: Track, now_s: float) -> list[Act]:
         step = track.step
@@ -252,7 +249,7 @@ class Sequence:
         try:
             self._common.take_room()
             if track.tries == 0 and not self._rules.condition(step.id, self.outputs):
-                track.progress = Progress.ENDED
+                track.progress = ENDED
                 return [Skipped(self._shown(track))]
             arguments = self._rules.arguments(step.id, self.outputs)
             inside = None if step.block is None else self._inside(track, step.block, arguments, now_s)
@@ -260,7 +257,7 @@ class Sequence:
             self._count(track)
             return self._try_failed(track, error.failure, unobserved=False, now_s=now_s)
         self._count(track)
-        track.progress = Progress.RUNNING
+        track.progress = RUNNING
         if inside is None:
             return [Begin(self._shown(track), track.try_number, arguments)]
         track.inside = inside
@@ -341,7 +338,7 @@ class Sequence:
         )
 
     def _passed(self, track: Track, outputs: dict[str, Any], now_s: float) -> list[Act]:
-        track.progress = Progress.ENDED
+        track.progress = ENDED
         self.outputs[track.step.id] = outputs
         if track.step.use == REPORT:
             self._common.reported.update(outputs.get("values", {}))
@@ -361,10 +358,10 @@ class Sequence:
             TryFailed(self._shown(track), track.try_number, now_s - track.began_s, failure, delay_s is not None)
         ]
         if delay_s is not None:
-            track.progress = Progress.BACKOFF
+            track.progress = BACKOFF
             track.due_s = now_s + delay_s
             return acts
-        track.progress = Progress.ENDED
+        track.progress = ENDED
         if in_main:
             self._verdict.note(step, failure)
             if self._verdict.failure is not None:
@@ -375,8 +372,8 @@ class Sequence:
         """Cancel what runs; what has not begun never begins."""
         acts: list[Act] = []
         for track in tracks:
-            if track.progress is not Progress.RUNNING:
-                track.progress = Progress.ENDED
+            if track.progress is not RUNNING:
+                track.progress = ENDED
             elif track.inside is not None:
                 track.cancelled = True
                 acts += track.inside.stop(cause, now_s) + self._left(track, now_s)

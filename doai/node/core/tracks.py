@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from doai.errors import ErrorClass, Failure, StepError
 from doai.limits import TRIES_PER_ATTEMPT_MAX
@@ -16,6 +16,13 @@ class Progress(enum.Enum):
     RUNNING = "running"
     BACKOFF = "backoff"
     ENDED = "ended"
+
+
+WAITING: Final = Progress.WAITING
+RUNNING: Final = Progress.RUNNING
+BACKOFF: Final = Progress.BACKOFF
+ENDED: Final = Progress.ENDED
+"""By these names, because Python 3.11 finds a member of an enum by a call: 0.2 us, hundreds of times a task."""
 
 
 class Inside(Protocol):
@@ -53,7 +60,7 @@ class Track:
 
     def __init__(self, step: PlannedStep) -> None:
         self.step = step
-        self.progress = Progress.WAITING
+        self.progress: Progress = WAITING
         self.tries = 0
         """Since what it is inside of began."""
         self.try_number = 0
@@ -64,13 +71,8 @@ class Track:
         self.inside: Inside | None = None
 
     @property
-    def open(self) -> bool:
-        """It runs or will run again."""
-        return self.progress is Progress.RUNNING or self.progress is Progress.BACKOFF
-
-    @property
     def ended(self) -> bool:
-        return self.progress is Progress.ENDED
+        return self.progress is ENDED
 
 
 class Common:
