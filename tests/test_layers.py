@@ -69,7 +69,7 @@ HOMES = {
     "uvicorn": ("admin",),
     "adbutils": ("drivers", "cli"),
     "PIL": ("node", "phone", "report"),
-    "jinja2": ("report",),
+    "jinja2": ("admin", "report"),
     "rich": ("cli",),
     "cel_expr_python": ("workflow",),
     "yaml": ("workflow",),

@@ -18,6 +18,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from doai import __version__
 from doai.admin.access import require_token
+from doai.admin.dashboard import live
+from doai.admin.dashboard.site import pages
 from doai.admin.problems import answer_doai_error, answer_http_error, answer_unforeseen
 from doai.admin.routes import (
     artifacts,
@@ -179,6 +181,8 @@ def _application(services: Services | None) -> Litestar:
             files.fetch_content,
             enrolment.join,
             secrets.task_secrets,
+            live.stream,
+            *pages(),
             health.healthz,
             health.readyz,
         ],

@@ -98,6 +98,15 @@ class Feed:
             if not self._watchers:
                 self._watched.clear()
 
+    async def newest(self, known: int, *, wait_s: float) -> int:
+        """Return the newest position as soon as it is another than a known one; waits up to ``wait_s``."""
+        try:
+            async with asyncio.timeout(wait_s), self._news:
+                await self._news.wait_for(lambda: self._closed or self._last > known)
+        except TimeoutError:
+            return max(known, self._last)
+        return max(known, self._last)
+
     async def page(self, after: int, *, pattern: str | None, subject: str | None, wait_s: float) -> EventPage:
         """Return what follows a position; waits for it up to ``wait_s``, and then returns an empty page."""
         page = await self._reader.events(after=after, pattern=pattern, subject=subject, limit=PAGE)

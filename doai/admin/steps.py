@@ -17,6 +17,8 @@ from doai.messages.events import StepCompleted, StepFailed, StepStarted, TaskSta
 from doai.store.views import EventView
 
 _TYPES: Final = (topics.TASK_STARTED, topics.STEP_STARTED, topics.STEP_COMPLETED, topics.STEP_FAILED)
+STEP_EVENTS: Final = frozenset(_TYPES)
+"""What tells of steps and of the attempts that they belong to."""
 _DECODERS: Final[dict[str, BodyDecoder]] = {name: BodyDecoder(EVENTS[name]) for name in _TYPES}
 
 _TryKey = tuple[str, Token, str, int]

@@ -26,20 +26,20 @@ from doai.changes.rows import (
     WorkflowRow,
 )
 from doai.changes.statistics import Period, StatisticsRow
-from doai.codec import BodyDecoder
-from doai.envelope import Envelope
 from doai.errors import UserError
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
 from doai.store.audit_reader import AuditReader
 from doai.store.campaign_reader import CampaignReader
 from doai.store.dead_letter_reader import DeadLetterReader
+from doai.store.event_reader import NewestEvents, event_views
 from doai.store.incident_reader import IncidentReader
 from doai.store.outlook_reader import OutlookReader
+from doai.store.overview_reader import OverviewReader
 from doai.store.people_reader import PeopleReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.queue_reader import QueueReader
-from doai.store.read_connections import Answer, Question, ReadConnections
+from doai.store.read_connections import Question, ReadConnections
 from doai.store.sql_files import load_statements
 from doai.store.views import DeviceView, EventPage, EventView, LineView, NodeView, Page, RunView, TaskView
 from doai.topics import matches, task_subject
@@ -48,8 +48,6 @@ _RowT = TypeVar("_RowT")
 
 _SCAN_MAX: Final = 50_000
 """Positions of the log that one page of events looks through at most; some 30 ms."""
-
-_decode_envelope: Final = BodyDecoder(Envelope)
 
 # Literally as in the schema: SQLite uses a partial index only where the question contains its condition.
 _ENDED: Final = "state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown')"
@@ -76,6 +74,8 @@ class StoreReader:
         self.incidents = IncidentReader(self._connections, self._sql)
         self.outlook = OutlookReader(self._connections, self._sql)
         """How long runs may still take."""
+        self.newest_events = NewestEvents(self._connections, self._sql)
+        self.overview = OverviewReader(self._connections, self._sql)
         self.people = PeopleReader(self._connections, self._sql)
         self.queues = QueueReader(self._connections, self._sql)
 
@@ -215,7 +215,7 @@ class StoreReader:
         page = await self.tasks(run_id=run_id, cursor=cursor, limit=limit)
         subjects = json.dumps([task_subject(row.task_id) for row in page.items])
         [answer] = await self._connections.ask((self._sql["steps_of_tasks"], {"subjects": subjects}))
-        return _event_views(answer), page.next_cursor
+        return event_views(answer), page.next_cursor
 
     # --- the fleet ------------------------------------------------------------------------------------------
 
@@ -340,7 +340,7 @@ class StoreReader:
             next_after = int(answer[-1][0])
         else:
             next_after = max(after, last_position if until is None else min(until, last_position))
-        events = _event_views(answer)
+        events = event_views(answer)
         if pattern is not None:
             events = [event for event in events if matches(pattern, event.envelope.type)]
         return EventPage(events=events, next_after=next_after, last_position=last_position)
@@ -367,13 +367,6 @@ class StoreReader:
                 )
             )
         return views
-
-
-def _event_views(answer: Answer) -> list[EventView]:
-    return [
-        EventView(position=position, recorded_at_ms=recorded_at_ms, envelope=_decode_envelope(envelope))
-        for position, recorded_at_ms, envelope in answer
-    ]
 
 
 def _task_conditions(state: TaskState | None, *, by_device: bool) -> list[str]:

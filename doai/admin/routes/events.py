@@ -72,8 +72,10 @@ async def list_events(
     limit: Limit = 100,
 ) -> EventPage:
     """A page may be short, even empty, although more follow: `next` tells."""
-    position = _position(cursor, after)
-    page = await services.reader.events(after=position, pattern=_checked(pattern), subject=subject, limit=limit)
+    position = position_of(cursor, after)
+    page = await services.reader.events(
+        after=position, pattern=checked_pattern(pattern), subject=subject, limit=limit
+    )
     return _page(page, page.events, ended=page.next_after >= page.last_position)
 
 
@@ -92,7 +94,7 @@ async def story(
     limit: Limit = 500,
 ) -> StoryPage:
     """In order; that of a run has the events of all its tasks. The last page says what is so now."""
-    wanted, after = _checked(pattern), _position(cursor, 0)
+    wanted, after = checked_pattern(pattern), position_of(cursor, 0)
     page = await _story_page(services.reader, subject_id, after, limit)
     if page is None:
         raise await missing(services, "task, run, device or node", subject_id, "tasks, /runs, /devices and /nodes")
@@ -100,6 +102,11 @@ async def story(
     ended = len(page.events) < limit
     now = await _now(services.reader, subject_id) if ended else None
     return StoryPage(now=now, **msgspec.structs.asdict(_page(page, events, ended=ended)))
+
+
+async def told_of(reader: StoreReader, subject: str, limit: int = 60) -> list[EventJson]:
+    """Return what happened to a subject last, newest first, as a person reads it."""
+    return [event_json(event) for event in await reader.newest_events.of(subject, limit)]
 
 
 async def _now(reader: StoreReader, subject_id: str) -> str | None:
@@ -163,9 +170,9 @@ async def stream_events(
     ] = None,
 ) -> Stream:
     """Nothing is missed or sent twice over any number of connections, if each begins at the last `id`."""
-    wanted = _checked(pattern)
+    wanted = checked_pattern(pattern)
     if last_event_id:
-        begin = _position(last_event_id, 0)
+        begin = position_of(last_event_id, 0)
     else:
         begin = after if after is not None else await services.reader.last_position()
     return Stream(
@@ -191,7 +198,7 @@ async def follow(
                 return
             after = page.next_after
             if page.events:
-                yield b"".join(_frame(event_json(event)) for event in page.events)
+                yield b"".join(event_frame(event_json(event)) for event in page.events)
             elif time.monotonic() - sent_s >= keep_alive_s:
                 # An id without data moves the client on over what it did not ask for.
                 yield b": still here\nid: %d\n\n" % after
@@ -200,7 +207,8 @@ async def follow(
             sent_s = time.monotonic()
 
 
-def _frame(event: EventJson) -> bytes:
+def event_frame(event: EventJson) -> bytes:
+    """Return an event as its bytes in a stream."""
     return b"id: %d\ndata: %b\n\n" % (event.position, _encode(event))
 
 
@@ -213,7 +221,8 @@ def _page(page: views.EventPage, events: list[views.EventView], *, ended: bool) 
     )
 
 
-def _checked(pattern: str | None) -> str | None:
+def checked_pattern(pattern: str | None) -> str | None:
+    """Return a pattern of event types; raises UserError for what is none."""
     if pattern is not None and _PATTERN.fullmatch(pattern) is None:
         raise UserError(
             f"type {pattern[:100]!r} is no pattern of event types: write task.started, task.* or task.**",
@@ -222,7 +231,8 @@ def _checked(pattern: str | None) -> str | None:
     return pattern
 
 
-def _position(text: str | None, otherwise: int) -> int:
+def position_of(text: str | None, otherwise: int) -> int:
+    """Return a position of the event log; raises UserError for what is none."""
     if not text:
         return otherwise
     if _POSITION.fullmatch(text) is None or int(text) > POSITION_MAX:

@@ -195,3 +195,25 @@ SELECT {session_columns} FROM sessions WHERE token_sha256 = ?
 
 -- name: user_of_session
 SELECT {user_columns} FROM users WHERE name = (SELECT user FROM sessions WHERE token_sha256 = ?)
+
+-- name: count_open_tasks
+SELECT state, count(*) FROM tasks WHERE state <> 'passed'
+    AND state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling')
+GROUP BY state
+
+-- name: count_devices
+-- What a node that is not heard said last is shown as that: silent.
+SELECT CASE WHEN n.state IS NULL OR n.state = 'offline' THEN 'silent' ELSE d.state END, count(*)
+FROM devices AS d LEFT JOIN nodes AS n ON n.node_id = d.node_id GROUP BY 1
+
+-- name: count_nodes
+SELECT state, count(*) FROM nodes GROUP BY state
+
+-- name: count_open_incidents
+SELECT count(*) FROM incidents WHERE state IN ('open', 'acknowledged')
+
+-- name: count_open_runs
+SELECT count(*) FROM runs WHERE state IN ('active', 'cancelling')
+
+-- name: newest_events_of_subject
+SELECT position, recorded_at_ms, envelope FROM events WHERE subject = ? ORDER BY position DESC LIMIT ?

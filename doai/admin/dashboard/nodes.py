@@ -1,0 +1,22 @@
+"""Nodes: hosts with phones, their slots and their newest heartbeat (step 14)."""
+
+from __future__ import annotations
+
+from litestar import Response, get
+
+from doai.admin.access import VIEWER
+from doai.admin.dashboard.visit import Visiting
+from doai.admin.translation import node_json
+
+
+@get("/nodes", opt={"needs": VIEWER})
+async def list_page(visit: Visiting) -> Response[str]:
+    """By name."""
+    state = visit.given("state")
+    reader = visit.services.reader
+    found = [node_json(view, visit.at_ms) for view in await reader.nodes()]
+    devices: dict[str, int] = {}
+    for view in await reader.devices():
+        devices[view.row.node_id] = devices.get(view.row.node_id, 0) + 1
+    items = [node for node in found if state in ("", node.state)]
+    return await visit.page("nodes.html", items=items, devices=devices, states=("online", "late", "offline"))

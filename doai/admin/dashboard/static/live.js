@@ -1,0 +1,119 @@
+// Keeps a page true: draws it anew when the event log has grown, and every while for what has no event; hears the
+// server's beat each second, and says so when what is shown may be old. Ages ("3 s ago") are counted here.
+"use strict";
+(() => {
+  const STALE_MS = 2000;      // nothing on a page is older without saying so
+  const NEWS_MS = 700;        // between two drawings when something happened
+  const QUIET_MS = 1500;      // and when nothing did: proofs and loads change without an event
+  const korean = document.documentElement.lang === "ko";
+  const state = { beatMs: performance.now(), position: -1, busy: false, drawnMs: performance.now(), costMs: 0 };
+  state.freshMs = state.drawnMs;
+  let source = null;
+
+  const page = () => document.getElementById("page");
+
+  // A browser has six connections to a site: tabs that nobody sees give theirs back.
+  function listen() {
+    if (document.hidden) {
+      if (source) source.close();
+      source = null;
+      return;
+    }
+    if (source) return;
+    source = new EventSource("/api/stream?events=false");
+    source.addEventListener("beat", (message) => {
+      const beat = JSON.parse(message.data);
+      state.beatMs = performance.now();
+      state.skewMs = beat.atMs - Date.now();
+      state.position = beat.position;
+      state.broker = beat.broker;
+      tick();
+    });
+  }
+
+  async function draw() {
+    const now = performance.now();
+    const news = state.position !== Number(page().dataset.position);
+    const waitMs = Math.max(news ? NEWS_MS : QUIET_MS, 4 * state.costMs);
+    if (state.busy || document.hidden || now - state.drawnMs < waitMs || editing()) return;
+    state.busy = true;
+    try {
+      const answer = await fetch(location.href, { headers: { "X-Doai-Live": "1" }, redirect: "manual" });
+      if (answer.type === "opaqueredirect") { location.reload(); return; }
+      if (!answer.ok) return;
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("page");
+      if (!fresh || editing()) return;
+      await htmx.swap({ text: fresh.outerHTML, sourceElement: page(), target: page(), swap: "outerMorph" });
+      state.freshMs = now;
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;   // the server can not be reached: the chip says so
+    } finally {
+      state.busy = false;
+      state.drawnMs = performance.now();
+      state.costMs = state.drawnMs - now;
+      tick();
+    }
+  }
+
+  // What somebody types or has opened is not taken away under the hand.
+  function editing() {
+    const active = document.activeElement;
+    return Boolean(active && active.closest("#page") && active.matches("input, textarea, select"));
+  }
+
+  function ago(ms) {
+    const s = Math.max(0, Math.round((Date.now() + (state.skewMs || 0) - ms) / 1000));
+    if (s < 60) return korean ? `${s}초 전` : `${s} s ago`;
+    if (s < 3600) return korean ? `${Math.floor(s / 60)}분 전` : `${Math.floor(s / 60)} min ago`;
+    if (s < 86400) return korean ? `${Math.floor(s / 3600)}시간 전` : `${Math.floor(s / 3600)} h ago`;
+    return korean ? `${Math.floor(s / 86400)}일 전` : `${Math.floor(s / 86400)} d ago`;
+  }
+
+  function tick() {
+    const now = performance.now();
+    for (const time of document.querySelectorAll("time.ago")) {
+      const text = ago(Number(time.dataset.ms));
+      if (time.textContent !== text) time.textContent = text;
+    }
+    const silent = now - state.beatMs > STALE_MS;
+    const old = now - state.freshMs > STALE_MS + QUIET_MS;
+    document.body.classList.toggle("stale", silent || Boolean(state.broker));
+    const stale = silent || old || Boolean(state.broker);
+    const chip = document.getElementById("live");
+    if (chip) {
+      chip.classList.toggle("stale", stale);
+      const since = new Date(Date.now() - (now - state.freshMs)).toTimeString().slice(0, 8);
+      const text = stale ? chip.dataset.since.replace("{0}", since) : chip.dataset.live;
+      const label = chip.querySelector("b");
+      if (label.textContent !== text) label.textContent = text;
+    }
+    const away = document.getElementById("away");
+    if (away && !silent) {
+      away.hidden = !state.broker;
+      document.getElementById("away-why").textContent = state.broker || "";
+    }
+    if (!silent) draw();
+  }
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("select[data-submit]")) event.target.form.submit();
+  });
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button || !navigator.clipboard) return;
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = button.dataset.copied;
+  });
+  document.addEventListener("visibilitychange", () => { listen(); tick(); });
+  // A form is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    if (event.target.dataset.sent) event.preventDefault();
+    else if (event.target.method === "post") event.target.dataset.sent = "yes";
+  });
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+  listen();
+  tick();
+  setInterval(tick, 250);
+})();

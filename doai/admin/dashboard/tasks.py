@@ -1,0 +1,69 @@
+"""Tasks: the list with filters, and one with its steps, pictures, outputs and story (step 14)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litestar import Response, get
+from litestar.params import FromPath
+
+from doai.admin.access import VIEWER
+from doai.admin.dashboard.visit import Visiting
+from doai.admin.routes.events import told_of
+from doai.admin.routes.removed import missing
+from doai.admin.routes.surroundings import surroundings
+from doai.admin.steps import STEP_EVENTS, step_tries
+from doai.admin.translation import run_json, task_detail_json, task_json
+from doai.limits import EVENTS_PAGE_MAX
+from doai.states import TERMINAL, DeadLetterState, TaskState
+from doai.topics import task_subject
+
+SHOWN: Final = 100
+PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
+
+
+@get("/tasks", opt={"needs": VIEWER})
+async def list_page(visit: Visiting) -> Response[str]:
+    """Of a run by id, else newest first; all given filters hold."""
+    wanted = visit.given("state")
+    page = await visit.services.reader.tasks(
+        run_id=visit.given("run") or None,
+        state=TaskState(wanted) if wanted in {state.value for state in TaskState} else None,
+        device=visit.given("device") or None,
+        node=visit.given("node") or None,
+        cursor=visit.given("after") or None,
+        limit=SHOWN,
+    )
+    return await visit.page(
+        "tasks.html",
+        items=[task_json(row) for row in page.items],
+        following=page.next_cursor,
+        states=[state.value for state in TaskState],
+    )
+
+
+@get("/tasks/{task_id:str}", opt={"needs": VIEWER})
+async def task_page(task_id: FromPath[str], visit: Visiting) -> Response[str]:
+    """The failure is that of the last attempt."""
+    reader = visit.services.reader
+    view = await reader.task(task_id)
+    if view is None:
+        raise await missing(visit.services, "task", task_id, "tasks")
+    files = await reader.artifacts(run_id=view.row.run_id, task_id=task_id, limit=EVENTS_PAGE_MAX)
+    around = await surroundings(reader, view.row)
+    links = await reader.dead_letters.retries(task_id)
+    run = await reader.run(view.row.run_id)
+    letter = await reader.dead_letters.find(task_id)
+    log = await reader.events(subject=task_subject(task_id), limit=EVENTS_PAGE_MAX)
+    task = task_detail_json(view.row, view.attempts, files.items, "/api/v1/artifacts", around, links)
+    return await visit.page(
+        "task.html",
+        task=task,
+        run=run_json(run) if run is not None else None,
+        steps=step_tries(event for event in log.events if event.envelope.type in STEP_EVENTS),
+        pictures=[file for file in task.artifacts if file.media_type in PICTURES],
+        files=[file for file in task.artifacts if file.media_type not in PICTURES],
+        story=await told_of(reader, task_subject(task_id)),
+        is_open=view.row.status.state not in TERMINAL,
+        letter=letter if letter is not None and letter.state is DeadLetterState.OPEN else None,
+    )

@@ -1,0 +1,363 @@
+"""What an operator does at the dashboard, in a real browser over one fleet of simulated phones.
+
+One `doai up`, one Chromium. Each test leaves the fleet so that the next one can be run alone.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from doai.cli.device_flags import with_default_action
+from doai.cli.main import make_parser
+from tests.integration.installed import Up, up
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PHONES = 3
+WAIT_MS = 60_000
+"""For whatever comes of itself; a page that is right at once costs nothing of it."""
+HOSTILE = """<script>window.hacked=1</script><img src=x onerror="window.hacked=2">'"&{{7*7}}"""
+PAGES = (
+    "/", "/throughput", "/devices", "/devices?view=map", "/devices/SIM0001", "/runs",
+    "/runs/new?workflow=playback-check", "/tasks", "/queues", "/dead", "/workflows/playback-check",
+    "/nodes", "/incidents", "/audit",
+)  # fmt: skip
+LOOKED_AT = (
+    "/",
+    "/devices?view=map",
+    "/devices/SIM0001",
+    "/runs/new?workflow=playback-check",
+    "/queues",
+    "/incidents",
+)
+"""By axe, which takes a second each; the others are made of the same parts."""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt install chromium")
+
+
+class Desk:
+    """The installation, and what an operator has of it."""
+
+    def __init__(self, site: Up, browser: Browser) -> None:
+        self.site = site
+        self.browser = browser
+        [line] = [line for line in site.said if line.startswith("doai is up: ")]
+        self.url = line.split()[3]
+        [line] = [line for line in site.said if line.startswith("dashboard: ")]
+        self.password = line.split(" with ")[1].split()[0]
+        self.api = httpx.Client(base_url=f"{self.url}/api/v1", headers=self._bearer(), timeout=30, trust_env=False)
+        self.complaints: list[str] = []
+        self.context = self.signed_in()
+
+    def _bearer(self) -> dict[str, str]:
+        [line] = [line for line in self.site.said if line.startswith("token, shown once")]
+        return {"Authorization": f"Bearer {line.split()[-1]}"}
+
+    def context_of(self, language: str = "en") -> BrowserContext:
+        context = self.browser.new_context(
+            base_url=self.url, locale=language, viewport={"width": 1440, "height": 900}
+        )
+        context.set_default_timeout(WAIT_MS)
+        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
+        return context
+
+    def signed_in(self) -> BrowserContext:
+        context = self.context_of()
+        page = context.new_page()
+        page.goto("/login")
+        sign_in(page, self.password)
+        page.wait_for_url("**/")
+        page.close()
+        return context
+
+    def page(self, path: str) -> Page:
+        page = self.context.new_page()
+        page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        answer = page.goto(path)
+        assert answer is not None
+        assert answer.status == 200, page.inner_text("body")
+        return page
+
+    def fail(self) -> None:
+        """Start a run of which every task fails: there are no pictures to compare with."""
+        body = {"workflow": "screenshot-baseline", "targets": {"kind": "all"}, "attempts": 1}
+        assert self.api.post("/runs", json=body).status_code == 201
+
+    def wait_idle(self) -> None:
+        """Return when no run is open."""
+        page = self.page("/runs?state=active")
+        expect(page.locator("tbody .empty")).to_be_visible()
+        page.close()
+
+    def run(self, workflow: str, **params: Any) -> str:
+        """Start a run on all phones over the API and return its id when it has ended."""
+        body = {"workflow": workflow, "targets": {"kind": "all"}, "params": params, "attempts": 1}
+        answer = self.api.post("/runs", json=body)
+        assert answer.status_code == 201, answer.text
+        run_id: str = answer.json()["runId"]
+        page = self.page(f"/runs/{run_id}")
+        expect(page.locator(".lead .badge").first).to_have_text(
+            re.compile("Passed|Failed|Unknown"), timeout=WAIT_MS
+        )
+        page.close()
+        return run_id
+
+
+def sign_in(page: Page, password: str) -> None:
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("dashboard")
+    with up(folder / "data", phones=PHONES) as site, sync_playwright() as playwright:
+        site.wait_for_phones(PHONES)
+        expect.set_options(timeout=WAIT_MS)
+        quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        desk = Desk(site, browser)
+        for _ in range(4):  # more dead letters than usual, which are an incident by the time it is looked at
+            desk.fail()
+        yield desk
+        desk.api.close()
+        browser.close()
+        assert desk.complaints == [], "no page had an error of its own, and none asked anything"
+
+
+@pytest.fixture(autouse=True)
+def no_page_stays(desk: Desk) -> Iterator[None]:
+    """A browser has six connections to a site, and each page has one."""
+    yield
+    for page in desk.context.pages:
+        page.close()
+
+
+# --- who comes in -------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_told_and_the_right_one_leads_on(desk: Desk) -> None:
+    context = desk.context_of()
+    page = context.new_page()
+    page.goto("/devices?state=online")
+    assert page.url.endswith("/login?next=%2Fdevices%3Fstate%3Donline")
+    sign_in(page, "not the password")
+    expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
+    sign_in(page, desk.password)
+    page.wait_for_url("**/devices?state=online")
+    [cookie] = [cookie for cookie in context.cookies() if cookie["name"] == "doai_session"]
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login")
+    context.add_cookies([{"name": "doai_session", "value": cookie["value"], "url": desk.url}])
+    page.goto("/devices")
+    assert "/login" in page.url, "a session that was ended lets nobody in"
+    context.close()
+
+
+def test_nobody_is_led_elsewhere_and_no_other_site_changes_anything(desk: Desk) -> None:
+    cookies = {cookie["name"]: cookie["value"] for cookie in desk.context.cookies()}
+    with httpx.Client(base_url=desk.url, cookies=cookies, trust_env=False) as client:
+        for path in ("/queues/default/pause", "/queues/default/discard", "/dead/discard", "/logout", "/runs/new"):
+            answer = client.post(path, data={"csrf": "0" * 64})
+            assert answer.status_code == 403, path
+        answer = client.post("/api/v1/queues/default/pause", json={})
+        assert answer.status_code == 403
+        assert "X-CSRF-Token" in answer.json()["detail"]
+        assert client.get("/api/v1/queues/default").json()["state"] == "running"
+        for wanted in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"):
+            assert client.get("/login", params={"next": wanted}).headers["location"] == "/"
+        form = {"name": "admin", "password": desk.password}
+        answer = client.post("/login", data=form, headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 403
+    with httpx.Client(base_url=desk.url, trust_env=False) as client:
+        answer = client.get("/", headers={"Cookie": "doai_session=guessed"})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+        assert client.get("/api/stream").status_code == 401
+        assert client.post("/queues/default/pause").headers["location"] == "/login"
+
+
+# --- a day of an operator -----------------------------------------------------------------------------------
+
+
+def test_a_run_is_started_watched_and_what_failed_is_tried_again(desk: Desk) -> None:
+    page = desk.page("/runs")
+    page.get_by_role("link", name="New run").click()
+    page.get_by_label("Workflow").select_option("screenshot-baseline")
+    page.get_by_role("button", name="Start the run").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9A-Z]{26}$"))
+    page.evaluate("window.notReloaded = true")
+    expect(page.locator(".lead .badge").first).to_have_text("Failed", timeout=WAIT_MS)
+    expect(page.locator(".matrix .sq.s-failed")).to_have_count(PHONES)
+    assert page.evaluate("window.notReloaded"), "it was watched without loading the page again"
+    page.locator(".matrix .sq.s-failed").first.click()
+    expect(page.get_by_role("heading", name="Why it failed")).to_be_visible()
+    picture = page.locator(".pictures img").first
+    expect(picture).to_have_js_property("complete", True)
+    assert picture.evaluate("image => image.naturalWidth") > 0, "the picture of it is shown"
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9A-Z]{26}\?done=tasks_retry"))
+    expect(page.get_by_role("status").filter(has_text="It is tried again")).to_be_visible()
+    page.close()
+
+
+def test_a_parameter_that_does_not_fit_is_said_beside_what_was_typed(desk: Desk) -> None:
+    page = desk.page("/runs/new?workflow=playback-check")
+    page.locator("[name='param.video_id']").fill("no video")
+    page.get_by_role("button", name="Start the run").click()
+    expect(page.get_by_role("alert")).to_contain_text("video_id")
+    expect(page.locator("[name='param.video_id']")).to_have_value("no video")
+    page.close()
+
+
+def test_a_queue_is_paused_and_let_go_on_and_the_audit_says_who(desk: Desk) -> None:
+    page = desk.page("/queues")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("status").filter(has_text="The queue is paused.")).to_be_visible()
+    expect(page.locator("tbody .badge").first).to_have_text("Paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("tbody .badge").first).to_have_text("Running")
+    page.close()
+    page = desk.page("/audit?action=queue.pause")
+    expect(page.locator("tbody tr").first).to_contain_text("user/admin")
+    expect(page.locator("tbody tr").first).to_contain_text("dashboard")
+    page.close()
+
+
+def test_what_waits_is_thrown_away_only_after_its_number_was_confirmed(desk: Desk) -> None:
+    assert desk.api.post("/queues/default/pause").status_code == 200
+    body = {"workflow": "screenshot-baseline", "targets": {"kind": "all"}}
+    assert desk.api.post("/runs", json=body).status_code == 201
+    page = desk.page("/queues")
+    page.get_by_role("button", name="Discard").click()
+    expect(page.locator("form .lead")).to_contain_text(f"{PHONES} tasks that wait")
+    page.get_by_role("button", name=f"Yes, these {PHONES}").click()
+    page.wait_for_url("**/queues?done=queues_discard")
+    expect(page.locator("tbody td.num").first).to_have_text("0")
+    page.close()
+    assert desk.api.post("/queues/default/resume").status_code == 200
+
+
+def test_an_incident_is_acknowledged_and_dead_letters_are_discarded_after_a_confirmation(desk: Desk) -> None:
+    if desk.api.get("/dead-letters").json()["open"] <= 10:
+        for _ in range(4):
+            desk.fail()
+    desk.wait_idle()
+    page = desk.page("/incidents")
+    incident = page.locator("article").filter(has_text="DEAD_LETTERS")
+    incident.get_by_placeholder("Note").fill("I look into it")
+    incident.get_by_role("button", name="I look after it").click()
+    expect(incident).to_contain_text("Acknowledged")
+    expect(incident).to_contain_text("I look into it")
+    page.goto("/dead")
+    shown = page.locator("tbody tr").count()
+    page.get_by_role("button", name="Discard these").click()
+    expect(page.locator("form .lead")).to_contain_text(f"{shown} dead letters")
+    page.get_by_role("button", name=f"Yes, these {shown}").click()
+    page.wait_for_url("**/dead?done=dead_discard")
+    expect(page.locator("tbody .empty")).to_be_visible()
+    page.close()
+
+
+def test_a_phone_is_held_and_given_back(desk: Desk) -> None:
+    page = desk.page("/devices/SIM0002")
+    page.get_by_placeholder("Reason").fill("its cable is changed")
+    page.get_by_role("button", name="Hold for me").click()
+    expect(page.locator(".lead")).to_contain_text("held by user/admin")
+    page.get_by_role("button", name="Give back").click()
+    expect(page.get_by_role("button", name="Hold for me")).to_be_visible()
+    page.close()
+
+
+# --- every page ---------------------------------------------------------------------------------------------
+
+
+def test_every_number_counts_the_list_that_it_leads_to(desk: Desk) -> None:
+    desk.wait_idle()
+    run_id = desk.run("screenshot-baseline")
+    for path in ("/", f"/runs/{run_id}", "/nodes", "/dead"):
+        page = desk.page(path)
+        numbers = page.eval_on_selector_all(
+            "a[href]:has([data-number]), a[data-number]",
+            "all => all.map(a => [a.getAttribute('href'), (a.dataset.number ? a : a.querySelector('[data-number]'))"
+            ".dataset.number])",
+        )
+        assert numbers, path
+        for href, number in numbers:
+            page.goto(href)
+            rows = page.locator("tbody tr:not(:has(.empty)), article.incident").count()
+            assert rows == int(number), f"{path} says {number}, {href} lists {rows}"
+        page.close()
+
+
+def test_language_and_theme_are_chosen_once(desk: Desk) -> None:
+    context = desk.signed_in()
+    page = context.new_page()
+    page.goto("/devices")
+    page.get_by_label("Language").select_option("ko")
+    expect(page.locator("h1")).to_have_text("기기")
+    page.get_by_label("화면 모드").select_option("dark")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.goto("/runs")
+    expect(page.locator("h1")).to_have_text("실행")
+    page.get_by_label("화면 모드").select_option("light")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    context.close()
+
+
+def test_every_page_can_be_used_by_all_fits_a_phone_and_tells_its_command(desk: Desk) -> None:
+    page = desk.page("/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in PAGES:
+        page.set_viewport_size({"width": 1440, "height": 900})
+        page.goto(path)
+        if path in LOOKED_AT:
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+        words = shlex.split(page.locator("#command").inner_text())
+        assert words[0] == "doai"
+        make_parser().parse_args(with_default_action(words[1:]))
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, (
+            f"{path}: something is beside the screen"
+        )
+    assert [url for url in asked if not url.startswith(desk.url + "/")] == [], "all of it comes from here"
+
+
+def test_hostile_words_are_shown_as_words(desk: Desk) -> None:
+    said = {"label": HOSTILE[:60], "shelf": HOSTILE[:60], "notes": HOSTILE}
+    assert desk.api.patch("/devices/SIM0003", json=said).status_code in (200, 422)
+    assert desk.api.post("/queues/default/drain", json={"reason": HOSTILE}).status_code == 200
+    assert desk.api.post("/devices/SIM0003/hold", json={"reason": HOSTILE}).status_code == 200
+    page = desk.page("/")
+    for path in ("/", "/devices", "/devices/SIM0003", "/queues", "/audit", f"/tasks?run={quote(HOSTILE)}"):
+        page.goto(path)
+        assert page.evaluate("window.hacked") is None, path
+    page.goto("/queues")
+    expect(page.locator("tbody")).to_contain_text("<script>window.hacked=1</script>")
+    page.close()
+    assert desk.api.post("/queues/default/resume").status_code == 200
+    assert desk.api.post("/devices/SIM0003/unhold").status_code == 200
+
+
+def test_pages_say_when_something_is_not_there(desk: Desk) -> None:
+    with httpx.Client(base_url=desk.url, trust_env=False) as client:
+        client.cookies.update({cookie["name"]: cookie["value"] for cookie in desk.context.cookies()})
+        for path in ("/tasks/x", "/runs/x", "/devices/x", "/workflows/x", "/nothing/here", "/static/x.js"):
+            assert client.get(path).status_code == 404, path
+        answer = client.get("/tasks/x")
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "script-src 'self'" in answer.headers["content-security-policy"]

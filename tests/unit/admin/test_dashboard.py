@@ -1,0 +1,77 @@
+"""What pages are made of: words in both languages, addresses that lead nowhere else, curves, and who sees what."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from doai.admin.dashboard import acting, drawing
+from doai.admin.dashboard.assets import assets
+from doai.admin.dashboard.visit import local_path
+from doai.admin.dashboard.wording import KOREAN, Wording, catalogue, chosen_language
+
+TEMPLATES = Path(acting.__file__).with_name("templates")
+HANGUL = re.compile(r"[가-힣]")
+SAME_IN_BOTH = {"app.name", "app.signed_in_as", "runs.asked_by", "col.adb", "col.android", "col.cpu", "col.id"}
+
+
+def test_every_word_that_a_page_uses_is_in_the_catalogue() -> None:
+    used = set()
+    for path in TEMPLATES.glob("*.html"):
+        used |= set(re.findall(r"""\bt\("([a-z_.0-9]+)"[,)]""", path.read_text(encoding="utf-8")))
+    assert used
+    assert used - catalogue().keys() == set()
+
+
+@pytest.mark.parametrize("key", catalogue())
+def test_every_word_is_there_in_both_languages_with_the_same_places(key: str) -> None:
+    korean, english = catalogue()[key]
+    assert set(re.findall(r"\{\w+\}", korean)) == set(re.findall(r"\{\w+\}", english))
+    assert not HANGUL.search(english)
+    assert HANGUL.search(korean) or key in SAME_IN_BOTH
+
+
+def test_every_button_has_a_word_for_what_was_done() -> None:
+    assert {f"done.{of}_{deed}" for of, deed in acting._DEEDS} <= catalogue().keys()
+
+
+@pytest.mark.parametrize(
+    ("cookie", "accepted", "language"),
+    [("", "", "ko"), ("en", "ko", "en"), ("xx", "fr, en-GB;q=0.8", "en"), ("", "ko-KR,ko;q=0.9,en;q=0.8", "ko")],
+)
+def test_the_language_is_what_was_chosen_else_what_the_browser_asks_for(
+    cookie: str, accepted: str, language: str
+) -> None:
+    assert chosen_language(cookie, accepted) == language
+
+
+def test_a_state_without_a_word_is_shown_as_it_is() -> None:
+    words = Wording(KOREAN)
+    assert words.state("passed") == "성공"
+    assert words.state("<script>") == "<script>"
+    assert words.of({"en": "Watch", "ko": "보기"}) == "보기"
+    assert words.of({"en": "Watch"}, "x") == "Watch"
+    assert words.of(None, "x") == "x"
+
+
+@pytest.mark.parametrize(
+    "wanted", ["", "//evil", "/\\evil", "https://evil", "javascript:x", "/a\nb", "\\\\evil", "/" + "x" * 2000]
+)
+def test_an_address_elsewhere_is_not_followed(wanted: str) -> None:
+    assert local_path(wanted, "/") == "/"
+    assert local_path("/devices?state=online", "/") == "/devices?state=online"
+
+
+def test_curves_have_gaps_where_nothing_is_known_and_stay_inside() -> None:
+    assert drawing.curve([None, 1.0, 2.0, None, 4.0], 4.0, 400, 100).path == "M100.0 75.0 L200.0 50.0 M400.0 0.0"
+    assert drawing.curve([], 0.0, 400, 100).path == ""
+    bars = drawing.bars([("a", 3, 1), ("b", 0, 0)], 100, 50)
+    assert (bars[0].passed, bars[0].failed, bars[1].passed) == (37.5, 12.5, 0.0)
+    assert drawing.bars([], 100, 50) == []
+
+
+def test_what_was_made_elsewhere_is_shipped_with_its_licence() -> None:
+    assert "htmx-4.0.1.min.js" in assets()
+    assert "Zero-Clause BSD" in assets()["htmx-4.0.1.LICENSE.txt"].body.decode()
