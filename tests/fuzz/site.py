@@ -58,6 +58,10 @@ class Site:
         rows = self._ask(f"SELECT envelope FROM events WHERE position > {position}")
         return [(envelope.type, envelope.source) for (body,) in rows for envelope in [decode(body, Envelope)]]
 
+    def incidents(self) -> set[str]:
+        """Return the types of the incidents that were opened so far."""
+        return {kind for (kind,) in self._ask("SELECT type FROM incidents")}
+
     def rss_bytes(self) -> int:
         """Return the resident memory of the broker."""
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]

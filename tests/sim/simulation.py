@@ -41,8 +41,8 @@ from tests.sim.workload import Steps, Workload
 from tests.sim.world import Violation, World
 
 CHECK_EVERY_S = 15.0
-SETTLE_S = 9000.0
-"""After the last fault: past give-ups, leases, retries and a backlog of a minute a task."""
+SETTLE_S = 21_600.0
+"""After the last fault, at most: past give-ups, leases, retries and a backlog of 300 tasks of a minute on one phone."""
 PAST_ALL_S = 200.0
 """And then past every reaper once more."""
 
