@@ -58,9 +58,9 @@ class Site:
         rows = self._ask(f"SELECT envelope FROM events WHERE position > {position}")
         return [(envelope.type, envelope.source) for (body,) in rows for envelope in [decode(body, Envelope)]]
 
-    def incidents(self) -> set[str]:
-        """Return the types of the incidents that were opened so far."""
-        return {kind for (kind,) in self._ask("SELECT type FROM incidents")}
+    def incidents(self) -> set[tuple[str, str]]:
+        """Return type and subject of the incidents that were opened so far."""
+        return set(self._ask("SELECT type, subject FROM incidents"))
 
     def rss_bytes(self) -> int:
         """Return the resident memory of the broker."""

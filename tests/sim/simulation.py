@@ -42,7 +42,7 @@ from tests.sim.world import Violation, World
 
 CHECK_EVERY_S = 15.0
 SETTLE_S = 21_600.0
-"""After the last fault, at most: past give-ups, leases, retries and a backlog of 300 tasks of a minute on one phone."""
+"""After the last fault, at most: past leases, retries, and a backlog of 300 tasks of a minute on one phone."""
 PAST_ALL_S = 200.0
 """And then past every reaper once more."""
 
