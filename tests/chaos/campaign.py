@@ -16,8 +16,10 @@ import trio
 
 from doai import topics
 from doai.messages import commands as c
+from tests.chaos import witness
 from tests.chaos.disk import small_disk
 from tests.chaos.faults import Faults, Injury, now_ms
+from tests.chaos.journal import Journal
 from tests.chaos.load import STEPS_OF_ONE_COMMAND, Load
 from tests.chaos.operator import BACKUP_EVERY_H, Operator
 from tests.chaos.proxy import open_proxies
@@ -74,6 +76,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     skipped: Sequence[str]
     """Faults that are not possible here."""
     settled_s: float
+    handled_again: int
+    """Events that the bot had handled already: it, or its broker, was killed before that was kept."""
     deeds: dict[str, int]
     """What an operator did meanwhile, and how often."""
     deeds_refused: dict[str, int]
@@ -98,6 +102,7 @@ async def run_campaign(plan: Plan, data_dir: Path, say: Callable[[str], None]) -
                 nodes=plan.nodes,
                 route=proxies.route,
                 disk_reserve_mb=DISK_RESERVE_MB,
+                bot=Path(witness.__file__),
                 admin_words=("--backup-every-h", str(BACKUP_EVERY_H)),
             ) as fleet,
         ):
@@ -130,6 +135,7 @@ class _Campaign:
         self._faults = faults
         self._load = load
         self._operator = operator
+        self._journal = Journal(fleet.bot_dir)
         self._rng = rng
         self._say = say
         self._injuries: list[Injury] = []
@@ -164,6 +170,7 @@ class _Campaign:
             artifacts=count("SELECT count(*) FROM artifacts")[0][0],
             skipped=self.skipped,
             settled_s=settled_s,
+            handled_again=self._journal.repeated(),
             deeds={kind: self._operator.done[kind] for kind in self._operator.kinds},
             deeds_refused=dict(self._operator.refused),
         )
@@ -186,6 +193,8 @@ class _Campaign:
 
     async def _next_result(self, injury: Injury) -> int | None:
         """Return when the next result that it could have held up was in the log: a step's, or a stored artifact."""
+        if injury.kind.endswith(" bot"):
+            return await self._next_handled(injury)
         kind = topics.ARTIFACT_STORED if injury.kind.endswith(" admin") else topics.STEP_COMPLETED
         sql = "SELECT coalesce(max(position), 0) FROM events WHERE recorded_at_ms < ?"
         position = int(self._fleet.store.ask(sql, injury.healed_ms)[0][0])
@@ -199,6 +208,17 @@ class _Campaign:
                 await trio.sleep(LOOK_S)
         where = injury.node or "the fleet"
         self._wrong.append(f"no {kind} of {where} within {RECOVERY_MAX_S:.0f} s after: {injury.kind}")
+        return None
+
+    async def _next_handled(self, injury: Injury) -> int | None:
+        """Return when the bot next brought an event to its end."""
+        with trio.move_on_after(RECOVERY_MAX_S):
+            while True:
+                ended_ms = [at_ms for handled in self._journal.read().values() for at_ms in handled.ended_ms]
+                if after := [at_ms for at_ms in ended_ms if at_ms >= injury.healed_ms]:
+                    return min(after)
+                await trio.sleep(LOOK_S)
+        self._wrong.append(f"the bot handled nothing within {RECOVERY_MAX_S:.0f} s after: {injury.kind}")
         return None
 
     def _serials_of(self, node: str | None) -> set[str]:
@@ -219,6 +239,8 @@ class _Campaign:
             while self._load.open_tasks() or self._open_runs() or self._missing():
                 await trio.sleep(1.0)
                 await self._release()
+            while self._journal.missing(self._fleet.store):
+                await trio.sleep(LOOK_S)
             while any(self._fleet.unacknowledged(node) for node in self._fleet.nodes):  # noqa: ASYNC110
                 await trio.sleep(LOOK_S)
 
@@ -237,6 +259,8 @@ class _Campaign:
 
     def _reckon(self) -> None:
         self._wrong += self._load.lost()
+        of_bot = [i.began_ms for i in self._injuries if i.kind.endswith(("bot", "broker", "all"))]
+        self._wrong += self._journal.wrong(self._fleet.store, of_bot)
         self._wrong += self._fleet.wrong(one_command=STEPS_OF_ONE_COMMAND)
         for node in self._fleet.nodes:
             if waiting := self._fleet.unacknowledged(node):

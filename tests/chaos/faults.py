@@ -14,6 +14,7 @@ import msgspec
 import trio
 
 from tests.chaos.disk import SmallDisk
+from tests.chaos.journal import JOURNAL, in_handler
 from tests.chaos.proxy import Mode, Proxies
 from tests.integration.fleet import LOOK_S, WITHIN_S, Fleet, command_of, node_id
 
@@ -50,6 +51,8 @@ class Injury(msgspec.Struct):
     """When the first result that this fault could have held up was in the log; None = it never was."""
     aim: Aim | None = None
     """Of kills."""
+    in_handler: bool | None = None
+    """Of kills of the bot: whether one was at work."""
 
     @property
     def recovery_s(self) -> float | None:
@@ -73,10 +76,12 @@ class Faults:
             "kill node": lambda injury: self._kill(injury, self._pick(injury)),
             "kill admin": lambda injury: self._kill(injury, "admin"),
             "kill adb server": self._kill_adb,
-            "kill all": lambda injury: self._kill(injury, "broker", "admin", *fleet.nodes),
+            "kill bot": self._kill_bot,
+            "kill all": lambda injury: self._kill(injury, "broker", "admin", "bot", *fleet.nodes),
             "freeze broker": lambda injury: self._freeze(fleet.children["broker"].pid),
             "freeze node": lambda injury: self._freeze(fleet.children[self._pick(injury)].pid),
             "freeze admin": lambda injury: self._freeze(fleet.children["admin"].pid),
+            "freeze bot": lambda injury: self._freeze(fleet.children["bot"].pid),
             "freeze adb server": self._freeze_adb,
             "link refused": lambda injury: self._weather(injury, Mode.REFUSE),
             "link cut": self._cut,
@@ -126,6 +131,19 @@ class Faults:
         injury.began_ms = injury.over_ms = now_ms()
         os.kill(pid, signal.SIGKILL)
         self._proxies.heal()
+
+    async def _kill_bot(self, injury: Injury) -> None:
+        pid = self._fleet.children["bot"].pid
+        journal = self._fleet.bot_dir / JOURNAL
+        with trio.move_on_after(AIM_S):
+            while not in_handler(journal):  # noqa: ASYNC110 - another process
+                await trio.sleep(LOOK_S)
+        os.kill(pid, signal.SIGSTOP)
+        injury.in_handler = in_handler(journal)
+        injury.began_ms = injury.over_ms = now_ms()
+        os.kill(pid, signal.SIGKILL)
+        await self._fleet.kill("bot")
+        await self._fleet.start("bot")
 
     async def _aim(self, pids: list[int], nodes: list[str]) -> Aim:
         """Stop the victims at a moment worth it, mostly; return what they were at when they stopped.

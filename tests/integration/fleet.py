@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from collections import defaultdict
@@ -65,6 +66,7 @@ class Fleet:
         disk_reserve_mb: int | None = None,
         host_scripts: Path | None = None,
         admin_words: Sequence[str] = (),
+        bot: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.store = Store(data_dir)
@@ -79,6 +81,7 @@ class Fleet:
         self._reserve = disk_reserve_mb
         self._host_scripts = host_scripts
         self._admin_words = admin_words
+        self._bot = bot
         self._adb_ports = {node: free_port() for node in self.nodes}
         self._words: dict[str, list[str]] = {}
         self._broker: Mapping[str, str] = {}
@@ -108,7 +111,25 @@ class Fleet:
             await self._add_node_key(node)
             config = self._write_node_config(node, await self._route(node, endpoint))
             await self._first(node, "--config", str(config))
+        if self._bot is not None:
+            await self._start_bot(self._bot, endpoint)
         await self.wait_online()
+
+    async def _start_bot(self, program: Path, endpoint: str) -> None:
+        """Let a bot in, named after its file, which is copied into its folder."""
+        self.bot_dir.mkdir()
+        file = Path(shutil.copy(program, self.bot_dir))
+        public = load_or_make_keypair(self.bot_dir / "keys" / "bot.key").public
+        await self.command(c.ADD_KEY, c.AddKey(name=program.stem, role="bot", public_key=public))
+        await self._first(
+            "bot", str(file), "--bot-dir", str(self.bot_dir), "--endpoint", endpoint,
+            "--broker-public-key", self._broker["X_DOAI_PUBLIC_KEY"],
+        )  # fmt: skip
+
+    @property
+    def bot_dir(self) -> Path:
+        """The folder of the bot's file, key and state."""
+        return self.data_dir / "bot"
 
     async def _first(self, name: str, *words: str) -> None:
         self._words[name] = list(words)
@@ -338,6 +359,7 @@ async def open_fleet(
     disk_reserve_mb: int | None = None,
     host_scripts: Path | None = None,
     admin_words: Sequence[str] = (),
+    bot: Path | None = None,
 ) -> AsyncIterator[Fleet]:
     """Start everything, and leave nothing behind."""
     fleet = Fleet(
@@ -350,6 +372,7 @@ async def open_fleet(
         disk_reserve_mb=disk_reserve_mb,
         host_scripts=host_scripts,
         admin_words=admin_words,
+        bot=bot,
     )
     try:
         await fleet.start_all()
