@@ -87,9 +87,8 @@ def tell(report: Report) -> int:
     good = sum(aim.good for aim in kills)
     print(f"{good} of {len(kills)} kills hit running tasks and facts that nobody had taken yet")
     of_bot = [injury.in_handler for injury in report.injuries if injury.in_handler is not None]
-    print(
-        f"{sum(of_bot)} of {len(of_bot)} kills of the bot hit a handler at work; {report.handled_again} events again"
-    )
+    again = f"{report.handled_again} events came to it again"
+    print(f"{sum(of_bot)} of {len(of_bot)} kills of the bot hit a handler at work, {again}")
     print("the operator: " + ", ".join(f"{kind} {count}" for kind, count in report.deeds.items()))
     if report.deeds_refused:
         told = ", ".join(f"{code} {count}" for code, count in sorted(report.deeds_refused.items()))

@@ -77,7 +77,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Faults that are not possible here."""
     settled_s: float
     handled_again: int
-    """Events that the bot had handled already: it, or its broker, was killed before that was kept."""
+    """Events whose handler began more than once: a kill was before its end, or before that was kept."""
     deeds: dict[str, int]
     """What an operator did meanwhile, and how often."""
     deeds_refused: dict[str, int]
@@ -239,7 +239,7 @@ class _Campaign:
             while self._load.open_tasks() or self._open_runs() or self._missing():
                 await trio.sleep(1.0)
                 await self._release()
-            while self._journal.missing(self._fleet.store):
+            while self._journal.missing(self._fleet.store):  # noqa: ASYNC110 - another process
                 await trio.sleep(LOOK_S)
             while any(self._fleet.unacknowledged(node) for node in self._fleet.nodes):  # noqa: ASYNC110
                 await trio.sleep(LOOK_S)

@@ -53,8 +53,8 @@ class Journal:
         return told - {position for position, handled in self.read().items() if handled.ended_ms}
 
     def repeated(self) -> int:
-        """How many events were brought to their end more than once."""
-        return sum(len(handled.ended_ms) > 1 for handled in self.read().values())
+        """How many events a handler began with more than once."""
+        return sum(len(handled.began_ms) > 1 for handled in self.read().values())
 
     def wrong(self, store: Store, faults_ms: Sequence[int]) -> list[str]:
         """What was never handled, and what was handled again without a fault of bot or broker in between."""
