@@ -31,6 +31,9 @@ class IncidentType(KeyEnum):
     TASK_LATE = "TASK_LATE"
     NO_PROGRESS = "NO_PROGRESS"
     NODE_DOWN = "NODE_DOWN"
+    BOT_DOWN = "BOT_DOWN"
+    CURSOR_LAG = "CURSOR_LAG"
+    UNKNOWN_KIND = "UNKNOWN_KIND"
     DEVICE_OFFLINE = "DEVICE_OFFLINE"
     DEVICE_FLAPPING = "DEVICE_FLAPPING"
     DUPLICATE_DEVICE = "DUPLICATE_DEVICE"
@@ -146,6 +149,27 @@ RULES: Final[Mapping[IncidentType, Rule]] = {
         limits.NODE_DOWN_S,
         "a node is not heard, its devices do nothing for doai",
         "look at its host: power, network, `systemctl status doai-node@NAME`, `doai doctor`",
+    ),
+    IncidentType.BOT_DOWN: _lasting(
+        Severity.HIGH,
+        limits.BOT_DOWN_S,
+        "a bot is not heard: what it is for is not done",
+        "look at its process and its log: `doai bots show NAME`; not wanted any more: `doai bots deactivate NAME`",
+    ),
+    IncidentType.CURSOR_LAG: Rule(
+        severity=Severity.HIGH,
+        opens_at=1.0,
+        opens_after_s=0,
+        closes_at=0.8,
+        closes_after_s=_FRESH_S,
+        means="a subscription of a bot is so far behind that old events are removed before it hears of them",
+        to_do="let the bot work faster, or begin anew: `doai bots reset NAME SUBSCRIPTION --to-end`",
+    ),
+    IncidentType.UNKNOWN_KIND: _lasting(
+        Severity.MEDIUM,
+        _FRESH_S,
+        "tasks wait for a kind that no bot takes",
+        "start the bot that takes them, or cancel their runs: `doai bots` lists what there is",
     ),
     IncidentType.DEVICE_OFFLINE: _lasting(
         Severity.MEDIUM,

@@ -175,6 +175,8 @@ FAILURE_RATE_OF: Final = 20
 """With fewer tasks a share says nothing."""
 TASK_LATE_S: Final = 3600.0
 NO_PROGRESS_S: Final = 300.0
+BOT_DOWN_S: Final = 60.0
+"""A bot that is started anew is back by then."""
 NODE_DOWN_S: Final = 300.0
 DEVICE_DOWN_S: Final = 300.0
 """Longer than a phone that updates itself takes to start."""
@@ -235,6 +237,8 @@ EVENTS_AGAIN_MAX: Final = 1000
 LOG_READ_ROWS: Final = 500
 """Rows of the log looked through in one read transaction: some ms."""
 LOG_READ_SUBJECTS: Final = 32
+SAMPLES_PER_FRAME_MAX: Final = 200
+"""Of a kilobyte at most each; what is more goes with the next frame."""
 CURSOR_APART_S: Final = 0.1
 """Rows of one cursor are written so far apart at least: what a broker that dies had not written is given again."""
 CURSOR_IDLE_S: Final = 5.0

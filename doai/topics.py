@@ -81,6 +81,9 @@ QUEUE_RECOVERED: Final = "queue.recovered"
 SECRET_STORED: Final = "secret.stored"  # noqa: S105 - the name of an event
 SECRET_REMOVED: Final = "secret.removed"  # noqa: S105
 
+NODE_HOST: Final = "node.host"
+"""Of samples: how the host of a node is."""
+
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){1,2}")
 
 
@@ -126,6 +129,14 @@ def campaign_subject(name: str) -> str:
 
 def bot_subject(name: str) -> str:
     return f"bot/{name}"
+
+
+def subscription_subject(bot: str, name: str) -> str:
+    return f"subscription/{bot}/{name}"
+
+
+def kind_subject(kind: str) -> str:
+    return f"kind/{kind}"
 
 
 def queue_subject(name: str) -> str:

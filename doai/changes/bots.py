@@ -94,4 +94,10 @@ class AddUptime(StoreOp, frozen=True):
     keep_from_hour: int
 
 
-BotOp = PutBot | PutSubscription | DropSubscription | AddUptime
+class KeepEvent(StoreOp, frozen=True):
+    """Puts the event at the `seq` of a dead letter beside its reason, so that it outlives the log."""
+
+    letter_id: str
+
+
+BotOp = PutBot | PutSubscription | DropSubscription | AddUptime | KeepEvent

@@ -16,6 +16,8 @@ class DeadLetterKind(enum.Enum):
     TASK = "task"
     MESSAGE = "message"
     """Something a node recorded, of which nothing can be made."""
+    EVENT = "event"
+    """An event of the log that a bot could not handle."""
 
 
 class DeadReason(enum.Enum):
@@ -33,6 +35,8 @@ class DeadReason(enum.Enum):
     """A node told what is not a node's to tell."""
     HANDLER_FAILED = "handler_failed"
     """The message can be read, and what handles it fails: a mistake of ours."""
+    GIVEN_UP = "given_up"
+    """The handler of a bot failed as often as it was to be tried."""
 
 
 class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +70,7 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: str = ""
     """Of a message: the life of its node's outbox, and its place there."""
     seq: int = 0
+    """Of an event: its position in the log."""
     data: bytes = b""
     """The first limits.DEAD_LETTER_BYTES_KEPT bytes of a message."""
     data_bytes: int = 0
@@ -75,6 +80,8 @@ class DeadLetterRow(msgspec.Struct, frozen=True, kw_only=True):
     settled_why: str = ""
     retried_as: str = ""
     """Id of the task that tries it again."""
+    subscription: str = ""
+    """Of an event: ``bot/name``."""
 
 
 class SettleDeadLetter(StoreOp, frozen=True):

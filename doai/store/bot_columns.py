@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import apsw
 import msgspec
 
-from doai.changes.bots import AddUptime, BotRow, DropSubscription, PutBot, PutSubscription, SubscriptionRow
+from doai.changes.bots import (
+    AddUptime,
+    BotRow,
+    DropSubscription,
+    KeepEvent,
+    PutBot,
+    PutSubscription,
+    SubscriptionRow,
+)
 from doai.messages.bots import BotStatus
 from doai.states import PeerState
 from doai.store.columns import Columns
@@ -53,15 +61,21 @@ def _add_uptime(writer: SqliteWriter, connection: apsw.Connection, ops: list[Add
     connection.executemany(writer._sql["trim_uptime"], [(op.bot, op.keep_from_hour) for op in ops])
 
 
+def _keep_events(writer: SqliteWriter, connection: apsw.Connection, ops: list[KeepEvent]) -> None:
+    connection.executemany(writer._sql["keep_event"], [(op.letter_id,) for op in ops])
+
+
 APPLY: Final[dict[type, Callable[[SqliteWriter, apsw.Connection, list[Any]], None]]] = {
     PutBot: _put_bots,
     PutSubscription: _put_subscriptions,
     DropSubscription: _drop_subscriptions,
     AddUptime: _add_uptime,
+    KeepEvent: _keep_events,
 }
 TABLES: Final[dict[type, str]] = {
     PutBot: "bots",
     PutSubscription: "subscriptions",
     DropSubscription: "subscriptions",
     AddUptime: "bot_uptime",
+    KeepEvent: "dead_letters",
 }

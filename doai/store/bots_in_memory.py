@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from doai.changes.bots import AddUptime, BotRow, DropSubscription, PutBot, PutSubscription, SubscriptionRow
+import msgspec
+
+from doai.changes.bots import (
+    AddUptime,
+    BotRow,
+    DropSubscription,
+    KeepEvent,
+    PutBot,
+    PutSubscription,
+    SubscriptionRow,
+)
+from doai.changes.dead_letters import DeadLetterKind
 from doai.changes.log import LoggedRow, LogRequest, LogSlice
 from doai.codec import encode
-from doai.store.log_reader import slice_of_log, slice_of_subjects
+from doai.store.log_reader import kept_row, slice_of_log, slice_of_subjects
 
 if TYPE_CHECKING:
     from doai.changes.ops import AppendEvent
@@ -24,9 +35,11 @@ class MemoryLogReader:
     def read(self, request: LogRequest) -> LogSlice:
         if request.positions:
             wanted = set(request.positions)
-            return LogSlice(
-                rows=[LoggedRow(*_row(event)) for event in self._tables.events if event.position in wanted]
-            )
+            there = [_row(event) for event in self._tables.events if event.position in wanted]
+            logged = {position for position, *_ in there}
+            letters = [row for row in self._tables.dead_letters.values() if row.kind is DeadLetterKind.EVENT]
+            kept = {row.seq: row.data for row in letters if row.seq in wanted - logged and row.data}
+            return LogSlice(rows=[LoggedRow(*row) for row in there] + [kept_row(*row) for row in kept.items()])
         below = [event for event in self._tables.events if event.position <= request.up_to]
         if request.subjects:
             found = {
@@ -73,9 +86,18 @@ def _drop_subscription(writer: MemoryWriter, op: DropSubscription) -> None:
     writer._drop(writer._tables.subscriptions, (op.bot, op.name))
 
 
+def _keep_event(writer: MemoryWriter, op: KeepEvent) -> None:
+    tables = writer._tables
+    row = tables.dead_letters.get(op.letter_id)
+    found = [event for event in tables.events if row is not None and event.position == row.seq]
+    if row is not None and found:
+        writer._put(tables.dead_letters, op.letter_id, msgspec.structs.replace(row, data=_row(found[0])[3]))
+
+
 APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     PutBot: lambda w, op: w._put(w._tables.bots, op.row.name, op.row),
     PutSubscription: _put_subscription,
     DropSubscription: _drop_subscription,
     AddUptime: _add_uptime,
+    KeepEvent: _keep_event,
 }

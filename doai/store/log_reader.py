@@ -9,6 +9,8 @@ from typing import Any, Final
 import apsw
 
 from doai.changes.log import LoggedRow, LogRequest, LogSlice
+from doai.codec import decode
+from doai.envelope import Envelope
 from doai.errors import StoreError
 from doai.store.database import BROKER
 from doai.store.sql_files import load_statements
@@ -56,7 +58,12 @@ class SqliteLogReader:
             at, found_at = self._sql["log_at"], list[tuple[Any, ...]]()
             for position in request.positions:
                 found_at += connection.execute(at, (position,)).fetchall()
-            return LogSlice(rows=[LoggedRow(*row) for row in found_at])
+            logged = {row[0] for row in found_at}
+            kept = list[tuple[Any, ...]]()
+            for position in request.positions:
+                if position not in logged:
+                    kept += connection.execute(self._sql["kept_event"], (position,)).fetchall()
+            return LogSlice(rows=[LoggedRow(*row) for row in found_at] + [kept_row(*row) for row in kept])
         if request.subjects:
             of = self._sql["log_of_subject"]
             found = {
@@ -79,6 +86,12 @@ class SqliteLogReader:
             else:
                 low = row[0]
         return low
+
+
+def kept_row(position: int, body: bytes) -> LoggedRow:
+    """Return an event that the log has no more, as its dead letter keeps it."""
+    envelope = decode(body, Envelope)
+    return LoggedRow(position, envelope.type, envelope.subject, body)
 
 
 def slice_of_log(request: LogRequest, rows: Iterable[tuple[Any, ...]]) -> LogSlice:

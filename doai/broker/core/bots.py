@@ -12,6 +12,7 @@ from doai.broker.core.bot_leases import BotLeases
 from doai.broker.core.bot_table import Bot, Process
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
+from doai.broker.core.event_letters import EventLetters
 from doai.broker.core.feed import Feed
 from doai.broker.core.feeds import Feeds
 from doai.broker.core.state import State
@@ -19,7 +20,7 @@ from doai.broker.core.tables import Peer
 from doai.broker.core.terms import REASON_CHARS_MAX
 from doai.changes.bots import AddUptime, BotRow, PutBot, SubscriptionRow
 from doai.clock import Now
-from doai.codec import Kind, encode
+from doai.codec import Kind, encode, raw
 from doai.envelope import Envelope, Message
 from doai.errors import ConflictError, NotFoundError, UserError
 from doai.json_schema import schema_mistakes, value_mistakes
@@ -35,13 +36,14 @@ from doai.messages.bots import (
     Cursor,
     RegisterBot,
     ResetSubscription,
+    Sample,
     SetBotStatus,
     Subscribe,
     Subscription,
     SubscriptionReset,
 )
 from doai.messages.events import BotRegistered, BotStatusChanged
-from doai.messages.link import Role
+from doai.messages.link import HostSample, Role
 from doai.states import PeerState
 from doai.workflow.mistakes import did_you_mean
 
@@ -62,6 +64,7 @@ class Bots:
         feeds: Feeds,
         work: BotWork,
         leases: BotLeases,
+        letters: EventLetters,
         rows: list[BotRow],
         subscriptions: list[SubscriptionRow],
         now: Now,
@@ -70,6 +73,7 @@ class Bots:
         self._feeds = feeds
         self._work = work
         self._leases = leases
+        self._letters = letters
         self.by_name = state.bots
         self.by_name.update((row.name, Bot(row, now.mono_s)) for row in rows)
         for row in subscriptions:
@@ -210,7 +214,18 @@ class Bots:
 
     def cursor(self, decision: Decision, peer: Peer, link: int, told: Cursor) -> None:
         """A process is done with events."""
-        self._feeds.cursor(decision, link, told)
+        found = self._feeds.cursor(decision, link, told)
+        if found is not None:
+            for failed in told.failed:
+                self._letters.gave_up(decision, *found, failed)
+
+    def sampled(self, decision: Decision, peer: Peer, sample: HostSample) -> None:
+        """A node said how its host is."""
+        if self._state.log.tail is None:
+            return  # nobody subscribes to anything
+        subject = topics.node_subject(peer.name)
+        told = Sample(topics.NODE_HOST, subject, decision.now.utc_ms, raw(sample))
+        self._feeds.sampled(topics.NODE_HOST, subject, encode(told))
 
     # --- liveness -----------------------------------------------------------------------------------------
 

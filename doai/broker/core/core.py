@@ -23,6 +23,7 @@ from doai.broker.core.descriptions import Descriptions
 from doai.broker.core.devices import Devices
 from doai.broker.core.discards import Discards
 from doai.broker.core.effects import Changes, LoadAgain, ReadLog
+from doai.broker.core.event_letters import EventLetters
 from doai.broker.core.feeds import Feeds
 from doai.broker.core.files import Files
 from doai.broker.core.finished import Finished
@@ -76,8 +77,9 @@ class BrokerCore:
         self._feeds = Feeds(state)
         work = self._scheduler.bots
         self._bot_leases = BotLeases(work, self._tasks)
+        event_letters = EventLetters(self._letters, self._feeds)
         rows = snapshot.bots, snapshot.subscriptions
-        self._bots = Bots(state, self._feeds, work, self._bot_leases, *rows, now)
+        self._bots = Bots(state, self._feeds, work, self._bot_leases, event_letters, *rows, now)
         self._peers = Peers(state, self._scheduler, devices, self._incidents, self._bots)
         self._quarantines = Quarantines(state, self._scheduler, now)
         self._holds = Holds(state, self._scheduler, now)
@@ -99,7 +101,7 @@ class BrokerCore:
         runs = Runs(state, self._scheduler, self._tasks)
         self._campaigns = Campaigns(state, runs, now)
         descriptions = Descriptions(state, self._scheduler)
-        letter_decisions = LetterDecisions(state, self._letters, runs, confirmations)
+        letter_decisions = LetterDecisions(state, self._letters, runs, confirmations, event_letters)
         self._commands = Commands(
             state,
             runs,

@@ -83,6 +83,10 @@ class DeadLetters:
         trace_id = told.trace_id if told is not None else None
         self._create(decision, row, topics.node_subject(peer.name), trace_id, None)
 
+    def event(self, decision: Decision, row: DeadLetterRow, subject: str) -> None:
+        """Keep an event that a bot gave up."""
+        self._create(decision, row, subject, None, None)
+
     def settled(self, decision: Decision) -> None:
         """A person has decided about some: tell when there are few again."""
         self._watch(decision)
@@ -108,6 +112,8 @@ class DeadLetters:
         self._state.letters.add(row, run)
         if row.kind is DeadLetterKind.MESSAGE:
             decision.log("error", f"dead letter {row.letter_id}: {row.message}", {"node_id": row.node_id})
+        elif row.kind is DeadLetterKind.EVENT:
+            decision.log("error", f"dead letter {row.letter_id}: {row.message}")
         self._watch(decision)
 
     def _watch(self, decision: Decision) -> None:

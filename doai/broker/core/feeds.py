@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final
+from zlib import crc32
+
+import msgspec
 
 from doai.broker.core.decision import Decision
 from doai.broker.core.effects import ReadLog, SendFrame
@@ -17,7 +20,7 @@ from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.changes.bots import DropSubscription, PutSubscription, SubscriptionRow
 from doai.changes.log import LoggedRow, LogRequest, LogSlice
-from doai.codec import Kind, encode
+from doai.codec import Kind, encode, pack_header
 from doai.limits import (
     CURSOR_APART_S,
     CURSOR_IDLE_S,
@@ -26,9 +29,11 @@ from doai.limits import (
     EVENTS_PER_FRAME_MAX,
     LOG_READ_ROWS,
     LOG_READ_SUBJECTS,
+    SAMPLES_PER_FRAME_MAX,
     SUBJECT_IN_FLIGHT_MAX,
 )
 from doai.messages.bots import Cursor, Subscribe, Subscribed
+from doai.topics import matches
 
 FeedKey = tuple[str, str]
 """Bot and name of the subscription."""
@@ -159,6 +164,14 @@ class Feeds:
         decision.ops.append(PutSubscription(row))
         return row
 
+    def sampled(self, topic: str, subject: str, sample: bytes) -> None:
+        """There is a newer sample of a subject: an encoded `Sample`. One process of each bot gets it."""
+        for feed in self.by_key.values():
+            if feed.members and any(matches(pattern, topic) for pattern in feed.wanted.samples):
+                members = list(feed.members.values())
+                members[crc32(subject.encode()) % len(members)].samples[topic, subject] = sample
+                self._wanting[feed] = None
+
     # --- time ---------------------------------------------------------------------------------------------
 
     def due_s(self) -> float | None:
@@ -219,6 +232,8 @@ class Feeds:
     def _pump(self, decision: Decision, feed: Feed) -> None:
         if not feed.members or feed.paused:
             return
+        if feed.wanted.samples:
+            _send_samples(decision, feed)
         began = feed.next
         self._read_open(decision, feed)
         while feed.next <= self._state.log.position and not feed.reads_log:
@@ -329,6 +344,17 @@ class Feeds:
         rows = [row for row in rows if feed.filter.takes(row.type)]
         looked = {name: feed.next - 1 if name in whole else to for name, to in found.subjects.items()}
         return [*found.rows, *rows], looked
+
+
+def _send_samples(decision: Decision, feed: Feed) -> None:
+    """One frame is under way at a time: newer samples take the place of those that wait."""
+    for member in feed.members.values():
+        if not member.samples or member.samples_sent > member.samples_taken:
+            continue
+        keys = list(member.samples)[:SAMPLES_PER_FRAME_MAX]
+        body = encode([[msgspec.Raw(member.samples.pop(key)) for key in keys]])
+        member.samples_sent += 1
+        decision.effects.append(SendFrame(member.link, pack_header(Kind.SAMPLES, channel=member.channel), body))
 
 
 def _chunk_of(rows: Sequence[LoggedRow], first: int, takes: Filter | None, through: int) -> Chunk:

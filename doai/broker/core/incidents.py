@@ -14,7 +14,8 @@ from doai import limits, topics
 from doai.broker.core.decision import Decision
 from doai.broker.core.state import State
 from doai.broker.core.statistics import Statistics
-from doai.broker.core.symptoms import Symptom, symptoms
+from doai.broker.core.symptom import Symptom
+from doai.broker.core.symptoms import symptoms
 from doai.changes.incidents import IncidentRow
 from doai.changes.ops import PutIncident
 from doai.clock import Now

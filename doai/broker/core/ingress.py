@@ -218,6 +218,8 @@ class Ingress:
     def _heartbeat(self, decision: Decision, peer: Peer, link: int, heartbeat: Heartbeat) -> None:
         counts_on_it = self._leases.heartbeat(decision, peer, heartbeat)
         self._peers.sampled(decision, peer, heartbeat.sample)
+        if peer.role is Role.NODE:
+            self._bots.sampled(decision, peer, heartbeat.sample)
         self._devices.listed(decision, peer, heartbeat)
         decision.send_to(peer, Kind.BEAT, encode(Beat(said_s=heartbeat.said_s if counts_on_it else 0.0)))
 

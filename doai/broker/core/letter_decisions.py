@@ -11,6 +11,7 @@ from doai import topics
 from doai.broker.core.confirmations import Confirmations, select
 from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.decision import Decision
+from doai.broker.core.event_letters import EventLetters
 from doai.broker.core.runs import Runs
 from doai.broker.core.state import State
 from doai.broker.core.terms import REASON_CHARS_MAX, actor_of
@@ -40,24 +41,60 @@ REFUSED_NAMED_MAX: Final = 20
 class LetterDecisions:
     """Retries and discards."""
 
-    def __init__(self, state: State, letters: DeadLetters, runs: Runs, confirmations: Confirmations) -> None:
+    def __init__(
+        self,
+        state: State,
+        letters: DeadLetters,
+        runs: Runs,
+        confirmations: Confirmations,
+        events: EventLetters,
+    ) -> None:
         self._state = state
         self._confirmations = confirmations
         self._letters = letters
         self._runs = runs
+        self._events = events
 
     def retry(self, decision: Decision, command: Envelope, wish: RetryDeadLetters) -> DeadLettersRetried:
         """Try tasks again. Runs that can not be made are told, the others are made."""
         rows = self._meant(wish.which, everything=wish.everything)
         tasks = [row for row in rows if row.kind is DeadLetterKind.TASK]
-        if not tasks and rows:
+        events = [row for row in rows if row.kind is DeadLetterKind.EVENT]
+        if not tasks and not events and rows:
             raise ConflictError(
                 f"{rows[0].letter_id} is a message: what it told is past and can not be tried again; discard it "
                 "when it is understood",
                 code="not_retryable",
             )
-        retried = self.retry_rows(decision, command, tasks[:DEAD_LETTERS_AT_ONCE])
-        return msgspec.structs.replace(retried, left=max(0, len(tasks) - DEAD_LETTERS_AT_ONCE))
+        given, refused = self._give_again(decision, command, events[:DEAD_LETTERS_AT_ONCE])
+        retried = self.retry_rows(decision, command, tasks[: max(0, DEAD_LETTERS_AT_ONCE - len(events))])
+        return msgspec.structs.replace(
+            retried,
+            retried=retried.retried + given,
+            refused=[*refused, *retried.refused][:REFUSED_NAMED_MAX],
+            left=max(0, len(tasks) + len(events) - DEAD_LETTERS_AT_ONCE),
+        )
+
+    def _give_again(
+        self, decision: Decision, command: Envelope, rows: list[DeadLetterRow]
+    ) -> tuple[int, list[str]]:
+        """Let events be given again to the subscriptions that gave them up."""
+        refused = []
+        for row in rows:
+            why_not = self._events.again(decision, row)
+            if why_not:
+                refused.append(why_not)
+                continue
+            told = DeadLetterRetried(
+                letter_id=row.letter_id,
+                task_id="",
+                run_id="",
+                retried_as="",
+                retried_run="",
+                actor=actor_of(command),
+            )
+            self._settle(decision, command, row, DeadLetterTrigger.RETRY, topics.DEADLETTER_RETRIED, told)
+        return len(rows) - len(refused), refused
 
     def retry_rows(self, decision: Decision, command: Envelope, rows: list[DeadLetterRow]) -> DeadLettersRetried:
         """Try the tasks of these open letters again."""
@@ -148,6 +185,8 @@ class LetterDecisions:
         actor = actor_of(command)
         reason = told.reason if isinstance(told, DeadLetterDiscarded) else ""
         subject = topics.task_subject(row.task_id) if row.task_id else topics.node_subject(row.node_id)
+        if row.kind is DeadLetterKind.EVENT:
+            subject = topics.bot_subject(row.subscription.partition("/")[0])
         decision.event(event_type, subject, told, causation_id=command.event_id, actor=actor)
         decision.ops.append(SettleDeadLetter(row.letter_id, state, decision.now.utc_ms, actor, reason, retried_as))
         self._state.letters.drop(row)

@@ -49,6 +49,7 @@ class Retention:
         if asked > PRUNE_IDS_MAX:
             raise UserError(f"a slice has at most {PRUNE_IDS_MAX} ids, not {asked}: ask for less", code="bad_slice")
         self._check_ended(prune)
+        self._check_heard(prune, decision)
         now_ms, ops = decision.now.utc_ms, decision.ops
         if prune.tasks:
             ops.append(PruneTasks(prune.tasks, now_ms))
@@ -76,6 +77,23 @@ class Retention:
             raise ConflictError(
                 "the statistics of these tasks are not written yet: try again in a minute", code="not_counted"
             )
+
+    def _check_heard(self, prune: PruneStore, decision: Decision) -> None:
+        """What a live subscription has not heard of stays; one that is behind by too much is not waited for."""
+        log = self._state.log.position
+        for bot in self._state.bots.values():
+            for feed in bot.feeds.values():
+                low = feed.low()
+                if log - low > self._state.settings.cursor_lag_max:
+                    continue
+                done_to_ms = decision.now.utc_ms if low >= log else feed.row.done_to_ms
+                too_new = [position for position in prune.events if position > low]
+                if too_new or ((prune.tasks or prune.runs) and prune.ended_before_ms > done_to_ms):
+                    raise ConflictError(
+                        f"subscription {feed.row.name} of bot {bot.row.name} has not heard of all of it: nothing "
+                        "was removed; let the bot work, or begin it anew (`doai bots reset`)",
+                        code="not_heard",
+                    )
 
     def record(self, decision: Decision, command: Envelope, record: RecordRetention) -> RetentionRecorded:
         """Remember a pass."""

@@ -44,6 +44,7 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_max_s: float = limits.QUARANTINE_MAX_S
     disk_reserve_bytes: int = limits.DISK_RESERVE_MB * 1024 * 1024
     """With less free no run and no workflow is taken in."""
+    cursor_lag_max: int = limits.CURSOR_LAG_MAX
     queues: dict[str, int] = msgspec.field(default_factory=lambda: {QUEUE: 0})
     """Queues by name and their priority; larger goes first."""
     frames: RateLimit = RateLimit(rate_per_s=5_000.0, burst=10_000.0)

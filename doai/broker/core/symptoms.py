@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
-
 from doai import limits, topics
+from doai.broker.core.bot_symptoms import bot_symptoms
 from doai.broker.core.state import State
 from doai.broker.core.statistics import Statistics
+from doai.broker.core.symptom import Symptom
 from doai.broker.core.tables import Peer
 from doai.changes.statistics import Period, StatisticsRow, summed
 from doai.clock import Now
@@ -22,16 +22,6 @@ from doai.states import HELD, DeviceState, PeerState, TaskState
 
 _MINUTE_MS: Final = 60_000
 _BEFORE_MIN: Final = 60
-
-
-class Symptom(msgspec.Struct, frozen=True, kw_only=True):
-    """A condition as it is now."""
-
-    type: IncidentType
-    subject: str
-    measure: float
-    affected: int
-    message: str
 
 
 class _Load:
@@ -65,6 +55,7 @@ def symptoms(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom
             affected=waiting,
             message=f"{waiting} dead letters wait for a person",
         )
+    yield from bot_symptoms(state)
     for node in state.nodes.values():
         yield from _node(state, node)
     for device in state.devices.values():

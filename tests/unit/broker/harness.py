@@ -93,6 +93,7 @@ class World:
         self.writer = MemoryWriter(self.tables)
         self.core = self._new_core()
         self.inbox.clear()
+        self.reads.clear()
 
     def apply(self, changes: Changes) -> None:
         if changes.ops:
@@ -553,6 +554,10 @@ class FakeBot:
         done = list(positions) or [position for position, _ in self.held]
         self.held = [event for event in self.held if event[0] not in done]
         self.send(Kind.CURSOR, b.Cursor(channel=channel, done=done, credit_events=credit, **about))
+
+    def samples(self, channel: int = 1) -> list[b.Sample]:
+        """Take the samples that came, without saying so."""
+        return [sample for body in self.world.take(self.link, Kind.SAMPLES) for sample in body.samples]
 
     def tasks(self) -> list[b.BotTask]:
         """Take the tasks that it was given."""

@@ -12,6 +12,8 @@ from doai.changes.incidents import IncidentRow
 from doai.codec import Kind, decode, encode
 from doai.errors import ErrorClass, Failure
 from doai.incidents import RULES, IncidentType
+from doai.messages import bots as b
+from doai.messages import commands as c
 from doai.messages import incidents as i
 from doai.messages.dead_letters import (
     DISCARD_DEAD_LETTERS,
@@ -21,7 +23,7 @@ from doai.messages.dead_letters import (
 )
 from doai.messages.link import Heartbeat
 from doai.states import IncidentState, Outcome
-from tests.unit.broker.harness import FakeAdmin, FakeNode, World, sample, started_world
+from tests.unit.broker.harness import FakeAdmin, FakeBot, FakeNode, World, sample, started_world
 
 WRONG = Failure(error_class=ErrorClass.USER, code="wrong", message="no such button")
 GB = 1024**3
@@ -310,3 +312,56 @@ def test_one_that_sways_opens_once() -> None:
         world.pass_time(10)
         world.send(node.link, node.name, Kind.HEARTBEAT, encode(Heartbeat(sample=sample())))
     assert len(found(world, IncidentType.CLOCK_SKEW)) <= 1
+
+
+def test_a_bot_that_is_down() -> None:
+    world, node, admin = started_world("d1")
+    bot = FakeBot(world).connect(title="x")
+    bot.bye()
+    live(world, limits.BOT_DOWN_S + 30, node, admin)
+    assert is_open(world, IncidentType.BOT_DOWN)
+    bot.connect()
+    for _ in range(10):
+        live(world, 10, node, admin)
+        bot.heartbeat()
+    over(world, IncidentType.BOT_DOWN)
+
+
+def test_a_bot_that_is_not_wanted_is_no_incident() -> None:
+    world, node, admin = started_world("d1")
+    FakeBot(world).connect(title="x").bye()
+    admin.do(b.SET_BOT_STATUS, b.SetBotStatus(name="robot", status=b.BotStatus.INACTIVE), b.BotSettings)
+    live(world, limits.BOT_DOWN_S + 30, node, admin)
+    assert not found(world, IncidentType.BOT_DOWN)
+
+
+def test_a_cursor_that_is_far_behind() -> None:
+    world, node, admin = started_world("d1", settings=CoreSettings(cursor_lag_max=20))
+    bot = FakeBot(world).connect(b.Subscription(name="all", topics=["**"]), credit=0)
+    for _ in range(10):
+        admin.run("d1")
+    for _ in range(3):
+        live(world, 10, node, admin)
+        bot.heartbeat()
+    assert only(world, IncidentType.CURSOR_LAG).subject == "subscription/robot/all"
+    assert is_open(world, IncidentType.CURSOR_LAG)
+    reset = b.ResetSubscription(name="robot", subscription="all", to_end=True)
+    admin.do(b.RESET_SUBSCRIPTION, reset, b.SubscriptionReset)
+    for _ in range(10):
+        live(world, 10, node, admin)
+        bot.heartbeat()
+    over(world, IncidentType.CURSOR_LAG)
+
+
+def test_a_kind_that_nobody_takes() -> None:
+    world, node, admin = started_world("d1")
+    targets = c.Targets(kind=c.TargetKind.BOT, bot="report.build")
+    admin.do(c.CREATE_RUN, c.CreateRun(workflow="", targets=targets), c.RunCreated)
+    live(world, 90, node, admin)
+    assert only(world, IncidentType.UNKNOWN_KIND).subject == "kind/report.build"
+    bot = FakeBot(world).connect(task_kinds=["report.build"])
+    assert len(bot.tasks()) == 1
+    for _ in range(10):
+        live(world, 10, node, admin)
+        bot.heartbeat()
+    over(world, IncidentType.UNKNOWN_KIND)

@@ -81,7 +81,7 @@ letter_id, kind, reason, state, created_at_ms, position, code, error_class, mess
 run_id, workflow, queue, attempts, type, incarnation, seq
 
 -- name: dead_letter_tail
-data_bytes, settled_at_ms, settled_by, settled_why, retried_as
+data_bytes, settled_at_ms, settled_by, settled_why, retried_as, subscription
 -- name: pass_columns
 pass_id, began_at_ms, ended_at_ms, actor, tasks, runs, events, artifacts, audit, freed_bytes, problem, queue
 

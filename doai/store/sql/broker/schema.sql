@@ -407,7 +407,7 @@ CREATE TABLE dead_letters (
     settled_by TEXT NOT NULL,
     settled_why TEXT NOT NULL,
     retried_as TEXT NOT NULL           -- task that tries it again
-) STRICT;
+, subscription TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE INDEX open_dead_letters ON dead_letters (letter_id) WHERE state = 'open';
 
@@ -527,3 +527,5 @@ CREATE TABLE bot_uptime (
     seconds REAL NOT NULL,             -- in which one of its processes was heard
     PRIMARY KEY (bot, hour)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX dead_letters_of_event ON dead_letters (seq) WHERE kind = 'event';

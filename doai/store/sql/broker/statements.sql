@@ -248,7 +248,7 @@ WHERE run_id IN (SELECT run_id FROM runs WHERE state IN ('active', 'cancelling')
 ORDER BY campaign_id, fire_at_ms, hand
 
 -- name: insert_dead_letter
-INSERT INTO dead_letters ({dead_letter_head}, data, {dead_letter_tail}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO dead_letters ({dead_letter_head}, data, {dead_letter_tail}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: settle_dead_letter
 UPDATE dead_letters SET state = ?, settled_at_ms = ?, settled_by = ?, settled_why = ?, retried_as = ?
@@ -332,6 +332,12 @@ ORDER BY position LIMIT ?
 
 -- name: log_at
 SELECT position, type, subject, envelope FROM events WHERE position = ?
+
+-- name: kept_event
+SELECT seq, data FROM dead_letters WHERE kind = 'event' AND seq = ? AND length(data) > 0 LIMIT 1
+
+-- name: keep_event
+UPDATE dead_letters SET data = e.envelope FROM events AS e WHERE e.position = dead_letters.seq AND letter_id = ?
 
 -- name: log_begin
 SELECT position, recorded_at_ms FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT 1
