@@ -30,6 +30,7 @@ from doai.errors import UserError
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
 from doai.store.audit_reader import AuditReader
+from doai.store.bot_reader import BotReader
 from doai.store.campaign_reader import CampaignReader
 from doai.store.dead_letter_reader import DeadLetterReader
 from doai.store.event_reader import NewestEvents, event_views
@@ -78,6 +79,7 @@ class StoreReader:
         self.overview = OverviewReader(self._connections, self._sql)
         self.people = PeopleReader(self._connections, self._sql)
         self.queues = QueueReader(self._connections, self._sql)
+        self.bots = BotReader(self._connections, self._sql)
 
     async def close(self) -> None:
         await self._connections.close()

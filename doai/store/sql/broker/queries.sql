@@ -217,3 +217,16 @@ SELECT count(*) FROM runs WHERE state IN ('active', 'cancelling')
 
 -- name: newest_events_of_subject
 SELECT position, recorded_at_ms, envelope FROM events WHERE subject = ? ORDER BY position DESC LIMIT ?
+
+-- name: bots
+SELECT {bot_columns} FROM bots ORDER BY name
+
+-- name: subscriptions
+SELECT {subscription_columns} FROM subscriptions ORDER BY bot, name
+
+-- name: bot_heard
+SELECT bot, coalesce(sum(seconds) FILTER (WHERE hour > :day), 0.0), coalesce(sum(seconds) FILTER (WHERE hour > :week), 0.0)
+FROM bot_uptime GROUP BY bot
+
+-- name: bot_log_end
+SELECT max(position) FROM events
