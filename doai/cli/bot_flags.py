@@ -11,9 +11,7 @@ _AddCommand = Callable[..., argparse.ArgumentParser]
 
 def add_bots(commands: Any, add: _AddCommand) -> None:
     """Add `doai bots`; ``add`` makes a command that talks to the API."""
-    group = commands.add_parser(
-        "bots", help="List bots; let them in, configure, activate, deactivate them, begin a subscription anew."
-    )
+    group = commands.add_parser("bots", help="List bots; let them in, configure, activate, reset them.")
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
     enroll = add(actions, "enroll", "Let a bot in: make its key, its token and its settings.", "bots", "enroll")
     enroll.add_argument("name", help="as its program says: Bot(NAME)")
