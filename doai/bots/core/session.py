@@ -14,7 +14,7 @@ import msgspec
 from doai.backoff import Backoff
 from doai.changes.outbox import OutboxState
 from doai.clock import Now
-from doai.codec import BodyDecoder, Header, Kind, encode, pack_header, raw, unpack_header
+from doai.codec import KINDS, BodyDecoder, Header, Kind, encode, raw, unpack_header
 from doai.envelope import Envelope
 from doai.errors import DecodeError, Fault
 from doai.ids import IdSource
@@ -23,6 +23,7 @@ from doai.link.outgoing import Outgoing
 from doai.messages.bots import REGISTER_BOT, BotSettings, RegisterBot
 from doai.messages.commands import Reply
 from doai.messages.link import Bye, Fenced, Heartbeat, HostSample, Role, Welcome
+from doai.wire_versions import SPOKEN, WireVersions, unknown_frame
 
 RECONNECT: Final = Backoff(first_s=0.2, longest_s=5.0)
 INTERFACE: Final = "bot"
@@ -89,7 +90,15 @@ class _Pending(msgspec.Struct):
 class Session:
     """The link of one process of a bot."""
 
-    def __init__(self, registration: RegisterBot, *, instance: str, ids: IdSource, sample: HostSample) -> None:
+    def __init__(
+        self,
+        registration: RegisterBot,
+        *,
+        instance: str,
+        ids: IdSource,
+        sample: HostSample,
+        wire: WireVersions = SPOKEN,
+    ) -> None:
         self._registration = registration
         self._ids = ids
         self.sample = sample
@@ -116,7 +125,9 @@ class Session:
             ),
             new_incarnation=str,
             backoff=RECONNECT,
+            wire=wire,
         )
+        self._unknown_frames = 0
         self._heartbeat_s = 0.0
         self._beat_due_s = 0.0
         self._registering = ""
@@ -180,7 +191,7 @@ class Session:
         if not self._link.heard(epoch, now.mono_s):
             return []
         try:
-            read = unpack_header(header)
+            read = unpack_header(header, self._link.agreement.version)
             return self._heard(read, body, now, random01)
         except DecodeError as error:
             return [Unusable(f"a frame of the broker can not be understood: {error}")]
@@ -199,6 +210,10 @@ class Session:
             return self._replied(_reply(body), now, random01)
         elif kind == Kind.SETTINGS:
             return [Configured(_settings(body))] if self.registered else []
+        elif kind not in KINDS:
+            self._unknown_frames += 1
+            text = unknown_frame(kind, "the broker", self._unknown_frames)
+            return [Unusable(text)] if text else []
         elif kind != Kind.BEAT and (self.registered or kind in _OF_TASKS):
             return [Given(kind, header.channel, body)]
         return []
@@ -211,7 +226,8 @@ class Session:
                 found.append(self._register(now))
             elif isinstance(effect, Stop):
                 self._forget()
-                found.append(Refused(f"the broker refuses this bot: {effect.reason}", fenced=True))
+                said = "the broker refuses this bot" if effect.refused else "this bot can not go on"
+                found.append(Refused(f"{said}: {effect.reason}", fenced=True))
             elif isinstance(effect, OpenSocket | SendFrame):
                 found.append(effect)
         return found
@@ -284,11 +300,11 @@ class Session:
 
     def _send(self, pending: _Pending) -> SendFrame:
         pending.epoch = self._link.epoch
-        return SendFrame(self._link.epoch, pack_header(Kind.COMMAND), pending.body)
+        return SendFrame(self._link.epoch, self._link.agreement.header(Kind.COMMAND), pending.body)
 
     def frame_of(self, kind: Kind, body: object) -> SendFrame:
         """Return a frame over the connection there is."""
-        return SendFrame(self._link.epoch, pack_header(kind), encode(body))
+        return SendFrame(self._link.epoch, self._link.agreement.header(kind), encode(body))
 
     def bye(self, reason: str) -> list[SessionEffect]:
         """Leave on purpose."""

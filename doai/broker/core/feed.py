@@ -58,7 +58,7 @@ class Member:
         self.credit_bytes = credit_bytes
         self.given = 0
         self.given_bytes = 0
-        self.header = pack_header(Kind.EVENTS, channel=channel)
+        self.header = pack_header(Kind.EVENTS, version=peer.wire_version, channel=channel)
         self.in_flight: dict[int, str] = {}
         """Position -> subject of what it holds."""
         self.again: set[int] = set()
