@@ -21,7 +21,7 @@ import msgspec
 from doai.envelope import Message
 from doai.errors import ConflictError, DoaiError
 from doai.messages.retention import PruneStore, RecordRetention
-from doai.store.retention_reader import MIN_AGE_MS, Bounds, Cleaning, Going, Held, Policy, RetentionReader
+from doai.store.retention_reader import MIN_AGE_MS, SLICE, Bounds, Cleaning, Going, Held, Policy, RetentionReader
 
 REST: Final = 4.0
 """Rests this many times as long as the slice took: a fifth of the time at most is spent on retention."""
@@ -176,9 +176,7 @@ class Janitor:
             await self._remove_artifacts(command, found)
         after = ""
         while run_ids := await self.reader.runs(bounds, after):
-            for run_id in run_ids:
-                await self._remove_run(command, bounds.now_ms - MIN_AGE_MS, run_id)
-            await self._slice(command, PruneStore(runs=run_ids), runs=len(run_ids))
+            await self._remove_runs(command, bounds.now_ms - MIN_AGE_MS, run_ids)
             after = run_ids[-1]
         while positions := await self.reader.events(bounds):
             await self._slice(command, PruneStore(events=positions), events=len(positions))
@@ -188,17 +186,29 @@ class Janitor:
     async def _clean(self, command: Command, cleaning: Cleaning) -> None:
         after = ""
         while run_ids := await self.reader.next_cleanable(cleaning, after):
-            for run_id in run_ids:
-                await self._remove_run(command, cleaning.ended_before_ms, run_id)
-            await self._slice(command, PruneStore(runs=run_ids), runs=len(run_ids))
+            await self._remove_runs(command, cleaning.ended_before_ms, run_ids)
             after = run_ids[-1]
 
-    async def _remove_run(self, command: Command, ended_before_ms: int, run_id: str) -> None:
-        while artifacts := await self.reader.artifacts_of(run_id):
-            await self._remove_artifacts(command, artifacts)
-        while task_ids := await self.reader.tasks_of(run_id):
+    async def _remove_runs(self, command: Command, ended_before_ms: int, run_ids: list[str]) -> None:
+        """Remove runs with all that is theirs; of small ones several share a slice."""
+
+        async def remove(task_ids: list[str]) -> None:
             prune = PruneStore(tasks=task_ids, ended_before_ms=ended_before_ms)
             await self._slice(command, prune, tasks=len(task_ids))
+
+        gathered: list[str] = []
+        for run_id in run_ids:
+            while artifacts := await self.reader.artifacts_of(run_id):
+                await self._remove_artifacts(command, artifacts)
+            while len(task_ids := await self.reader.tasks_of(run_id)) >= SLICE:
+                await remove(task_ids)
+            if gathered and len(gathered) + len(task_ids) > SLICE:
+                await remove(gathered)
+                gathered = []
+            gathered += task_ids
+        if gathered:
+            await remove(gathered)
+        await self._slice(command, PruneStore(runs=run_ids), runs=len(run_ids))
 
     async def _remove_artifacts(self, command: Command, artifacts: list[tuple[str, int]]) -> None:
         paths = [path for path, _ in artifacts]

@@ -24,8 +24,8 @@ PLAN_MAX_S: Final = 5.0
 """For one question of a plan: those that count look at all runs."""
 MIN_AGE_MS: Final = 3_600_000
 """What ended later than this ago never goes, whatever a count says: somebody may just be looking at it."""
-SLICE: Final = 200
-"""Ids of one slice: some 20 ms of the writer."""
+SLICE: Final = 100
+"""Ids of one slice: some 10 ms of the writer, in which nothing else is committed."""
 _DIGEST_CHARACTERS: Final = 16
 
 

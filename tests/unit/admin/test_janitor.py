@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from doai.admin import janitor as janitor_module
 from doai.admin.janitor import CLEANINGS_MAX, Janitor, remove_files
 from doai.envelope import Message
 from doai.errors import ConflictError
 from doai.messages.retention import PruneStore, RecordRetention
-from doai.store.retention_reader import Bounds, Cleaning, Going, Held, Policy, RetentionReader
+from doai.store.retention_reader import SLICE, Bounds, Cleaning, Going, Held, Policy, RetentionReader
 
 POLICY = Policy(
     tasks_days=1,
@@ -30,6 +31,7 @@ class FakeReader(RetentionReader):
 
     def __init__(self) -> None:
         self.content = {"r1": ["t1", "t2"], "r2": ["t3"]}
+        self.slice = SLICE
         self.files = [("video/n/a/r0/x.png", 3)]
         self.positions = [1, 2]
         self.rows = [1, 2, 3]
@@ -58,7 +60,7 @@ class FakeReader(RetentionReader):
         return [name for name in self.content if name > after and name == cleaning.queue]
 
     async def tasks_of(self, run_id: str) -> list[str]:
-        return self.content.get(run_id, [])[:1]
+        return self.content.get(run_id, [])[: self.slice]
 
     async def artifacts_of(self, run_id: str) -> list[tuple[str, int]]:
         return []
@@ -111,8 +113,26 @@ def test_a_pass_removes_slice_by_slice_and_is_recorded(tmp_path: Path) -> None:
     assert (done.tasks, done.runs, done.events, done.artifacts, done.audit, done.freed_bytes) == (3, 2, 2, 1, 3, 3)
     assert done.problem == ""
     assert asked[-1] == done
-    assert [payload.tasks for payload in asked[1:4] if isinstance(payload, PruneStore)] == [["t1"], ["t2"], ["t3"]]
+    tasks = [payload.tasks for payload in asked if isinstance(payload, PruneStore) and payload.tasks]
+    assert tasks == [["t1", "t2", "t3"]], "small runs share a slice"
     assert list(tmp_path.iterdir()) == [], "empty folders go with the last file"
+
+
+def test_a_large_run_goes_in_several_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(janitor_module, "SLICE", 2)
+    reader = FakeReader()
+    reader.files, reader.slice = [], 2
+    reader.content = {"r1": ["t1", "t2", "t3"], "r2": ["t4"], "r3": ["t5"], "r4": []}
+    slices: list[list[str]] = []
+
+    async def command(payload: Message) -> None:
+        if isinstance(payload, PruneStore):
+            slices.extend([payload.tasks] if payload.tasks else [])
+            reader.prune(payload)
+
+    done = asyncio.run(janitor(tmp_path, reader).sweep(command))
+    assert slices == [["t1", "t2"], ["t3", "t4"], ["t5"]]
+    assert (done.tasks, done.runs, reader.content) == (5, 4, {})
 
 
 def test_a_refused_slice_ends_the_pass_early_and_that_is_recorded(tmp_path: Path) -> None:
