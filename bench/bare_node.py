@@ -1,14 +1,14 @@
 """Nodes without steps and drivers: the real link, outbox file and dealer, several nodes in one process.
 
 A task is begun when the outbox has the facts of its start, and ends with the next commit. What a real node does
-besides - its own queue, slots, steps, drivers - is left out, so that the broker is what is measured. No heartbeats:
-a measurement is over before one is missed.
+besides - its own queue, slots, steps, drivers - is left out, so that the broker is what is measured.
 
 Its argument is the file of a JSON object of settings; it runs until it is ended.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from pathlib import Path
@@ -21,8 +21,11 @@ from bench.link_node import Node, Settings
 from doai.changes.outbox import AppendFact, OutboxOp
 from doai.codec import BodyDecoder, Kind, encode, raw
 from doai.envelope import Envelope, Message
+from doai.ids import Token
+from doai.limits import HEARTBEAT_S
 from doai.link.actions import Effect, Established, SendFrame
 from doai.messages import events
+from doai.messages.link import DeviceProof, Heartbeat
 from doai.messages.work import Dispatch, Dispatches, Holdings
 from doai.node.core.core import INSTANCE
 from doai.readiness import notify
@@ -50,6 +53,9 @@ class BareNode(Node):
         super().__init__(name, settings, slots=SLOTS)
         self._name = name
         self._serials = [f"{name}-{number:03d}" for number in range(devices)]
+        self._tokens: dict[Token, None] = {}
+        self._next_beat_s = trio.current_time() + random.random() * HEARTBEAT_S
+        self._serials_told = False
 
     async def receive(self) -> None:
         """Hear the broker until cancelled."""
@@ -64,6 +70,7 @@ class BareNode(Node):
     def released(self, effect: Effect) -> None:
         """WELCOME came, and its commit is done: say what is held, which is nothing, and which devices there are."""
         if isinstance(effect, Established):
+            self._serials_told = True
             body = encode(Holdings(tasks=[], as_of_seq=self.link.highest_seq))
             self.decided([], [SendFrame(self.link.epoch, self.link.agreement.header(Kind.HOLDINGS), body)])
             self._tell(
@@ -82,12 +89,26 @@ class BareNode(Node):
         while True:
             await trio.sleep(LOOK_S)
             now_s = trio.current_time()
+            if self._serials_told and now_s >= self._next_beat_s:
+                self._next_beat_s = now_s + HEARTBEAT_S
+                self._beat()
             due_s = self.link.due_s()
             if due_s is not None and due_s <= now_s:
                 actions = self.link.tick(now_s, 0.0)
                 self.decided(actions.ops, actions.effects)
 
+    def _beat(self) -> None:
+        heartbeat = Heartbeat(
+            sample=self.sample,
+            tokens=[(token.generation, token.n) for token in self._tokens],
+            as_of_seq=self.link.highest_seq,
+            devices=[DeviceProof(serial, 1.0, 2.0) for serial in self._serials],
+        )
+        frame = SendFrame(self.link.epoch, self.link.agreement.header(Kind.HEARTBEAT), encode(heartbeat))
+        self.decided([], [frame])
+
     def _begin(self, tasks: list[Dispatch]) -> None:
+        self._tokens.update(dict.fromkeys(task.token for task in tasks))
         self._tell(
             [
                 (event_type, task_subject(task.task_id), task.trace_id, payload)
@@ -105,6 +126,8 @@ class BareNode(Node):
         self.after_commit(lambda: self._end(tasks))
 
     def _end(self, tasks: list[Dispatch]) -> None:
+        for task in tasks:
+            del self._tokens[task.token]
         self._tell(
             [
                 (event_type, task_subject(task.task_id), task.trace_id, payload)

@@ -59,7 +59,7 @@ class Node:
     """One node's link; `run` returns when all is acknowledged."""
 
     def __init__(self, name: str, settings: Settings, *, slots: int = 0) -> None:
-        self._sample = HostSample(host="bench", pid=os.getpid(), version="0", started_at_ms=0, slots=slots)
+        self.sample = HostSample(host="bench", pid=os.getpid(), version="0", started_at_ms=0, slots=slots)
         self._settings = settings
         self._keys = load_or_make_keypair(Path(settings.folder) / name / "keys" / "node.key")
         self.ids = ids = RandomIds(random.Random(os.urandom(16)).getrandbits)
@@ -98,7 +98,7 @@ class Node:
                     self._connection = Sending(self.link.epoch, dealer)
                     nursery.start_soon(self._connection.run_sending)
                     await dealer.wait_up()
-                    self._decided(self.link.opened(self.link.epoch, self._sample, trio.current_time()))
+                    self._decided(self.link.opened(self.link.epoch, self.sample, trio.current_time()))
                     self.dealer = dealer
                     await self.receive()
                     await self._committer.wait_idle()

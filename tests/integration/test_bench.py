@@ -94,3 +94,9 @@ async def test_memory_is_taken_after_all_tasks() -> None:
     broker, node = memory.lines("fake", measured, 40)
     assert broker.value > 0
     assert node.ratio is not None
+
+
+async def test_growth_is_taken_between_two_numbers_of_tasks() -> None:
+    found = await memory.measure_growth((20, 60), Fleet(devices=10, nodes=2, bare=True))
+    assert [tasks for tasks, _ in found] == [40, 80]
+    assert memory.growth_line(found).ratio is not None
