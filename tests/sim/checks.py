@@ -9,6 +9,7 @@ from typing import Any
 from doai import topics
 from doai.broker.core.core import BrokerCore
 from doai.broker.core.effects import SendFrame
+from doai.broker.core.tables import Task
 from doai.changes.outbox import AppendFact, OutboxOp
 from doai.codec import BodyDecoder, Kind, decode, unpack_header
 from doai.envelope import Envelope
@@ -18,7 +19,7 @@ from doai.messages.commands import Reply
 from doai.messages.link import Hello, Records
 from doai.messages.work import Dispatches
 from doai.node.core.effects import StartStep
-from doai.states import HELD, TERMINAL, IncidentState, RunState, TaskState
+from doai.states import HELD, TERMINAL, DeviceState, IncidentState, RunState, TaskState
 from doai.store.memory import MemoryTables
 from tests.sim.broker import BrokerProcess
 from tests.sim.campaigns import compare_campaigns
@@ -239,8 +240,25 @@ def check_open_tasks(core: BrokerCore, patient: bool) -> list[str]:
         if not reason:
             message = f"task {task.task_id} is {task.state.value} on {task.device and task.device.serial} for ever"
             raise Violation("never_ends", message, task.task_id)
+        if task.state is TaskState.QUEUED and task.device is None:
+            _check_none_fits(core, task)
         reasons.append(reason)
     return reasons
+
+
+def _check_none_fits(core: BrokerCore, task: Task) -> None:
+    """A task for any device waits only while there is no device for it."""
+    pool = core._scheduler._pools.of(task.run)
+    if pool is None or not task.run.queue.open or (task.run.gate is not None and not task.run.gate.lets(task)):
+        return
+    for device in core.state.devices.values():
+        row, node = device.row, device.node
+        if row is None or node is None or node.row is None or device.held or not node.takes_tasks:
+            continue
+        kept = row.quarantine or row.hold or node.row.quarantine or len(node.held) >= node.capacity
+        if not kept and device.state is DeviceState.ONLINE and pool.fits(device):
+            message = f"task {task.task_id} waits for ever though {device.serial} is free"
+            raise Violation("never_ends", message, task.task_id)
 
 
 def check_nodes_at_end(nodes: Sequence[NodeProcess], ledger: Ledger) -> None:

@@ -195,7 +195,7 @@ class Network:
         connection = self._links.get(link)
         if connection is None:
             return False
-        if self.drop_share and header[1] == Kind.RECIPE and self.world.chance(0.05):
+        if self.drop_share and header[1] == Kind.RECIPE and self.world.chance(0.01):
             self.world.fault("recipe_unreadable", connection.name)
             body = encode(msgspec.structs.replace(decode(body, Recipe), body=_NEWER))
         for _ in range(self._copies(header)):

@@ -111,7 +111,7 @@ def draw_scenario(random: Random, *, scale: float = 1.0, only: Set[str] | None =
         if (only is None and random.random() < 0.55) or (only is not None and kind in only)
     }
     nodes = random.choice((1, 2, 2, 3, 4))
-    phones = random.choice((4, 8, 12, 20))
+    phones = random.choice((4, 8, 16, 24))
     tight = random.random() < 0.25
     work_s = random.choice((120.0, 200.0, 300.0))
     return Scenario(

@@ -12,7 +12,7 @@ SEEDS = 200
 
 @pytest.mark.slow
 def test_two_hundred_seeds_keep_every_rule_and_meet_every_fault() -> None:
-    report = run_campaign(range(SEEDS), jobs=2)
+    report = run_campaign(range(SEEDS), jobs=2, scale=0.4)
     failures = [f"bin/sim --seed {failure.seed}: {failure.kind}: {failure.message}" for failure in report.failures]
     assert failures == []
     assert report.never_fired() == []
@@ -25,7 +25,7 @@ def test_any_frame_of_a_live_link_may_be_lost() -> None:
 
     lost: set[str] = set()
     for seed in range(4):
-        verdict = simulate(seed, only=frozenset(), change=lose_often)
+        verdict = simulate(seed, only=frozenset(), scale=0.4, change=lose_often)
         assert verdict.kind == "", f"seed {seed}: {verdict.message}"
         lost |= {kind for kind in verdict.faults if kind.startswith("drop_")}
     assert lost >= {"drop_records", "drop_ack"}

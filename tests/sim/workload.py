@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -24,14 +24,18 @@ _RECIPE_SHARES = {
     "rest": 7,
     "watch": 4,
     "tap": 2,
-    "walk": 1.5,
+    "walk": 1,
     "branch": 1,
     "picky": 0.7,
     "broken": 0.15,
-    "journey": 1,
+    "journey": 0.5,
     "parcel": 0.7,
     "errand": 1,
 }
+
+
+ANY_MAX: Final = 24
+"""Tasks of one run on any device."""
 
 
 class Workload:
@@ -91,8 +95,12 @@ class Workload:
             repeats = max(1, wanted // len(self._serials))
             targets = c.Targets(kind=kind, selector=self._selector())
         else:
-            targets = c.Targets(kind=kind, count=wanted, selector=self._selector())
+            # Few at once: of what matches a single phone, one after the other, the last must end in this world too.
+            repeats = 1 + wanted // ANY_MAX
+            targets = c.Targets(kind=kind, count=min(wanted, ANY_MAX))
         for _ in range(min(repeats, 12)):
+            if kind is c.TargetKind.ANY:
+                targets = msgspec.structs.replace(targets, selector=self._selector())
             self._ask(targets)
 
     def _selector(self) -> c.Selector:
@@ -117,13 +125,13 @@ class Workload:
             params=self._params(name),
             queue=random.choice(("default", "default", "urgent", BULK)),
             priority=random.choice((0, 0, 0, 5, -5)),
-            expires_in_s=random.choice((None, None, None, None, None, 20.0, 120.0, 600.0)),
+            expires_in_s=random.choice((None,) * 9 + (20.0, 120.0, 600.0)),
             attempts=random.choice((None, None, 1, 4)),
             step_timeouts_s={"shot": 30.0} if name == "look" and random.random() < 0.2 else {},
             max_parallel=random.choice((None, None, None, None, 1, 4)),
             canary=random.choice((None,) * 7 + (2,)),
             stop_rate=random.choice((None, None, None, None, None, 0.3)),
-            stop_after=random.choice((None, None, None, None, None, 3)),
+            stop_after=random.choice((None,) * 7 + (3,)),
         )
         self._admin.command(c.CREATE_RUN, create, self._was_created)
 
@@ -141,7 +149,7 @@ class Workload:
         self.acknowledged[created.run_id] = (self._world.now_s, len(created.task_ids))
         self._task_ids.extend(created.task_ids)
         random = self._world.random
-        if random.random() < 0.08:
+        if random.random() < 0.05:
             cancel = c.CancelRun(run_id=created.run_id, reason="sim")
             self._world.after(random.uniform(0.0, 60.0), self._admin.command, c.CANCEL_RUN, cancel, _nothing)
         for task_id in created.task_ids:

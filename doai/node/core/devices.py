@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from doai.drivers.base import DeviceChange, Proof, ProofKind
 from doai.messages.link import DeviceProof
 from doai.states import DeviceState
 from doai.workflow.selection import DeviceFacts
+
+_HERE: Final = frozenset({DeviceState.ONLINE, DeviceState.UNRESPONSIVE})
 
 
 class Devices:
@@ -42,7 +46,7 @@ class Devices:
     def is_here(self, serial: str) -> bool:
         """Whether it is connected, though it may not answer at the moment."""
         change = self._changes.get(serial)
-        return change is not None and change.state in (DeviceState.ONLINE, DeviceState.UNRESPONSIVE)
+        return change is not None and change.state in _HERE
 
     def is_known(self, serial: str) -> bool:
         """Whether any driver has spoken of it."""
@@ -71,11 +75,12 @@ class Devices:
     def proofs(self, now_s: float) -> list[DeviceProof]:
         """Return the ages of the last proofs, in seconds, of all that are here."""
         found: list[DeviceProof] = []
-        for serial in self._changes:
-            if not self.is_here(serial):
+        by_adb, by_answer = ProofKind.ADB, ProofKind.ANSWER
+        for serial, change in self._changes.items():
+            if change.state not in _HERE:
                 continue
             proven = self._proven_s.get(serial, {})
-            adb, answer = proven.get(ProofKind.ADB), proven.get(ProofKind.ANSWER)
+            adb, answer = proven.get(by_adb), proven.get(by_answer)
             found.append(
                 DeviceProof(
                     serial,
