@@ -29,7 +29,11 @@ BACKUP_AGE_MAX_S: Final = 24 * 3600.0
 """What came after the backup is lost on the way back; the admin makes one a day."""
 ROOM_FACTOR: Final = 2
 """A migration may write a table anew, and all of it goes through the log first."""
-_STORES: Final = ("broker.db", "*/broker.db", "node.db", "*/node.db", "*/*/node.db")
+_STORES: Final = (
+    *("broker.db", "*/broker.db"),  # further down are backups
+    *("node.db", "*/node.db", "*/*/node.db"),
+    *("state.db", "*/state.db", "*/*/state.db"),
+)
 _HOW: Final = "docs/how-to/upgrade.md"
 
 

@@ -9,10 +9,10 @@ import apsw
 import msgspec
 
 from doai.errors import StoreUnavailable
-from doai.store.database import BROKER, OUTBOX, Kind
+from doai.store.database import BOT, BROKER, OUTBOX, Kind
 from doai.store.sql_files import Migration, load_migrations
 
-_KINDS: Final = {kind.application_id: kind for kind in (BROKER, OUTBOX)}
+_KINDS: Final = {kind.application_id: kind for kind in (BROKER, OUTBOX, BOT)}
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     title: str
-    """What it is: the broker's store, a node's outbox."""
+    """What it is: the broker's store, a node's outbox, the state of a bot."""
     version: int
     newest: int
     """To which this program would bring it; below `version` = a newer program has written it."""
@@ -31,7 +31,7 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
 def newest_schemas() -> dict[str, int]:
     """Return the schema version that this program brings each kind of store to."""
-    return {kind.folder: len(load_migrations(kind.folder)) for kind in (BROKER, OUTBOX)}
+    return {kind.folder: len(load_migrations(kind.folder)) for kind in _KINDS.values()}
 
 
 def size_of(path: Path) -> int:

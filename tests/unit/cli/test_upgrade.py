@@ -19,6 +19,7 @@ from doai.cli.finding import Finding, Verdict
 from doai.cli.main import main
 from doai.cli.place import Place
 from doai.configuration import Secret
+from doai.store.bot_state import SqliteBotState
 from doai.store.database import BROKER, OUTBOX
 from doai.store.outbox import open_outbox
 from doai.store.schemas import newest_schemas, read_schema
@@ -83,10 +84,11 @@ def verdicts(found: dict[str, list[Finding]], name: str) -> list[Verdict]:
 def test_the_same_release_is_a_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_writer(tmp_path / "broker.db", new_store_id="s", now_ms=1).close()
     (tmp_path / "n1").mkdir()
+    SqliteBotState(tmp_path / "n1" / "state.db").close()
     open_outbox(tmp_path / "n1" / "node.db", new_incarnation="i").close()
     found = check(monkeypatch, tmp_path, Api(NODE, backups=[a_backup(1)]))
     assert {finding.verdict for findings in found.values() for finding in findings} == {OK}
-    assert len(found["store"]) == 2
+    assert len(found["store"]) == 3
     assert "2 tasks run now" in found["tasks"][0].message
 
 
