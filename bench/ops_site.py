@@ -53,8 +53,8 @@ class Admin:
 
 
 @asynccontextmanager
-async def open_site(daemons: Daemons, queues: Sequence[str]) -> AsyncIterator[tuple[Programs, Admin]]:
-    """Start everything on a store that was filled; the queues are there."""
+async def open_site(daemons: Daemons, queues: Sequence[str], paused: str) -> AsyncIterator[tuple[Programs, Admin]]:
+    """Start everything on a store that was filled; the queues are there, one is paused from the beginning."""
     await daemons.start("broker")
     ready, folder = daemons.children["broker"].ready, daemons.folder
     endpoint, server_key = ready["X_DOAI_ENDPOINT"], ready["X_DOAI_PUBLIC_KEY"]
@@ -73,6 +73,7 @@ async def open_site(daemons: Daemons, queues: Sequence[str]) -> AsyncIterator[tu
         async with open_mesh_client(endpoint, keys, server_key) as client:
             for name in queues:
                 await client.command(q.PUT_QUEUE, q.PutQueue(name=name))
+            await client.command(q.PAUSE_QUEUE, q.PauseQueue(name=paused))
             await daemons.start("node")
             with open_store_view(daemons.store_path) as store:
                 with trio.fail_after(WITHIN_S):
