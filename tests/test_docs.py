@@ -231,6 +231,30 @@ def test_queues_stop_and_go_on_as_the_document_says(site: Up, tmp_path: Path) ->
     assert "tried again" in shown["bin/doai queues retry-failed default"]
 
 
+ASKS = """
+from doai.bots import Bot
+
+bot = Bot("asks")
+
+
+@bot.every("100ms", timeout="5m")
+async def look(ctx):
+    if await ctx.state.get("asked"):
+        return
+    page = await ctx.query("/devices", state="online")
+    serial = next(item["serial"] for item in page["items"] if item["serial"] == "SIM0002")
+    result = await ctx.run("no-such-app", on=serial)
+    for task in result.tasks:
+        ctx.log.info("it %s: %s %s, %s", result.outcome, task.device_serial, task.state, task.failure.code)
+    await ctx.state.put("asked", True)
+
+
+if __name__ == "__main__":
+    bot.run()
+"""
+"""A bot that uses the API: as the tutorial says of `ctx.query` and `ctx.run`."""
+
+
 def test_your_first_bot(site: Up, tmp_path: Path) -> None:
     program, test = blocks(BOT, "python")
     [recipe] = blocks(BOT, "yaml")
@@ -253,6 +277,12 @@ def test_your_first_bot(site: Up, tmp_path: Path) -> None:
         assert "two-strikes" in told
     assert bot.code == exits.PASSED
     run("bin/doai unquarantine SIM0001", tmp_path, site.data_dir)
+
+    (tmp_path / "asks.py").write_text(ASKS)
+    run("bin/doai bots enroll asks --program asks.py", tmp_path, site.data_dir)
+    with running("bin/bot --config asks/bot.toml", tmp_path, site.data_dir) as asks:
+        asks.wait_for("it failed: SIM0002 failed, app_not_installed")
+    assert asks.code == exits.PASSED
 
 
 def test_the_commands_of_the_how_to_for_ci(site: Up, tmp_path: Path) -> None:

@@ -143,6 +143,11 @@ class Shell:
         return self._core.running
 
     @property
+    def waiting_commands(self) -> int:
+        """Commands of handlers that have no answer yet."""
+        return self._session.waiting
+
+    @property
     def works(self) -> bool:
         """Whether the broker has taken it in, and no operator has put it to rest."""
         return not self._core.paused

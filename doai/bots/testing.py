@@ -174,6 +174,11 @@ class Mesh:
         return [given.payload for given in self.broker.commands if isinstance(given.payload, command)]
 
     @property
+    def waiting_commands(self) -> int:
+        """Commands that have no answer yet."""
+        return self._shell.waiting_commands if self._shell is not None else 0
+
+    @property
     def dead_letters(self) -> list[DeadLetter]:
         """Events that handlers gave up."""
         return self.broker.dead_letters

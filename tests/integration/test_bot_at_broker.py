@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import trio
 
+from doai import exits
 from doai.bots import Bot, CommandRefused, Context, GiveUp
 from doai.bots.outside import HostOutside
 from doai.bots.program import SystemClock
@@ -32,21 +33,25 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
-@asynccontextmanager
-async def at(site: Site, bot: Bot, instance: str = "x1") -> AsyncIterator[Shell]:
-    """Run a bot of the name ``guard`` or ``watch`` while the body runs."""
+def shell_of(site: Site, bot: Bot, key: str) -> Shell:
     server_key = load_public_key(site.folder / "keys" / "broker.key.pub")
     state = MemoryBotState()
-    shell = Shell(
+    return Shell(
         bot,
-        instance=instance,
-        open_dealer=lambda: open_dealer(site.endpoint, site.keys[bot.name], server_key),
+        instance="x1",
+        open_dealer=lambda: open_dealer(site.endpoint, site.keys[key], server_key),
         clock=SystemClock(),
-        ids=RandomIds(random.Random(instance).getrandbits),
+        ids=RandomIds(random.Random(bot.name).getrandbits),
         state=State(lambda: state, in_thread=False),
         outside=HostOutside("", ""),
         sample=lambda: HostSample(host="h", pid=1, version="0", started_at_ms=1, slots=bot.max_tasks),
     )
+
+
+@asynccontextmanager
+async def at(site: Site, bot: Bot) -> AsyncIterator[Shell]:
+    """Run a bot of the name ``guard`` or ``watch`` while the body runs."""
+    shell = shell_of(site, bot, bot.name)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shell.run)
         await shell.serving.wait()
@@ -149,3 +154,15 @@ async def test_configuration_and_status_reach_a_running_bot_and_its_commands_the
         count = len(refused)
         await trio.sleep(0.3)
         assert len(refused) == count
+
+
+async def test_a_bot_under_another_name_is_shut_out_with_a_sentence(site: Site) -> None:
+    bot = Bot("watch")
+
+    @bot.every("1s")
+    async def look(ctx: Context) -> None: ...
+
+    async with site.broker():
+        stopped = await shell_of(site, bot, key="guard").run()
+    assert stopped.exit_code == exits.FENCED
+    assert stopped.reason.startswith("the broker refuses this bot: this key proves the name guard, not watch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from trio.testing import MockClock
 from doai.bots import Bot, CommandRefused, Context, GiveUp
 from doai.bots.testing import BotStopped, running
 from doai.errors import ErrorClass
-from doai.limits import BOT_CREDIT, BOT_TRIES
+from doai.limits import BOT_COMMANDS_MAX, BOT_CREDIT, BOT_TRIES
 from doai.messages.bots import BotStatus, RegisterBot
 from doai.messages.commands import CreateRun, QuarantineDevice, TargetKind
 from doai.messages.events import DeviceOffline, NodeStatus, SystemNotice
@@ -417,3 +418,24 @@ async def test_a_handler_that_exits_ends_itself_and_not_the_bot(
             await mesh.event("system.alert", "node/n1", notice("x"))
             assert mesh.stopped is None
     assert mesh.dead_letters[0].message == "SystemExit: 3"
+
+
+async def test_a_bot_that_floods_waits_for_room(autojump_clock: MockClock) -> None:
+    bot = Bot("flood")
+
+    @bot.on("system.alert", timeout="10m")
+    async def many(event: SystemNotice, ctx: Context) -> None:
+        async with trio.open_nursery() as nursery:
+            for number in range(3 * BOT_COMMANDS_MAX):
+                nursery.start_soon(partial(ctx.quarantine, f"R{number}", reason="x"))
+
+    async with running(bot) as mesh:
+        mesh.broker.mute = True
+        await mesh.event("system.alert", "node/n1", notice("x"), settle=False)
+        await mesh.advance(1)
+        assert mesh.waiting_commands == BOT_COMMANDS_MAX
+        mesh.cut()
+        mesh.broker.mute = False
+        await mesh.settle()
+        assert len(mesh.commands(QuarantineDevice)) == 3 * BOT_COMMANDS_MAX
+    assert mesh.dead_letters == []
