@@ -263,7 +263,7 @@ def test_your_first_bot(site: Up, tmp_path: Path) -> None:
         (tmp_path / file).write_text(text)
     run(f"{shlex.quote(sys.executable)} test_two_strikes.py", tmp_path, site.data_dir)
 
-    enroll, start, add, first, second, story = commands(BOT)
+    enroll, start, add, first, second, story, listing, about, rest, wake, again = commands(BOT)
     assert "its settings, key and token" in run(enroll, tmp_path, site.data_dir)
     with running(start, tmp_path, site.data_dir) as bot:
         bot.wait_for("the broker has taken the bot in")
@@ -275,6 +275,12 @@ def test_your_first_bot(site: Up, tmp_path: Path) -> None:
         while "failed 2 times" not in (told := run(story, tmp_path, site.data_dir)):
             assert time.monotonic() < ends, told
         assert "two-strikes" in told
+        assert "Takes phones that failed twice" in run(listing, tmp_path, site.data_dir)
+        assert "strike" in run(about, tmp_path, site.data_dir)
+        assert "two-strikes is inactive" in run(rest, tmp_path, site.data_dir)
+        bot.wait_for("the bot is inactive")
+        assert "two-strikes is active" in run(wake, tmp_path, site.data_dir)
+        assert "begins after position 0" in run(again, tmp_path, site.data_dir)
     assert bot.code == exits.PASSED
     run("bin/doai unquarantine SIM0001", tmp_path, site.data_dir)
 
