@@ -14,15 +14,14 @@ import trio
 from doai import exits
 from doai.bots.bot import Bot, Handler
 from doai.bots.context import Context
-from doai.bots.core.boxes import Samples, Tasks, Timer
 from doai.bots.core.core import BotCore
-from doai.bots.core.effects import CoreEffect, ExitCodes, Settled, Sources, StopBot
+from doai.bots.core.effects import CoreEffect, ExitCodes, Settled, StopBot
 from doai.bots.core.session import Answered, Session
-from doai.bots.core.subscription import Policy, Subscription
 from doai.bots.core.work import Cause, Cut, Ended, Note, Start, Work
 from doai.bots.errors import CommandRefused, GiveUp, NoAnswer
 from doai.bots.payloads import outputs_of
 from doai.bots.settings import Interval, config_of, intervals, limit_of
+from doai.bots.sources import sources_of
 from doai.bots.state import State
 from doai.clock import Clock
 from doai.codec import encode
@@ -97,7 +96,7 @@ class Shell:
         self._random01 = random01
         registration = bot.registration(entry_point)
         self._session = Session(registration, instance=instance, ids=ids, sample=sample())
-        self._sources = _sources(bot, clock.now().mono_s)
+        self._sources = sources_of(bot, clock.now().mono_s)
         self._core = BotCore(
             self._session,
             self._sources,
@@ -373,21 +372,6 @@ async def _called(handler: Handler, work: Work, context: Context) -> Any:
     if work.payload is None:
         raise LocalProtocolError(f"the call of {handler.name} has no payload")
     return await handler.function(handler.payload.read(work.type, work.payload), context)
-
-
-def _sources(bot: Bot, now_s: float) -> Sources:
-    by_cause: dict[Cause, list[Handler]] = {cause: [] for cause in Cause}
-    for handler in bot.handlers.values():
-        by_cause[handler.cause].append(handler)
-    return Sources(
-        events={
-            h.name: Subscription(h.name, Policy(timeout_s=h.timeout_s, tries=h.tries, backoff=h.backoff))
-            for h in by_cause[Cause.EVENT]
-        },
-        samples={h.name: Samples(h.name, h.timeout_s) for h in by_cause[Cause.SAMPLE]},
-        timers={h.name: Timer(h.name, h.every_s, h.timeout_s, now_s) for h in by_cause[Cause.TIME]},
-        tasks={h.topics[0]: Tasks(h.name, h.topics[0], h.timeout_s) for h in by_cause[Cause.TASK]},
-    )
 
 
 _PERFORM: Final[dict[type, Callable[[Shell, Any], None]]] = {
