@@ -29,7 +29,7 @@ HOSTILE = """<script>window.hacked=1</script><img src=x onerror="window.hacked=2
 PAGES = (
     "/", "/throughput", "/devices", "/devices?view=map", "/devices/SIM0001", "/runs",
     "/runs/new?workflow=playback-check", "/tasks", "/queues", "/dead", "/workflows/playback-check",
-    "/nodes", "/incidents", "/audit",
+    "/nodes", "/incidents", "/audit", "/schedules", "/people",
 )  # fmt: skip
 LOOKED_AT = (
     "/",
@@ -112,8 +112,8 @@ class Desk:
         return run_id
 
 
-def sign_in(page: Page, password: str) -> None:
-    page.get_by_label("Name").fill("admin")
+def sign_in(page: Page, password: str, name: str = "admin") -> None:
+    page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
 
@@ -277,6 +277,29 @@ def test_a_phone_is_held_and_given_back(desk: Desk) -> None:
     page.get_by_role("button", name="Give back").click()
     expect(page.get_by_role("button", name="Hold for me")).to_be_visible()
     page.close()
+
+
+def test_a_person_is_let_in_and_sees_what_the_role_may(desk: Desk) -> None:
+    page = desk.page("/people")
+    page.get_by_label("Name", exact=True).fill("bob")
+    page.get_by_role("button", name="Let a person in").click()
+    password = page.locator("#password").inner_text()
+    context = desk.context_of()
+    his = context.new_page()
+    his.goto("/login")
+    sign_in(his, password, "bob")
+    his.wait_for_url("**/")
+    his.goto("/queues")
+    expect(his.locator("tbody tr")).to_have_count(1)
+    assert his.get_by_role("button", name="Pause").count() == 0
+    answer = his.goto("/people")
+    assert answer is not None
+    assert answer.status == 403
+    page.goto("/people")
+    row = page.locator("tr").filter(has=page.get_by_role("rowheader", name="bob"))
+    row.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("status").filter(has_text="sign in no more")).to_be_visible()
+    context.close()
 
 
 # --- every page ---------------------------------------------------------------------------------------------

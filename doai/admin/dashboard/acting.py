@@ -15,8 +15,8 @@ from doai.admin.dashboard.dead_letters import FILTERS, which_of
 from doai.admin.dashboard.visit import PageRequest, Visiting, back, changing
 from doai.envelope import Message
 from doai.errors import UserError
+from doai.messages import campaigns, holds, incidents, queues
 from doai.messages import commands as c
-from doai.messages import holds, incidents, queues
 from doai.messages.dead_letters import DiscardDeadLetters, LetterFilter, RetryDeadLetters
 from doai.states import DeadLetterState
 
@@ -46,6 +46,9 @@ _DEEDS: Final[dict[tuple[str, str], tuple[str, _Make]]] = {
     ("nodes", "quarantine"): ("node", lambda name, f: c.QuarantineNode(node_id=name, reason=_reason(f))),
     ("nodes", "release"): ("node", lambda name, f: c.ReleaseNode(node_id=name, reason=_reason(f))),
     ("runs", "cancel"): ("run", lambda name, f: c.CancelRun(run_id=name, reason=_reason(f))),
+    ("campaigns", "pause"): ("campaign", lambda name, f: campaigns.PauseCampaign(name=name, reason=_reason(f))),
+    ("campaigns", "resume"): ("campaign", lambda name, f: campaigns.ResumeCampaign(name=name, reason=_reason(f))),
+    ("campaigns", "fire"): ("campaign", lambda name, f: campaigns.FireCampaign(name=name)),
     ("tasks", "cancel"): ("task", lambda name, f: c.CancelTask(task_id=name, reason=_reason(f))),
 }
 """List and button -> kind of the subject, and the command."""

@@ -42,6 +42,11 @@ class Wording:
         found = catalogue().get(f"state.{value}")
         return found[self._place] if found else value
 
+    def rule(self, part: str, incident_type: str, otherwise: str) -> str:
+        """Return what is said of a type of incident; in its own words where there are no others."""
+        found = catalogue().get(f"{part}.{incident_type}")
+        return found[self._place] if found else otherwise
+
     def of(self, text: object, otherwise: str = "") -> str:
         """Return what a recipe says in this language: a text, or a mapping of languages."""
         if isinstance(text, Mapping):

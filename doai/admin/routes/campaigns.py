@@ -130,7 +130,7 @@ async def list_campaigns(
     if project is not None:
         found = [view for view in found if v.plan_of(view).project == project]
     shown, following = part(found, lambda view: view.row.name, cursor, limit)
-    return v.CampaignPage(items=[await _whole(services, view) for view in shown], next=following)
+    return v.CampaignPage(items=[await whole_campaign(services, view) for view in shown], next=following)
 
 
 @post(
@@ -161,7 +161,7 @@ async def put_campaign(
 )
 async def show_campaign(name: FromPath[str], services: Given) -> v.CampaignJson:
     """With the progress of its open run."""
-    return await _whole(services, await _one(services, name))
+    return await whole_campaign(services, await _one(services, name))
 
 
 @get(
@@ -295,7 +295,8 @@ async def _one(services: Services, name: str) -> CampaignView:
     return view
 
 
-async def _whole(services: Services, view: CampaignView) -> v.CampaignJson:
+async def whole_campaign(services: Services, view: CampaignView) -> v.CampaignJson:
+    """Return a campaign as the API shows it, with how its open run stands."""
     run_id = next((fire.row.run_id for fire in reversed(view.going_on) if fire.row.run_id is not None), None)
     current = await services.reader.run(run_id) if run_id is not None else None
     if current is not None and current.row.state is RunState.COMPLETED:

@@ -11,6 +11,7 @@ from doai.admin.dashboard import acting, drawing
 from doai.admin.dashboard.assets import assets
 from doai.admin.dashboard.visit import local_path
 from doai.admin.dashboard.wording import KOREAN, Wording, catalogue, chosen_language
+from doai.incidents import RULES
 
 TEMPLATES = Path(acting.__file__).with_name("templates")
 HANGUL = re.compile(r"[가-힣]")
@@ -45,6 +46,12 @@ def test_the_language_is_what_was_chosen_else_what_the_browser_asks_for(
     cookie: str, accepted: str, language: str
 ) -> None:
     assert chosen_language(cookie, accepted) == language
+
+
+def test_every_type_of_incident_is_explained_in_the_words_of_the_rules() -> None:
+    for incident_type, rule in RULES.items():
+        assert catalogue()[f"means.{incident_type.value}"][1] == rule.means
+        assert catalogue()[f"to_do.{incident_type.value}"][1] == rule.to_do
 
 
 def test_a_state_without_a_word_is_shown_as_it_is() -> None:
