@@ -65,6 +65,8 @@ class DeadLetterJson(View, frozen=True, kw_only=True):
     settled_why: str
     retried_as: str
     """Id of the task that tries it again."""
+    subscription: str
+    """Of the bot that gave an event up; empty for what is none."""
     story_url: str
     """What happened before and after."""
 
@@ -134,6 +136,7 @@ _FIELDS: Final[dict[str, Any]] = {
     "settled_by": "",
     "settled_why": "",
     "retried_as": "",
+    "subscription": "",
     "story_url": f"/api/v1/story/{examples.TASK_ID}",
 }
 _PAGE: Final = DeadLetterPage(items=[DeadLetterJson(**_FIELDS)], next=None, open=1)
