@@ -74,7 +74,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     ack: int
     """Highest sequence number committed by the sender of this frame; cumulative; 0 = none."""
     credit_seq: int
-    """The receiver of this frame may send records up to this sequence number (absolute)."""
+    """The receiver of this frame may send records up to this sequence number (absolute). EVENTS: how many events
+    were given on this channel before."""
     credit_bytes: int
     """The receiver of this frame may have sent this many record bytes since WELCOME (absolute)."""
 

@@ -160,6 +160,9 @@ class Events(msgspec.Struct, frozen=True, array_like=True):
     """Body of EVENTS, on the channel of its header: of one subject always in the order of the log, but for one that
     a person gives again.
 
+    The header's `credit_seq` is the number of events given on this channel before this frame: where it is another
+    than were received, a frame was lost, and SUBSCRIBE begins the channel anew.
+
     A subject belongs to one process while that process holds an event of it: handle those of one subject one after
     the other. May be empty: then it only tells how far the log was looked through.
     """
@@ -193,6 +196,9 @@ class Cursor(Message, frozen=True, kw_only=True):
     credit_events: int = 0
     """Absolute, since SUBSCRIBE; never less than before."""
     credit_bytes: int = 0
+    told: int = 0
+    """Events told done or given up on this channel in all, with this frame; 0 = it is not counted. Where the broker
+    has another number, a frame was lost: it answers SUBSCRIBED with a problem, and SUBSCRIBE begins anew."""
     samples_taken: int = 0
     """SAMPLES frames of this channel that were handled, since SUBSCRIBE: the next one comes after it."""
 

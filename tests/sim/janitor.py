@@ -85,7 +85,7 @@ class Janitor:
 
     def _refused(self, payload: Any, reply: Reply) -> None:
         # What was open may have ended by now; then the store alone decides, and `_judge` looks at what it did.
-        if reply.problem is not None and reply.problem.code not in ("still_open", "not_counted"):
+        if reply.problem is not None and reply.problem.code not in ("still_open", "not_counted", "not_heard"):
             raise Violation("retention", f"refused as {reply.problem.code}: {reply.problem.message}")
 
 

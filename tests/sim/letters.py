@@ -108,6 +108,8 @@ def check_letters(tables: MemoryTables, poison: set[tuple[str, str, int]], *, ex
         if row.reason is DeadReason.HANDLER_FAILED and POISON not in row.message:
             raise Violation("handler_failed", row.message, row.node_id)
     for row in tables.dead_letters.values():
+        if row.kind is DeadLetterKind.EVENT:
+            continue  # it is given again, and no other task stands for it
         if (row.state is DeadLetterState.RETRIED) != bool(row.retried_as):
             raise Violation("dead_letter", f"{row.letter_id} is {row.state.value} as {row.retried_as!r}")
         made = row.retried_as in tables.tasks or was_removed(tables, "task", row.retried_as)

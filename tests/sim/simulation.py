@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from doai.broker.core.effects import SendFrame
 from doai.broker.core.tables import Task
 from doai.changes.ops import PutKey
 from doai.changes.rows import KeyRow
@@ -18,6 +19,8 @@ from doai.states import DeviceState, TaskState
 from doai.store.memory import MemoryTables
 from doai.store.memory_outbox import MemoryOutboxFile
 from tests.sim.admin import AdminProcess
+from tests.sim.bots import NAME as BOT
+from tests.sim.bots import Bots
 from tests.sim.broker import ADMIN, BrokerProcess
 from tests.sim.campaigns import CHECKED_AFTER_S, all_are_quiet
 from tests.sim.checks import Checks, check_nodes_at_end, check_open_tasks, compare_memory
@@ -89,7 +92,7 @@ class Simulation:
         self.ledger = Ledger(world, lambda: disk.tables, names)
         self.checks = Checks(self.ledger)
         disk.observers.append(self.ledger.observe)
-        self.broker = BrokerProcess(world, self.network, disk, scenario.settings, self.checks.broker_sends)
+        self.broker = BrokerProcess(world, self.network, disk, scenario.settings, self._broker_sends)
         self.pace = Pace()
         self.broker.decided = self.pace.decided
         self.steps = Steps(world, scenario)
@@ -111,7 +114,13 @@ class Simulation:
         self.janitor = Janitor(self, seed)
         FinishedOperator(self, seed)
         self.queue_operator = QueueOperator(world, self.admin)
+        self.bots = Bots(self, seed)
         self.nemesis: Nemesis
+
+    def _broker_sends(self, broker: BrokerProcess, effect: SendFrame) -> None:
+        self.checks.broker_sends(broker, effect)
+        if self.bots.is_there:
+            self.bots.sent(effect)
 
     def _make_node(self, name: str) -> NodeProcess:
         world, scenario = self.world, self.scenario
@@ -136,7 +145,7 @@ class Simulation:
         return node
 
     def _prepare_keys(self) -> None:
-        rows = [("robot", "bot", "r" * 40), ("stranger", "node", "s" * 40)]
+        rows = [("robot", "bot", "r" * 40), ("stranger", "node", "s" * 40), (BOT, "bot", "b" * 40)]
         rows += [(node.name, "node", node.name.ljust(40, "n")) for node in self.nodes]
         self.broker.disk.open()
         for name, role, key in rows:
@@ -212,6 +221,7 @@ class Simulation:
         self.workload.campaigns.zones_back()
         self._operator()
         self.operator.settle()
+        self.bots.settle()
         self.strange.close()
         self.strange.release_all()
         self.queue_operator.resume_all()
@@ -228,6 +238,7 @@ class Simulation:
             node.start()
         if self.admin.fenced:
             self.admin.restart()
+        self.bots.restart_fenced()
         if self.world.now_s >= self._mended_s + CHECKED_AFTER_S:
             self.janitor.stop()
         if self.janitor.stopped and self.broker.core is not None:
@@ -238,7 +249,7 @@ class Simulation:
         core = self.broker.core
         if core is None or not self.workload.asked_all or not self.broker.commits.idle:
             return False
-        if not all_are_quiet(core):
+        if not all_are_quiet(core) or not self.bots.quiet():
             return False
         if any(node.core is None or not node.commits.idle or node.disk.file.facts for node in self.nodes):
             return False
@@ -305,6 +316,8 @@ class Simulation:
             if stored != row.tasks or (tasks and tasks != stored):
                 raise Violation("ack_lost", f"run {run_id} has {stored} of {row.tasks} tasks", run_id)
         check_counts(self)
+        self.world.run(self.world.now_s + 60.0, self.bots.quiet)
+        self.bots.check_at_end()
         if not self.workload.asked_all:
             raise Violation("unanswered", f"{self.admin.waiting} commands were never answered")
         if len(core.state.deadlines) > 12 * (len(self.ledger.tasks) + 1):
@@ -327,6 +340,7 @@ class Simulation:
         self.ledger.loose.update(node.name for node in self.nodes)
         self.broker.disk.restore(tables, self.ids.new_id(0))
         self.ledger.become(ledger)
+        self.bots.forgotten()
         self.forgotten_from_s, self.restored_s = made_s, self.world.now_s
         self.world.after(1.0, self.broker.start)
         self.world.after(3.0, self.workload.again)

@@ -41,13 +41,15 @@ class Member:
         "credit_events",
         "given",
         "given_bytes",
-        "header",
         "in_flight",
         "link",
         "peer",
         "samples",
+        "samples_late",
         "samples_sent",
         "samples_taken",
+        "sent",
+        "told",
     )
 
     def __init__(self, peer: Peer, link: int, channel: int, credit_events: int, credit_bytes: int) -> None:
@@ -58,7 +60,10 @@ class Member:
         self.credit_bytes = credit_bytes
         self.given = 0
         self.given_bytes = 0
-        self.header = pack_header(Kind.EVENTS, version=peer.wire_version, channel=channel)
+        self.told = 0
+        """Events that it told done or gave up."""
+        self.sent = 0
+        """Events in frames that were sent."""
         self.in_flight: dict[int, str] = {}
         """Position -> subject of what it holds."""
         self.again: set[int] = set()
@@ -69,11 +74,20 @@ class Member:
         """Newest samples that it was not sent: (topic, subject) -> one encoded Sample."""
         self.samples_sent = 0
         self.samples_taken = 0
+        self.samples_late = False
+        """One was under way at the last look: if it still is, it was lost."""
 
     @property
     def room(self) -> int:
         """So many more events it may be given, as far as their number goes."""
         return self.credit_events - self.given
+
+    def header(self, events: int) -> bytes:
+        """Return the header of a frame with so many events."""
+        before, self.sent = self.sent, self.sent + events
+        return pack_header(
+            Kind.EVENTS, version=self.peer.wire_version, channel=self.channel, credit_seq=before
+        )
 
     def takes(self, size: int) -> bool:
         """Whether it may be given one more event of so many bytes."""

@@ -125,10 +125,23 @@ class Feeds:
         member.credit_events = max(member.credit_events, told.credit_events)
         member.credit_bytes = max(member.credit_bytes, told.credit_bytes)
         member.samples_taken = max(member.samples_taken, told.samples_taken)
+        member.told += len(told.done) + len(told.failed)
+        if told.told and told.told != member.told:
+            self._lost(decision, feed, member)
+            return None
         if told.done and feed.done(member, told.done):
             self.moved(decision, feed)
         self._wanting[feed] = None
         return found
+
+    def _lost(self, decision: Decision, feed: Feed, member: Member) -> None:
+        """What it told was lost on its way: what it holds is not known, and it begins anew."""
+        self._of_link.get(member.link, {}).pop(member.channel, None)
+        feed.leave(member)
+        self._wanting[feed] = None
+        problem = f"a CURSOR of channel {member.channel} was lost: subscribe again"
+        answer = Subscribed(channel=member.channel, subscription=feed.row.name, problem=problem)
+        decision.send_to(member.peer, Kind.SUBSCRIBED, encode(answer))
 
     def gave_up(self, decision: Decision, feed: Feed, member: Member, position: int) -> str | None:
         """A process gives an event up, which counts as done; return its subject, None when it holds no such."""
@@ -208,7 +221,11 @@ class Feeds:
         """Say how far the log was looked through."""
         body = events_body([], feed.next - 1)
         for member in feed.members.values():
-            decision.effects.append(SendFrame(member.link, member.header, body))
+            decision.effects.append(SendFrame(member.link, member.header(0), body))
+            if member.samples_sent > member.samples_taken and member.samples_late:
+                member.samples_taken = member.samples_sent
+                self._wanting[feed] = None
+            member.samples_late = member.samples_sent > member.samples_taken
 
     def _write_due(self, decision: Decision) -> None:
         earliest: float | None = None
@@ -264,7 +281,7 @@ class Feeds:
     def _give(self, decision: Decision, feed: Feed, chunk: Chunk) -> None:
         whole = feed.take(chunk)
         if whole is not None:
-            decision.effects.append(SendFrame(whole.link, whole.header, chunk.body))
+            decision.effects.append(SendFrame(whole.link, whole.header(len(chunk.rows)), chunk.body))
         else:
             self._send_batches(decision, feed)
 
@@ -274,7 +291,7 @@ class Feeds:
             rows, member.batch = member.batch, []
             while rows:
                 chunk = _chunk_of(rows, 0, None, through)
-                decision.effects.append(SendFrame(member.link, member.header, chunk.body))
+                decision.effects.append(SendFrame(member.link, member.header(len(chunk.rows)), chunk.body))
                 rows = rows[len(chunk.rows) :]
 
     # --- from the store -----------------------------------------------------------------------------------

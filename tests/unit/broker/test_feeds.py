@@ -278,3 +278,34 @@ def test_without_subscriptions_nothing_is_gathered(place: tuple[World, FakeNode,
     assert world.core.state.log.tail is None
     admin.run("d1")
     assert not world.reads
+
+
+def test_a_frame_says_how_many_events_came_before_it(place: tuple[World, FakeNode, FakeAdmin]) -> None:
+    world, _, admin = place
+    bot = FakeBot(world).connect(RUNS)
+    given = 0
+    for count in (1, 2):
+        for _ in range(count):
+            admin.run("d1")
+        flush(world)
+        frames = [frame for frame in world.inbox[bot.link] if frame[0].kind == Kind.EVENTS]
+        for header, body in frames:
+            assert header.credit_seq == given
+            given += len(body.events)
+        bot.take()
+    assert given == 3
+
+
+def test_acks_that_were_lost_begin_the_channel_anew(place: tuple[World, FakeNode, FakeAdmin]) -> None:
+    world, _, admin = place
+    bot = FakeBot(world).connect(RUNS)
+    for _ in range(3):
+        admin.run("d1")
+    flush(world)
+    first, second, third = (position for position, _ in bot.take())
+    bot.send(Kind.CURSOR, b.Cursor(channel=1, done=[second], told=2))
+    [answer] = world.take(bot.link, Kind.SUBSCRIBED)
+    assert "was lost" in answer.problem
+    bot.held.clear()
+    bot.subscribe("runs")
+    assert [position for position, _ in bot.take()] == [first, second, third]
