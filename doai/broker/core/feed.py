@@ -85,9 +85,7 @@ class Member:
     def header(self, events: int) -> bytes:
         """Return the header of a frame with so many events."""
         before, self.sent = self.sent, self.sent + events
-        return pack_header(
-            Kind.EVENTS, version=self.peer.wire_version, channel=self.channel, credit_seq=before
-        )
+        return pack_header(Kind.EVENTS, version=self.peer.wire_version, channel=self.channel, credit_seq=before)
 
     def takes(self, size: int) -> bool:
         """Whether it may be given one more event of so many bytes."""
