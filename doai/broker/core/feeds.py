@@ -371,7 +371,8 @@ def _send_samples(decision: Decision, feed: Feed) -> None:
         keys = list(member.samples)[:SAMPLES_PER_FRAME_MAX]
         body = encode([[msgspec.Raw(member.samples.pop(key)) for key in keys]])
         member.samples_sent += 1
-        decision.effects.append(SendFrame(member.link, pack_header(Kind.SAMPLES, channel=member.channel), body))
+        header = pack_header(Kind.SAMPLES, version=member.peer.wire_version, channel=member.channel)
+        decision.effects.append(SendFrame(member.link, header, body))
 
 
 def _chunk_of(rows: Sequence[LoggedRow], first: int, takes: Filter | None, through: int) -> Chunk:
