@@ -250,9 +250,11 @@ def test_what_gave_up(site: Up, tmp_path: Path) -> None:
     assert "no dead letter is named" in site.refused("dead", "discard", code=exits.USAGE)
     assert "say --yes" in site.refused("dead", "discard", other, code=exits.USAGE)
     assert site.json("dead", "discard", other, "--why", "seen", "--yes") == {"discarded": 1}
-    third = site.json("run", "hopeless", "--on", "SIM0002", "--no-retry", "--wait", code=exits.NOT_PASSED)
-    more = site.json("queues", "retry-failed", "default")
-    assert (more["retried"] >= 1, more["refused"]) == (True, [])
+    site.doai("queues", "put", "hopeless")
+    words = ("--on", "SIM0002", "--no-retry", "--queue", "hopeless", "--wait")
+    third = site.json("run", "hopeless", *words, code=exits.NOT_PASSED)
+    more = site.json("queues", "retry-failed", "hopeless")
+    assert (more["retried"], more["refused"]) == (1, [])
     assert site.json("tasks", third["tasks"][0]["taskId"])["retriedAs"]
     assert "no queue 'defalut'" in site.refused("queues", "retry-failed", "defalut")
     assert "5 minutes ago stays" in site.refused("queues", "clean", "default", "--older-than", "1s")
