@@ -70,6 +70,9 @@ class _Feed:
         """Events that may still be given."""
         self.granted = 0
         """What the bot has allowed since SUBSCRIBE."""
+        self.given = 0
+        self.told = 0
+        """Events that were given since SUBSCRIBE, and that the bot is done with."""
         self.samples: dict[tuple[str, str], bots.Sample] = {}
         self.samples_sent = 0
         self.samples_taken = 0
@@ -106,6 +109,8 @@ class PlayedBroker:
         self.goodbyes: list[str] = []
         self.mute = False
         """Frames are taken and not answered, as by a broker that stands still."""
+        self.loses: Kind | None = None
+        """The next frame of this kind, in either direction, does not arrive."""
         self._progress = trio.lowlevel.ParkingLot()
 
     async def wait(self, condition: Callable[[], bool]) -> None:
@@ -139,7 +144,7 @@ class PlayedBroker:
                     handler = _HEARD.get(kind)
                     # What an earlier connection said last is not heard any more.
                     known = frame.link == self._link or kind == Kind.HELLO
-                    if handler is not None and known and not self.mute:
+                    if handler is not None and known and not self.mute and not self._is_lost(kind):
                         handler(self, frame)
             self.progressed()
 
@@ -156,10 +161,17 @@ class PlayedBroker:
             feed.channel = 0
             feed.sent.clear()
 
-    def _send(self, kind: Kind, body: object, channel: int = 0) -> None:
-        if self._link is not None:
+    def _is_lost(self, kind: int) -> bool:
+        lost = kind == self.loses
+        if lost:
+            self.loses = None
+        return lost
+
+    def _send(self, kind: Kind, body: object, channel: int = 0, before: int = 0) -> None:
+        if self._link is not None and not self._is_lost(kind):
+            header = pack_header(kind, channel=channel, credit_seq=before)
             try:
-                self._router.send_nowait(self._link, pack_header(kind, channel=channel), encode(body))
+                self._router.send_nowait(self._link, header, encode(body))
             except PeerGone:
                 self.gone()
 
@@ -226,7 +238,8 @@ class PlayedBroker:
                 feed.sent.add(position)
                 events.append(bots.LoggedEvent(position, msgspec.Raw(encode(envelope))))
         if events:
-            self._send(Kind.EVENTS, bots.Events(events, events[-1].position), feed.channel)
+            self._send(Kind.EVENTS, bots.Events(events, events[-1].position), feed.channel, before=feed.given)
+            feed.given += len(events)
 
     def _pump_samples(self, feed: _Feed) -> None:
         if feed.channel and feed.samples and feed.samples_sent == feed.samples_taken:
@@ -328,7 +341,7 @@ class PlayedBroker:
             return
         feed.channel, feed.credit, feed.granted = wanted.channel, wanted.credit_events, wanted.credit_events
         feed.sent.clear()
-        feed.samples_sent = feed.samples_taken = 0
+        feed.given = feed.told = feed.samples_sent = feed.samples_taken = 0
         self._send(
             Kind.SUBSCRIBED,
             bots.Subscribed(channel=wanted.channel, subscription=wanted.subscription, position=feed.after),
@@ -338,7 +351,16 @@ class PlayedBroker:
 
     def _cursor(self, frame: Incoming) -> None:
         cursor: bots.Cursor = _cursor(frame.body)
-        feed = next(feed for feed in self.feeds.values() if feed.channel == cursor.channel)
+        feed = next((feed for feed in self.feeds.values() if feed.channel == cursor.channel), None)
+        if feed is None:
+            return  # it is to subscribe again
+        feed.told += len(cursor.done) + len(cursor.failed)
+        if cursor.told and cursor.told != feed.told:
+            feed.channel = 0
+            problem = f"a CURSOR of channel {cursor.channel} was lost: subscribe again"
+            lost = bots.Subscribed(channel=cursor.channel, subscription=feed.declared.name, problem=problem)
+            self._send(Kind.SUBSCRIBED, lost)
+            return
         for failed in cursor.failed:
             letter = DeadLetter(feed.declared.name, failed.position, failed.message, failed.attempts)
             self.dead_letters.append(letter)

@@ -27,6 +27,9 @@ class Channel:
         """Positions given over this connection and not told done -> bytes."""
         self._done: list[int] = []
         self._failed: list[FailedEvent] = []
+        self.received = 0
+        """Events that came; where the broker gave more, a frame was lost."""
+        self._told = 0
         self._finished_events = 0
         self._finished_bytes = 0
         self._samples_received = 0
@@ -45,6 +48,7 @@ class Channel:
 
     def given(self, position: int, size_bytes: int) -> None:
         """The broker gave an event; one that is here already takes no room of its own."""
+        self.received += 1
         if position in self._held:
             self._finished_events += 1
             self._finished_bytes += size_bytes
@@ -80,12 +84,14 @@ class Channel:
 
     def cursor(self) -> Cursor:
         """Return what is to be told now."""
+        self._told += len(self._done) + len(self._failed)
         cursor = Cursor(
             channel=self.number,
             done=self._done,
             failed=self._failed,
             credit_events=BOT_CREDIT + self._finished_events,
             credit_bytes=BOT_CREDIT_BYTES + self._finished_bytes,
+            told=self._told,
             samples_taken=self._samples_received
             if self.samples is None or self.samples.idle
             else self._samples_told,

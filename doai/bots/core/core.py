@@ -240,6 +240,8 @@ class BotCore:
         channel = self._channels.get(told.channel)
         if channel is None:
             return []
+        if told.problem and channel.open:
+            return self._begin_anew(channel, told.problem, now)
         channel.open = not told.problem
         if told.problem:
             return [Note(_ERROR, f"the broker gives {told.subscription} nothing: {told.problem}")]
@@ -247,8 +249,11 @@ class BotCore:
 
     def _take_events(self, given: Given, now: Now) -> list[CoreEffect]:
         channel = self._channels.get(given.channel)
-        if channel is None or channel.events is None:
+        if channel is None or channel.events is None or not channel.open:
             return []
+        if given.before != channel.received:
+            missed = f"{given.before - channel.received} events of channel {channel.number} did not come"
+            return self._begin_anew(channel, missed, now)
         effects: list[Effect] = []
         for logged in _events(given.body).events:
             channel.given(logged.position, len(logged.envelope))
@@ -261,6 +266,15 @@ class BotCore:
                 continue
             effects += channel.events.deliver(Delivered(logged.position, envelope))
         return self._apply(effects, now)
+
+    def _begin_anew(self, channel: Channel, why: str, now: Now) -> list[CoreEffect]:
+        """What this channel has and has told is not known: ask for it again; what was done is told again."""
+        fresh = Channel(channel.number, channel.handler, channel.events, channel.samples)
+        self._channels[channel.number] = fresh
+        if channel.events is not None:
+            channel.events.forget(now.mono_s)
+        note = Note(_WARNING, f"{channel.handler} is subscribed again: {why}")
+        return [note, self._session.frame_of(Kind.SUBSCRIBE, fresh.subscribe())]
 
     def _take_samples(self, given: Given, now: Now) -> list[CoreEffect]:
         channel = self._channels.get(given.channel)

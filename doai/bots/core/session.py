@@ -62,6 +62,8 @@ class Given(msgspec.Struct, frozen=True):
     kind: int
     channel: int
     body: bytes
+    before: int = 0
+    """EVENTS: how many the broker gave on this channel before."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -215,7 +217,7 @@ class Session:
             text = unknown_frame(kind, "the broker", self._unknown_frames)
             return [Unusable(text)] if text else []
         elif kind != Kind.BEAT and (self.registered or kind in _OF_TASKS):
-            return [Given(kind, header.channel, body)]
+            return [Given(kind, header.channel, body, header.credit_seq)]
         return []
 
     def _of_link(self, effects: Sequence[object], now: Now) -> list[SessionEffect]:

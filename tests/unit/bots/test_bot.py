@@ -13,6 +13,7 @@ from trio.testing import MockClock
 
 from doai.bots import Bot, CommandRefused, Context, GiveUp
 from doai.bots.testing import BotStopped, running
+from doai.codec import Kind
 from doai.errors import ErrorClass
 from doai.limits import BOT_COMMANDS_MAX, BOT_CREDIT, BOT_TRIES
 from doai.messages.bots import BotStatus, RegisterBot
@@ -439,3 +440,25 @@ async def test_a_bot_that_floods_waits_for_room(autojump_clock: MockClock) -> No
         await mesh.settle()
         assert len(mesh.commands(QuarantineDevice)) == 3 * BOT_COMMANDS_MAX
     assert mesh.dead_letters == []
+
+
+@pytest.mark.parametrize("lost", [Kind.EVENTS, Kind.CURSOR])
+async def test_a_frame_that_is_lost_on_its_way_loses_no_event_and_repeats_none(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, lost: Kind
+) -> None:
+    bot, seen = Bot("exact"), list[str]()
+
+    @bot.on("system.alert")
+    async def hear(event: SystemNotice, ctx: Context) -> None:
+        seen.append(event.message)
+
+    async with running(bot) as mesh:
+        await mesh.event("system.alert", "node/n1", notice("1"))
+        mesh.broker.loses = lost
+        await mesh.event("system.alert", "node/n1", notice("2"), settle=False)
+        await mesh.broker.wait(lambda: mesh.broker.loses is None)
+        await mesh.event("system.alert", "node/n2", notice("3"), settle=False)
+        await mesh.settle()
+    assert sorted(seen) == ["1", "2", "3"]
+    assert mesh.broker.dead_letters == []
+    assert "hear is subscribed again: " in caplog.text
