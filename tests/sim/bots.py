@@ -210,8 +210,15 @@ class SimBot(AdminProcess):
                 continue  # now and then it is told again how many there were, should the last frame be lost
             self._told[name] += len(done) + len(failed)
             credit = self._told[name] + self.window
-            told = b.Cursor(channel=channel, done=done, failed=failed, credit_events=credit, credit_bytes=1 << 40)
-            self.send_raw(Kind.CURSOR, encode(told))
+            cursor = b.Cursor(
+                channel=channel,
+                done=done,
+                failed=failed,
+                credit_events=credit,
+                credit_bytes=1 << 40,
+                told=self._told[name],
+            )
+            self.send_raw(Kind.CURSOR, encode(cursor))
             self._done[name], self._failed[name] = [], []
 
 
