@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -17,17 +18,19 @@ from doai.bots.errors import BotError
 
 GROUP: Final = "doai.bots"
 """Entry points of bots that are installed: name -> module, or module:attribute."""
+SHIPPED: Final[Mapping[str, str]] = {}
+"""Bots that come with doai: name -> module, or module:attribute. No installed distribution takes such a name."""
 _FILE_MODULE: Final = "doai_bot"
 
 
 def load_bot(program: str) -> Bot:
-    """Return the bot of ``thermal.py``, ``my_bots.thermal``, ``my_bots:guard``, or of an installed name.
+    """Return the bot of ``thermal.py``, ``my_bots.thermal``, ``my_bots:guard``, or of a name: shipped or installed.
 
     Raises BotError: there is none, there are several, or its program fails.
     """
     if program.endswith(".py") or "/" in program:
         return _only(_load_file(Path(program).expanduser()), program, "")
-    named = {point.name: point.value for point in entry_points(group=GROUP)}
+    named = {**{point.name: point.value for point in entry_points(group=GROUP)}, **SHIPPED}
     module_name, _, attribute = named.get(program, program).partition(":")
     try:
         found = importlib.util.find_spec(module_name)

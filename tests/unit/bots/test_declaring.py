@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from doai.bots import Bot, BotError, Context, Fields
-from doai.bots.loading import load_bot
+from doai.bots.loading import SHIPPED, load_bot
 from doai.messages.events import AttemptEnded, NodeStatus
 
 
@@ -124,6 +124,20 @@ def test_a_file_that_has_no_bot_is_told_with_its_line(tmp_path: Path, text: str,
 def test_a_bot_that_is_nowhere_is_told(program: str) -> None:
     with pytest.raises(BotError, match=r"there is no (bot|file)|has no bot of its own"):
         load_bot(program)
+
+
+@pytest.mark.parametrize("found", ["shipped_bot", "shipped_bot:bot"])
+def test_a_shipped_bot_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    (tmp_path / "shipped_bot.py").write_text(BOT_FILE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("doai.bots.loading.SHIPPED", {"in-a-box": found})
+    assert load_bot("in-a-box").name == "in-a-file"
+    with pytest.raises(BotError, match="did you mean in-a-box"):
+        load_bot("in-a-bax")
+
+
+def test_every_shipped_bot_has_the_name_by_which_it_is_found() -> None:
+    assert {name: load_bot(name).name for name in SHIPPED} == {name: name for name in SHIPPED}
 
 
 def test_the_events_own_type_fits() -> None:
