@@ -276,23 +276,35 @@ def _journal(
         return []
     begun = {event.tried for event in events if event.type == topics.STEP_STARTED}
     nodes = dict(store.ask("SELECT serial, node_id FROM devices"))
-    times_ms: dict[Any, list[int]] = defaultdict(list)
+    sent: dict[Any, list[tuple[int, int]]] = defaultdict(list)
     kills_of: dict[Any, Sequence[int]] = {}
     for entry in read_journal(path):
         if entry.step is not None:
             generation, n = entry.step.token.split(".")
             tried = (entry.step.task_id, (int(generation), int(n)), entry.step.step_id, int(entry.step.try_number))
-            times_ms[tried].append(entry.wall_ms)
+            sent[tried].append((entry.wall_ms, entry.connection))
             kills_of[tried] = kills_ms.get(nodes.get(entry.serial, ""), ())
-    wrong = [f"a phone was commanded by {tried}, which the log never began" for tried in times_ms.keys() - begun]
-    for tried, at_ms in times_ms.items():
-        lives = {sum(kill < at for kill in kills_of[tried]) for at in at_ms}
-        if len(lives) > 1:
-            wrong.append(f"{tried} commanded a phone before and after a kill: {at_ms}, kills {kills_of[tried]}")
-        if tried[2] in one_command and len(at_ms) > 1:
-            wrong.append(f"{tried} commanded a phone {len(at_ms)} times: {at_ms}")
+    wrong = [f"a phone was commanded by {tried}, which the log never began" for tried in sent.keys() - begun]
+    for tried, commands in sent.items():
+        if _crosses(commands, kills_of[tried]):
+            wrong.append(f"{tried} commanded a phone before and after a kill: {commands}, kills {kills_of[tried]}")
+        if tried[2] in one_command and len(commands) > 1:
+            wrong.append(f"{tried} commanded a phone {len(commands)} times: {commands}")
     done = {
         event.tried for event in events if event.type == topics.STEP_COMPLETED and not event.payload.get("skipped")
     }
-    unseen = {tried for tried in done if tried[2] in one_command} - times_ms.keys()
+    unseen = {tried for tried in done if tried[2] in one_command} - sent.keys()
     return wrong + [f"{tried} passed, and no phone was commanded by it" for tried in unseen]
+
+
+def _crosses(commands: Sequence[tuple[int, int]], kills_ms: Sequence[int]) -> bool:
+    """Whether the commands of one try, each (wall clock, connection), are of two lives of their node.
+
+    The time alone does not tell: the last command of a killed node may still be on its way through its adb server
+    and reach a slow phone afterwards. A new life stops that server and starts its own: its connections are others.
+    """
+    lives: dict[int, set[int]] = defaultdict(set)
+    for at_ms, connection in commands:
+        lives[sum(kill < at_ms for kill in kills_ms)].add(connection)
+    began = lives[min(lives)]
+    return any(connections - began for connections in lives.values())

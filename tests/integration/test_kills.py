@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 import trio
 
@@ -218,6 +219,11 @@ async def test_what_the_check_finds(tmp_path: Path) -> None:
     assert any("other bytes" in text for text in reconcile(tmp_path / "fleet"))
     (tmp_path / "fleet/broker/artifacts" / path).unlink()
     assert any("no file" in text for text in reconcile(tmp_path / "fleet"))
-    begun_ms = {entry.step: entry.wall_ms for entry in reversed(steps)}
-    killed = [next(begun_ms[entry.step] for entry in steps if entry.wall_ms > begun_ms[entry.step])]
+    again = next(entry for entry in reversed(steps) if any(e.step == entry.step and e is not entry for e in steps))
+    killed = [again.wall_ms - 1]
+    journal = tmp_path / "fleet/phones/journal.jsonl"
+    # A command that was on its way when its node died came over the connection of before: that is no second life.
+    assert not [text for text in reconcile(tmp_path / "fleet", kills_ms={NODE: killed}) if "a kill" in text]
+    with journal.open("ab") as file:
+        file.write(msgspec.json.encode(msgspec.structs.replace(again, connection=again.connection + 1)) + b"\n")
     assert any("before and after a kill" in text for text in reconcile(tmp_path / "fleet", kills_ms={NODE: killed}))
