@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -32,13 +31,9 @@ from doai.link.actions import OpenSocket, SendFrame
 from doai.messages.bots import BotSettings, BotStatus
 from doai.messages.commands import Reply
 from doai.messages.link import HostSample
-from doai.wire.base import Dealer
-from doai.wire.sending import Sending
+from doai.wire.connecting import Connecting, OpenDealer
 
 SAMPLE_EVERY_S: Final = 5.0
-LAST_WORDS_S: Final = 0.05
-"""Between the end of a connection and the next: what had arrived is taken within this."""
-EXPLAIN_EVERY_S: Final = 5.0
 GOODBYE_S: Final = 0.5
 """At the end what was decided last leaves within this, when there is a connection."""
 LATE_S: Final = 5.0
@@ -46,8 +41,6 @@ LATE_S: Final = 5.0
 LATE_POLL_S: Final = 0.5
 EXITS: Final = ExitCodes(stopped=exits.PASSED, refused=exits.CONFIG, fenced=exits.FENCED)
 _log: Final = logging.getLogger(__name__)
-
-OpenDealer = Callable[[], AbstractAsyncContextManager[Dealer]]
 
 
 class Outside(Protocol):
@@ -89,7 +82,7 @@ class Shell:
     ) -> None:
         self.bot = bot
         self.clock = clock
-        self._open_dealer = open_dealer
+        self._connection = Connecting(open_dealer, self)
         self._state = state
         self._outside = outside
         self._sample = sample
@@ -112,9 +105,6 @@ class Shell:
         self._cuts: dict[int, Ended] = {}
         self._waiters: dict[str, _Waiter] = {}
         self._room = trio.CapacityLimiter(BOT_COMMANDS_MAX)
-        self._sending: Sending | None = None
-        self._connecting: trio.CancelScope | None = None
-        self._told_why = ""
         self._changed = trio.Event()
         self._nursery: trio.Nursery
         self._stop: StopBot | None = None
@@ -216,67 +206,36 @@ class Shell:
     async def _leave(self) -> None:
         """What was said last leaves before the connection is closed."""
         with trio.move_on_after(GOODBYE_S):
-            if self._sending is not None:
-                await self._sending.wait_sent()
+            await self._connection.wait_sent()
         self._nursery.cancel_scope.cancel()
 
     # --- the connection ---------------------------------------------------------------------------------------
 
     def _open_socket(self, effect: OpenSocket) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-        self._connecting = trio.CancelScope()
-        self._nursery.start_soon(self._connect, effect.epoch, self._connecting)
+        self._connection.open(self._nursery, effect.epoch)
 
     def _send(self, effect: SendFrame) -> None:
-        if self._sending is not None and self._sending.epoch == effect.epoch:
-            self._sending.send(effect.header, effect.body)
+        self._connection.send(effect.epoch, effect.header, effect.body)
 
-    async def _connect(self, epoch: int, scope: trio.CancelScope) -> None:
-        with scope:
-            async with self._open_dealer() as dealer:
-                self._sending = sending = Sending(epoch, dealer)
-                try:
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(sending.run_sending)
-                        nursery.start_soon(self._receive, epoch, dealer)
-                        nursery.start_soon(self._greet, epoch, dealer)
-                        await dealer.wait_ended()
-                        # What arrived before the end is taken first: FENCED may be among it.
-                        await trio.sleep(LAST_WORDS_S)
-                        nursery.cancel_scope.cancel()
-                    self._perform(self._core.lost(epoch, self.clock.now(), self._random01()))
-                finally:
-                    if self._sending is sending:
-                        self._sending = None
-                    self._explain(dealer)
-
-    async def _greet(self, epoch: int, dealer: Dealer) -> None:
-        met = False
-        while not met:
-            with trio.move_on_after(EXPLAIN_EVERY_S):
-                await dealer.wait_up()
-                met = True
-            if not met:
-                self._explain(dealer)
+    def opened(self, epoch: int) -> None:
+        """The socket is connected."""
         self._perform(self._core.opened(epoch, self.clock.now()))
 
-    async def _receive(self, epoch: int, dealer: Dealer) -> None:
-        while True:
-            for header, body in await dealer.receive():
-                self._perform(self._core.frame(epoch, header, body, self.clock.now(), self._random01()))
-            for malformed in dealer.take_malformed():
-                _log.warning("the broker sent something that is no frame: %s", malformed.reason)
-            if self._session.registered:
-                self._told_why = ""
+    async def heard(self, epoch: int, frames: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Frames of the broker came; return whether it has taken the bot in."""
+        for header, body in frames:
+            self._perform(self._core.frame(epoch, header, body, self.clock.now(), self._random01()))
+        return self._session.registered
 
-    def _explain(self, dealer: Dealer) -> None:
-        why = dealer.explain()
-        if why is not None:
+    def lost(self, epoch: int) -> None:
+        """The connection is of no more use."""
+        self._perform(self._core.lost(epoch, self.clock.now(), self._random01()))
+
+    def explained(self, why: str) -> None:
+        """Say why nobody answers."""
+        if self._stop is None:
             why = why.replace("doai keys add NAME", f"doai keys add --role bot {self.bot.name}")
-        if why is not None and why != self._told_why and self._stop is None:
             _log.warning("%s", why, extra={"bot": self.bot.name})
-            self._told_why = why
 
     # --- handlers ---------------------------------------------------------------------------------------------
 

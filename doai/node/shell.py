@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import trio
@@ -46,24 +45,16 @@ from doai.states import DeviceState
 from doai.store.committer import Committer
 from doai.store.outbox import OutboxFile
 from doai.store.pipeline import Pipeline
-from doai.wire.base import Dealer
-from doai.wire.sending import Sending
+from doai.wire.connecting import Connecting, OpenDealer
 
 SAMPLE_EVERY_S: Final = 5.0
 """Twice a heartbeat: each tells numbers that are at most this old."""
-LAST_WORDS_S: Final = 0.05
-"""Between the end of a connection and the next: what had arrived is taken within this, should the host be busy."""
-EXPLAIN_EVERY_S: Final = 5.0
-"""While nobody answers, it is looked this often whether there is a new reason to tell."""
 DROP_AFTER_S: Final = 0.5
 """Files of ended tasks go together: a thread a task would cost more than its files."""
 LATE_S: Final = 5.0
 """What was due this long ago and was not looked at says that the core's timer stands still."""
 LATE_POLL_S: Final = 0.5
 _log: Final = logging.getLogger(__name__)
-
-OpenDealer = Callable[[], AbstractAsyncContextManager[Dealer]]
-"""Opens a new connection to the broker."""
 
 
 class Shell:
@@ -94,7 +85,7 @@ class Shell:
         self._outbox = outbox
         self._spool = spool
         self._drivers = drivers
-        self._open_dealer = open_dealer
+        self._connection = Connecting(open_dealer, self)
         self._clock = clock
         self._random01 = random01
         self._disk_free_bytes = disk_free_bytes
@@ -114,9 +105,6 @@ class Shell:
         self._to_drop: list[tuple[str, Token]] = []
         """Attempts that have ended, and that made files."""
         self._holder: dict[str, Driver] = {}
-        self._connection: Sending | None = None
-        self._connecting: trio.CancelScope | None = None
-        self._told_why = ""
         self._due_s: float | None = None
         self._due_changed = trio.Event()
         self._nursery: trio.Nursery
@@ -234,53 +222,25 @@ class Shell:
 
     # --- the connection ---------------------------------------------------------------------------------------
 
-    async def _connect(self, epoch: int, scope: trio.CancelScope) -> None:
-        with scope:
-            async with self._open_dealer() as dealer:
-                self._connection = connection = Sending(epoch, dealer)
-                try:
-                    async with trio.open_nursery() as nursery:
-                        nursery.start_soon(connection.run_sending)
-                        nursery.start_soon(self._receive, epoch, dealer)
-                        nursery.start_soon(self._greet, epoch, dealer)
-                        await dealer.wait_ended()
-                        # What arrived before the end is taken first: FENCED may be among it.
-                        await trio.sleep(LAST_WORDS_S)
-                        nursery.cancel_scope.cancel()
-                    self._decided(self._core.socket_lost(epoch, self._clock.now(), self._random01()))
-                finally:
-                    if self._connection is connection:
-                        self._connection = None
-                    self._explain(dealer)
-
-    async def _greet(self, epoch: int, dealer: Dealer) -> None:
-        met = False
-        while not met:
-            with trio.move_on_after(EXPLAIN_EVERY_S):
-                await dealer.wait_up()
-                met = True
-            if not met:
-                self._explain(dealer)
+    def opened(self, epoch: int) -> None:
+        """The socket is connected."""
         self._decided(self._core.socket_opened(epoch, self._clock.now()))
 
-    async def _receive(self, epoch: int, dealer: Dealer) -> None:
-        while True:
-            frames = await dealer.receive()
-            for header, body in frames:
-                now = self._clock.now()
-                self._decided(self._core.frame(epoch, header, body, now, self._random01()))
-            for malformed in dealer.take_malformed():
-                _log.warning("the broker sent something that is no frame: %s", malformed.reason)
-            if self._core.live:
-                self._told_why = ""
-            if not self._committer.has_room:
-                await self._committer.wait_idle()
+    async def heard(self, epoch: int, frames: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Frames of the broker came; return whether it has taken the node in. With a full disk queue it waits."""
+        for header, body in frames:
+            self._decided(self._core.frame(epoch, header, body, self._clock.now(), self._random01()))
+        if not self._committer.has_room:
+            await self._committer.wait_idle()
+        return self._core.live
 
-    def _explain(self, dealer: Dealer) -> None:
-        why = dealer.explain()
-        if why is not None and why != self._told_why:
-            _log.warning("%s", why, extra={"node_id": self._node_id})
-            self._told_why = why
+    def lost(self, epoch: int) -> None:
+        """The connection is of no more use."""
+        self._decided(self._core.socket_lost(epoch, self._clock.now(), self._random01()))
+
+    def explained(self, why: str) -> None:
+        """Say why nobody answers."""
+        _log.warning("%s", why, extra={"node_id": self._node_id})
 
     # --- effects ----------------------------------------------------------------------------------------------
 
@@ -288,14 +248,10 @@ class Shell:
         _PERFORM[type(effect)](self, effect)
 
     def _open_socket(self, effect: OpenSocket) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
-        self._connecting = trio.CancelScope()
-        self._nursery.start_soon(self._connect, effect.epoch, self._connecting)
+        self._connection.open(self._nursery, effect.epoch)
 
     def _send(self, effect: SendFrame) -> None:
-        if self._connection is not None and self._connection.epoch == effect.epoch:
-            self._connection.send(effect.header, effect.body)
+        self._connection.send(effect.epoch, effect.header, effect.body)
 
     def _read_facts(self, effect: ReadFacts) -> None:
         self._nursery.start_soon(self._read_facts_from_file, effect)
