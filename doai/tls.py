@@ -44,6 +44,22 @@ def sends_in_clear(url: str) -> bool:
     return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
+def check_admin_url(url: str, *, carries: str, plain_http: bool) -> None:
+    """Raise ConfigError where the admin's address is none, or where ``carries`` would go over it unencrypted.
+
+    ``plain_http``: something else encrypts the way.
+    """
+    if not is_http_url(url):
+        raise ConfigError(
+            f"admin_url can not be {url[:200]!r}: write https://HOST:PORT, e.g. https://10.0.0.5:7700"
+        )
+    if sends_in_clear(url) and not plain_http:
+        raise ConfigError(
+            f"admin_url {url} would carry {carries} unencrypted: use https:// (the admin's --tls-cert, or a "
+            "proxy), or set admin_plain_http = true where a tunnel encrypts the way"
+        )
+
+
 def parse_fingerprint(text: str) -> str:
     """Return a SHA-256 fingerprint as 64 hexadecimal digits, from any usual spelling; raises ConfigError."""
     digits = text.strip().lower().removeprefix("sha256:").removeprefix("sha256 fingerprint=").replace(":", "")

@@ -23,7 +23,7 @@ import trio
 
 from doai import __version__, exits, log
 from doai.bots.bot import Bot
-from doai.bots.config import BotConfig, admin_context, broker_key, check_config
+from doai.bots.config import BotConfig, admin_context, check_config
 from doai.bots.core.effects import StopBot
 from doai.bots.loading import load_bot
 from doai.bots.loop_watch import LoopWatch
@@ -39,7 +39,7 @@ from doai.messages.link import HostSample
 from doai.readiness import keep_watchdog, notify
 from doai.store.bot_state import SqliteBotState
 from doai.wire.dealer import open_dealer
-from doai.wire.keys import KeyPair, load_or_make_keypair
+from doai.wire.keys import KeyPair, load_or_make_keypair, public_key_of
 
 PURPOSE: Final = "Runs a bot: a program that hears of events, takes tasks of its kind, and gives commands."
 STOP_S: Final = 10.0
@@ -130,7 +130,7 @@ async def run_bot(
 
     Raises ConfigError, StoreError, StoreUnavailable, EndpointError.
     """
-    server_key = broker_key(config)
+    server_key = public_key_of(config.broker_public_key)
     _log.info("the bot %s has public key %s", bot.name, keys.public, extra={"bot": bot.name})
     ids = RandomIds(random.Random(os.urandom(32)).getrandbits)
     clock = SystemClock()

@@ -29,7 +29,7 @@ from doai.drivers.fake.driver import FakeDriver
 from doai.errors import ConfigError
 from doai.ids import RandomIds
 from doai.node.boot_clock import BootClock
-from doai.node.config import NodeConfig, admin_context, broker_key, check_config
+from doai.node.config import NodeConfig, admin_context, check_config
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.fetch import Fetcher
@@ -44,7 +44,7 @@ from doai.readiness import keep_watchdog, notify
 from doai.store.outbox import open_outbox
 from doai.wire.base import Dealer
 from doai.wire.dealer import open_dealer
-from doai.wire.keys import load_or_make_keypair
+from doai.wire.keys import load_or_make_keypair, public_key_of
 
 EXIT_AT_ONCE: Final = 130
 _log: Final = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ async def run_node(config: NodeConfig) -> StopNode:
     """
     data_dir = Path(config.data_dir)
     check_config(config)
-    server_key = broker_key(config)
+    server_key = public_key_of(config.broker_public_key)
     keys = load_or_make_keypair(data_dir / "keys" / "node.key")
     _log.info("this node has public key %s", keys.public, extra={"node_id": config.name})
 

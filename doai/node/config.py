@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,8 +11,8 @@ from msgspec import Meta
 from doai.configuration import Secret, check_endpoint
 from doai.errors import ConfigError
 from doai.limits import DEVICES_PER_NODE_MAX, DISK_RESERVE_MB, FILE_CACHE_MB, SLOTS
-from doai.tls import client_context, is_http_url, sends_in_clear
-from doai.wire.keys import is_public_key, load_public_key
+from doai.tls import check_admin_url, client_context
+from doai.wire.keys import public_key_of
 
 
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,34 +97,17 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
 def check_config(config: NodeConfig) -> None:
     """Raise ConfigError for what only a look at the values, and at the files they name, shows."""
     check_endpoint("endpoint", config.endpoint)
-    broker_key(config)
-    if config.admin_url:
-        _check_admin(config)
-    if config.admin_url and not config.secret:
+    public_key_of(config.broker_public_key)
+    if not config.admin_url:
+        return
+    check_admin_url(config.admin_url, carries="this node's secret", plain_http=config.admin_plain_http)
+    admin_context(config)
+    if not config.secret:
         raise ConfigError(
             "admin_url needs the node's secret: give --secret-file, or DOAI_SECRET (or NODE_AGENT_SHARED_SECRET)"
         )
 
 
-def _check_admin(config: NodeConfig) -> None:
-    if not is_http_url(config.admin_url):
-        raise ConfigError(
-            f"admin_url can not be {config.admin_url[:200]!r}: write https://HOST:PORT, e.g. https://10.0.0.5:7700"
-        )
-    if sends_in_clear(config.admin_url) and not config.admin_plain_http:
-        raise ConfigError(
-            f"admin_url {config.admin_url} would carry this node's secret unencrypted: use https:// (the admin's "
-            "--tls-cert, or a proxy), or set admin_plain_http = true where a tunnel encrypts the way"
-        )
-    admin_context(config)
-
-
 def admin_context(config: NodeConfig) -> ssl.SSLContext:
     """Return what the admin's certificate is verified with; raises ConfigError."""
     return client_context(ca_file=config.admin_ca, fingerprint=config.admin_fingerprint)
-
-
-def broker_key(config: NodeConfig) -> str:
-    """Return the broker's public key (40 characters of Z85); raises ConfigError when its file has none."""
-    text = config.broker_public_key
-    return text if is_public_key(text) else load_public_key(Path(text).expanduser())

@@ -133,6 +133,11 @@ def check_keypair(path: Path) -> None:
         )
 
 
+def public_key_of(text: str) -> str:
+    """Return the public key that a setting gives, itself or as the path of its file; raises ConfigError."""
+    return text if is_public_key(text) else load_public_key(Path(text).expanduser())
+
+
 def load_public_key(path: Path) -> str:
     """Read a public key file, e.g. the broker's. Raises ConfigError when it is missing or no key."""
     try:
