@@ -23,9 +23,10 @@ LAYERS = {
     "phone": {"apk"},
     "report": set(),
     "drivers": {"phone"},
+    "plugins": {"messages", "workflow", "drivers"},
     "broker": {"messages", "changes", "link", "workflow", "store", "wire"},
-    "node": {"messages", "changes", "link", "workflow", "store", "wire", "drivers", "apk"},
-    "bots": {"messages", "changes", "link", "workflow", "store", "wire"},
+    "node": {"messages", "changes", "link", "workflow", "store", "wire", "drivers", "apk", "plugins"},
+    "bots": {"messages", "changes", "link", "workflow", "store", "wire", "plugins"},
     "admin": {"messages", "changes", "workflow", "store", "wire"},
     "cli": {
         "messages",
@@ -41,6 +42,7 @@ LAYERS = {
         "phone",
         "drivers",
         "apk",
+        "plugins",
     },
 }
 CORES = ("link", "broker/core", "node/core", "bots/core", "changes", "workflow", "messages", "report")

@@ -16,6 +16,7 @@ from doai.cli.campaign_flags import add_campaigns
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
 from doai.cli.place import add_place_flags, find_place
+from doai.cli.plugin_flags import add_plugins
 from doai.cli.queues import add_queues
 from doai.cli.recipe_flags import add_workflows
 from doai.cli.retention import add_retention
@@ -53,6 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_baselines(commands)
     _add_keys(commands)
     add_bots(commands, _add)
+    add_plugins(commands, _add)
     add_secrets(commands, _add)
     _add_backup(commands)
     _add_doctor(commands)

@@ -40,6 +40,8 @@ from doai.node.spool import Spool, SpoolEntry
 from doai.node.steps.host import HostScripts
 from doai.node.steps.table import STEPS
 from doai.node.upload import Uploader
+from doai.plugins.discovery import Found, find_plugins
+from doai.plugins.drivers import load_driver, split_settings
 from doai.readiness import keep_watchdog, notify
 from doai.store.outbox import open_outbox
 from doai.wire.base import Dealer
@@ -71,7 +73,7 @@ async def run_node(config: NodeConfig) -> StopNode:
     now = clock.now()
     outbox = open_outbox(data_dir / "node.db", new_incarnation=ids.new_id(now.utc_ms))
     try:
-        drivers = make_drivers(config)
+        drivers = make_drivers(config, find_plugins(plugin_folders(config)))
         settings = NodeSettings(
             node_id=config.name,
             host=socket.gethostname(),
@@ -150,12 +152,15 @@ async def _obey(signals: AsyncIterator[int], shell: Shell, scope: trio.CancelSco
         shell.drain(f"the node was stopped by {name}")
 
 
-def make_drivers(config: NodeConfig) -> list[Driver]:
-    """Return the drivers that the settings name."""
+def make_drivers(config: NodeConfig, plugins: Found) -> list[Driver]:
+    """Return the drivers that the settings name; raises ConfigError."""
     made: list[Driver] = []
+    settings = split_settings(config.driver_settings)
     for name in dict.fromkeys(config.drivers):
         if name == "adb":
             made.append(AdbDriver(_adb(config)))
+        elif name != "fake":
+            made.append(load_driver(plugins, name, settings.get(name, {})))
         else:
             made.append(
                 FakeDriver(
@@ -166,6 +171,11 @@ def make_drivers(config: NodeConfig) -> list[Driver]:
                 )
             )
     return made
+
+
+def plugin_folders(config: NodeConfig) -> list[Path]:
+    """Return the folders with plug-ins that the settings name."""
+    return [Path(name).expanduser() for name in config.plugin_dirs] or [Path(config.data_dir) / "plugins"]
 
 
 def _adb(config: NodeConfig) -> AdbConfig:

@@ -35,8 +35,14 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     ]
     slots: Annotated[int, Meta(description="tasks executed at once", ge=1, le=DEVICES_PER_NODE_MAX)] = SLOTS
     drivers: Annotated[
-        list[Literal["adb", "fake"]], Meta(description="kinds of devices: adb, fake", min_length=1)
+        list[str], Meta(description="kinds of devices: adb, fake, or a driver of a plug-in", min_length=1)
     ] = msgspec.field(default_factory=lambda: ["adb"])
+    driver_settings: Annotated[
+        list[str], Meta(description="DRIVER.NAME=VALUE: a setting of a driver of a plug-in")
+    ] = []
+    plugin_dirs: Annotated[
+        list[str], Meta(description="folder with plug-ins; DATA_DIR/plugins unless one is named")
+    ] = []
     tags: Annotated[list[str], Meta(description="tags of all devices of this node")] = []
     admin_url: Annotated[
         str, Meta(description="address of the admin API, for artifacts; empty = they wait in the spool")
