@@ -66,6 +66,7 @@ class _Fault(msgspec.Struct, tag="fault", tag_field="op", forbid_unknown_fields=
     delay_s: float = 0.05
     duration_s: float | None = None
     text: str = ""
+    at_media_s: float | None = None
 
 
 _Request = _List | _State | _Journal | _Clear | _Power | _Set | _Fault

@@ -3,6 +3,7 @@
 `now_s` is monotonic seconds of the caller's clock; `wall_offset_s` added to it is Unix time.
 """
 
+import math
 from collections import deque
 from datetime import datetime, timedelta, timezone
 
@@ -141,6 +142,11 @@ class Device:
         app = self.window.player_app
         return app.player.playback(now_s) if app is not None and app.player is not None else None
 
+    @property
+    def video_px(self) -> tuple[int, int]:
+        """Width and height in which it gets videos: less with little memory."""
+        return (1920, 1080) if self.profile.ram_kb > 4_000_000 else (1280, 720)
+
     def order(self, order: FaultOrder, now_s: float) -> None:
         """Takes an order; what concerns the device itself (screen, media) happens now."""
         self.faults.order(order)
@@ -166,8 +172,7 @@ class Device:
             return False
         self.log("ActivityTaskManager", f"START u0 {{cmp={self.component(now_s)}}}", now_s)
         if url and self.playback(now_s) is not None:
-            stall = self.faults.take(Fault.MEDIA_STALLS)
-            if stall is not None:
+            for stall in self.faults.take_all(Fault.MEDIA_STALLS):
                 self._stall_player(stall, now_s)
         return True
 
@@ -242,4 +247,7 @@ class Device:
         app = self.window.player_app
         assert app is not None
         assert app.player is not None
-        app.player.stall(now_s, order.duration_s)
+        if order.at_media_s is None:
+            app.player.stall(now_s, order.duration_s)
+        else:
+            app.player.stall_at(order.at_media_s, order.duration_s or math.inf, now_s)

@@ -41,7 +41,7 @@ class Fault(enum.StrEnum):
     SAME_SERIAL = "same_serial"
     """`getprop ro.serialno` says `text`, the serial of another phone."""
     MEDIA_STALLS = "media_stalls"
-    """What plays stops to buffer, for `duration_s` or until cleared."""
+    """What plays stops to buffer, for `duration_s` or until cleared; every video at `at_media_s`, if given."""
 
 
 LASTING = frozenset(
@@ -74,7 +74,8 @@ class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `count` is how often it strikes (None: until cleared); `match` is a part of the service string it
     waits for ("" = any service); `after_bytes` of output come first; `delay_s` is the time between
-    dribbled bytes; `duration_s` ends a lasting fault by itself; `text` is a reason or a serial.
+    dribbled bytes; `duration_s` ends a lasting fault by itself; `text` is a reason or a serial; `at_media_s` is the
+    position in a video at which it stalls (None: at once).
     """
 
     fault: Fault
@@ -84,6 +85,7 @@ class FaultOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delay_s: float = 0.05
     duration_s: float | None = None
     text: str = ""
+    at_media_s: float | None = None
 
 
 class FaultBook:
@@ -109,6 +111,13 @@ class FaultBook:
                 self.struck[fault] = self.struck.get(fault, 0) + 1
                 return order
         return None
+
+    def take_all(self, fault: Fault) -> list[FaultOrder]:
+        """Every order of a lasting fault, oldest first; counts each as struck."""
+        orders = [order for order, _ in self._open if order.fault is fault]
+        if orders:
+            self.struck[fault] = self.struck.get(fault, 0) + len(orders)
+        return orders
 
     def waiting_for(self, fault: Fault) -> FaultOrder | None:
         """The first order of this fault that waits or lasts; uses nothing up."""

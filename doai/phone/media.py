@@ -45,9 +45,11 @@ class Player:
         self._paused = False
         self._stopped = False
         self._stalled_until_s: float | None = None
+        self._planned: list[tuple[float, float]] = []
 
     def playback(self, now_s: float) -> Playback:
         """The session as it is now."""
+        self._catch_up(now_s)
         position_s = self._position_s(now_s)
         state = self._state(now_s)
         ahead_s = 0.0 if state is PlaybackState.BUFFERING else 20.0
@@ -63,6 +65,7 @@ class Player:
 
     def stall(self, now_s: float, duration_s: float | None) -> None:
         """Stops to buffer for some seconds, or until `resume`."""
+        self._catch_up(now_s)
         if self._state(now_s) in (PlaybackState.STOPPED, PlaybackState.PAUSED):
             return
         self._hold(now_s)
@@ -70,27 +73,50 @@ class Player:
         self._stalled_until_s = self._running_from_s
         self.stalls += 1
 
+    def stall_at(self, position_s: float, duration_s: float, now_s: float) -> None:
+        """Will stop to buffer when it comes to a position; at once when it is beyond it."""
+        self._catch_up(now_s)
+        self._planned.append((position_s, duration_s))
+        self._planned.sort()
+
     def resume(self, now_s: float) -> None:
         """Ends a stall."""
+        self._catch_up(now_s)
         if self._stalled_until_s is not None and self._running_from_s > now_s:
             self._running_from_s = now_s
         self._stalled_until_s = None
 
     def pause(self, now_s: float) -> None:
         """Stays at the position."""
+        self._catch_up(now_s)
         self._hold(now_s)
         self._paused = True
 
     def play(self, now_s: float) -> None:
         """Goes on from the position."""
+        self._catch_up(now_s)
         if self._paused:
             self._paused = False
             self._running_from_s = max(now_s, self._stalled_until_s or now_s)
 
     def stop(self, now_s: float) -> None:
         """Ends the session; it can not go on."""
+        self._catch_up(now_s)
         self._hold(now_s)
         self._stopped = True
+
+    def _catch_up(self, now_s: float) -> None:
+        """Let the planned stalls happen that playback has come to, each at its own time."""
+        while self._planned and self._position_s(now_s) >= self._planned[0][0]:
+            at_s, duration_s = self._planned.pop(0)
+            # Nothing else has happened since: positions grow with time from where they last stood.
+            began_s = self._running_from_s + max(0.0, at_s - self._played_s)
+            if self._state(began_s) in (PlaybackState.STOPPED, PlaybackState.PAUSED):
+                return
+            self._hold(began_s)
+            self._running_from_s = began_s + duration_s
+            self._stalled_until_s = self._running_from_s
+            self.stalls += 1
 
     def _hold(self, now_s: float) -> None:
         self._played_s = self._position_s(now_s)

@@ -95,10 +95,13 @@ class Stop(Arguments, frozen=True, kw_only=True):
     package: Package
 
 
+Url = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*:[^\s]+$(?!\n)", max_length=2048)]
+
+
 class OpenUrl(Arguments, frozen=True, kw_only=True):
     """Open an address in the app that handles it."""
 
-    url: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9+.-]*:[^\s]+$(?!\n)", max_length=2048)]
+    url: Url
     package: Package | None = None
 
 
@@ -182,6 +185,41 @@ class PlayingOutputs(Outputs, frozen=True, kw_only=True):
     stalled_ms: int
 
 
+class Measure(Arguments, frozen=True, kw_only=True):
+    """Open a video in an app and measure how it plays: start-up, stalls, and resolution where the device tells."""
+
+    url: Url
+    package: Package
+    """The app that opens it."""
+    seconds: Annotated[int, Meta(ge=1, le=3600)] = 20
+    """How long to watch, from the moment it plays."""
+    start_within: Duration = "30s"
+    every: Duration = "500ms"
+    """Between two looks at the media session; stalls nearer to each other may count as one."""
+    stalls_max: Annotated[int, Meta(ge=0)] | None = None
+    """More are told as a `problem`."""
+
+
+class MeasureOutputs(Outputs, frozen=True, kw_only=True):
+    """A play that began; whether it was good, `problem` says, so that bad plays have their numbers too."""
+
+    started_ms: int
+    """Milliseconds from the command to open it until it played."""
+    watched_ms: int
+    played_ms: int
+    """Of the watched: neither stalled nor paused."""
+    stalls: int
+    stalled_ms: int
+    width_px: int | None
+    """Of the picture that is shown; null = the device does not tell."""
+    height_px: int | None
+    looks: int
+    look_gap_ms: int
+    """Longest time between two looks."""
+    problem: str
+    """One sentence: it did not go on, or stalled more often than `stalls_max`; empty = neither."""
+
+
 class Upload(Arguments, frozen=True, kw_only=True):
     """Hand an artifact over for storage; passes once it is durably spooled on the node."""
 
@@ -228,6 +266,7 @@ _ALL: Final = (
     on_device("ui.assert_visible", AssertVisible, ElementOutputs, idempotent=True),
     on_device("screen.capture", Capture, CaptureOutputs, idempotent=True, takes_pictures=True),
     on_device("media.wait_playing", WaitPlaying, PlayingOutputs, idempotent=True),
+    on_device("media.measure", Measure, MeasureOutputs, idempotent=True),
     StepType(
         name="artifact.upload",
         arguments=Upload,

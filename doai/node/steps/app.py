@@ -57,13 +57,13 @@ async def stop(arguments: Stop, context: StepContext) -> NoOutputs:
 async def open_url(arguments: OpenUrl, context: StepContext) -> AppOutputs:
     """Open an address with the app that handles it, or the one that is named."""
     began = trio.current_time()
-    view = f"am start -a android.intent.action.VIEW -d {shlex.quote(arguments.url)}"
     if arguments.package is not None:
-        output = await context.device.shell(f"{view} -p {shlex.quote(arguments.package)}")
-        _check_started(output.text + "\n" + output.stderr.decode("utf-8", "replace"), arguments.package)
+        await start_view(context, arguments.url, arguments.package)
         return await _wait_in_front(context, arguments.package, began)
     # Only `am start -W` tells which app took the address.
-    output = await context.device.shell(view.replace("am start", "am start -W", 1))
+    output = await context.device.shell(
+        f"am start -W -a android.intent.action.VIEW -d {shlex.quote(arguments.url)}"
+    )
     _check_started(output.text + "\n" + output.stderr.decode("utf-8", "replace"), "")
     started = _STARTED.search(output.text)
     component = whole_component(started[1]) if started else (await read_foreground(context.device)).component
@@ -74,6 +74,13 @@ async def open_url(arguments: OpenUrl, context: StepContext) -> AppOutputs:
             "Several apps of the device open this address and it asks which: name one as `package` in the step.",
         )
     return await _wait_in_front(context, component.partition("/")[0], began)
+
+
+async def start_view(context: StepContext, url: str, package: str) -> None:
+    """Let an app open an address; return when it was told to. Raises StepError when it does not open it."""
+    view = f"am start -a android.intent.action.VIEW -d {shlex.quote(url)} -p {shlex.quote(package)}"
+    output = await context.device.shell(view)
+    _check_started(output.text + "\n" + output.stderr.decode("utf-8", "replace"), package)
 
 
 async def _launcher_command(context: StepContext, package: str) -> str:

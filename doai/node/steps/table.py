@@ -20,6 +20,7 @@ from doai.node.steps import (
     identify,
     instrument,
     keyboard,
+    measure,
     media,
     package,
     reboot,
@@ -64,6 +65,7 @@ STEPS: Final[Mapping[str, StepFunction]] = MappingProxyType(
         "screen.capture": screen.capture,
         "screen.compare": compare.Comparisons().compare,
         "media.wait_playing": media.wait_playing,
+        "media.measure": measure.measure,
         "artifact.upload": artifact.upload,
         "host.run": host.HostScripts([], ADB_PORT).run,  # the node's program puts its own in this place
         "http.request": http.request,

@@ -138,6 +138,23 @@ def _media_session(call: Call, words: list[str]) -> str:
     )
 
 
+def _surface_flinger(call: Call, words: list[str]) -> str:
+    """Layers with the pictures in them; until Android 13, later ones are written in another form."""
+    frame = call.device.frame
+    component = call.device.component(call.now_s)
+    layers = [(component, (frame.width_px, frame.height_px))]
+    if call.device.playback(call.now_s) is not None:
+        layers.append((f"SurfaceView[{component}](BLAST)", call.device.video_px))
+    if call.device.profile.sdk > 33:
+        return "".join(f"RequestedLayerState{{{name}#71 parentId=70}}\n" for name, _ in layers)
+    return "".join(
+        f"+ BufferStateLayer ({name}#71) uid=10187\n  Region TransparentRegion (this=0 count=0)\n"
+        f"      layerStack=   0, z=        0, pos=(0,24), size=({width_px:4},{height_px:4}), isOpaque=1\n"
+        f"      activeBuffer=[{width_px:4}x{height_px:4}:{width_px:4},RGBA_8888], queued-frames=0\n\n"
+        for name, (width_px, height_px) in layers
+    )
+
+
 def _display(call: Call, words: list[str]) -> str:
     on = "ON" if call.device.power.screen_on else "OFF"
     frame = call.device.frame
@@ -205,6 +222,7 @@ def _wifi(call: Call, words: list[str]) -> str:
 
 _SERVICES: dict[str, Callable[[Call, list[str]], str]] = {
     "activity": _activity,
+    "SurfaceFlinger": _surface_flinger,
     "battery": _battery,
     "cpuinfo": _cpuinfo,
     "diskstats": _diskstats,

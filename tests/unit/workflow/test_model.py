@@ -52,6 +52,7 @@ def test_the_recipes_are_shipped() -> None:
         "screenshot-baseline",
         "install-and-launch",
         "playback-check",
+        "playback-measure",
         "login-and-screenshot",
     }
 

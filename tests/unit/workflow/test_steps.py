@@ -14,7 +14,15 @@ def test_the_steps_of_the_language_are_there() -> None:
         *("device.health", "device.reboot", "device.set", "file.push", "file.pull", "log.collect"),
         *("ui.long_press", "ui.swipe", "ui.scroll_to", "ui.assert_absent", "ui.dump"),
         *("app.install", "app.uninstall", "app.clear", "app.grant", "app.instrument"),
-        *("screen.capture", "screen.compare", "media.wait_playing", "artifact.upload", "wait", "report"),
+        *(
+            "screen.capture",
+            "screen.compare",
+            "media.wait_playing",
+            "media.measure",
+            "artifact.upload",
+            "wait",
+            "report",
+        ),
         *("host.run", "http.request", "flow.repeat", "flow.until", "workflow.call"),
     }
     assert all(name == step.name for name, step in BUILT_IN.items())
