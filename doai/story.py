@@ -129,7 +129,8 @@ def _node_is(state: str) -> Callable[[Payload], str]:
 
 
 def _bot_registered(p: Payload) -> str:
-    return f"Bot {_word(p, 'bot')} registered ({_word(p, 'instance')}, version {_word(p, 'version')})"
+    version = f", version {_word(p, 'version')}" if p.get("version") else ""
+    return f"Bot {_word(p, 'bot')} registered ({_word(p, 'instance')}{version})"
 
 
 def _bot_status_changed(p: Payload) -> str:
@@ -303,7 +304,8 @@ def _node_joined(p: Payload) -> str:
 
 def _deadletter_created(p: Payload) -> str:
     size = f" ({_word(p, 'dataBytes')} bytes)" if p.get("dataBytes") else ""
-    what = "Task gave up" if p.get("taskId") else f"A message of node {_word(p, 'nodeId')}{size} gave up"
+    whats = {"task": "Task gave up", "event": "An event gave up"}
+    what = whats.get(_word(p, "kind"), f"A message of node {_word(p, 'nodeId')}{size} gave up")
     return f"{what} and waits for a person as dead letter {_word(p, 'letterId')}: {_word(p, 'message')}"
 
 

@@ -23,6 +23,7 @@ _FILTERS: Final = {
     "queue": None,
     "device": None,
     "node": None,
+    "bot": None,
 }
 _NAMES: Final = {"error-class": "errorClass", "run": "runId"}
 

@@ -26,6 +26,8 @@ class LetterFilter(Message, frozen=True, kw_only=True):
     queue: str = ""
     device: str = ""
     node: str = ""
+    bot: str = ""
+    """Of events that a bot gave up: its name, or ``name/subscription``."""
 
 
 class RetryDeadLetters(Message, frozen=True, kw_only=True):

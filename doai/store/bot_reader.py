@@ -42,14 +42,16 @@ class BotReader:
             (self._sql["bot_log_end"], ()),
         )
         uptime = {name: (day, week) for name, day, week in heard}
-        known = [subscription_row(c) for c in subscriptions]
+        known: dict[str, list[SubscriptionRow]] = {}
+        for subscription in map(subscription_row, subscriptions):
+            known.setdefault(subscription.bot, []).append(subscription)
         found = []
         for row in (bot_row(c) for c in rows):
             day_s, week_s = uptime.get(row.name, (0.0, 0.0))
             found.append(
                 BotAbout(
                     row=row,
-                    subscriptions=[subscription for subscription in known if subscription.bot == row.name],
+                    subscriptions=known.get(row.name, []),
                     heard_day_s=day_s,
                     heard_week_s=week_s,
                     last_position=last[0][0] or 0,

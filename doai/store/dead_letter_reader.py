@@ -52,6 +52,11 @@ class DeadLetterReader:
         [[(count,)]] = await self._connections.ask((self._sql["count_open_dead_letters"], ()))
         return int(count)
 
+    async def count_open_events(self) -> dict[str, int]:
+        """Return how many events wait for a person, by ``bot/subscription``."""
+        [rows] = await self._connections.ask((self._sql["count_open_event_letters"], ()))
+        return {str(subscription): int(count) for subscription, count in rows}
+
     async def find(self, name: str) -> DeadLetterRow | None:
         """Return the one with this id, or the newest of the task with this id, with its bytes."""
         [answer] = await self._connections.ask((self._sql["dead_letter"], (name, name)))
@@ -81,6 +86,10 @@ _COLUMNS = {
 def _conditions(which: LetterFilter) -> tuple[list[str], list[Any]]:
     given = {column: getattr(which, name) for name, column in _COLUMNS.items() if getattr(which, name)}
     conditions, bindings = [f"{column} = ?" for column in given], list(given.values())
+    if which.bot:
+        # The first condition is that of the index of events: literally, as above.
+        conditions.append("kind = 'event' AND (subscription = ? OR substr(subscription, 1, ?) = ?)")
+        bindings += [which.bot, len(which.bot) + 1, f"{which.bot}/"]
     if which.workflow:
         if "@" in which.workflow:
             conditions.append("workflow = ?")

@@ -17,6 +17,7 @@ from doai.envelope import Message
 from doai.errors import UserError
 from doai.messages import campaigns, holds, incidents, queues
 from doai.messages import commands as c
+from doai.messages.bots import BotStatus, SetBotStatus
 from doai.messages.dead_letters import DiscardDeadLetters, LetterFilter, RetryDeadLetters
 from doai.states import DeadLetterState
 
@@ -50,6 +51,9 @@ _DEEDS: Final[dict[tuple[str, str], tuple[str, _Make]]] = {
     ("campaigns", "resume"): ("campaign", lambda name, f: campaigns.ResumeCampaign(name=name, reason=_reason(f))),
     ("campaigns", "fire"): ("campaign", lambda name, f: campaigns.FireCampaign(name=name)),
     ("tasks", "cancel"): ("task", lambda name, f: c.CancelTask(task_id=name, reason=_reason(f))),
+    ("bots", "activate"): ("bot", lambda name, f: _wanted(name, BotStatus.ACTIVE, f)),
+    ("bots", "deactivate"): ("bot", lambda name, f: _wanted(name, BotStatus.INACTIVE, f)),
+    ("bots", "deprecate"): ("bot", lambda name, f: _wanted(name, BotStatus.DEPRECATED, f)),
 }
 """List and button -> kind of the subject, and the command."""
 
@@ -149,6 +153,10 @@ async def _count(visit: Visiting, which: LetterFilter) -> int:
 
 def _reason(fields: dict[str, str]) -> str:
     return fields.get("reason", "").strip()[:REASON_MAX]
+
+
+def _wanted(name: str, status: BotStatus, fields: dict[str, str]) -> SetBotStatus:
+    return SetBotStatus(name=name, status=status, reason=_reason(fields))
 
 
 def _for_s(fields: dict[str, str]) -> float:

@@ -12,7 +12,7 @@ from doai.messages.dead_letters import LetterFilter
 from doai.states import DeadLetterState
 
 SHOWN: Final = 100
-FILTERS: Final = ("code", "error_class", "workflow", "queue", "device", "node", "run_id")
+FILTERS: Final = ("code", "error_class", "workflow", "queue", "device", "node", "run_id", "bot")
 
 
 @get("/dead", opt={"needs": VIEWER})

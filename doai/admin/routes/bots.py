@@ -14,6 +14,7 @@ from doai.admin.access import OPERATOR, VIEWER
 from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, now_ms, part
 from doai.admin.views import View
 from doai.changes.bots import BotProcess, SubscriptionRow
+from doai.limits import BOT_LOOK_S
 from doai.messages.bots import (
     BotSettings,
     BotStatus,
@@ -23,6 +24,7 @@ from doai.messages.bots import (
     SetBotStatus,
     SubscriptionReset,
 )
+from doai.states import PeerState
 from doai.store.bot_reader import BotAbout
 
 _DAY_S: Final = 24 * 3600.0
@@ -153,7 +155,7 @@ async def list_bots(services: Given, cursor: Cursor = None, limit: Limit = 100) 
     """Also those that are not heard."""
     found = await services.reader.bots.all(now_ms())
     rows, following = part(found, lambda about: about.row.name, cursor, limit)
-    return BotPage(items=[_bot_json(about) for about in rows], next=following)
+    return BotPage(items=[bot_json(about) for about in rows], next=following)
 
 
 @get(
@@ -168,7 +170,7 @@ async def show_bot(name: FromPath[str], services: Given) -> BotJson:
     about = await services.reader.bots.one(name, now_ms())
     if about is None:
         raise not_found("bot", name, "bots")
-    return _bot_json(about)
+    return bot_json(about)
 
 
 @put(
@@ -222,10 +224,14 @@ async def reset_subscription(
     return Response(done.result, headers=done.headers)
 
 
-def _bot_json(about: BotAbout) -> BotJson:
+def bot_json(about: BotAbout) -> BotJson:
+    """Return a bot as the API shows it."""
     row = about.row
     declared = msgspec.json.decode(row.declared_body, type=RegisterBot)
-    age_s = max(1.0, (now_ms() - row.registered_at_ms) / 1000)
+    at_ms = now_ms()
+    age_s = max(1.0, (at_ms - row.registered_at_ms) / 1000)
+    # The broker writes once a minute how long a bot was heard: the time since then is added while it is online.
+    since_s = min(BOT_LOOK_S, max(0.0, (at_ms - row.proven_at_ms) / 1000)) if row.state is PeerState.ONLINE else 0.0
     return BotJson(
         name=row.name,
         title=declared.title,
@@ -240,8 +246,8 @@ def _bot_json(about: BotAbout) -> BotJson:
         state=row.state.value,
         state_reason=row.state_reason,
         proven_at_ms=row.proven_at_ms,
-        uptime_day_percent=_percent(about.heard_day_s, min(age_s, _DAY_S)),
-        uptime_week_percent=_percent(about.heard_week_s, min(age_s, 7 * _DAY_S)),
+        uptime_day_percent=_percent(about.heard_day_s + since_s, min(age_s, _DAY_S)),
+        uptime_week_percent=_percent(about.heard_week_s + since_s, min(age_s, 7 * _DAY_S)),
         processes=msgspec.json.decode(row.processes_body, type=list[BotProcess]),
         config=msgspec.json.decode(row.config_body),
         config_schema=declared.config_schema,

@@ -168,6 +168,7 @@ async def list_dead_letters(
     queue: Text = "",
     device: Text = "",
     node: Text = "",
+    bot: Annotated[str, QueryParameter(max_length=200, description="its name, or `name/subscription`")] = "",
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> DeadLetterPage:
@@ -182,6 +183,7 @@ async def list_dead_letters(
         queue=queue,
         device=device,
         node=node,
+        bot=bot,
     )
     letters = services.reader.dead_letters
     page = await letters.page(which, state=wanted, cursor=cursor, limit=limit)

@@ -211,6 +211,8 @@ def _condition(which: LetterFilter) -> Callable[[DeadLetterRow], bool]:
             told = getattr(row, field)
             if (told.value if field in ("kind", "reason") else told) != value:
                 return False
+        if which.bot and row.subscription != which.bot and row.subscription.partition("/")[0] != which.bot:
+            return False
         if not name:
             return True
         return row.workflow == which.workflow if version else row.workflow.partition("@")[0] == name

@@ -16,6 +16,7 @@ QUERIES = (
     "count_nodes",
     "count_open_incidents",
     "count_open_dead_letters",
+    "count_open_event_letters",
     "count_open_runs",
     "last_position",
     "newest_events_of_subject",

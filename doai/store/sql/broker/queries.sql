@@ -154,6 +154,9 @@ SELECT {dead_letter_head}, x'', {dead_letter_tail} FROM dead_letters
 -- name: count_open_dead_letters
 SELECT count(*) FROM dead_letters WHERE state = 'open'
 
+-- name: count_open_event_letters
+SELECT subscription, count(*) FROM dead_letters WHERE kind = 'event' AND state = 'open' GROUP BY subscription
+
 -- name: dead_letter
 -- By its own id, or the id of its task.
 SELECT {dead_letter_head}, data, {dead_letter_tail} FROM dead_letters WHERE letter_id = ?

@@ -1,0 +1,1 @@
+"""What operators do, in a browser: one fleet for all tests of this package."""

@@ -1,0 +1,104 @@
+"""What an operator does with a bot at the dashboard: looks, configures it, stops it, lets it begin anew."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.browser.desk import Desk, go
+from tests.integration.installed import environment
+
+GUARD = """
+from typing import Annotated, Any
+
+import msgspec
+
+from doai.bots import Bot, Context, GiveUp
+
+
+class Config(msgspec.Struct, frozen=True):
+    limit_c: Annotated[float, msgspec.Meta(ge=30, le=60, description="A phone hotter than this rests.")] = 45
+    only: list[str] = []
+    loud: bool = False
+
+
+bot = Bot("guard", title="Looks after queues", config=Config)
+
+
+@bot.on("queue.*", name="queues")
+async def see(event: Any, ctx: Context) -> None:
+    raise GiveUp("nothing is done about queues")
+
+
+bot.run()
+"""
+
+
+@contextmanager
+def guard(desk: Desk, folder: Path) -> Iterator[None]:
+    """Run the bot as a process of its own."""
+    program, home = folder / "guard.py", folder / "guard"
+    program.write_text(GUARD)
+    desk.site.doai("bots", "enroll", "guard", "--program", str(program), "--dir", str(home))
+    command = [sys.executable, "-m", "doai.cli.bot", "--config", str(home / "bot.toml")]
+    with (folder / "guard.err").open("wb") as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=errors, cwd=folder, env=environment(folder)
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def test_a_bot_is_looked_at_configured_stopped_and_begins_anew(desk: Desk, tmp_path: Path) -> None:
+    with guard(desk, tmp_path):
+        page = desk.page("/bots")
+        row = page.locator("tr").filter(has_text="Looks after queues")
+        expect(row.locator(".badge").first).to_have_text("Online")
+        desk.ask("POST", "/queues/default/pause")
+        desk.ask("POST", "/queues/default/resume")
+        expect(row.locator("[data-number]")).to_have_text("2")
+        row.locator("[data-number]").click()
+        expect(page.locator("tbody tr")).to_have_count(2)
+        expect(page.locator("tbody")).to_contain_text("nothing is done about queues")
+
+        go(page, "/bots/guard")
+        expect(page.get_by_role("heading", name="Processes")).to_be_visible()
+        page.get_by_label("limit_c").evaluate("field => { field.max = 999; field.value = 99; }")
+        page.get_by_role("button", name="Set the configuration").click()
+        expect(page.get_by_role("alert")).to_contain_text("60")
+        expect(page.get_by_label("limit_c")).to_have_value("99")
+        page.get_by_label("limit_c").fill("50.5")
+        page.get_by_label("only").fill("SIM0001\nSIM0002")
+        page.get_by_label("loud").select_option("true")
+        page.get_by_role("button", name="Set the configuration").click()
+        expect(page.get_by_role("status").filter(has_text="reaches the bot at once")).to_be_visible()
+        config = desk.ask("GET", "/bots/guard").json()["config"]
+        assert config == {"limit_c": 50.5, "only": ["SIM0001", "SIM0002"], "loud": True}
+
+        page.get_by_placeholder("Reason").fill("it is too eager")
+        page.get_by_role("button", name="Deactivate").click()
+        expect(page.locator(".lead")).to_contain_text("Off")
+        expect(page.locator(".lead")).to_contain_text("it is too eager")
+        desk.ask("POST", "/queues/default/pause")
+        desk.ask("POST", "/queues/default/resume")
+        page.get_by_label("Where subscription queues begins anew").select_option("end")
+        page.get_by_role("button", name="Begin anew").click()
+        expect(page.locator("form .lead")).to_contain_text("passes over")
+        page.get_by_role("button", name="Yes, these").click()
+        page.wait_for_url("**/bots/guard?done=bots_reset")
+        page.get_by_role("button", name="Activate").click()
+        expect(page.locator(".lead")).to_contain_text("On")
+        letters = desk.ask("GET", "/dead-letters?bot=guard/queues").json()["items"]
+        assert len(letters) == 2, "what was passed over was not given to it"
+        assert desk.ask("GET", "/dead-letters?bot=gua").json()["items"] == []
+        page.close()
+    asked = desk.ask("POST", "/dead-letters/discard", {"which": {"bot": "guard"}}).json()
+    desk.ask("POST", "/dead-letters/discard", {"which": {"bot": "guard"}, "confirm": asked["confirm"]})
