@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import uvicorn
 
-from doai import __version__
+from doai import __version__, topics
 from doai.admin.access import Tokens
 from doai.admin.app import make_app
 from doai.admin.artifact_folder import ArtifactFolder
@@ -31,12 +31,14 @@ from doai.admin.mesh import BrokerUnavailable, Mesh
 from doai.admin.outlook import Outlooks
 from doai.admin.passwords import Passwords
 from doai.admin.receiving import Intake
+from doai.admin.rerecording import Rerecording, record_key
 from doai.admin.services import Services
 from doai.admin.sessions import Sessions
 from doai.admin.settings import Settings
 from doai.admin.vault import Vault
 from doai.envelope import Message
 from doai.errors import ConfigError, DoaiError, StoreUnavailable
+from doai.messages.commands import RecordArtifact
 from doai.messages.link import HostSample
 from doai.readiness import keep_watchdog, notify
 from doai.store.reader import StoreReader
@@ -116,6 +118,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
         stop.wait(),
         _back_up(services),
         _tidy(services),
+        _record_again(services, settings),
     ]
     serving = asyncio.create_task(server.serve([listener]), name="http")
     working = [asyncio.create_task(part) for part in parts]
@@ -175,6 +178,18 @@ async def _tidy(services: Services) -> None:
 
     await services.mesh.wait_live()
     await services.janitor.run(command)
+
+
+async def _record_again(services: Services, settings: Settings) -> None:
+    async def record(payload: RecordArtifact) -> object:
+        subject = topics.task_subject(payload.task_id)
+        key = record_key(payload)
+        return await services.command(
+            payload, subject, actor=services.mesh.source, interface="system", idempotency_key=key
+        )
+
+    await services.mesh.wait_live()
+    await Rerecording(services.reader, settings.artifacts_path, record).run()
 
 
 async def _prove_turn(services: Services) -> None:

@@ -176,6 +176,7 @@ class RecordArtifact(Message, frozen=True, kw_only=True):
     run_id: str
     task_id: str
     step_id: str
+    """Empty when a restore took that back."""
     media_type: str
 
 

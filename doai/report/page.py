@@ -216,6 +216,8 @@ def picture_name(artifact: Artifact) -> str:
     except BadArtifactPathError:
         return artifact.step_id
     own = _OF_TRY.sub("", label)
+    if not artifact.step_id:
+        return own  # recorded again after a restore, which took the step's own words back
     step = label_of(artifact.step_id)
     return artifact.step_id + own.removeprefix(step) if own.startswith(step) else f"{artifact.step_id}: {own}"
 

@@ -29,6 +29,7 @@ from doai.changes.statistics import Period, StatisticsRow
 from doai.errors import UserError
 from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
 from doai.store import columns, statistics_columns
+from doai.store.artifact_reader import ArtifactNames
 from doai.store.audit_reader import AuditReader
 from doai.store.bot_reader import BotReader
 from doai.store.campaign_reader import CampaignReader
@@ -80,6 +81,7 @@ class StoreReader:
         self.people = PeopleReader(self._connections, self._sql)
         self.queues = QueueReader(self._connections, self._sql)
         self.bots = BotReader(self._connections, self._sql)
+        self.artifact_names = ArtifactNames(self._connections, self._sql)
 
     async def close(self) -> None:
         await self._connections.close()

@@ -72,8 +72,8 @@ class Event(msgspec.Struct, frozen=True):
 class Store:
     """The broker's database, read only; each question is a connection of its own."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.path = data_dir / "broker" / "broker.db"
+    def __init__(self, data_dir: Path, name: str = "broker.db") -> None:
+        self.path = data_dir / "broker" / name
         self.artifacts_dir = data_dir / "broker" / "artifacts"
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -275,6 +275,9 @@ def _journal(
     if not path.exists():
         return []
     begun = {event.tried for event in events if event.type == topics.STEP_STARTED}
+    # What was told between a backup and its restore is in the store that was replaced.
+    for replaced in sorted(store.path.parent.glob(f"{store.path.name}.replaced-*Z")):
+        begun |= {event.tried for event in Store(data_dir, replaced.name).events(pattern=topics.STEP_STARTED)}
     nodes = dict(store.ask("SELECT serial, node_id FROM devices"))
     sent: dict[Any, list[tuple[int, int]]] = defaultdict(list)
     kills_of: dict[Any, Sequence[int]] = {}

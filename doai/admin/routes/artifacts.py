@@ -6,10 +6,8 @@ same path with the same bytes ends as 200, with other bytes as 409, and after a 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import unquote
@@ -22,6 +20,7 @@ from doai.admin import examples
 from doai.admin.access import VIEWER, Forbidden, address_of, check_node
 from doai.admin.pages import ArtifactPage
 from doai.admin.receiving import Announced
+from doai.admin.rerecording import record_key
 from doai.admin.routes.bodies import FileBytes
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, not_found
 from doai.admin.routes.uploads import announced as announced_by
@@ -34,25 +33,13 @@ from doai.changes.rows import ArtifactRow
 from doai.envelope import Origin
 from doai.errors import ConflictError, UserError
 from doai.limits import ARTIFACT_BYTES_MAX
+from doai.media_types import OF_BYTES, media_type_of
 from doai.messages.commands import RecordArtifact
 from doai.messages.link import Role
 
-_MEDIA_TYPES: Final[Mapping[str, str]] = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "webp": "image/webp",
-    "gif": "image/gif",
-    "mp4": "video/mp4",
-    "webm": "video/webm",
-    "json": "application/json",
-    "txt": "text/plain; charset=utf-8",
-    "log": "text/plain; charset=utf-8",
-    "csv": "text/csv; charset=utf-8",
-    "xml": "text/xml; charset=utf-8",
-    "zip": "application/zip",
-}
-"""By the path's extension, which was checked; what a node calls its bytes decides nothing in a browser."""
+_SHOWN_AS_TEXT: Final = frozenset({"text/plain", "text/csv"})
+"""Written in UTF-8 by whatever made them; a browser would guess."""
+_NOT_SHOWN: Final = "text/html"
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _TEXT_MAX: Final = 200
 
@@ -136,7 +123,7 @@ async def fetch_artifact(
     if if_none_match is not None and etag in (word.strip() for word in if_none_match.split(",")):
         return Response(None, status_code=304, headers=headers)
     headers["Content-Length"] = str(await services.artifacts.size_of(where))
-    media_type = _MEDIA_TYPES.get(where.extension, "application/octet-stream")
+    media_type = _shown_as(where)
     return Stream(services.artifacts.read(where), media_type=media_type, headers=headers)
 
 
@@ -195,14 +182,12 @@ async def _store(
     stored = Stored(path=str(where), sha256=announced.sha256, size_bytes=announced.size_bytes)
     if known is not None:
         return Response(stored, status_code=200)
-    # The key is the content's: a repeated upload whose first answer was lost is one event.
-    key = hashlib.sha256(f"{where}\0{announced.sha256}".encode()).hexdigest()
     done = await services.command(
         record,
         f"task/{record.task_id}",
         actor=f"node/{where.node_id}",
         interface="http",
-        idempotency_key=f"artifact-{key}",
+        idempotency_key=record_key(record),
         origin=Origin(role=Role.NODE.value, address=address_of(request)),
     )
     ids = {
@@ -213,6 +198,14 @@ async def _store(
     }
     _log.info("artifact stored: %s (%d bytes)", where, announced.size_bytes, extra=ids)
     return Response(stored, status_code=201, headers=done.headers)
+
+
+def _shown_as(where: ArtifactPath) -> str:
+    """By the path's extension, which was checked; what a node calls its bytes decides nothing in a browser."""
+    media_type = media_type_of(where.extension)
+    if media_type == _NOT_SHOWN:
+        return OF_BYTES
+    return f"{media_type}; charset=utf-8" if media_type in _SHOWN_AS_TEXT else media_type
 
 
 def _check_path(where: ArtifactPath, *, node_id: str, run_id: str, device_serial: str) -> None:

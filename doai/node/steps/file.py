@@ -11,22 +11,11 @@ from typing import Final
 import trio
 
 from doai.errors import ErrorClass
+from doai.media_types import media_type_of
 from doai.node.steps.base import StepContext, excerpt, step_failed
 from doai.workflow.device_steps import CollectLog, LogOutputs, Pull, PullOutputs, Push, PushOutputs
 from doai.workflow.duration import parse_duration
 
-_MEDIA_TYPES: Final = {
-    "csv": "text/csv",
-    "html": "text/html",
-    "jpg": "image/jpeg",
-    "json": "application/json",
-    "log": "text/plain",
-    "mp4": "video/mp4",
-    "png": "image/png",
-    "txt": "text/plain",
-    "xml": "application/xml",
-    "zip": "application/zip",
-}
 _EXTENSION: Final = re.compile(r"[A-Za-z0-9]{1,10}")
 _EXTENSION_UNLESS_SAID: Final = "bin"
 
@@ -56,7 +45,7 @@ async def pull(arguments: Pull, context: StepContext) -> PullOutputs:
     ref = await context.keep_artifact(
         data,
         extension=extension,
-        media_type=_MEDIA_TYPES.get(extension, "application/octet-stream"),
+        media_type=media_type_of(extension),
         name=arguments.name,
     )
     return PullOutputs(artifact=ref.name, size_bytes=ref.size_bytes, sha256=ref.sha256)

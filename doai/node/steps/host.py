@@ -17,6 +17,7 @@ import trio
 
 from doai.errors import ErrorClass, StepError
 from doai.limits import ARTIFACT_BYTES_MAX
+from doai.media_types import media_type_of
 from doai.node.script import Script, ScriptEnd
 from doai.node.steps.base import StepContext, excerpt, step_failed
 from doai.workflow.host_steps import Run, RunOutputs
@@ -38,16 +39,6 @@ LAST_WORDS_S: Final = 5.0
 _PASSED_ON: Final = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 """Of the node's environment; the rest, its secret among it, is not a script's business."""
 _EXTENSION: Final = re.compile(r"[a-z0-9]{1,8}")
-_MEDIA_TYPES: Final[Mapping[str, str]] = {
-    "csv": "text/csv",
-    "html": "text/html",
-    "jpg": "image/jpeg",
-    "json": "application/json",
-    "log": "text/plain",
-    "png": "image/png",
-    "txt": "text/plain",
-    "xml": "application/xml",
-}
 
 
 class HostScripts:
@@ -182,7 +173,7 @@ async def _keep_quietly(script: Script, files: Path, context: StepContext) -> No
 
 
 async def _keep_one(context: StepContext, data: bytes, name: str, extension: str) -> str:
-    media_type = _MEDIA_TYPES.get(extension, "application/octet-stream")
+    media_type = media_type_of(extension)
     ref = await context.keep_artifact(data, extension=extension, media_type=media_type, name=name)
     return (await context.spool_artifact(ref.name)).path
 

@@ -233,3 +233,10 @@ FROM bot_uptime GROUP BY bot
 
 -- name: bot_log_end
 SELECT max(position) FROM events
+
+-- name: store_identity
+SELECT store_id, generation FROM meta
+
+-- name: artifacts_missing
+-- ?1 is a JSON array of paths.
+SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM artifacts WHERE path = value)
