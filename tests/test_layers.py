@@ -75,6 +75,7 @@ HOMES = {
     "rich": ("cli",),
     "cel_expr_python": ("workflow",),
     "yaml": ("workflow",),
+    "apprise": ("bots",),
 }
 
 

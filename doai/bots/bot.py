@@ -62,6 +62,8 @@ class Handler(msgspec.Struct, frozen=True, kw_only=True):
     every_s: float = 0.0
     setting: str = ""
     """Field of the configuration that has the interval instead."""
+    at_once: int = 1
+    """Calls by time that may run beside each other."""
     timeout_s: float = BOT_HANDLER_S
     tries: int = BOT_TRIES
     backoff: Backoff = AGAIN
@@ -185,8 +187,10 @@ class Bot:
 
         return add
 
-    def every(self, interval: str, *, setting: str = "", name: str = "", timeout: str = "") -> Callable[[_F], _F]:
-        """Call the function every so often, such as ``30s``; never while the call before still runs.
+    def every(
+        self, interval: str, *, setting: str = "", name: str = "", timeout: str = "", at_once: int = 1
+    ) -> Callable[[_F], _F]:
+        """Call the function every so often, such as ``30s``; never while ``at_once`` calls before still run.
 
         ``setting`` names a field of the configuration (a text such as ``5m``) that wins over ``interval``.
         """
@@ -199,6 +203,8 @@ class Bot:
             every_s = self._seconds(handler, interval, 0.0)
             if every_s < 0.1:
                 raise BotError(f"the handler {handler} can not run every {interval!r}: 100ms is the shortest")
+            if at_once < 1:
+                raise BotError(f"the handler {handler} has at_once={at_once}: it must be 1 or more")
             self._add(
                 Handler(
                     name=handler,
@@ -206,6 +212,7 @@ class Bot:
                     function=function,
                     every_s=every_s,
                     setting=setting,
+                    at_once=at_once,
                     timeout_s=self._seconds(handler, timeout, BOT_HANDLER_S),
                 )
             )

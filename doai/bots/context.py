@@ -30,6 +30,7 @@ from doai.messages.commands import (
     Targets,
 )
 from doai.messages.holds import DeviceHold, HoldDevice, UnholdDevice
+from doai.secret_reference import secret_of
 
 _COMMAND_OF: Final[dict[type, tuple[str, type]]] = {
     payload: (name, answer) for name, (payload, answer) in COMMANDS.items()
@@ -210,8 +211,11 @@ class Context:
         return await self._services.query(path, query)
 
     async def secret(self, name: str) -> str:
-        """Return a secret that the bot's configuration names. Raises SecretMissing. Never log it."""
-        return await self._services.secret(name)
+        """Return a secret by its name, or by the ``${secret.NAME}`` of the configuration. Raises SecretMissing.
+
+        Never log it.
+        """
+        return await self._services.secret(secret_of(name) or name)
 
 
 def targets_of(on: On) -> Targets:

@@ -20,6 +20,6 @@ def sources_of(bot: Bot, now_s: float) -> Sources:
             for h in by_cause[Cause.EVENT]
         },
         samples={h.name: Samples(h.name, h.timeout_s) for h in by_cause[Cause.SAMPLE]},
-        timers={h.name: Timer(h.name, h.every_s, h.timeout_s, now_s) for h in by_cause[Cause.TIME]},
+        timers={h.name: Timer(h.name, h.every_s, h.timeout_s, now_s, h.at_once) for h in by_cause[Cause.TIME]},
         tasks={h.topics[0]: Tasks(h.name, h.topics[0], h.timeout_s) for h in by_cause[Cause.TASK]},
     )

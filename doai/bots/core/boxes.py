@@ -57,14 +57,15 @@ class Samples:
 
 
 class Timer:
-    """A `Source` that calls every so often; a call that is still running is not joined by another."""
+    """A `Source` that calls every so often; while so many calls still run, no other joins them."""
 
-    def __init__(self, handler: str, every_s: float, timeout_s: float, now_s: float) -> None:
+    def __init__(self, handler: str, every_s: float, timeout_s: float, now_s: float, at_once: int = 1) -> None:
         self.handler = handler
         self.every_s = every_s
         self._timeout_s = timeout_s
+        self._at_once = at_once
         self._next_s = now_s + every_s
-        self._running = False
+        self._running = 0
 
     def change(self, every_s: float, now_s: float) -> None:
         """From now on another interval."""
@@ -73,21 +74,21 @@ class Timer:
 
     def take(self, now_s: float) -> Work | None:
         """Return the call when it is due."""
-        if self._running or now_s < self._next_s:
+        if self._running >= self._at_once or now_s < self._next_s:
             return None
-        self._running = True
+        self._running += 1
         # In step with the first one; times that were missed, by a long call or a halt of the host, are left out.
         self._next_s += self.every_s * (1 + (now_s - self._next_s) // self.every_s)
         return Work(handler=self.handler, cause=Cause.TIME, subject="", timeout_s=self._timeout_s)
 
     def ended(self, work: Work, ended: Ended, now_s: float, random01: float) -> list[Effect]:
         """Note a failure; the next time comes by itself."""
-        self._running = False
+        self._running -= 1
         return _noted(work, ended)
 
     def due_s(self) -> float | None:
         """Return the next time."""
-        return None if self._running else self._next_s
+        return None if self._running >= self._at_once else self._next_s
 
 
 class Tasks:

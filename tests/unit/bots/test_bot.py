@@ -228,6 +228,23 @@ async def test_times_come_by_the_clock_and_never_two_at_once(autojump_clock: Moc
     assert [round(start - begin) for start in starts] == [30, 70, 90, 120]
 
 
+async def test_several_calls_by_time_run_beside_each_other_where_the_author_says_so(
+    autojump_clock: MockClock,
+) -> None:
+    bot = Bot("busy")
+    starts: list[float] = []
+
+    @bot.every("30s", at_once=2)
+    async def sweep(ctx: Context) -> None:
+        starts.append(trio.current_time())
+        await trio.sleep(100 if len(starts) == 1 else 1)
+
+    async with running(bot) as mesh:
+        begin = trio.current_time()
+        await mesh.advance(125)
+    assert [round(start - begin) for start in starts] == [30, 60, 90, 120]
+
+
 async def test_an_operator_changes_interval_limit_and_status_while_it_runs(autojump_clock: MockClock) -> None:
     class Config(msgspec.Struct):
         interval: str = "30s"
