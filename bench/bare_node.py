@@ -49,9 +49,11 @@ _dispatches: Final = BodyDecoder(Dispatches)
 class BareNode(Node):
     """One node; `run` returns when it is cancelled."""
 
-    def __init__(self, name: str, settings: Settings, devices: int) -> None:
+    def __init__(self, name: str, settings: Settings, devices: int, task_s: float = 0.0) -> None:
         super().__init__(name, settings, slots=SLOTS)
         self._name = name
+        self._task_s = task_s
+        self._tasks: trio.Nursery
         self._serials = [f"{name}-{number:03d}" for number in range(devices)]
         self._tokens: dict[Token, None] = {}
         self._next_beat_s = trio.current_time() + random.random() * HEARTBEAT_S
@@ -60,6 +62,7 @@ class BareNode(Node):
     async def receive(self) -> None:
         """Hear the broker until cancelled."""
         async with trio.open_nursery() as nursery:
+            self._tasks = nursery
             nursery.start_soon(self._keep_time)
             while True:
                 for header, body in await self.dealer.receive():
@@ -123,7 +126,18 @@ class BareNode(Node):
             ],
             may_wait=True,
         )
-        self.after_commit(lambda: self._end(tasks))
+        self.after_commit(lambda: self._begun(tasks))
+
+    def _begun(self, tasks: list[Dispatch]) -> None:
+        if not self._task_s:
+            self._end(tasks)
+            return
+        for task in tasks:
+            self._tasks.start_soon(self._end_later, task)
+
+    async def _end_later(self, task: Dispatch) -> None:
+        await trio.sleep(random.random() * self._task_s)
+        self._end([task])
 
     def _end(self, tasks: list[Dispatch]) -> None:
         for task in tasks:
@@ -182,13 +196,15 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     devices: int
     """Of each node."""
+    task_s: float = 0.0
+    """Each task takes a time of its own up to this; 0 = none, and all of a frame end at once."""
 
 
 async def main(site: Site) -> None:
     """Run the nodes of the settings until ended."""
     async with trio.open_nursery() as nursery:
         for name in site.settings.names:
-            nursery.start_soon(BareNode(name, site.settings, site.devices).run)
+            nursery.start_soon(BareNode(name, site.settings, site.devices, site.task_s).run)
         notify(READY="1")
 
 

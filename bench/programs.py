@@ -43,6 +43,8 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     """The devices are spread over them."""
     bare: bool = False
     """Nodes of bench/bare_node.py, all in one process, instead of the real program."""
+    task_s: float = 0.0
+    """On bare nodes a task takes up to this."""
 
 
 class Programs:
@@ -147,7 +149,7 @@ async def _start_nodes(
     if fleet.bare:
         path = folder / "nodes.json"
         settings = Settings(folder=str(folder), endpoint=endpoint, server_key=server_key, names=names, facts=0)
-        path.write_bytes(msgspec.json.encode(Site(settings=settings, devices=each)))
+        path.write_bytes(msgspec.json.encode(Site(settings=settings, devices=each, task_s=fleet.task_s)))
         child = children["node"] = Child("nodes", "bench.bare_node", [str(path)], folder)
         await child.start()
         return

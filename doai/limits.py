@@ -194,9 +194,9 @@ QUEUE_DEGRADED_ABOVE: Final = 200
 CLEAN_AGE_MIN_S: Final = 300.0
 """What ended later stays when a queue is cleaned: statistics are counted by the minute, and people are looking."""
 # --- bots -------------------------------------------------------------------------------------------------
-BOT_CREDIT: Final = 256
-"""Events of a subscription that a bot's process holds at most: what is done comes back every 10 ms, so that a
-thousand a second need ten, and what one process holds no other can take."""
+BOT_CREDIT: Final = 512
+"""Events of a subscription that a bot's process holds at most: what is done comes back every 0.1 s, so that a
+thousand a second need a hundred, and what one process holds no other can take."""
 BOT_CREDIT_BYTES: Final = 4 * FRAME_BYTES_MAX
 BOT_CONCURRENT: Final = 5
 """Handlers of a bot that run at once unless configured."""
@@ -222,7 +222,13 @@ TAIL_EVENTS_MAX: Final = 8192
 """Newest events kept in memory while somebody subscribes: seconds at full load. Who is further behind reads."""
 TAIL_BYTES_MAX: Final = 16 * 1024 * 1024
 EVENTS_FLUSH_S: Final = 0.005
-"""Events are gathered so long at most before they are sent to bots, a quarter of what they may take in all."""
+"""Events are gathered so long at most before they are sent to bots, a quarter of what they may take in all ..."""
+EVENTS_FLUSH_BOT_S: Final = 0.000_15
+"""... and so much longer for each further subscription: what its frame costs is paid for more events ..."""
+EVENTS_FLUSH_MAX_S: Final = 0.0125
+"""... but not longer than this."""
+EVENTS_BATCH_MAX: Final = 64
+"""Events that are given out together, encoded once a filter, at most: whoever takes events has room for some."""
 EVENTS_PER_FRAME_MAX: Final = 256
 EVENTS_FRAME_BYTES: Final = 120 * 1024
 """A frame of events ends before it is larger; one event alone may be."""
@@ -305,6 +311,7 @@ assert EVENTS_FRAME_BYTES + RECORD_BYTES_MAX <= FRAME_BYTES_MAX, "a frame of eve
 assert 2 * BOT_DECLARED_BYTES_MAX < FRAME_BYTES_MAX
 assert SUBJECT_IN_FLIGHT_MAX * 4 <= EVENTS_IN_FLIGHT_MAX, "a few busy subjects leave room for others"
 assert EVENTS_IN_FLIGHT_MAX < TAIL_EVENTS_MAX
+assert EVENTS_BATCH_MAX * 8 <= BOT_CREDIT, "a process that holds most of what it may still has room for a batch"
 assert ATTEMPTS < QUARANTINE_IN_A_ROW <= QUARANTINE_RECENT, "one task alone quarantines nothing"
 assert QUARANTINE_BURST_S * QUARANTINE_IN_A_ROW < QUARANTINE_WITHIN_S, "bursts that are told apart can add up"
 assert QUARANTINE_FIRST_S <= QUARANTINE_MAX_S

@@ -24,6 +24,8 @@ class Readiness:
         self._descriptor = int(socket.get(zmq.FD))
         self._get = cast("Callable[[int], int]", socket.get)
         self._watching: trio.CancelScope | None = None
+        self._woken = False
+        """Who waits will look again, and need not be told of what happens until then."""
         self._others = trio.lowlevel.ParkingLot()
         self._wanted: list[int] = []
 
@@ -57,6 +59,7 @@ class Readiness:
 
     async def _watch(self, timeout_s: float) -> None:
         try:
+            self._woken = False
             with trio.CancelScope(deadline=trio.current_time() + timeout_s) as self._watching:
                 await trio.lowlevel.wait_readable(self._descriptor)
         finally:
@@ -65,7 +68,7 @@ class Readiness:
 
     def notify(self) -> None:
         """To be called after a call on the socket: wakes the waiters if what they wait for came in with it."""
-        if self._wanted:
+        if self._wanted and not self._woken:
             events = self._get(_EVENTS)
             if any(events & mask for mask in self._wanted):
                 self.wake()
@@ -73,6 +76,7 @@ class Readiness:
     def wake(self) -> None:
         """Let every waiter look again."""
         if self._watching is not None:
+            self._woken = True
             self._watching.cancel()
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import broker, charts, codec, compare, history, ops, start
+from bench import bots, broker, charts, codec, compare, history, ops, start
 from bench.report import Line
 from doai.cli import bench, exits
 
@@ -57,6 +57,25 @@ async def test_actions_of_operators_are_counted_and_seen_in_the_order_of_the_log
         assert named[f"ops.{action}.answer"].ratio is not None
     assert named["ops.retention.p99"].ratio is not None
     assert {"ops.discard.effect", "ops.clean.effect"} <= set(named)
+
+
+@pytest.mark.slow
+async def test_every_bot_is_given_every_event_while_one_stands_still() -> None:
+    [measured] = await bots.measure(3, 1, 0.3, events_a_s=300)
+    assert {window.events > 0 for window in (measured.one, measured.hung, measured.many)} == {True}
+    assert measured.one.median_ms <= measured.one.p99_ms
+
+
+def test_bots_are_compared_with_one_and_with_the_goals() -> None:
+    one, hung, many = (
+        bots.Window(events=1000, seconds=1.0, broker_us=used, median_ms=1.0, p99_ms=p99)
+        for used, p99 in ((100.0, 10.0), (100.0, 11.0), (150.0, 40.0))
+    )
+    found = {each.name: each for each in bots.lines([bots.Round(one=one, hung=hung, many=many)])}
+    assert found["bots.one.p99"].ratio == 2.0
+    assert found["bots.with_50.p99"].ratio == 0.5
+    assert (found["bots.with_50.cost"].value, found["bots.with_50.cost"].ratio) == (1.5, 1.333)
+    assert (found["bots.hung.p99"].value, found["bots.hung.p99"].ratio) == (1.1, 1.0)
 
 
 def test_a_run_is_a_line_of_the_history_and_a_section_of_the_report(tmp_path: Path) -> None:

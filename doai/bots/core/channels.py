@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from doai.bots.core.boxes import Samples
@@ -11,6 +12,10 @@ from doai.messages.bots import Cursor, FailedEvent, Subscribe
 
 CURSOR_WITHIN_S: Final = 0.01
 """What is done is told at once for all that ended within this time: a frame an event would cost as much again."""
+CURSORS_APART_S: Final = 0.1
+"""Frames that tell it are so far apart, unless half of the credit is used: the broker writes no sooner what it was
+told, and a frame an event would cost it as much as the event. What a process had not told when it died is given
+again."""
 
 
 class Channel:
@@ -30,6 +35,7 @@ class Channel:
         self.received = 0
         """Events that came; where the broker gave more, a frame was lost."""
         self._told = 0
+        self._told_s = -math.inf
         self._finished_events = 0
         self._finished_bytes = 0
         self._samples_received = 0
@@ -78,12 +84,17 @@ class Channel:
             self._tell(now_s)
 
     def _tell(self, now_s: float) -> None:
-        if self.tell_by_s is None:
+        if len(self._done) + len(self._failed) >= BOT_CREDIT // 2:
+            self.tell_by_s = now_s
+        elif self.tell_by_s is None:
             # With nothing left to do there is nothing to wait for.
-            self.tell_by_s = now_s + CURSOR_WITHIN_S if self._held else now_s
+            by_s = now_s + CURSOR_WITHIN_S if self._held else now_s
+            self.tell_by_s = max(by_s, self._told_s + CURSORS_APART_S)
 
     def cursor(self) -> Cursor:
         """Return what is to be told now."""
+        if self.tell_by_s is not None:
+            self._told_s = self.tell_by_s
         self._told += len(self._done) + len(self._failed)
         cursor = Cursor(
             channel=self.number,

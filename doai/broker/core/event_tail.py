@@ -1,49 +1,31 @@
 """The newest events of the log in memory, for subscriptions that are close behind it (step 14).
 
 Kept only while somebody subscribes. What is dropped here is read from the store by who still wants it.
+
+Events are given out in *batches*, which end where all that is new was given out. What a filter takes of a batch is
+matched and encoded once, whoever gets it and when: whoever is some batches behind is sent the same bytes, joined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from doai.changes.log import LoggedRow
-from doai.limits import TAIL_BYTES_MAX, TAIL_EVENTS_MAX
+from doai.codec import encode
+from doai.limits import EVENTS_BATCH_MAX, EVENTS_FRAME_BYTES, EVENTS_PER_FRAME_MAX, TAIL_BYTES_MAX, TAIL_EVENTS_MAX
+from doai.messages.bots import LoggedEvent
 from doai.topics import matches
 
 TYPES_REMEMBERED_MAX: Final = 1000
 """Types whose answer a filter remembers; more are looked at again each time."""
-
-
-class EventTail:
-    """A run of events without a gap, up to the newest."""
-
-    __slots__ = ("_bytes", "first", "rows")
-
-    def __init__(self, next_position: int) -> None:
-        self.rows: list[LoggedRow] = []
-        self.first = next_position
-        """Position of the oldest row, or of the next event."""
-        self._bytes = 0
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def add(self, row: LoggedRow) -> None:
-        """The next event was appended to the log."""
-        self.rows.append(row)
-        self._bytes += len(row.body)
-        if len(self.rows) > TAIL_EVENTS_MAX or self._bytes > TAIL_BYTES_MAX:
-            # Half at once, so that the list is moved seldom.
-            dropped = max(1, len(self.rows) // 2)
-            self._bytes -= sum(len(row.body) for row in self.rows[:dropped])
-            del self.rows[:dropped]
-            self.first += dropped
-
-    def since(self, position: int) -> Sequence[LoggedRow] | None:
-        """Return the rows from a position on; None when the oldest of them are not here any more."""
-        return self.rows[position - self.first :] if position >= self.first else None
+_PAIR: Final = b"\x92"
+"""msgpack: an array of two follows."""
+_FEW: Final = 16
+"""msgpack: arrays of less have a header of one byte, those of less than 65,536 one of three."""
 
 
 class Filter:
@@ -63,3 +45,156 @@ class Filter:
             if len(self._known) < TYPES_REMEMBERED_MAX:
                 self._known[event_type] = known
         return known
+
+
+class Part:
+    """What a filter takes of a part of the log."""
+
+    __slots__ = ("_body", "_packed", "flight", "rows", "size", "through")
+
+    def __init__(self, rows: Sequence[LoggedRow], through: int) -> None:
+        self.rows = rows
+        self.through = through
+        """Up to here the log was looked through."""
+        self.size = sum(len(row.body) for row in rows)
+        self.flight = {row.position: row.subject for row in rows}
+        self._packed: bytes | None = None
+        self._body: bytes | None = None
+
+    @property
+    def packed(self) -> bytes:
+        """The encoded events, one after the other."""
+        if self._packed is None:
+            events = encode([LoggedEvent(row.position, msgspec.Raw(row.body)) for row in self.rows])
+            self._packed = events[1 if len(self.rows) < _FEW else 3 :]
+        return self._packed
+
+    @property
+    def body(self) -> bytes:
+        """Body of a frame with all of it, and nothing else."""
+        if self._body is None:
+            self._body = _body(len(self.rows), [self.packed], self.through)
+        return self._body
+
+
+def events_body(parts: Sequence[Part]) -> bytes:
+    """Return the body of a frame with some parts, which follow each other: `doai.messages.bots.Events`."""
+    if len(parts) == 1:
+        return parts[0].body
+    return _body(sum(len(part.rows) for part in parts), [part.packed for part in parts], parts[-1].through)
+
+
+def _body(count: int, packed: Sequence[bytes], through: int) -> bytes:
+    array = bytes([0x90 | count]) if count < _FEW else b"\xdc" + count.to_bytes(2, "big")
+    return b"".join([_PAIR, array, *packed, encode(through)])
+
+
+def fits_frame(count: int, size: int) -> bool:
+    """Whether a frame takes so many events with so many bytes; it takes one of any size."""
+    return count <= 1 or (count <= EVENTS_PER_FRAME_MAX and size <= EVENTS_FRAME_BYTES)
+
+
+def parts_of(rows: Sequence[LoggedRow], through: int) -> Iterator[Part]:
+    """Yield events in parts that fit a frame each."""
+    taken: list[LoggedRow] = []
+    size = 0
+    for row in rows:
+        size += len(row.body)
+        if not fits_frame(len(taken) + 1, size):
+            yield Part(taken, taken[-1].position)
+            taken, size = [], len(row.body)
+        taken.append(row)
+    yield Part(taken, through)
+
+
+class Batch:
+    """Events that are given out together."""
+
+    __slots__ = ("_parts", "first", "rows", "through")
+
+    def __init__(self, rows: Sequence[LoggedRow]) -> None:
+        self.rows = rows
+        self.first = rows[0].position
+        self.through = rows[-1].position
+        self._parts: dict[Filter, Part] = {}
+
+    def of(self, wanted: Filter) -> Part:
+        """What a filter takes of it."""
+        part = self._parts.get(wanted)
+        if part is None:
+            part = self._parts[wanted] = self._part(self.first, wanted)
+        return part
+
+    def since(self, position: int, wanted: Filter) -> Part:
+        """The same from a position on: for who was given the part before it otherwise."""
+        return self.of(wanted) if position == self.first else self._part(position, wanted)
+
+    def _part(self, position: int, wanted: Filter) -> Part:
+        takes = wanted.takes
+        return Part([row for row in self.rows[position - self.first :] if takes(row.type)], self.through)
+
+
+class EventTail:
+    """A run of events without a gap, up to the newest."""
+
+    __slots__ = ("_batches", "_bytes", "_firsts", "closed", "first", "rows")
+
+    def __init__(self, next_position: int) -> None:
+        self.rows: list[LoggedRow] = []
+        self.first = next_position
+        """Position of the oldest row, or of the next event."""
+        self.closed = next_position - 1
+        """Up to here rows are in batches."""
+        self._batches: list[Batch] = []
+        self._firsts: list[int] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(self, row: LoggedRow) -> None:
+        """The next event was appended to the log."""
+        self.rows.append(row)
+        self._bytes += len(row.body)
+        if len(self.rows) > TAIL_EVENTS_MAX or self._bytes > TAIL_BYTES_MAX:
+            self._drop()
+
+    def _drop(self) -> None:
+        # Half at once, so that the lists are moved seldom.
+        self.close()
+        count = max(1, bisect_right(self._firsts, self.first + len(self.rows) // 2) - 1)
+        kept = self._firsts[count] if count < len(self._firsts) else self.closed + 1
+        self._bytes -= sum(len(row.body) for row in self.rows[: kept - self.first])
+        del self.rows[: kept - self.first], self._batches[:count], self._firsts[:count]
+        self.first = kept
+
+    def close(self) -> None:
+        """What is new are batches from now on."""
+        rows, size = self.rows[self.closed + 1 - self.first :], 0
+        begin = 0
+        for number, row in enumerate(rows):
+            size += len(row.body)
+            count = number - begin
+            if count and (count >= EVENTS_BATCH_MAX or size > EVENTS_FRAME_BYTES):
+                self._append(rows[begin:number])
+                begin, size = number, len(row.body)
+        if rows:
+            self._append(rows[begin:])
+
+    def _append(self, rows: Sequence[LoggedRow]) -> None:
+        batch = Batch(rows)
+        self._batches.append(batch)
+        self._firsts.append(batch.first)
+        self.closed = batch.through
+
+    def batches(self, position: int) -> Iterator[Batch]:
+        """Yield the batch that has a position, and those after it. It is here, and not beyond `closed`."""
+        if position == self._firsts[-1]:  # nearly always
+            yield self._batches[-1]
+            return
+        for number in range(bisect_right(self._firsts, position) - 1, len(self._batches)):
+            yield self._batches[number]
+
+    def since(self, position: int) -> Sequence[LoggedRow] | None:
+        """Return the rows from a position on; None when the oldest of them are not here any more."""
+        return self.rows[position - self.first :] if position >= self.first else None

@@ -8,23 +8,24 @@ is not done.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from doai.broker.core.event_tail import Filter
+from doai.broker.core.event_tail import Filter, Part
 from doai.broker.core.tables import Peer
 from doai.changes.bots import SubscriptionRow
 from doai.changes.log import LoggedRow
-from doai.codec import Kind, encode, pack_header
+from doai.codec import Kind, pack_header
 from doai.limits import (
     EVENTS_AGAIN_MAX,
     EVENTS_IN_FLIGHT_MAX,
     SUBJECT_IN_FLIGHT_MAX,
     SUBJECTS_OPEN_MAX,
 )
-from doai.messages.bots import Events, LoggedEvent, Subscription
+from doai.messages.bots import Subscription
 
 _FEW: Final = 16
 """Subjects that are told one by one below the newest position; more of them, and the row names a lower position."""
@@ -50,6 +51,7 @@ class Member:
         "samples_taken",
         "sent",
         "told",
+        "window",
     )
 
     def __init__(self, peer: Peer, link: int, channel: int, credit_events: int, credit_bytes: int) -> None:
@@ -58,6 +60,8 @@ class Member:
         self.channel = channel
         self.credit_events = credit_events
         self.credit_bytes = credit_bytes
+        self.window = credit_events
+        """So many events it may hold."""
         self.given = 0
         self.given_bytes = 0
         self.told = 0
@@ -87,6 +91,16 @@ class Member:
         before, self.sent = self.sent, self.sent + events
         return pack_header(Kind.EVENTS, version=self.peer.wire_version, channel=self.channel, credit_seq=before)
 
+    def has_room(self, count: int, size: int) -> bool:
+        """Whether it may be given so many events of so many bytes."""
+        return self.given + count <= self.credit_events and self.given_bytes + size <= self.credit_bytes
+
+    def is_crowded(self) -> bool:
+        """Whether one subject takes more than its part of what it may hold, and has to wait behind."""
+        if len(self.in_flight) <= max(SUBJECT_IN_FLIGHT_MAX, self.window * 3 // 4):
+            return False
+        return max(Counter(self.in_flight.values()).values()) > SUBJECT_IN_FLIGHT_MAX
+
     def takes(self, size: int) -> bool:
         """Whether it may be given one more event of so many bytes."""
         if self.given >= self.credit_events:
@@ -99,33 +113,6 @@ class Member:
         self.batch.append(row)
         self.given += 1
         self.given_bytes += len(row.body)
-
-
-class Chunk:
-    """Events that match a filter, of a part of the log; encoded once for all that get the whole of it."""
-
-    __slots__ = ("_body", "first", "flight", "rows", "size", "through")
-
-    def __init__(self, first: int, rows: Sequence[LoggedRow], through: int) -> None:
-        self.first = first
-        self.rows = rows
-        self.through = through
-        self.size = sum(len(row.body) for row in rows)
-        self.flight = {row.position: row.subject for row in rows}
-        self._body: bytes | None = None
-
-    @property
-    def body(self) -> bytes:
-        """Body of a frame with all of it."""
-        if self._body is None:
-            self._body = events_body(self.rows, self.through)
-        return self._body
-
-
-def events_body(rows: Sequence[LoggedRow], through: int) -> bytes:
-    """Encode the body of a frame of events."""
-    events = [LoggedEvent(row.position, msgspec.Raw(row.body)) for row in rows]
-    return encode(Events(events, through))
 
 
 class Feed:
@@ -166,32 +153,35 @@ class Feed:
 
     # --- giving -------------------------------------------------------------------------------------------
 
-    def take(self, chunk: Chunk) -> Member | None:
-        """Give out a part of the log that begins at `next`; return the member that gets the whole of it, if any.
-
-        Others find theirs in their batches. What nobody has room for is left: `next` stays there.
-        """
-        rows = chunk.rows
-        if not rows:
-            self.next = chunk.through + 1
+    def sole(self) -> Member | None:
+        """Return the process that can be given whole parts: the only one, and no subject is behind or fills it."""
+        if len(self.members) != 1 or self.behind:
             return None
-        if len(self.members) == 1 and not self.behind:
-            [member] = self.members.values()
-            fits = member.room >= len(rows) and member.given_bytes + chunk.size <= member.credit_bytes
-            if fits and len(member.in_flight) + len(rows) <= EVENTS_IN_FLIGHT_MAX // 2 and not member.batch:
-                member.in_flight.update(chunk.flight)
-                member.given += len(rows)
-                member.given_bytes += chunk.size
-                self.next = chunk.through + 1
-                return member
-        self._spread(chunk)
-        return None
+        [member] = self.members.values()
+        return None if member.batch or member.is_crowded() else member
 
-    def _spread(self, chunk: Chunk) -> None:
-        """Event by event: a subject goes to the process that holds an event of it, or waits behind."""
+    def gives_whole(self, member: Member, count: int, size: int) -> bool:
+        """Whether it may be given so many events more at once."""
+        held = len(member.in_flight)
+        return member.has_room(count, size) and held + count <= EVENTS_IN_FLIGHT_MAX
+
+    def give_whole(self, member: Member, parts: Sequence[Part]) -> None:
+        """It gets all of some parts that begin at `next`."""
+        for part in parts:
+            member.in_flight.update(part.flight)
+            member.given += len(part.rows)
+            member.given_bytes += part.size
+        self.next = parts[-1].through + 1
+
+    def spread(self, part: Part) -> None:
+        """Give a part that begins at `next` out event by event: processes find theirs in their batches.
+
+        A subject goes to the process that holds an event of it, or waits behind. What nobody has room for is left:
+        `next` stays there.
+        """
         owners = self._owners()
         held = self.in_flight
-        for row in chunk.rows:
+        for row in part.rows:
             if row.subject in self.behind:
                 continue
             owner, count = owners.get(row.subject, (None, 0))
@@ -211,7 +201,7 @@ class Feed:
             owner.give(row)
             owners[row.subject] = owner, count + 1
             held += 1
-        self.next = chunk.through + 1
+        self.next = part.through + 1
 
     def take_open(self, rows: Sequence[LoggedRow], looked: Mapping[str, int]) -> None:
         """Give out what was read of open subjects; ``looked`` says up to where each was looked through."""
@@ -277,17 +267,16 @@ class Feed:
 
     def done(self, member: Member, positions: Sequence[int]) -> bool:
         """The process is done with these; return whether it held any. Those that it does not hold are not its."""
-        pop, any_done = member.in_flight.pop, False
-        for position in positions:
-            if pop(position, None) is None:
-                continue
-            any_done = True
-            if position in member.again:
-                member.again.discard(position)
+        pop, again = member.in_flight.pop, member.again
+        held = [position for position in positions if pop(position, None) is not None]
+        done = held
+        if again:
+            done = [position for position in held if position not in again]
+            for position in held:
+                again.discard(position)
                 self.again.pop(position, None)
-            elif position > self.done_high:
-                self.done_high = position
-        return any_done
+        self.done_high = max(self.done_high, *done) if done else self.done_high
+        return bool(held)
 
     def leave(self, member: Member) -> None:
         """The process is gone: what it holds is behind, and is given to another."""

@@ -6,7 +6,7 @@ time, by the effect `ReadLog`. Nothing here costs anything while nobody subscrib
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from zlib import crc32
 
@@ -14,8 +14,8 @@ import msgspec
 
 from doai.broker.core.decision import Decision
 from doai.broker.core.effects import ReadLog, SendFrame
-from doai.broker.core.event_tail import EventTail, Filter
-from doai.broker.core.feed import Chunk, Feed, Member, events_body
+from doai.broker.core.event_tail import Batch, EventTail, Filter, Part, events_body, fits_frame, parts_of
+from doai.broker.core.feed import Feed, Member
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.changes.bots import DropSubscription, PutSubscription, SubscriptionRow
@@ -24,9 +24,10 @@ from doai.codec import Kind, encode, pack_header
 from doai.limits import (
     CURSOR_APART_S,
     CURSOR_IDLE_S,
+    EVENTS_FLUSH_BOT_S,
+    EVENTS_FLUSH_MAX_S,
     EVENTS_FLUSH_S,
     EVENTS_FRAME_BYTES,
-    EVENTS_PER_FRAME_MAX,
     LOG_READ_ROWS,
     LOG_READ_SUBJECTS,
     SAMPLES_PER_FRAME_MAX,
@@ -52,11 +53,10 @@ class Feeds:
         """Link -> channel -> what it subscribes to."""
         self._wanting: dict[Feed, None] = {}
         """Those that may be able to give something out now."""
-        self._chunks: dict[tuple[Filter, int], Chunk] = {}
-        self._given_to = 0
-        """Position up to which the tail was given out."""
         self._flush_s: float | None = None
         self._flushed_s = 0.0
+        self._apart_s = EVENTS_FLUSH_S
+        """Between two times at which events are given out."""
         self._write_s: float | None = None
         self._tell_s: float | None = None
 
@@ -107,7 +107,6 @@ class Feeds:
         log = self._state.log
         if log.tail is None:
             log.tail = EventTail(log.position + 1)
-            self._given_to = log.position
         answer = Subscribed(channel=wish.channel, subscription=wish.subscription, position=feed.place()[0])
         decision.send_to(peer, Kind.SUBSCRIBED, encode(answer))
         self._wanting[feed] = None
@@ -197,19 +196,20 @@ class Feeds:
         tail = self._state.log.tail
         now_s = decision.now.mono_s
         if tail is not None:
-            waiting = self._state.log.position - self._given_to
-            due = waiting >= GATHER_MAX or now_s >= self._flushed_s + EVENTS_FLUSH_S
+            waiting = self._state.log.position - tail.closed
+            due = waiting >= GATHER_MAX or now_s >= self._flushed_s + self._apart_s
             if waiting > 0 and due:
-                self._given_to = self._state.log.position
-                self._wanting.update((feed, None) for feed in self.by_key.values() if feed.members)
+                tail.close()
+                given = [feed for feed in self.by_key.values() if feed.members]
+                self._wanting.update(dict.fromkeys(given))
                 self._flush_s, self._flushed_s = None, now_s
+                self._apart_s = min(EVENTS_FLUSH_S + (len(given) - 1) * EVENTS_FLUSH_BOT_S, EVENTS_FLUSH_MAX_S)
             elif waiting > 0:
-                self._flush_s = self._flushed_s + EVENTS_FLUSH_S
+                self._flush_s = self._flushed_s + self._apart_s
         if self._wanting:
             wanting, self._wanting = self._wanting, {}
             for feed in wanting:
                 self._pump(decision, feed)
-            self._chunks.clear()
         if self._write_s is not None and self._write_s <= now_s:
             self._write_due(decision)
         if self._tell_s is not None and self._tell_s <= now_s:
@@ -219,7 +219,7 @@ class Feeds:
 
     def _tell(self, decision: Decision, feed: Feed) -> None:
         """Say how far the log was looked through."""
-        body = events_body([], feed.next - 1)
+        body = events_body([Part([], feed.next - 1)])
         for member in feed.members.values():
             decision.effects.append(SendFrame(member.link, member.header(0), body))
             if member.samples_sent > member.samples_taken and member.samples_late:
@@ -228,11 +228,13 @@ class Feeds:
             member.samples_late = member.samples_sent > member.samples_taken
 
     def _write_due(self, decision: Decision) -> None:
+        """Write what is due, and what would be soon: the rows of many then have the same times."""
         earliest: float | None = None
+        soon_s = decision.now.mono_s + CURSOR_APART_S
         for feed in self.by_key.values():
             if feed.dirty_s is None:
                 continue
-            if feed.dirty_s <= decision.now.mono_s:
+            if feed.dirty_s <= soon_s:
                 self.write(decision, feed)
             elif earliest is None or feed.dirty_s < earliest:
                 earliest = feed.dirty_s
@@ -251,48 +253,55 @@ class Feeds:
             return
         if feed.wanted.samples:
             _send_samples(decision, feed)
+        tail = self._state.log.tail
+        assert tail is not None, "somebody subscribes"
         began = feed.next
         self._read_open(decision, feed)
-        while feed.next <= self._state.log.position and not feed.reads_log:
+        while feed.next <= tail.closed and not feed.reads_log:
             if all(member.room <= 0 for member in feed.members.values()):
                 break
-            chunk = None if feed.since_ms else self._chunk(feed)
-            if chunk is None:
+            if feed.since_ms or feed.next < tail.first:
                 self._read_log(decision, feed)
                 break
-            self._give(decision, feed, chunk)
-            if feed.next <= chunk.through:
+            if not self._give(decision, feed, tail):
                 break
         if feed.next != began:
             self.moved(decision, feed, CURSOR_IDLE_S)
 
-    def _chunk(self, feed: Feed) -> Chunk | None:
-        """Return the next part of the tail for a filter, made once for all that are at its place."""
-        key = feed.filter, feed.next
-        chunk = self._chunks.get(key)
-        if chunk is None:
-            tail = self._state.log.tail
-            rows = tail.since(feed.next) if tail is not None else None
-            if rows is None:
-                return None
-            chunk = self._chunks[key] = _chunk_of(rows, feed.next, feed.filter, self._state.log.position)
-        return chunk
+    def _give(self, decision: Decision, feed: Feed, tail: EventTail) -> bool:
+        """Give out of the tail what fits a frame; return whether there may be more to give."""
+        member = feed.sole()
+        batch = next(tail.batches(feed.next))
+        if member is None or feed.next != batch.first:
+            return self._give_part(decision, feed, batch.since(feed.next, feed.filter))
+        parts, count = _whole(feed, member, tail.batches(feed.next))
+        if not parts:
+            # Rather a whole part soon than some of it now, unless that is long to come.
+            few = member.in_flight and member.room < member.window / 4
+            return not few and self._give_part(decision, feed, batch.of(feed.filter))
+        feed.give_whole(member, parts)
+        if count:
+            decision.effects.append(SendFrame(member.link, member.header(count), events_body(parts)))
+        return True
 
-    def _give(self, decision: Decision, feed: Feed, chunk: Chunk) -> None:
-        whole = feed.take(chunk)
-        if whole is not None:
-            decision.effects.append(SendFrame(whole.link, whole.header(len(chunk.rows)), chunk.body))
+    def _give_part(self, decision: Decision, feed: Feed, part: Part) -> bool:
+        """Give a part that begins at the place of the subscription; return whether all of it was given."""
+        member = feed.sole()
+        if member is not None and feed.gives_whole(member, len(part.rows), part.size):
+            feed.give_whole(member, [part])
+            if part.rows:
+                decision.effects.append(SendFrame(member.link, member.header(len(part.rows)), part.body))
         else:
+            feed.spread(part)
             self._send_batches(decision, feed)
+        return feed.next > part.through
 
     def _send_batches(self, decision: Decision, feed: Feed) -> None:
         through = feed.next - 1
         for member in feed.members.values():
             rows, member.batch = member.batch, []
-            while rows:
-                chunk = _chunk_of(rows, 0, None, through)
-                decision.effects.append(SendFrame(member.link, member.header(len(chunk.rows)), chunk.body))
-                rows = rows[len(chunk.rows) :]
+            for part in parts_of(rows, through) if rows else ():
+                decision.effects.append(SendFrame(member.link, member.header(len(part.rows)), part.body))
 
     # --- from the store -----------------------------------------------------------------------------------
 
@@ -309,7 +318,9 @@ class Feeds:
         decision.effects.append(ReadLog(feed.key, feed.ticket, request))
 
     def _read_open(self, decision: Decision, feed: Feed) -> None:
-        if feed.reads_open or all(member.room <= 0 for member in feed.members.values()):
+        if feed.reads_open or not (feed.behind or feed.again):
+            return
+        if all(member.room <= 0 for member in feed.members.values()):
             return
         subjects, again = feed.idle_subjects(LOG_READ_SUBJECTS), feed.idle_again(LOG_READ_SUBJECTS)
         if not subjects and not again:
@@ -343,7 +354,7 @@ class Feeds:
             feed.reads_log = False
             if feed.members and not feed.paused:
                 feed.since_ms = 0
-                self._give(decision, feed, Chunk(feed.next, found.rows, found.through))
+                self._give_part(decision, feed, Part(found.rows, found.through))
                 self.moved(decision, feed, CURSOR_IDLE_S)
         self._send_batches(decision, feed)
         self._wanting[feed] = None
@@ -375,15 +386,15 @@ def _send_samples(decision: Decision, feed: Feed) -> None:
         decision.effects.append(SendFrame(member.link, header, body))
 
 
-def _chunk_of(rows: Sequence[LoggedRow], first: int, takes: Filter | None, through: int) -> Chunk:
-    """Take as many rows as fit a frame."""
-    taken: list[LoggedRow] = []
-    size = 0
-    for row in rows:
-        if takes is not None and not takes.takes(row.type):
-            continue
-        if taken and (size + len(row.body) > EVENTS_FRAME_BYTES or len(taken) >= EVENTS_PER_FRAME_MAX):
-            return Chunk(first, taken, row.position - 1 if takes is not None else through)
-        taken.append(row)
-        size += len(row.body)
-    return Chunk(first, taken, through)
+def _whole(feed: Feed, member: Member, batches: Iterable[Batch]) -> tuple[list[Part], int]:
+    """Return what the next frame takes of the batches, and how many events these are."""
+    parts: list[Part] = []
+    count = size = 0
+    for batch in batches:
+        part = batch.of(feed.filter)
+        more, larger = count + len(part.rows), size + part.size
+        if not fits_frame(more, larger) or not feed.gives_whole(member, more, larger):
+            break
+        parts.append(part)
+        count, size = more, larger
+    return parts, count

@@ -21,7 +21,7 @@ RUNS = Subscription(name="runs", topics=["run.created"])
 
 
 def flush(world: World) -> None:
-    world.pass_time(limits.EVENTS_FLUSH_S)
+    world.pass_time(limits.EVENTS_FLUSH_MAX_S)
     world.read()
 
 

@@ -27,7 +27,7 @@ def place() -> Iterator[tuple[World, FakeNode, FakeAdmin]]:
 
 
 def flush(world: World) -> None:
-    world.pass_time(limits.EVENTS_FLUSH_S)
+    world.pass_time(limits.EVENTS_FLUSH_MAX_S)
     world.read()
 
 
@@ -191,6 +191,39 @@ def test_a_subject_that_is_not_done_holds_up_no_other(place: tuple[World, FakeNo
     assert len(of_device) == limits.SUBJECT_IN_FLIGHT_MAX * 20
     world.pass_time(limits.CURSOR_IDLE_S)
     assert row(world, "devices").open_body == b"{}"
+
+
+def test_a_subject_that_fills_what_one_process_may_hold_waits_behind(
+    place: tuple[World, FakeNode, FakeAdmin],
+) -> None:
+    world, _, admin = place
+    credit = limits.SUBJECT_IN_FLIGHT_MAX * 3
+    bot = FakeBot(world).connect(Subscription(name="devices", topics=["device.*", "run.created"]), credit=credit)
+    for n in range(credit * 2):
+        tie = c.DeviceDescription(serial="d1", label=str(n))
+        admin.do(c.DESCRIBE_DEVICES, c.DescribeDevices(devices=[tie]), c.DevicesDescribed)
+        flush(world)
+    bot.take()
+    assert len(bot.held) < credit, "there is room for other subjects"
+    admin.run("d2")
+    flush(world)
+    assert [envelope.type for _, envelope in bot.take()] == ["run.created"]
+
+
+def test_who_is_behind_in_the_ring_is_given_the_rest_in_one_frame(place: tuple[World, FakeNode, FakeAdmin]) -> None:
+    world, _, admin = place
+    bot = FakeBot(world).connect(RUNS, credit=2)
+    for _ in range(10):
+        admin.run("d1")
+        flush(world)
+    assert len(bot.take()) == 2
+    world.inbox[bot.link].clear()
+    bot.done(credit=100)
+    [(_, body)] = [frame for frame in world.inbox[bot.link] if frame[0].kind == Kind.EVENTS]
+    assert len(body.events) == 8
+    assert not world.reads, "nothing was read from the store"
+    bot.take()
+    assert bot.seen == sorted(set(bot.seen))
 
 
 def test_who_is_far_behind_is_read_from_the_store(place: tuple[World, FakeNode, FakeAdmin]) -> None:
