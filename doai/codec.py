@@ -35,6 +35,8 @@ class Kind(enum.IntEnum):
     """A bot wants events of one of its subscriptions over this connection."""
     CURSOR = 9
     """A bot handled events, and takes more."""
+    DEVICE_SAMPLES = 10
+    """What a node has read of its devices; never sent again."""
     WELCOME = 17
     HELLO_REQUIRED = 18
     FENCED = 19
@@ -55,6 +57,8 @@ class Kind(enum.IntEnum):
     """Tasks for a bot process."""
     SETTINGS = 31
     """What an operator wants of a bot."""
+    SAMPLE_ORDER = 32
+    """How often a node is to read its devices."""
 
 
 KINDS: Final = frozenset(int(kind) for kind in Kind)

@@ -245,6 +245,24 @@ LOG_READ_ROWS: Final = 500
 LOG_READ_SUBJECTS: Final = 32
 SAMPLES_PER_FRAME_MAX: Final = 200
 """Of a kilobyte at most each; what is more goes with the next frame."""
+SAMPLE_EVERY_S: Final = 30.0
+"""How often devices are read unless the bot that wants it says otherwise."""
+SAMPLE_EVERY_MIN_S: Final = 5.0
+"""Not more often: reading one takes some 0.1 s of a phone's processor, which is 2 % then."""
+SAMPLE_EVERY_MAX_S: Final = 3600.0
+SAMPLE_AT_ONCE: Final = 5
+SAMPLE_AT_ONCE_MAX: Final = 50
+"""More open connections than this make an adb server slow for everybody."""
+SAMPLE_TIMEOUT_S: Final = 10.0
+"""A phone that has not answered so long is told as one that does not."""
+SAMPLE_WRITE_S: Final = 5.0
+"""Samples that are stored are gathered so long: one commit for all, which those who wait for one do not feel."""
+SAMPLE_ROWS_MAX: Final = 64
+"""Of one commit: some ms. What is more goes with the next, a moment later."""
+SAMPLE_BYTES_MAX: Final = 2048
+"""Of one sample: five times what one usually has."""
+SAMPLE_SERIALS_PRUNED_MAX: Final = 10
+"""Devices of whose samples a slice of retention removes what is too old: some 5,000 rows, 10 ms."""
 CURSOR_APART_S: Final = 0.1
 """Rows of one cursor are written so far apart at least: what a broker that dies had not written is given again."""
 CURSOR_IDLE_S: Final = 5.0
@@ -304,6 +322,8 @@ FILE_MAX_MB: Final = 2048
 FILE_CACHE_MB: Final = 4096
 """Disk for stored files on a node unless configured: two of the largest."""
 
+assert SAMPLE_EVERY_MIN_S <= SAMPLE_EVERY_S <= SAMPLE_EVERY_MAX_S
+assert SAMPLE_TIMEOUT_S < SAMPLE_EVERY_S, "a phone that does not answer is not asked again meanwhile"
 assert FILES_PINNED_MAX * 512 + PARAMS_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch with all its files fits a frame"
 assert FILE_MAX_MB < FILE_CACHE_MB, "any file that can be put fits a node"
 assert RECORD_BYTES_MAX * 2 <= FRAME_BYTES_MAX, "one record always fits a frame"

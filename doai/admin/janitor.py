@@ -182,6 +182,12 @@ class Janitor:
             await self._slice(command, PruneStore(events=positions), events=len(positions))
         while numbers := await self.reader.audit(bounds):
             await self._slice(command, PruneStore(audit_up_to=numbers[-1]), audit=len(numbers))
+        after = ""
+        while serials := await self.reader.samples(bounds, after):
+            before = bounds.sample_minute_before, bounds.sample_hour_before
+            prune = PruneStore(samples=serials, sample_minute_before=before[0], sample_hour_before=before[1])
+            await self._slice(command, prune)
+            after = serials[-1]
 
     async def _clean(self, command: Command, cleaning: Cleaning) -> None:
         after = ""

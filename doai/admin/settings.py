@@ -84,6 +84,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_audit_max: Annotated[int, Meta(ge=0, description="rows of the audit that stay at most; 0 = all")] = (
         2_000_000
     )
+    keep_samples_hours: Annotated[
+        float, Meta(ge=0, description="hours that samples of devices stay, one a minute; 0 = for ever")
+    ] = 24.0
+    keep_sample_hours_days: Annotated[
+        float, Meta(ge=0, description="days that what hours of samples came to stays; 0 = for ever")
+    ] = 90.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="least severe lines that are logged")
     ] = "info"
@@ -135,6 +141,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             artifacts_disk_percent=self.keep_artifacts_disk_percent,
             audit_days=self.keep_audit_days,
             audit_max=self.keep_audit_max,
+            samples_hours=self.keep_samples_hours,
+            sample_hours_days=self.keep_sample_hours_days,
         )
 
 

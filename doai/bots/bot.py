@@ -166,17 +166,27 @@ class Bot:
 
         return add
 
-    def sample(self, *patterns: str, name: str = "", timeout: str = "") -> Callable[[_F], _F]:
-        """Call the function for samples whose topic matches: of each subject the newest wins, none is repeated."""
+    def sample(
+        self, *patterns: str, every: str = "", setting: str = "", name: str = "", timeout: str = ""
+    ) -> Callable[[_F], _F]:
+        """Call the function for samples whose topic matches: of each subject the newest wins, none is repeated.
+
+        Nodes read their devices while a bot wants ``device.health``: each so often, such as ``30s`` (of several
+        bots the most often wins), ``max_concurrent`` of a node at once. ``setting`` names a field of the
+        configuration (a text such as ``5m``) that wins over ``every``.
+        """
 
         def add(function: _F) -> _F:
             handler = name or _name_of(function)
             wanted = check_function(function, handler, 2)
             self._check_patterns(handler, patterns)
+            self._check_setting(handler, setting)
             self._add(
                 Handler(
                     name=handler,
                     cause=Cause.SAMPLE,
+                    every_s=self._seconds(handler, every, 0.0),
+                    setting=setting,
                     function=function,
                     payload=Payload(wanted, SAMPLES),
                     topics=patterns,
@@ -198,8 +208,7 @@ class Bot:
         def add(function: _F) -> _F:
             handler = name or _name_of(function)
             check_function(function, handler, 1)
-            if setting and setting not in {field.name for field in msgspec.structs.fields(self.config_type)}:
-                raise BotError(f"the handler {handler} takes its interval from {setting}, which no setting is")
+            self._check_setting(handler, setting)
             every_s = self._seconds(handler, interval, 0.0)
             if every_s < 0.1:
                 raise BotError(f"the handler {handler} can not run every {interval!r}: 100ms is the shortest")
@@ -260,6 +269,10 @@ class Bot:
                 "* stands for one, a last ** for any"
             )
 
+    def _check_setting(self, handler: str, setting: str) -> None:
+        if setting and setting not in {field.name for field in msgspec.structs.fields(self.config_type)}:
+            raise BotError(f"the handler {handler} takes its interval from {setting}, which no setting is")
+
     def _seconds(self, handler: str, text: str, default: float) -> float:
         if not text:
             return default
@@ -289,7 +302,14 @@ class Bot:
             for handler in self._of(Cause.EVENT)
         ]
         subscriptions += [
-            Subscription(name=handler.name, samples=list(handler.topics)) for handler in self._of(Cause.SAMPLE)
+            Subscription(
+                name=handler.name,
+                samples=list(handler.topics),
+                every_s=handler.every_s,
+                every_setting=handler.setting,
+                at_once=self.max_concurrent,
+            )
+            for handler in self._of(Cause.SAMPLE)
         ]
         takes_config = bool(msgspec.structs.fields(self.config_type))
         return RegisterBot(

@@ -14,10 +14,11 @@ from doai.bots.errors import BotError, GiveUp
 from doai.limits import OUTPUTS_BYTES_MAX
 from doai.messages.catalogue import EVENTS
 from doai.messages.link import HostSample
+from doai.messages.samples import DEVICE_HEALTH, DeviceHealth
 
 Function = Callable[..., Awaitable[Any]]
-SAMPLES: Final[Mapping[str, type[msgspec.Struct]]] = {"node.host": HostSample}
-"""Topic of a sample -> its type, where the broker itself makes it."""
+SAMPLES: Final[Mapping[str, type[msgspec.Struct]]] = {"node.host": HostSample, DEVICE_HEALTH: DeviceHealth}
+"""Topic of a sample -> its type."""
 
 
 class Fields(dict[str, Any]):

@@ -44,6 +44,7 @@ from doai.changes.rows import (
     WorkflowRow,
 )
 from doai.changes.runs import StopRun
+from doai.changes.samples import SampleOp
 from doai.changes.statistics import EndedTask, Period, StatisticsRow
 from doai.changes.store_op import StoreOp
 from doai.envelope import Envelope
@@ -332,6 +333,7 @@ Op = (
     | PruneAudit
     | PutRetentionPass
     | BotOp
+    | SampleOp
 )
 
 

@@ -23,6 +23,7 @@ NAMES_OF: Final[Mapping[str, str]] = {
     "cancel id": "runs",
     "story id": "subjects",
     "devices list serial": "devices",
+    "devices samples serial": "devices",
     "devices list --node": "nodes",
     "devices set serial": "devices",
     "identify serial": "devices",

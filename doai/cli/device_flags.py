@@ -8,7 +8,7 @@ from typing import Any, Final
 
 _ACTIONS: Final = {
     "campaigns": ("list", "show", "add", "next", "pause", "resume", "fire", "remove"),
-    "devices": ("list", "set", "export", "import"),
+    "devices": ("list", "samples", "set", "export", "import"),
     "nodes": ("list", "enroll", "rotate", "revoke", "enrolments"),
     "incidents": ("list", "acknowledge", "resolve"),
     "queues": ("list", "put", "pause", "resume", "drain", "discard", "clean", "retry-failed"),
@@ -31,6 +31,18 @@ def add_devices(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> N
         help="those that wait for a person to press Allow, and where they are",
     )
     listing.add_argument("--node", metavar="NAME")
+    how = add(
+        actions,
+        "samples",
+        "Tell how a device was: battery, heat, memory, storage, processor.",
+        "samples",
+        "samples",
+    )
+    how.add_argument("serial")
+    how.add_argument("--since", default="1h", metavar="TIME", help="from when on: 12h, 30d, 2026-11-01 (1h)")
+    how.add_argument(
+        "--step", metavar="TIME", help="10m, 1h ... (by the minute up to 36 hours, by the hour beyond)"
+    )
     said = add(
         actions, "set", "Say what a device is called, where it lies, what it belongs to.", "labels", "device_set"
     )

@@ -108,7 +108,8 @@ class DriverNotice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Device(Protocol):
-    """One device, addressed by its own serial; calls go one at a time per device (the node's FIFO sees to it).
+    """One device, addressed by its own serial; calls that do something go one at a time per device (the node's FIFO
+    sees to it). Shell commands that only read may come beside them, over another object of the same device.
 
     A call finds the device anew each time, so one object stays usable over a reconnect. A call in progress ends
     with StepError when the device leaves (``device_offline``) or is proven silent (``device_unresponsive``).

@@ -41,6 +41,12 @@ class Subscription(Message, frozen=True, kw_only=True):
     """Patterns of event types, any of which matches: ``*`` stands for one word, a last ``**`` for any rest."""
     samples: list[str] = []
     """The same of topics of samples, such as ``node.host``."""
+    every_s: float = 0.0
+    """How often devices are to be read for it, where it wants ``device.health``; 0 = as is usual."""
+    every_setting: str = ""
+    """Field of the configuration, a text such as ``30s``, that wins over `every_s` where an operator has set it."""
+    at_once: int = 0
+    """Devices that a node is to read at once for it, at most; a `max_concurrent` that an operator has set wins."""
     from_beginning: bool = False
     """A subscription that is new begins with the oldest event of the log instead of the next one."""
 

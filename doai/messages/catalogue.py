@@ -19,6 +19,7 @@ from doai.messages import (
     link,
     people,
     retention,
+    samples,
     work,
 )
 from doai.messages import commands as c
@@ -187,5 +188,7 @@ BODIES: Final[Mapping[Kind, type | None]] = {
     Kind.SAMPLES: bots.Samples,
     Kind.TASKS: bots.BotTasks,
     Kind.SETTINGS: bots.BotSettings,
+    Kind.DEVICE_SAMPLES: samples.DeviceSamples,
+    Kind.SAMPLE_ORDER: samples.SampleOrder,
 }
 """Frame kind -> body; None = the body is empty or not looked at."""

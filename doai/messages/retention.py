@@ -23,6 +23,12 @@ class PruneStore(Message, frozen=True, kw_only=True):
     """Positions; the newest event of the log stays."""
     audit_up_to: int = 0
     """Rows of the audit up to this number; 0 = none."""
+    samples: list[str] = []
+    """Serials of devices of whose samples goes what is older than the next two say."""
+    sample_minute_before: int = 0
+    """Since 1970; samples of minutes before go."""
+    sample_hour_before: int = 0
+    """The same of what hours of samples came to."""
 
 
 class StorePruned(Message, frozen=True, kw_only=True):

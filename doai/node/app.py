@@ -28,6 +28,7 @@ from doai.drivers.base import Driver
 from doai.drivers.fake.driver import FakeDriver
 from doai.errors import ConfigError
 from doai.ids import RandomIds
+from doai.messages.samples import SAMPLES_DEVICES
 from doai.node.boot_clock import BootClock
 from doai.node.config import NodeConfig, admin_context, check_config
 from doai.node.core.core import NodeCore
@@ -83,7 +84,11 @@ async def run_node(config: NodeConfig) -> StopNode:
             slots=config.slots,
             tags=config.tags,
             disk_reserve_bytes=config.disk_reserve_mb * 1024 * 1024,
-            capabilities=[f"step:{name}" for name in STEPS] + [f"driver:{driver.name}" for driver in drivers],
+            capabilities=[
+                *(f"step:{name}" for name in STEPS),
+                *(f"driver:{driver.name}" for driver in drivers),
+                SAMPLES_DEVICES,
+            ],
         )
         spool = _open_spool(data_dir, config.name)
         scripts = HostScripts(

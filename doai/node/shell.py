@@ -31,6 +31,7 @@ from doai.node.core.effects import (
     DropTaskFiles,
     Log,
     NodeEffect,
+    ReadHealth,
     ReloadOutbox,
     StartStep,
     StepEnded,
@@ -38,6 +39,7 @@ from doai.node.core.effects import (
 )
 from doai.node.host import HostMeter
 from doai.node.runner import FileSource, Runner
+from doai.node.sampler import sample_health
 from doai.node.secrets import SecretSource
 from doai.node.spool import Spool
 from doai.node.steps.base import StepFunction
@@ -283,6 +285,13 @@ class Shell:
             # The files are of no use to anybody; the next start of the node removes them.
             _log.warning("files of %d ended tasks stay: %s", len(attempts), error, extra={"node_id": self._node_id})
 
+    def _read_health(self, effect: ReadHealth) -> None:
+        self._nursery.start_soon(self._sample_device, effect.serial)
+
+    async def _sample_device(self, serial: str) -> None:
+        health = await sample_health(self._driver_of, serial, self._clock, self._node_id)
+        self._decided(self._core.health_read(health, self._clock.now()))
+
     def _log_line(self, effect: Log) -> None:
         _log.log(effect.level, "%s", effect.message, extra={"node_id": self._node_id, **effect.fields})
 
@@ -313,6 +322,7 @@ _PERFORM: Final[dict[type, Callable[[Shell, Any], None]]] = {
     StartStep: Shell._start_step,
     CancelStep: Shell._cancel_step,
     DropTaskFiles: Shell._drop_files,
+    ReadHealth: Shell._read_health,
     Log: Shell._log_line,
     ReloadOutbox: Shell._reload_outbox,
     StopNode: Shell._stop_node,

@@ -42,6 +42,7 @@ from doai.store.people_reader import PeopleReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.queue_reader import QueueReader
 from doai.store.read_connections import Question, ReadConnections
+from doai.store.sample_reader import SampleReader
 from doai.store.sql_files import load_statements
 from doai.store.views import DeviceView, EventPage, EventView, LineView, NodeView, Page, RunView, TaskView
 from doai.topics import matches, task_subject
@@ -82,6 +83,7 @@ class StoreReader:
         self.queues = QueueReader(self._connections, self._sql)
         self.bots = BotReader(self._connections, self._sql)
         self.artifact_names = ArtifactNames(self._connections, self._sql)
+        self.device_samples = SampleReader(self._connections, self._sql)
 
     async def close(self) -> None:
         await self._connections.close()

@@ -14,7 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from doai.changes.retention import DAY_MS, RetentionPass, UsageKind, UsageRow
+from doai.changes.samples import HOUR_MS, MINUTE_MS
 from doai.ids import make_id
+from doai.limits import SAMPLE_SERIALS_PRUNED_MAX
 from doai.states import Outcome
 from doai.store.read_connections import Answer, ReadConnections
 from doai.store.retention_writer import has_digest
@@ -40,6 +42,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     artifacts_disk_percent: float
     audit_days: float
     audit_max: int
+    samples_hours: float
+    """Of minutes."""
+    sample_hours_days: float
+    """Of what hours came to."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +72,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     events_before: int
     """Position; of events that are not of a task or run."""
     audit_up_to: int
+    sample_minute_before: int
+    sample_hour_before: int
 
 
 class Cleaning(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +144,8 @@ class RetentionReader:
                 await self._number("audit_before", _before_ms(policy.audit_days, now_ms)),
                 await self._number("audit_beyond", policy.audit_max) if policy.audit_max else 0,
             ),
+            sample_minute_before=_before_ms(policy.samples_hours / 24, now_ms) // MINUTE_MS,
+            sample_hour_before=_before_ms(policy.sample_hours_days, now_ms) // HOUR_MS,
         )
 
     async def going(self, bounds: Bounds) -> Going:
@@ -182,6 +192,17 @@ class RetentionReader:
     async def audit(self, bounds: Bounds) -> list[int]:
         """Return the numbers of the next rows of the audit that go."""
         return [int(row[0]) for row in await self._slice("next_audit", bounds)]
+
+    async def samples(self, bounds: Bounds, after: str) -> list[str]:
+        """Return the next devices of whose samples something is too old."""
+        bindings = {
+            "minute_before": bounds.sample_minute_before,
+            "hour_before": bounds.sample_hour_before,
+            "after": after,
+            "limit": SAMPLE_SERIALS_PRUNED_MAX,
+        }
+        [answer] = await self._connections.ask((self._sql["next_samples"], bindings))
+        return [str(row[0]) for row in answer]
 
     async def cleanable(self, cleaning: Cleaning) -> Cleanable:
         """Return how much a cleaning would remove."""

@@ -19,6 +19,7 @@ from doai.changes.retention import (
     UsageKind,
     UsageRow,
 )
+from doai.changes.samples import PruneSamples
 
 _COUNTED: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in ("kind", "name", "day"))
 _PLACES: Final = {name: place for place, name in enumerate(_COUNTED)}
@@ -102,6 +103,10 @@ class RetentionWriter:
         connection.execute(self._sql["raise_audit_floor"], (op.up_to_n, op.at_ms, op.up_to_n))
         connection.execute(self._sql["prune_audit"], (op.up_to_n,))
 
+    def prune_samples(self, connection: apsw.Connection, op: PruneSamples) -> None:
+        for name, before in (("prune_samples", op.minute_before), ("prune_sample_hours", op.hour_before)):
+            connection.executemany(self._sql[name], [(serial, before) for serial in op.serials])
+
     def add_usage(self, connection: apsw.Connection, ops: Sequence[AddUsage]) -> None:
         rows = [(kind.value, name, day, *counts) for (kind, name, day), counts in _summed(ops).items()]
         connection.executemany(self._sql["add_usage"], rows)
@@ -118,5 +123,6 @@ PRUNE: Final[dict[type, Callable[[RetentionWriter, apsw.Connection, Any], None]]
     PruneEvents: RetentionWriter.prune_events,
     PruneArtifacts: RetentionWriter.prune_artifacts,
     PruneAudit: RetentionWriter.prune_audit,
+    PruneSamples: RetentionWriter.prune_samples,
 }
 """Ops that look at several tables; in an order of their own."""

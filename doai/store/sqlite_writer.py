@@ -67,6 +67,7 @@ from doai.store import (
     incident_columns,
     people_columns,
     queue_columns,
+    sample_columns,
     statistics_columns,
 )
 from doai.store.columns import Columns
@@ -329,6 +330,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     UpdateFire: SqliteWriter._update_fires,
     TrimFires: _each("trim_fires", lambda op: (op.campaign_id, op.keep)),
     **bot_columns.APPLY,
+    **sample_columns.APPLY,
 }
 
 _TABLES: Final[dict[type, str]] = {
@@ -373,4 +375,5 @@ _TABLES: Final[dict[type, str]] = {
     AddUsage: "usage",
     PutRetentionPass: "retention_passes",
     **bot_columns.TABLES,
+    **sample_columns.TABLES,
 }

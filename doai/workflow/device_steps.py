@@ -51,6 +51,8 @@ class HealthOutputs(Outputs, frozen=True, kw_only=True):
     memory_total_mb: int | None
     cpu_load: float | None
     """Load average of the last minute."""
+    cpu_percent: float | None
+    """Share of all cores in use, 0-100, over the last while that Android looked at."""
     network: str
     """wifi, mobile, ethernet, vpn, other, none: over what the device would reach the internet now."""
     screen_on: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from doai.changes import bots, ops, outbox, people, retention, rows
+from doai.changes import bots, ops, outbox, people, retention, rows, samples
 from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason, SettleDeadLetter
@@ -20,6 +20,7 @@ from doai.ids import Token
 from doai.incidents import IncidentType, Severity
 from doai.messages.bots import BotStatus
 from doai.messages.commands import TargetKind
+from doai.messages.samples import DeviceHealth
 from doai.messages.work import HoldingState
 from doai.states import (
     TERMINAL,
@@ -375,6 +376,19 @@ QUEUES = st.builds(
     reason=NAMES,
     **dict.fromkeys(["priority", "degraded_above", "waiting", "delayed", "held", "rate_per_min"], TIMES),
 )
+DEVICE_SAMPLES = st.builds(
+    samples.DeviceSampleRow,
+    serial=NAMES,
+    minute=st.integers(0, 130),
+    body=st.builds(
+        DeviceHealth,
+        serial=NAMES,
+        problem=st.sampled_from(["", "", "silent"]),
+        battery_percent=st.none() | st.integers(0, 100),
+        battery_temp_c=st.none() | st.floats(-20, 90),
+        thermal_status=st.sampled_from(["unknown", "none", "severe"]),
+    ).map(samples.sample_body),
+)
 BOTS = st.builds(
     bots.BotRow,
     name=NAMES,
@@ -428,6 +442,9 @@ OPS = st.one_of(
     st.builds(bots.DropSubscription, NAMES, NAMES),
     st.builds(bots.KeepEvent, LETTER_IDS),
     st.builds(bots.AddUptime, NAMES, TIMES, st.floats(0, 60), TIMES),
+    st.builds(samples.PutDeviceSample, DEVICE_SAMPLES),
+    st.builds(samples.PutDeviceSample, DEVICE_SAMPLES),
+    st.builds(samples.PruneSamples, st.lists(NAMES, max_size=2), st.integers(0, 130), st.integers(0, 3)),
     st.builds(ops.InsertStatistics, STATISTICS),
     st.builds(ops.AppendAudit, AUDIT),
     st.builds(ops.InsertDeadLetter, DEAD_LETTERS),

@@ -17,6 +17,8 @@ from doai.drivers.fake.driver import FakeDriver
 from doai.drivers.feed import Item
 from doai.drivers.png import picture_size, whole_png
 from doai.errors import ErrorClass, LocalProtocolError, StepError
+from doai.node.sampler import TAG as SAMPLE_TAG
+from doai.node.steps.health import read_health
 from doai.phone.shelf import Shelf, open_shelf
 from doai.states import DeviceState
 from tests.apk.builder import make_apk
@@ -226,6 +228,17 @@ async def test_a_cancelled_command_ends_at_once_and_the_device_goes_on(fleet: Fl
             await device.shell("sleep 600")
         assert scope.cancelled_caught
         assert (await device.shell("echo still here")).text == "still here"
+
+
+async def test_a_device_is_read_beside_a_command_that_runs(fleet: Fleet) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fleet.device.shell, "sleep 60")
+        with trio.fail_after(WITHIN_S):
+            outputs = await read_health(fleet.driver.device(fleet.serials[0], tag=SAMPLE_TAG))
+        nursery.cancel_scope.cancel()
+    assert outputs.battery_celsius is not None
+    assert outputs.cpu_percent is not None
+    assert outputs.uptime_s is not None
 
 
 async def test_a_device_that_vanishes_ends_its_calls_and_works_when_it_is_back(fleet: Fleet) -> None:

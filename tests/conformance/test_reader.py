@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 
 from doai.changes import ops
+from doai.changes.samples import HOUR_MS, MINUTE_MS, health_of, sum_of
 from doai.errors import StoreError
 from doai.states import HELD, DeviceState, RunState, TaskState, WorkflowState
 from doai.store.memory import MemoryTables, MemoryWriter
@@ -41,7 +42,23 @@ async def compare(reader: StoreReader, t: MemoryTables) -> None:
     await compare_runs_and_tasks(reader, t)
     await compare_lines(reader, t)
     await compare_events(reader, t)
+    await compare_samples(reader, t)
     await compare_the_rest(reader, t)
+
+
+async def compare_samples(reader: StoreReader, t: MemoryTables) -> None:
+    for serial in ("a", "b"):
+        there = {minute: body for (name, minute), body in sorted(t.device_samples.items()) if name == serial}
+        newest = await reader.device_samples.newest(serial)
+        assert newest == (health_of(there[max(there)]) if there else None)
+        minutes = await reader.device_samples.sums(serial, 30 * MINUTE_MS, 90 * MINUTE_MS, MINUTE_MS)
+        assert minutes == [(m * MINUTE_MS, sum_of(health_of(there[m]))) for m in there if 30 <= m < 90]
+        wide = await reader.device_samples.sums(serial, 0, 200 * MINUTE_MS, 10 * MINUTE_MS)
+        assert sum(found.samples for _, found in wide) == len(there)
+        assert all(at_ms % (10 * MINUTE_MS) == 0 for at_ms, _ in wide)
+        hours = await reader.device_samples.sums(serial, 0, 3 * HOUR_MS, HOUR_MS)
+        kept = {hour: body for (name, hour), body in t.sample_hours.items() if name == serial}
+        assert {at_ms // HOUR_MS for at_ms, _ in hours} == set(kept), "hours outlive their minutes"
 
 
 async def compare_runs_and_tasks(reader: StoreReader, t: MemoryTables) -> None:

@@ -71,6 +71,8 @@ def assert_same_rows(path: Path, tables: MemoryTables) -> None:
     assert {row[:3]: row[3:] for row in rows("SELECT * FROM removals")} == tables.removals
     usage = [(row.kind.value, *astuple(row)[1:]) for row in tables.usage.values()]
     assert sorted(rows("SELECT * FROM usage")) == sorted(usage)
+    assert {row[:2]: row[2] for row in rows("SELECT * FROM device_samples")} == tables.device_samples
+    assert {row[:2]: row[2] for row in rows("SELECT * FROM device_sample_hours")} == tables.sample_hours
     connection.close()
 
 

@@ -85,6 +85,7 @@ OPERATIONS = [
     ("GET", "/events/stream", "viewer"),
     ("GET", "/story/x", "viewer"),
     ("GET", "/statistics", "viewer"),
+    ("GET", "/devices/x/samples", "viewer"),
     ("GET", "/audit", "operator"),
     ("GET", "/campaigns", "viewer"),
     ("POST", "/campaigns", "operator"),

@@ -303,7 +303,7 @@ class Bots:
                 for name, expected in self._expected.items():
                     if _wants(name, op.envelope.type):
                         expected.subjects.setdefault(op.envelope.subject, deque()).append(op.position)
-            elif isinstance(op, PutSubscription):
+            elif isinstance(op, PutSubscription) and op.row.bot == NAME:
                 row = op.row
                 expected = self._expected.get(row.name) or self._begin(row.name, row.position)
                 opened = msgspec.json.decode(row.open_body, type=dict[str, int])
@@ -322,9 +322,12 @@ class Bots:
         header = unpack_header(effect.header)
         if header.kind != Kind.EVENTS or self._restored:
             return
+        events = decode(effect.body, b.Events).events
+        if not events:
+            return  # how far the log is; also another bot is told
         name = list(TOPICS)[header.channel - 1]
         position, opened, again = self._expected[name].place
-        for event in decode(effect.body, b.Events).events:
+        for event in events:
             subject = decode(event.envelope, Envelope).subject
             at = event.position
             if at not in self._log:

@@ -11,6 +11,7 @@ from doai.errors import Failure
 from doai.ids import RandomIds
 from doai.limits import CREDIT_BYTES, RECORDS_PER_FRAME_MAX
 from doai.link.actions import OpenSocket, ReadFacts, SendFrame
+from doai.messages.samples import SAMPLES_DEVICES, DeviceHealth
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import (
     CancelStep,
@@ -19,6 +20,7 @@ from doai.node.core.effects import (
     HostNumbers,
     Log,
     NodeSettings,
+    ReadHealth,
     ReloadOutbox,
     StartStep,
     StepEnded,
@@ -50,6 +52,7 @@ class NodeProcess:
         tags: list[str],
         draw: Draw,
         watch: Callable[[NodeProcess, Any], None],
+        sample: Callable[[NodeProcess, str], None],
     ) -> None:
         self.world = world
         self.name = name
@@ -80,6 +83,7 @@ class NodeProcess:
             StartStep: lambda effect: self.runner.start(effect),
             CancelStep: lambda effect: self.runner.cancel(effect),
             DropTaskFiles: lambda effect: None,
+            ReadHealth: lambda effect: sample(self, effect.serial),
             Log: lambda effect: None,
             ReloadOutbox: self._reload,
             StopNode: self._stop,
@@ -109,6 +113,7 @@ class NodeProcess:
             started_at_ms=now.utc_ms,
             slots=self._slots,
             tags=self._tags,
+            capabilities=[SAMPLES_DEVICES],
         )
         self.core = NodeCore(state, settings, RandomIds(self.world.random.getrandbits), now)
         self.commits = Commits(self.world, self.disk, self._perform, self._commit_failed)
@@ -246,6 +251,11 @@ class NodeProcess:
     def _step_ended(self, ended: StepEnded) -> None:
         if self.core is not None:
             self._decided(self.core.step_ended(ended, self.clock.now(), self.world.random.random()))
+
+    def health_read(self, health: DeviceHealth) -> None:
+        """A phone was read, or did not answer."""
+        if self.core is not None:
+            self._decided(self.core.health_read(health, self.clock.now()))
 
     def _frame(self, epoch: int, life: int, header: bytes, body: bytes) -> None:
         if self.core is None or life != self.lives:

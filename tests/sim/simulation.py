@@ -37,6 +37,8 @@ from tests.sim.operator import Operator
 from tests.sim.pace import Pace, check_all_bounds
 from tests.sim.phones import Phone
 from tests.sim.queues import QueueOperator
+from tests.sim.samples import NAME as WATCHER
+from tests.sim.samples import Samples
 from tests.sim.scenario import Scenario, bounds_of, draw_scenario
 from tests.sim.stopwatch import TaskTimes
 from tests.sim.strange import Strange
@@ -115,6 +117,7 @@ class Simulation:
         FinishedOperator(self, seed)
         self.queue_operator = QueueOperator(world, self.admin)
         self.bots = Bots(self, seed)
+        self.samples = Samples(self, seed)
         self.nemesis: Nemesis
 
     def _broker_sends(self, broker: BrokerProcess, effect: SendFrame) -> None:
@@ -136,6 +139,7 @@ class Simulation:
             tags=tags,
             draw=self.steps.draw,
             watch=self.checks.node_effect,
+            sample=lambda node, serial: self.samples.read(node, serial),
         )
         disk.observers.append(lambda ops: self.checks.node_landed(node, ops))
         for number in range(scenario.phones):
@@ -146,6 +150,7 @@ class Simulation:
 
     def _prepare_keys(self) -> None:
         rows = [("robot", "bot", "r" * 40), ("stranger", "node", "s" * 40), (BOT, "bot", "b" * 40)]
+        rows.append((WATCHER, "bot", "w" * 40))
         rows += [(node.name, "node", node.name.ljust(40, "n")) for node in self.nodes]
         self.broker.disk.open()
         for name, role, key in rows:
@@ -318,6 +323,7 @@ class Simulation:
         check_counts(self)
         self.world.run(self.world.now_s + 60.0, self.bots.quiet)
         self.bots.check_at_end()
+        self.samples.check_at_end()
         if not self.workload.asked_all:
             raise Violation("unanswered", f"{self.admin.waiting} commands were never answered")
         if len(core.state.deadlines) > 12 * (len(self.ledger.tasks) + 1):
@@ -361,6 +367,7 @@ class Simulation:
             tags=[],
             draw=self.steps.draw,
             watch=self.checks.node_effect,
+            sample=self.samples.read,
         )
         clone.is_clone = True
         disk.observers.append(lambda ops: self.checks.node_landed(clone, ops))

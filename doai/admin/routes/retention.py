@@ -34,6 +34,10 @@ class PolicyJson(View, frozen=True, kw_only=True):
     """Share of their disk."""
     audit_days: float
     audit_max: int
+    samples_hours: float
+    """Of devices, one a minute."""
+    sample_hours_days: float
+    """What hours of them came to."""
 
 
 class HeldJson(View, frozen=True, kw_only=True):
@@ -141,6 +145,8 @@ _EXAMPLE: Final = RetentionJson(
         artifacts_disk_percent=50.0,
         audit_days=400.0,
         audit_max=2_000_000,
+        samples_hours=24.0,
+        sample_hours_days=90.0,
     ),
     held=HeldJson(artifact_bytes=90_000_000_000, **{**_COUNTS, "tasks": 812_000}),
     going=GoingJson(artifact_bytes=48_000_000, **_COUNTS),

@@ -332,10 +332,12 @@ class Bots:
                 feed.row = msgspec.structs.replace(feed.row, topics_body=msgspec.json.encode(subscription.topics))
                 self._feeds.write(decision, feed)
             feed.wanted = subscription
+        self._feeds.audience_changed = True
 
     def _want(self, decision: Decision, bot: Bot, **changes: Any) -> None:
         bot.row = msgspec.structs.replace(bot.row, revision=bot.row.revision + 1, **changes)
         decision.ops.append(PutBot(bot.row))
+        self._feeds.audience_changed = True
         body = encode(bot.settings())
         for process in bot.processes.values():
             decision.send_to(process.peer, Kind.SETTINGS, body)

@@ -39,6 +39,7 @@ from doai.broker.core.queues import Queues
 from doai.broker.core.results import HandlerFailed, Results
 from doai.broker.core.retention import Retention
 from doai.broker.core.runs import Runs
+from doai.broker.core.samples import Samples
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.settings import CoreSettings
 from doai.broker.core.state import State
@@ -121,7 +122,10 @@ class BrokerCore:
             {**self._bots.handlers, END_BOT_TASK: BotEnds(state, results).end},
             now,
         )
-        self._ingress = Ingress(state, self._peers, self._leases, devices, results, self._commands, self._bots)
+        self._samples = Samples(state, self._feeds)
+        self._ingress = Ingress(
+            state, self._peers, self._leases, devices, results, self._commands, self._bots, self._samples
+        )
         self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
 
     def frame(self, link: int, key_name: str, header: bytes, body: bytes, now: Now) -> Changes:
@@ -187,6 +191,7 @@ class BrokerCore:
             self._discards.sweep(decision)
             self._queues.sweep(decision)
             self._bots.sweep(decision)
+            self._samples.sweep(decision)
             self.state.sweep_s = self._next_sweep_s()
         return self._finish(decision)
 
@@ -247,6 +252,7 @@ class BrokerCore:
         while self._campaigns.settle(decision):
             self._schedule(decision)
         self._queues.sweep(decision)
+        self._samples.look(decision)
         self._feeds.finish(decision)
         return decision.finish()
 
@@ -272,6 +278,7 @@ class BrokerCore:
             self._incidents,
             self._bots,
             self._bot_leases,
+            self._samples,
         )
         return min((at for part in parts if (at := part.due_s()) is not None), default=None)
 

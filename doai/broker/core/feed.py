@@ -14,14 +14,16 @@ from typing import Final
 
 import msgspec
 
+from doai.broker.core.effects import SendFrame
 from doai.broker.core.event_tail import Filter, Part
 from doai.broker.core.tables import Peer
 from doai.changes.bots import SubscriptionRow
 from doai.changes.log import LoggedRow
-from doai.codec import Kind, pack_header
+from doai.codec import Kind, encode, pack_header
 from doai.limits import (
     EVENTS_AGAIN_MAX,
     EVENTS_IN_FLIGHT_MAX,
+    SAMPLES_PER_FRAME_MAX,
     SUBJECT_IN_FLIGHT_MAX,
     SUBJECTS_OPEN_MAX,
 )
@@ -90,6 +92,16 @@ class Member:
         """Return the header of a frame with so many events."""
         before, self.sent = self.sent, self.sent + events
         return pack_header(Kind.EVENTS, version=self.peer.wire_version, channel=self.channel, credit_seq=before)
+
+    def next_samples(self) -> list[SendFrame]:
+        """Return the next frame of samples. One is under way at a time: newer ones take the place of what waits."""
+        if not self.samples or self.samples_sent > self.samples_taken:
+            return []
+        keys = list(self.samples)[:SAMPLES_PER_FRAME_MAX]
+        body = encode([[msgspec.Raw(self.samples.pop(key)) for key in keys]])
+        self.samples_sent += 1
+        header = pack_header(Kind.SAMPLES, version=self.peer.wire_version, channel=self.channel)
+        return [SendFrame(self.link, header, body)]
 
     def has_room(self, count: int, size: int) -> bool:
         """Whether it may be given so many events of so many bytes."""

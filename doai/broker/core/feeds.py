@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from zlib import crc32
 
-import msgspec
-
 from doai.broker.core.decision import Decision
 from doai.broker.core.effects import ReadLog, SendFrame
 from doai.broker.core.event_tail import Batch, EventTail, Filter, Part, events_body, fits_frame, parts_of
@@ -20,7 +18,7 @@ from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.changes.bots import DropSubscription, PutSubscription, SubscriptionRow
 from doai.changes.log import LoggedRow, LogRequest, LogSlice
-from doai.codec import Kind, encode, pack_header
+from doai.codec import Kind, encode
 from doai.limits import (
     CURSOR_APART_S,
     CURSOR_IDLE_S,
@@ -30,7 +28,6 @@ from doai.limits import (
     EVENTS_FRAME_BYTES,
     LOG_READ_ROWS,
     LOG_READ_SUBJECTS,
-    SAMPLES_PER_FRAME_MAX,
     SUBJECT_IN_FLIGHT_MAX,
 )
 from doai.messages.bots import Cursor, Subscribe, Subscribed
@@ -59,6 +56,8 @@ class Feeds:
         """Between two times at which events are given out."""
         self._write_s: float | None = None
         self._tell_s: float | None = None
+        self.audience_changed = False
+        """Who subscribes to what may be another than when it was last looked; whoever looks says that it did."""
 
     # --- which there are ----------------------------------------------------------------------------------
 
@@ -73,6 +72,7 @@ class Feeds:
 
     def drop(self, decision: Decision, feed: Feed) -> None:
         """The bot does not want it any more."""
+        self.audience_changed = True
         del self.by_key[feed.key]
         self._wanting.pop(feed, None)
         for member in list(feed.members.values()):
@@ -101,6 +101,7 @@ class Feeds:
             if member.link == link:
                 known.leave(member)
                 channels.pop(member.channel, None)
+        self.audience_changed = True
         member = Member(peer, link, wish.channel, wish.credit_events, wish.credit_bytes)
         feed.members[link] = member
         channels[wish.channel] = (feed, member)
@@ -155,6 +156,7 @@ class Feeds:
         for feed, member in self._of_link.pop(link, {}).values():
             feed.leave(member)
             self._wanting[feed] = None
+            self.audience_changed = True
         self._rest()
 
     def want(self, feed: Feed) -> None:
@@ -252,7 +254,8 @@ class Feeds:
         if not feed.members or feed.paused:
             return
         if feed.wanted.samples:
-            _send_samples(decision, feed)
+            for member in feed.members.values():
+                decision.effects += member.next_samples()
         tail = self._state.log.tail
         assert tail is not None, "somebody subscribes"
         began = feed.next
@@ -372,18 +375,6 @@ class Feeds:
         rows = [row for row in rows if feed.filter.takes(row.type)]
         looked = {name: feed.next - 1 if name in whole else to for name, to in found.subjects.items()}
         return [*found.rows, *rows], looked
-
-
-def _send_samples(decision: Decision, feed: Feed) -> None:
-    """One frame is under way at a time: newer samples take the place of those that wait."""
-    for member in feed.members.values():
-        if not member.samples or member.samples_sent > member.samples_taken:
-            continue
-        keys = list(member.samples)[:SAMPLES_PER_FRAME_MAX]
-        body = encode([[msgspec.Raw(member.samples.pop(key)) for key in keys]])
-        member.samples_sent += 1
-        header = pack_header(Kind.SAMPLES, version=member.peer.wire_version, channel=member.channel)
-        decision.effects.append(SendFrame(member.link, header, body))
 
 
 def _whole(feed: Feed, member: Member, batches: Iterable[Batch]) -> tuple[list[Part], int]:

@@ -14,6 +14,7 @@ from doai.broker.core.effects import ShutLink
 from doai.broker.core.leases import Leases
 from doai.broker.core.peers import Peers
 from doai.broker.core.results import Results
+from doai.broker.core.samples import Samples
 from doai.broker.core.settings import EVENT_BYTES_KEPT, CoreSettings, RateLimit
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
@@ -25,6 +26,7 @@ from doai.errors import DecodeError
 from doai.messages.bots import Cursor, Subscribe
 from doai.messages.events import SystemNotice
 from doai.messages.link import Beat, Bye, Heartbeat, Hello, Records, Role
+from doai.messages.samples import DeviceSamples
 from doai.messages.work import Holdings
 from doai.wire_versions import GREETING
 
@@ -80,6 +82,7 @@ class Ingress:
         results: Results,
         commands: Commands,
         bots: Bots,
+        samples: Samples,
     ) -> None:
         self._state = state
         self._peers = peers
@@ -88,12 +91,14 @@ class Ingress:
         self._results = results
         self._commands = commands
         self._bots = bots
+        self._samples = samples
         self._rates: dict[str, _Rates] = {}
         handlers: dict[Kind, tuple[frozenset[Role], type | None, Callable[[Decision, Peer, int, Any], None]]] = {
             Kind.RECORDS: (_NODE, Records, self._records),
             Kind.HEARTBEAT: (_ANYONE, Heartbeat, self._heartbeat),
             Kind.HOLDINGS: (_NODE, Holdings, self._holdings),
             Kind.COMMAND: (frozenset({Role.ADMIN, Role.BOT}), Envelope, self._command),
+            Kind.DEVICE_SAMPLES: (_NODE, DeviceSamples, samples.heard),
             Kind.BYE: (_ANYONE, Bye, self._bye),
             Kind.SUBSCRIBE: (_BOT, Subscribe, bots.subscribe),
             Kind.CURSOR: (_BOT, Cursor, bots.cursor),
@@ -220,11 +225,13 @@ class Ingress:
         self._peers.sampled(decision, peer, heartbeat.sample)
         if peer.role is Role.NODE:
             self._bots.sampled(decision, peer, heartbeat.sample)
+            self._samples.beat(decision, peer)
         self._devices.listed(decision, peer, heartbeat)
         decision.send_to(peer, Kind.BEAT, encode(Beat(said_s=heartbeat.said_s if counts_on_it else 0.0)))
 
     def _holdings(self, decision: Decision, peer: Peer, link: int, holdings: Holdings) -> None:
         self._leases.holdings(decision, peer, holdings)
+        self._samples.greeted(decision, peer)
 
     def _command(self, decision: Decision, peer: Peer, link: int, command: Envelope) -> None:
         self._commands.command(decision, peer, command)

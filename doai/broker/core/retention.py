@@ -21,9 +21,10 @@ from doai.changes.retention import (
     PutRetentionPass,
     RetentionPass,
 )
+from doai.changes.samples import PruneSamples
 from doai.envelope import Envelope
 from doai.errors import ConflictError, UserError
-from doai.limits import PRUNE_IDS_MAX
+from doai.limits import PRUNE_IDS_MAX, SAMPLE_SERIALS_PRUNED_MAX
 from doai.messages.retention import PruneStore, RecordRetention, RetentionRecorded, StorePruned
 
 SUBJECT: Final = "retention"
@@ -44,10 +45,16 @@ class Retention:
             "runs": len(prune.runs),
             "artifacts": len(prune.artifacts),
             "events": len(prune.events),
+            "samples": len(prune.samples),
         }
         asked = sum(counts.values())
         if asked > PRUNE_IDS_MAX:
             raise UserError(f"a slice has at most {PRUNE_IDS_MAX} ids, not {asked}: ask for less", code="bad_slice")
+        if len(prune.samples) > SAMPLE_SERIALS_PRUNED_MAX:
+            raise UserError(
+                f"a slice is of the samples of {SAMPLE_SERIALS_PRUNED_MAX} devices at most: ask for less",
+                code="bad_slice",
+            )
         self._check_ended(prune)
         self._check_heard(prune, decision)
         now_ms, ops = decision.now.utc_ms, decision.ops
@@ -59,6 +66,8 @@ class Retention:
             ops.append(PruneArtifacts(prune.artifacts))
         if prune.events:
             ops.append(PruneEvents(prune.events))
+        if prune.samples:
+            ops.append(PruneSamples(prune.samples, prune.sample_minute_before, prune.sample_hour_before))
         if prune.audit_up_to > 0:
             ops.append(PruneAudit(prune.audit_up_to, now_ms))
         decision.changed(SUBJECT, None, {**counts, "audit_up_to": prune.audit_up_to})

@@ -20,6 +20,7 @@ from doai.drivers.base import DeviceChange, DriverNotice, Proof
 from doai.ids import IdSource
 from doai.link.outgoing import Outgoing
 from doai.messages.link import Role
+from doai.messages.samples import DeviceHealth
 from doai.node.core.devices import Devices
 from doai.node.core.effects import Changes, Decision, HostNumbers, Level, Log, NodeSettings, StepEnded, StopNode
 from doai.node.core.facts import Facts
@@ -179,6 +180,7 @@ class NodeCore:
         if self._devices.changed(change, driver, now.mono_s):
             self._facts.device_changed(out, now, change, driver=driver, tags=self._settings.tags)
             self._tasks.device_changed(change.serial, now, out)
+            self._session.sampling.plan(now.mono_s)
         return self._decided(out, now)
 
     def device_proven(self, proof: Proof, now: Now) -> None:
@@ -195,6 +197,12 @@ class NodeCore:
         """A try that was started with StartStep ended."""
         out = Decision()
         self._tasks.step_ended(ended, now, random01, out)
+        return self._decided(out, now)
+
+    def health_read(self, health: DeviceHealth, now: Now) -> Changes:
+        """The answer to ReadHealth."""
+        out = Decision()
+        self._session.health_read(health, out)
         return self._decided(out, now)
 
     def alert(self, code: str, message: str, now: Now) -> Changes:

@@ -33,6 +33,10 @@ class Devices:
         """Return the newest state of every device, and the name of the driver that told it."""
         return [(change, self._drivers[serial]) for serial, change in self._changes.items()]
 
+    def serials(self) -> list[str]:
+        """Return those of all devices that any driver has spoken of."""
+        return list(self._changes)
+
     def proven(self, proof: Proof, now_s: float) -> None:
         """Note a proof."""
         if proof.serial in self._changes:

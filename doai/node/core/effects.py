@@ -74,6 +74,12 @@ class DropTaskFiles(msgspec.Struct, frozen=True):
     token: Token
 
 
+class ReadHealth(msgspec.Struct, frozen=True):
+    """Read how a device is, beside whatever runs on it; tell it with `NodeCore.health_read`."""
+
+    serial: str
+
+
 class Level(enum.IntEnum):
     """Levels of log lines, with the numbers of the standard library."""
 
@@ -102,7 +108,16 @@ class StopNode(msgspec.Struct, frozen=True):
 
 
 NodeEffect = (
-    OpenSocket | SendFrame | ReadFacts | StartStep | CancelStep | DropTaskFiles | Log | ReloadOutbox | StopNode
+    OpenSocket
+    | SendFrame
+    | ReadFacts
+    | StartStep
+    | CancelStep
+    | DropTaskFiles
+    | ReadHealth
+    | Log
+    | ReloadOutbox
+    | StopNode
 )
 
 

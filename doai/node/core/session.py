@@ -14,6 +14,7 @@ from doai.limits import HEARTBEAT_S, OUTBOX_RECORDS_MAX, OUTBOX_START_SHARE
 from doai.link.actions import Actions, Effect, Established, OutgoingState, Renewing, SendFrame, Stop
 from doai.link.outgoing import Outgoing
 from doai.messages.link import Beat, Bye, Fenced, Heartbeat, HostSample, Welcome
+from doai.messages.samples import DeviceHealth, DeviceSamples, SampleOrder
 from doai.messages.work import Cancels, Dispatches, Holdings, Recipe, Releases
 from doai.node.core.devices import Devices
 from doai.node.core.effects import (
@@ -23,10 +24,12 @@ from doai.node.core.effects import (
     Log,
     NodeEffect,
     NodeSettings,
+    ReadHealth,
     ReloadOutbox,
     StopNode,
 )
 from doai.node.core.recipes import Recipes
+from doai.node.core.sampling import Sampling
 from doai.node.core.tasks import Tasks
 from doai.wire_versions import unknown_frame
 
@@ -46,6 +49,7 @@ class Session:
         self._tasks = tasks
         self._devices = devices
         self._recipes = recipes
+        self.sampling = Sampling(devices, settings.node_id)
         self.disk = DiskReserve(settings.disk_reserve_bytes)
         self._numbers = HostNumbers(0.0, 0.0, 0)
         self._beat_every_s = HEARTBEAT_S
@@ -117,15 +121,17 @@ class Session:
         self._take(self._outgoing.tick(now.mono_s, random01), now, out)
         if now.mono_s >= self._beat_at_s:
             self.beat(now, out)
+        self._read(self.sampling.tick(now.mono_s), out)
 
     def due_s(self) -> float | None:
         """Return the time at which `tick` has something to do."""
         if self.renewing:
             return None
         due_s = self._outgoing.due_s()
-        if self.live and due_s is not None:
-            return min(due_s, self._beat_at_s)
-        return due_s
+        if not self.live or due_s is None:
+            return due_s
+        sample_s = self.sampling.due_s()
+        return min(due_s, self._beat_at_s) if sample_s is None else min(due_s, self._beat_at_s, sample_s)
 
     def opened(self, epoch: int, now: Now, out: Decision) -> None:
         """The socket of this epoch is open."""
@@ -204,6 +210,22 @@ class Session:
         if message.said_s:
             self._tasks.listed(message.said_s)
 
+    def _ordered(self, message: SampleOrder, now: Now, random01: float, out: Decision) -> None:
+        self.sampling.order(message, now.mono_s)
+
+    def health_read(self, health: DeviceHealth, out: Decision) -> None:
+        """A device was read: tell it, where there is somebody to hear it."""
+        self._read(self.sampling.read(health.serial), out)
+        if self.live and not self.renewing:
+            self._send(Kind.DEVICE_SAMPLES, DeviceSamples(samples=[health]), out)
+
+    def _read(self, serials: list[str], out: Decision) -> None:
+        # Nobody would hear of it; the one who ordered it says so again.
+        if self.live and not self._tasks.draining:
+            out.effects.extend(ReadHealth(serial) for serial in serials)
+        else:
+            self.sampling.forget(serials)
+
     def _recipe(self, message: Recipe, now: Now, random01: float, out: Decision) -> None:
         self._tasks.take_recipe(message.recipe_hash, message.body, out)
 
@@ -259,6 +281,7 @@ class Session:
         self._broker_life = welcome.broker_life
         self._beat_every_s = welcome.heartbeat_s
         self._tasks.greeted(self._greeted_s)
+        self.sampling.order(SampleOrder(every_s=0.0), now.mono_s)
         # A recipe comes once a connection, so between connections is when one can be forgotten.
         for recipe_hash in self._recipes.drop_all_but(self._tasks.recipe_hashes()):
             out.ops.append(DropRecipe(recipe_hash))
@@ -297,6 +320,7 @@ _BODIES: Final[dict[int, BodyDecoder]] = {
     Kind.RELEASE: BodyDecoder(Releases),
     Kind.RECIPE: BodyDecoder(Recipe),
     Kind.BEAT: BodyDecoder(Beat),
+    Kind.SAMPLE_ORDER: BodyDecoder(SampleOrder),
 }
 _HANDLERS: Final[dict[int, Callable[[Session, Any, Now, float, Decision], None]]] = {
     Kind.DISPATCH: Session._dispatched,
@@ -304,6 +328,7 @@ _HANDLERS: Final[dict[int, Callable[[Session, Any, Now, float, Decision], None]]
     Kind.RELEASE: Session._released,
     Kind.RECIPE: Session._recipe,
     Kind.BEAT: Session._beaten,
+    Kind.SAMPLE_ORDER: Session._ordered,
 }
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from doai.drivers.base import Device
 from doai.errors import ErrorClass
+from doai.messages.samples import THERMAL_LEVELS
 from doai.node.steps import foreground
 from doai.node.steps.base import StepContext, excerpt, step_failed
 from doai.node.steps.sections import run_sections
@@ -22,7 +24,7 @@ _COMMANDS: Final = (
     "dumpsys thermalservice | grep -i 'thermal status'",
     "dumpsys diskstats | grep Data-Free; df /data",
     "cat /proc/meminfo | grep Mem",
-    "dumpsys cpuinfo | grep Load:",
+    "dumpsys cpuinfo | grep -E 'Load:|TOTAL:'",
     _ROUTE,
     "dumpsys power | grep mWakefulness=",
     foreground.COMMAND,
@@ -30,8 +32,6 @@ _COMMANDS: Final = (
 )
 _BATTERY_HEALTH: Final = {2: "good", 3: "overheat", 4: "dead", 5: "over_voltage", 6: "failure", 7: "cold"}
 """android.os.BatteryManager.BATTERY_HEALTH_*."""
-_THERMAL: Final = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
-"""android.os.PowerManager.THERMAL_STATUS_*."""
 _INTERFACES: Final = (
     ("wlan", "wifi"),
     ("swlan", "wifi"),
@@ -49,10 +49,13 @@ _INTERFACES: Final = (
 
 
 async def health(arguments: Health, context: StepContext) -> HealthOutputs:
-    """Ask everything in one round trip; only a device without a battery level is not ready."""
-    battery, thermal, storage, memory, load, route, power, window, uptime = await run_sections(
-        context.device, *_COMMANDS
-    )
+    """Say how the device is."""
+    return await read_health(context.device)
+
+
+async def read_health(device: Device) -> HealthOutputs:
+    """Ask everything in one round trip; only a device without a battery level is not ready. Raises StepError."""
+    battery, thermal, storage, memory, load, route, power, window, uptime = await run_sections(device, *_COMMANDS)
     level, scale = _number(battery, r"^\s*level: (\d+)"), _number(battery, r"^\s*scale: (\d+)")
     if level is None:
         raise step_failed(
@@ -67,20 +70,22 @@ async def health(arguments: Health, context: StepContext) -> HealthOutputs:
     memory_kb = _number(memory, r"^MemTotal:\s+(\d+)")
     thermal_number = _number(thermal, r"(?i)thermal status: (\d+)")
     minute = re.search(r"Load: ([\d.]+)", load)
+    busy = re.search(r"^([\d.]+)% TOTAL:", load, re.MULTILINE)
     up = re.match(r"(\d+)\.", uptime)
     return HealthOutputs(
         battery_percent=level * 100 // (scale or 100),
         battery_celsius=celsius / 10 if celsius is not None else None,
         battery_health=_BATTERY_HEALTH.get(_number(battery, r"^\s*health: (\d+)") or 0, "unknown"),
         charging=re.search(r"^\s*\w+ powered: true", battery, re.MULTILINE) is not None,
-        thermal_status=_THERMAL[thermal_number]
-        if thermal_number is not None and thermal_number < len(_THERMAL)
+        thermal_status=THERMAL_LEVELS[thermal_number]
+        if thermal_number is not None and thermal_number < len(THERMAL_LEVELS)
         else "unknown",
         storage_free_mb=_mb(free_kb),
         storage_total_mb=_mb(total_kb),
         memory_free_mb=_mb(available_kb),
         memory_total_mb=_mb(memory_kb),
         cpu_load=float(minute[1]) if minute else None,
+        cpu_percent=float(busy[1]) if busy else None,
         network=parse_network(route),
         screen_on="mWakefulness=Awake" in power,
         foreground_app=foreground.parse_foreground(window).package,

@@ -23,6 +23,8 @@ POLICY = Policy(
     artifacts_disk_percent=0,
     audit_days=1,
     audit_max=0,
+    samples_hours=24,
+    sample_hours_days=90,
 )
 
 
@@ -35,6 +37,7 @@ class FakeReader(RetentionReader):
         self.files = [("video/n/a/r0/x.png", 3)]
         self.positions = [1, 2]
         self.rows = [1, 2, 3]
+        self.sampled = [f"d{number:02}" for number in range(12)]
 
     async def held(self) -> Held:
         return Held(tasks=3, runs=2, events=2, artifacts=1, artifact_bytes=3, audit=3)
@@ -48,6 +51,8 @@ class FakeReader(RetentionReader):
             artifacts_up_to="",
             events_before=1,
             audit_up_to=1,
+            sample_minute_before=1440,
+            sample_hour_before=24,
         )
 
     async def going(self, bounds: Bounds) -> Going:
@@ -73,6 +78,9 @@ class FakeReader(RetentionReader):
 
     async def audit(self, bounds: Bounds) -> list[int]:
         return self.rows
+
+    async def samples(self, bounds: Bounds, after: str) -> list[str]:
+        return [serial for serial in self.sampled if serial > after][:10]
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -116,6 +124,9 @@ def test_a_pass_removes_slice_by_slice_and_is_recorded(tmp_path: Path) -> None:
     tasks = [payload.tasks for payload in asked if isinstance(payload, PruneStore) and payload.tasks]
     assert tasks == [["t1", "t2", "t3"]], "small runs share a slice"
     assert list(tmp_path.iterdir()) == [], "empty folders go with the last file"
+    of_samples = [payload for payload in asked if isinstance(payload, PruneStore) and payload.samples]
+    assert [len(payload.samples) for payload in of_samples] == [10, 2], "a few devices at a time"
+    assert {(p.sample_minute_before, p.sample_hour_before) for p in of_samples} == {(1440, 24)}
 
 
 def test_a_large_run_goes_in_several_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_names_of_an_installation() -> None:
     assert words("workflows", "diff", "hello@1", "hel") == ["hello", "help"]
     assert words("story", "") == ["01RUN", "A1", "A2", "host-1"]
     assert words("quarantine", "h") == ["host-1"]
-    assert words("devices", "") == ["list", "set", "export", "import", "A1", "A2"]
+    assert words("devices", "") == ["list", "samples", "set", "export", "import", "A1", "A2"]
     assert words("nodes", "rotate", "host-1", "") == ["host-1"], "it takes several"
     assert words("runs", "01RUN", "") == [], "it takes one"
 

@@ -240,3 +240,12 @@ SELECT store_id, generation FROM meta
 -- name: artifacts_missing
 -- ?1 is a JSON array of paths.
 SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM artifacts WHERE path = value)
+
+-- name: samples_of_minutes
+SELECT minute, body FROM device_samples WHERE serial = ? AND minute >= ? AND minute < ? ORDER BY minute
+
+-- name: samples_of_hours
+SELECT hour, body FROM device_sample_hours WHERE serial = ? AND hour >= ? AND hour < ? ORDER BY hour
+
+-- name: newest_sample
+SELECT minute, body FROM device_samples WHERE serial = ? ORDER BY minute DESC LIMIT 1

@@ -122,3 +122,11 @@ FROM usage WHERE kind = ? AND day >= ? GROUP BY name ORDER BY name
 -- name: usage_daily
 SELECT name, day, tasks, passed, failed, cancelled, expired, unknown, attempts, device_ms
 FROM usage WHERE kind = ? AND day >= ? ORDER BY day, name
+
+-- name: going_sample
+-- Devices of whose samples something is too old.
+EXISTS (SELECT 1 FROM device_samples AS s WHERE s.serial = devices.serial AND s.minute < :minute_before)
+    OR EXISTS (SELECT 1 FROM device_sample_hours AS h WHERE h.serial = devices.serial AND h.hour < :hour_before)
+
+-- name: next_samples
+SELECT serial FROM devices WHERE serial > :after AND ({going_sample}) ORDER BY serial LIMIT :limit

@@ -344,3 +344,19 @@ SELECT position, recorded_at_ms FROM events WHERE position > ? AND position <= ?
 
 -- name: trim_uptime
 DELETE FROM bot_uptime WHERE bot = ? AND hour < ?
+
+-- name: insert_device_sample
+INSERT OR IGNORE INTO device_samples (serial, minute, body) VALUES (?, ?, ?)
+
+-- name: sample_hour
+SELECT body FROM device_sample_hours WHERE serial = ? AND hour = ?
+
+-- name: put_sample_hour
+INSERT INTO device_sample_hours (serial, hour, body) VALUES (?, ?, ?)
+ON CONFLICT (serial, hour) DO UPDATE SET body = excluded.body
+
+-- name: prune_samples
+DELETE FROM device_samples WHERE serial = ? AND minute < ?
+
+-- name: prune_sample_hours
+DELETE FROM device_sample_hours WHERE serial = ? AND hour < ?

@@ -19,7 +19,7 @@ GOOD = {
     "thermal": "Thermal Status: 3",
     "storage": "Data-Free: 1048576K / 10485760K total = 10% free",
     "memory": "MemTotal:        3884060 kB\nMemFree:          134436 kB\nMemAvailable:    1876032 kB",
-    "load": "Load: 12.5 / 11.73 / 10.9",
+    "load": "Load: 12.5 / 11.73 / 10.9\n18% TOTAL: 10% user + 7.5% kernel",
     "route": "1.1.1.1 via 10.0.0.1 dev rmnet_data2 table 1021 src 10.0.0.2 uid 2000",
     "power": "  mWakefulness=Dozing",
     "window": "  mCurrentFocus=Window{5b1c0de u0 com.example.app/com.example.app.Main}",
@@ -39,7 +39,7 @@ async def test_everything_is_asked_in_one_round_trip(scripted: Make) -> None:
     assert (done.charging, done.thermal_status) == (True, "severe")
     assert (done.storage_free_mb, done.storage_total_mb) == (1024, 10240)
     assert (done.memory_free_mb, done.memory_total_mb) == (1832, 3793)
-    assert (done.cpu_load, done.network, done.screen_on) == (12.5, "mobile", False)
+    assert (done.cpu_load, done.cpu_percent, done.network, done.screen_on) == (12.5, 18.0, "mobile", False)
     assert (done.foreground_app, done.uptime_s) == ("com.example.app", 5025)
 
 
@@ -48,7 +48,7 @@ async def test_what_a_device_does_not_tell_is_not_made_up(scripted: Make) -> Non
     done = await scripted({"": answer(**silent, battery="  level: 7")}).do("device.health")
     assert (done.battery_percent, done.battery_celsius, done.battery_health) == (7, None, "unknown")
     assert (done.thermal_status, done.network, done.foreground_app) == ("unknown", "none", "")
-    assert {done.storage_free_mb, done.memory_free_mb, done.cpu_load, done.uptime_s} == {None}
+    assert {done.storage_free_mb, done.memory_free_mb, done.cpu_load, done.cpu_percent, done.uptime_s} == {None}
 
 
 async def test_a_device_without_a_battery_level_is_still_starting(scripted: Make) -> None:

@@ -1,0 +1,146 @@
+"""Samples of devices in a world: a bot that wants them, phones that answer, late or never; and what must hold.
+
+No node reads a phone twice at once, nor more phones than were ordered; what is stored is one sample a minute, and
+an hour comes to its minutes; once faults end, samples come again of every node that has a phone.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from doai.changes.samples import MINUTES_AN_HOUR, SampleSum
+from doai.codec import Kind, decode, encode, unpack_header
+from doai.limits import SAMPLE_TIMEOUT_S
+from doai.messages import bots as b
+from doai.messages.commands import Reply
+from doai.messages.link import Role
+from doai.messages.samples import DEVICE_HEALTH, DeviceHealth
+from doai.states import DeviceState
+from tests.sim.admin import AdminProcess
+from tests.sim.world import Violation
+
+if TYPE_CHECKING:
+    from tests.sim.node import NodeProcess
+    from tests.sim.simulation import Simulation
+
+IN_ONE_OF: Final = 8
+"""Seeds: those that once broke a rule keep their worlds."""
+NAME: Final = "watcher"
+ORDER: Final = b.Subscription(name="health", samples=[DEVICE_HEALTH], every_s=10.0, at_once=2)
+AGAIN_S: Final = 120.0
+"""After the last fault each node is heard within this: connections, registration, an interval, a silent phone."""
+
+
+class Watcher(AdminProcess):
+    """The bot: registers, subscribes, and is done with samples after a while."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self._taken = 0
+        super().__init__(samples.simulation.world, samples.simulation.network, NAME, Role.BOT)
+
+    def _frame(self, epoch: int, instance: str, header_bytes: bytes, body: bytes) -> None:
+        header = unpack_header(header_bytes)
+        super()._frame(epoch, instance, header_bytes, body)
+        if instance != self._instance or epoch != self._epoch:
+            return
+        if header.kind == Kind.WELCOME or (header.kind == Kind.SUBSCRIBED and decode(body, b.Subscribed).problem):
+            self._register()
+        elif header.kind == Kind.SAMPLES:
+            self._taken += 1
+            for sample in decode(body, b.Samples).samples:
+                self._samples.given(msgspec.msgpack.decode(sample.payload, type=DeviceHealth))
+            self.world.after(self._samples.random.uniform(0.01, 3.0), self._done, epoch, instance)
+
+    def _done(self, epoch: int, instance: str) -> None:
+        if instance == self._instance and epoch == self._epoch:
+            cursor = b.Cursor(channel=1, credit_events=1, credit_bytes=1 << 20, samples_taken=self._taken)
+            self.send_raw(Kind.CURSOR, encode(cursor))
+
+    def _register(self) -> None:
+        epoch = self._epoch
+
+        def subscribe(payload: Any, reply: Reply) -> None:
+            if epoch == self._epoch and reply.problem is None:
+                self._taken = 0
+                wish = b.Subscribe(channel=1, subscription=ORDER.name, credit_events=1, credit_bytes=1 << 20)
+                self.send_raw(Kind.SUBSCRIBE, encode(wish))
+
+        self._pending.clear()
+        self.command(b.REGISTER_BOT, b.RegisterBot(name=NAME, subscriptions=[ORDER]), subscribe, key=None)
+
+
+class Samples:
+    """The bot of a world that wants samples, and its checker."""
+
+    def __init__(self, simulation: Simulation, seed: int) -> None:
+        self.simulation = simulation
+        self.random = Random(seed)
+        self.heard_s: dict[str, float] = {}
+        """Node by whose name a serial begins -> when a sample of it last reached the bot."""
+        self._reading: dict[tuple[str, int], set[str]] = {}
+        """By node and its life."""
+        self.is_there = seed % IN_ONE_OF == 1
+        if self.is_there:
+            self._watcher = Watcher(self)
+
+    def read(self, node: NodeProcess, serial: str) -> None:
+        """A node wants to know how a phone is."""
+        reading = self._reading.setdefault((f"{node.name}/{id(node)}", node.lives), set())
+        if serial in reading:
+            raise Violation("sampled_twice", f"{node.name} reads {serial}, which it is still reading", serial)
+        reading.add(serial)
+        if len(reading) > ORDER.at_once:
+            raise Violation("bounds", f"{node.name} reads {len(reading)} phones at once", node.name)
+        silent = self.random.random() < 0.1
+        self.simulation.world.fault("phone_not_sampled" if silent else "phone_sampled")
+        delay_s = SAMPLE_TIMEOUT_S if silent else self.random.uniform(0.05, 1.0)
+        health = DeviceHealth(
+            serial=serial,
+            problem="silent" if silent else "",
+            battery_temp_c=None if silent else round(self.random.uniform(20.0, 50.0), 1),
+        )
+        self.simulation.world.after(delay_s, self._answer, node, node.lives, health)
+
+    def _answer(self, node: NodeProcess, life: int, health: DeviceHealth) -> None:
+        if node.lives == life and node.frozen:
+            self.simulation.world.after(1.0, self._answer, node, life, health)
+        elif node.lives == life and node.core is not None:
+            self._reading[f"{node.name}/{id(node)}", life].discard(health.serial)
+            node.health_read(health)
+
+    def given(self, health: DeviceHealth) -> None:
+        """A sample reached the bot."""
+        for node in self.simulation.nodes:
+            if health.serial in node.phones:
+                self.heard_s[node.name] = self.simulation.world.now_s
+
+    def check_at_end(self) -> None:
+        """Samples come again, and what is stored of them adds up."""
+        if not self.is_there:
+            return
+        world = self.simulation.world
+        began_s = world.now_s
+
+        def missing() -> list[str]:
+            return [
+                node.name
+                for node in self.simulation.nodes
+                if any(phone.state is DeviceState.ONLINE for phone in node.phones.values())
+                and self.heard_s.get(node.name, -1.0) < began_s
+            ]
+
+        world.run(began_s + AGAIN_S, lambda: not missing())
+        if missing():
+            raise Violation("not_sampled", f"no sample of {', '.join(missing())} came for {AGAIN_S:g} s")
+        tables = self.simulation.broker.disk.tables
+        minutes: dict[tuple[str, int], int] = {}
+        for serial, minute in tables.device_samples:
+            key = serial, minute // MINUTES_AN_HOUR
+            minutes[key] = minutes.get(key, 0) + 1
+        hours = {key: msgspec.json.decode(body, type=SampleSum) for key, body in tables.sample_hours.items()}
+        if {key: found.samples for key, found in hours.items()} != minutes:
+            raise Violation("sample_sums", "what hours of samples come to differs from their minutes")
