@@ -181,14 +181,31 @@ def address_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
 
 async def check_node(reader: StoreReader, node_id: str, secret: str) -> KeyRow:
     """Return the node's key row when the secret of its uploads is right; raises NotAuthenticated."""
-    row = await reader.key(node_id) if node_id and secret else None
-    # A node that changes its key has two until the new one is used.
-    known = (row.secret_sha256, row.next_secret_sha256) if row is not None else ("", "")
-    # Compared even when there is nothing to compare with: the time tells nobody which nodes exist.
-    same = [hmac.compare_digest(sha256_hex(secret), one or "0" * 64) and bool(one) for one in known]
-    if row is None or not any(same) or row.revoked_at_ms is not None or row.role != Role.NODE.value:
+    row = await _row_of(reader, node_id, secret, Role.NODE)
+    if row is None:
         raise NotAuthenticated(
             "X-Node-Id and X-Node-Auth are not those of a node with a live key: compare the node's secret with "
             "the one that `doai keys add` answered"
         )
     return row
+
+
+async def check_bot(reader: StoreReader, name: str, secret: str) -> KeyRow:
+    """Return the bot's key row when its secret is right; raises NotAuthenticated."""
+    row = await _row_of(reader, name, secret, Role.BOT)
+    if row is None:
+        raise NotAuthenticated(
+            f"X-Bot-Auth is not that of a bot {name[:63]} with a live key: compare the bot's secret with the one "
+            "that `doai bots enroll` wrote, or `doai keys add --role bot` answered"
+        )
+    return row
+
+
+async def _row_of(reader: StoreReader, name: str, secret: str, role: Role) -> KeyRow | None:
+    row = await reader.key(name) if name and secret else None
+    # A node that changes its key has two until the new one is used.
+    known = (row.secret_sha256, row.next_secret_sha256) if row is not None else ("", "")
+    # Compared even when there is nothing to compare with: the time tells nobody which peers exist.
+    same = [hmac.compare_digest(sha256_hex(secret), one or "0" * 64) and bool(one) for one in known]
+    is_live = row is not None and any(same) and row.revoked_at_ms is None and row.role == role.value
+    return row if is_live else None

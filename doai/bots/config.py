@@ -52,10 +52,14 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="allow an admin_url with http:// beyond this machine: something else encrypts the way"),
     ] = False
+    secret: Annotated[
+        Secret,
+        Meta(description="the bot's own secret: with it the admin hands out those that its configuration names"),
+    ] = Secret("")
     secrets_dir: Annotated[
         str,
         Meta(
-            description="folder with a file for each secret; empty = that of systemd (LoadCredential=)",
+            description="folder with a file a secret, looked at first; empty = that of systemd (LoadCredential=)",
             extra={"aliases": ["CREDENTIALS_DIRECTORY"]},
         ),
     ] = ""

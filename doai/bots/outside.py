@@ -1,4 +1,4 @@
-"""What a bot asks for outside the mesh: the admin API, with the bot's own token, and secrets in files (step 14)."""
+"""What a bot asks for outside the mesh: the admin API, with the bot's own token, and secrets (step 14)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 import trio
 
+from doai.bots.admin_secrets import AdminSecrets
 from doai.bots.errors import SecretMissing
 from doai.bots.results import QueryFailed
 from doai.ids import is_name
@@ -22,9 +23,18 @@ class HostOutside:
     """The admin over HTTP, and a folder of this host that has a file for each secret."""
 
     def __init__(
-        self, admin_url: str, token: str, tls: ssl.SSLContext | None = None, secrets_dir: Path | None = None
+        self,
+        admin_url: str,
+        token: str,
+        tls: ssl.SSLContext | None = None,
+        secrets_dir: Path | None = None,
+        secrets: AdminSecrets | None = None,
     ) -> None:
-        """An empty ``admin_url`` = there is none: every query says so. ``tls`` verifies its certificate."""
+        """An empty ``admin_url`` = there is none: every query says so. ``tls`` verifies its certificate.
+
+        Secrets are looked for in ``secrets_dir``, then asked for from ``secrets``; None = there is no such place.
+        """
+        self._secrets = secrets
         self._admin_url = admin_url.rstrip("/")
         self._token = token
         self._tls = tls or True
@@ -59,17 +69,31 @@ class HostOutside:
         return answer
 
     async def secret(self, name: str) -> str:
-        """Return the text of the secret's file, without the newline at its end. Raises SecretMissing."""
-        if self._secrets_dir is None:
+        """Return the text of the secret's file without its last newline, or the admin's. Raises SecretMissing."""
+        if not is_name(name.lower()):
             raise SecretMissing(
-                f"the secret {name[:70]} has no place: set secrets_dir, or LoadCredential= in the bot's unit"
+                f"a secret can not be called {name[:70]!r}: its name is 1-63 letters, digits, _ and -"
             )
-        if not is_name(name):
-            raise SecretMissing(f"a secret can not be called {name[:70]!r}: its name is 1-63 of a-z 0-9 . _ -")
+        found = await self._in_file(name)
+        if found is not None:
+            return found
+        if self._secrets is not None:
+            return await self._secrets.secret(name)
+        if self._secrets_dir is not None:
+            raise SecretMissing(f"the secret {name} can not be read: there is no file {self._secrets_dir / name}")
+        raise SecretMissing(
+            f"the secret {name} has no place: set admin_url and secret, as `doai bots enroll` does, or secrets_dir"
+        )
+
+    async def _in_file(self, name: str) -> str | None:
+        if self._secrets_dir is None:
+            return None
         path = self._secrets_dir / name
         try:
             data = await trio.Path(path).read_bytes()
             return data[:SECRET_BYTES_MAX].decode().removesuffix("\n")
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise SecretMissing(f"the secret {name} can not be read from {path}: {error.strerror}") from None
         except UnicodeDecodeError:

@@ -22,6 +22,7 @@ from typing import Final, NoReturn
 import trio
 
 from doai import __version__, exits, log
+from doai.bots.admin_secrets import AdminSecrets
 from doai.bots.bot import Bot
 from doai.bots.config import BotConfig, admin_context, check_config
 from doai.bots.core.effects import StopBot
@@ -147,6 +148,7 @@ async def run_bot(
             config.api_token.reveal(),
             admin_context(config),
             Path(config.secrets_dir) if config.secrets_dir else None,
+            _admin_secrets(bot.name, config),
         ),
         sample=partial(_sample, bot, clock.now().utc_ms),
     )
@@ -200,6 +202,13 @@ async def _obey(signals: AsyncIterator[int], shell: Shell, drain_s: float, scope
         names = ", ".join(sorted({work.handler for work in shell.running})) or "nothing"
         _log.info("%s: the bot stops; running: %s; the same again exits at once", name, names)
         shell.drain(f"the bot was stopped by {name}", drain_s)
+
+
+def _admin_secrets(name: str, config: BotConfig) -> AdminSecrets | None:
+    secret = config.secret.reveal()
+    return (
+        AdminSecrets(config.admin_url, name, secret, admin_context(config)) if config.admin_url and secret else None
+    )
 
 
 def _sample(bot: Bot, started_at_ms: int) -> HostSample:

@@ -32,6 +32,7 @@ def enroll(client: Client, options: argparse.Namespace) -> int:
         **({"program": str(program)} if program is not None else {}),
         "endpoint": added["brokerEndpoint"],
         "broker_public_key": added["brokerPublicKey"],
+        "secret": added["secret"],
         "bot_dir": str(folder),
         "admin_url": client.place.url,
         "api_token": token,

@@ -28,7 +28,7 @@ def key_list(client: Client, options: argparse.Namespace) -> int:
 
 
 def key_add(client: Client, options: argparse.Namespace) -> int:
-    """`doai keys add NAME PUBLIC_KEY`: answers with the secret of its uploads, once."""
+    """`doai keys add NAME PUBLIC_KEY`: answers with the secret of a node's uploads, or of a bot's secrets, once."""
     body = {"name": options.name, "role": options.role, "publicKey": _public_key(options.public_key)}
     if options.secret_file:
         answer = _add_with_secret_file(client, body, Path(options.secret_file))
@@ -40,7 +40,7 @@ def key_add(client: Client, options: argparse.Namespace) -> int:
     print(f"{options.name} may speak as {options.role}. For its configuration:")
     print(f'  endpoint = "{answer["brokerEndpoint"]}"\n  broker_public_key = "{answer["brokerPublicKey"]}"')
     if options.secret_file:
-        print(f"  the secret of its uploads is in {Path(options.secret_file).resolve()}")
+        print(f"  its secret is in {Path(options.secret_file).resolve()}")
     elif answer["secret"]:
         print(f'  secret = "{answer["secret"]}"   # shown once, never again')
     print(client.url("/keys"))

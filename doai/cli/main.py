@@ -15,6 +15,7 @@ from doai.cli.bot_flags import add_bots
 from doai.cli.campaign_flags import add_campaigns
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
+from doai.cli.notify_flags import add_notify
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.plugin_flags import add_plugins
 from doai.cli.queues import add_queues
@@ -54,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_baselines(commands)
     _add_keys(commands)
     add_bots(commands, _add)
+    add_notify(commands, _add)
     add_plugins(commands, _add)
     add_secrets(commands, _add)
     _add_backup(commands)

@@ -116,6 +116,8 @@ OPERATIONS = [
     ("PUT", "/users/x/role", "admin"),
     ("DELETE", "/users/x", "admin"),
     ("GET", "/me", "viewer"),
+    ("GET", "/notifications", "viewer"),
+    ("POST", "/notifications/x/test", "operator"),
     ("GET", "/enrolments", "admin"),
     ("POST", "/enrolments", "admin"),
     ("GET", "/secrets", "admin"),
@@ -181,7 +183,12 @@ def test_the_table_has_every_operation(site: Site) -> None:
     api = {(method, path.removeprefix("/api/v1")) for method, path in found if path.startswith("/api/")}
     shaped = {(method, "/".join("{}" if "{" in part else part for part in path.split("/"))) for method, path in api}
     shaped -= {("GET", "/api/stream")}  # tests/browser: it is what pages listen to
-    of_nodes = {("PUT", "/artifacts/{}"), ("POST", "/join"), ("GET", "/tasks/{}/secrets")}
+    of_nodes = {
+        ("PUT", "/artifacts/{}"),
+        ("POST", "/join"),
+        ("GET", "/tasks/{}/secrets"),
+        ("GET", "/bots/{}/secrets/{}"),
+    }
     assert shaped - of_nodes == listed
 
 

@@ -34,7 +34,7 @@ class AddedKey(View, frozen=True, kw_only=True):
 
     name: str
     secret: str
-    """Of the node's uploads, told only now; empty for other roles."""
+    """Of the node's uploads, or of the bot's secrets, told only now; empty for other roles."""
     broker_public_key: str
     broker_endpoint: str
 
@@ -98,7 +98,7 @@ async def add_key(
 ) -> Response[AddedKey]:
     """The same name with the same key again gives a new secret; the one before stops."""
     broker_public_key = load_public_key(services.broker_key_path)
-    secret = secrets.token_urlsafe(32) if data.role == Role.NODE.value else ""
+    secret = secrets.token_urlsafe(32) if data.role in (Role.NODE.value, Role.BOT.value) else ""
     command = AddKey(
         name=data.name,
         role=data.role,

@@ -13,10 +13,9 @@ from doai.messages.campaigns import CampaignMoved
 from doai.messages.dead_letters import DeadLetterCreated
 from doai.messages.events import RunCompleted
 from doai.messages.incidents import IncidentChanged
+from doai.notifications import OWN_KINDS
 from doai.states import Outcome
 
-OWN_KINDS = "notify."
-"""Kinds of this bot's own tasks begin so: their ends are told to nobody."""
 UNDELIVERED = "undelivered"
 """Code of the dead letter of a message that was given up."""
 

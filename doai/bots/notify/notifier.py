@@ -19,17 +19,15 @@ from doai.bots.context import Context
 from doai.bots.errors import SecretMissing
 from doai.bots.notify.channels import About, Channel, NotifyConfig, channels_of, problems_of
 from doai.bots.notify.keeping import Keeping
-from doai.bots.notify.notices import OWN_KINDS, UNDELIVERED, Notice, Phase, notice_of
+from doai.bots.notify.notices import UNDELIVERED, Notice, Phase, notice_of
 from doai.bots.notify.outlet import GIVE_UP_S, Message, Outlet, delivered, failed, make, ready_ms, take
 from doai.bots.notify.sending import NotSent, Senders
 from doai.bots.notify.words import text_of
 from doai.errors import ErrorClass, Failure, StepError
 from doai.incidents import Severity
 from doai.messages.commands import CreateRun, TargetKind, Targets
+from doai.notifications import NOTIFY_BOT, SEND_KIND, TEST_KIND, ChannelTest, ChannelTested
 
-NAME: Final = "notify-bot"
-TEST_KIND: Final = f"{OWN_KINDS}test"
-SEND_KIND: Final = f"{OWN_KINDS}send"
 CHANNELS_BUSY_MAX: Final = 30
 """Calls that send at once: more than there are channels."""
 _TELLS: Final = (
@@ -39,20 +37,6 @@ _TELLS: Final = (
     "campaign.completed",
     "run.completed",
 )
-
-
-class Test(msgspec.Struct, frozen=True):
-    """A test of one channel."""
-
-    channel: str
-
-
-class Tested(msgspec.Struct, frozen=True, rename="camel"):
-    """What came of it."""
-
-    channel: str
-    sent: bool
-    problem: str = ""
 
 
 class Undelivered(msgspec.Struct, frozen=True):
@@ -191,14 +175,16 @@ class Notifier:
             for problem in problems_of(ctx.config):
                 ctx.log.error("%s", problem)
 
-    async def test(self, wish: Test, ctx: Context) -> Tested:
+    async def test(self, wish: ChannelTest, ctx: Context) -> ChannelTested:
         """Send a test message now, past all that waits."""
         config: NotifyConfig = ctx.config
         channel = channels_of(config).get(wish.channel)
         if channel is None:
             problem = next((c.problem() for c in config.channels if c.name == wish.channel), "")
             names = ", ".join(c.name for c in config.channels) or "none"
-            return Tested(wish.channel, False, problem or f"there is no channel {wish.channel[:70]!r}: {names}")
+            return ChannelTested(
+                wish.channel, False, problem or f"there is no channel {wish.channel[:70]!r}: {names}"
+            )
         notice = Notice(
             about=About.TEST,
             phase=Phase.HAPPENED,
@@ -214,17 +200,17 @@ class Notifier:
         try:
             await self._try(ctx, channel, message)
         except NotSent as error:
-            return Tested(wish.channel, False, str(error))
-        return Tested(wish.channel, True)
+            return ChannelTested(wish.channel, False, str(error))
+        return ChannelTested(wish.channel, True)
 
-    async def send(self, wish: Undelivered, ctx: Context) -> Tested:
+    async def send(self, wish: Undelivered, ctx: Context) -> ChannelTested:
         """Try once more a message that was given up; a person may ask for that again with its dead letter."""
         channel = channels_of(ctx.config).get(wish.channel)
         problem = f"there is no channel {wish.channel[:70]} any more"
         if channel is not None:
             try:
                 await self._try(ctx, channel, wish.message)
-                return Tested(wish.channel, True)
+                return ChannelTested(wish.channel, True)
             except NotSent as error:
                 problem = str(error)
         text = f"A message of {wish.message.count} notices to {wish.channel[:70]} was given up: {problem}."
@@ -240,7 +226,7 @@ def _is_due(outlet: Outlet, channel: Channel, now_ms: int) -> bool:
 def make_bot(senders: Senders | None = None, give_up_s: float = GIVE_UP_S) -> Bot:
     """Return the bot; a test gives it other ways out, and less time."""
     bot = Bot(
-        NAME,
+        NOTIFY_BOT,
         title="Tells people and programs what happens: e-mail, chat, webhooks",
         type="notify",
         version="1",

@@ -15,6 +15,7 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.event_letters import EventLetters
 from doai.broker.core.feed import Feed
 from doai.broker.core.feeds import Feeds
+from doai.broker.core.secrets import unknown_secret
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.broker.core.terms import REASON_CHARS_MAX
@@ -44,6 +45,7 @@ from doai.messages.bots import (
 )
 from doai.messages.events import BotRegistered, BotStatusChanged
 from doai.messages.link import HostSample, Role
+from doai.secret_reference import secret_names
 from doai.states import PeerState
 from doai.workflow.mistakes import did_you_mean
 
@@ -144,6 +146,9 @@ class Bots:
         if not schema and wish.config:
             raise UserError(f"bot {wish.name} declares no configuration: it can not be set", code="bad_config")
         mistakes = value_mistakes(schema, wish.config) if schema else []
+        for name in secret_names(wish.config):
+            if name not in self._state.secrets:
+                raise unknown_secret(name, self._state.secrets)
         if mistakes:
             more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
             raise UserError(f"bot {wish.name} does not take this: {mistakes[0]}{more}", code="bad_config")

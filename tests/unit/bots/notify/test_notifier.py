@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from doai.bots.loading import load_bot
 from doai.bots.notify.channels import Channel, NotifyConfig, problems_of
-from doai.bots.notify.notifier import NAME, SEND_KIND, TEST_KIND, make_bot
+from doai.bots.notify.notifier import make_bot
 from doai.bots.notify.outlet import Message
 from doai.bots.notify.sending import NotSent, Secret, Senders
 from doai.bots.notify.words import Text
@@ -23,6 +23,7 @@ from doai.messages.commands import CreateRun
 from doai.messages.dead_letters import DeadLetterCreated
 from doai.messages.events import RunCompleted
 from doai.messages.incidents import IncidentChanged
+from doai.notifications import NOTIFY_BOT, SEND_KIND, TEST_KIND
 from doai.states import Outcome
 
 OPS: dict[str, Any] = {"name": "ops", "url": "${secret.ops}"}
@@ -272,8 +273,8 @@ def test_what_is_wrong_with_channels_is_said() -> None:
 
 
 def test_it_comes_with_doai_under_its_name_and_the_broker_takes_its_schema() -> None:
-    bot = load_bot(NAME)
-    assert bot.name == NAME
+    bot = load_bot(NOTIFY_BOT)
+    assert bot.name == NOTIFY_BOT
     assert schema_mistakes(bot.registration().config_schema) == []
 
 
