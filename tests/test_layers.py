@@ -27,7 +27,7 @@ LAYERS = {
     "broker": {"messages", "changes", "link", "workflow", "store", "wire"},
     "node": {"messages", "changes", "link", "workflow", "store", "wire", "drivers", "apk", "plugins"},
     "bots": {"messages", "changes", "link", "workflow", "store", "wire", "plugins"},
-    "admin": {"messages", "changes", "workflow", "store", "wire"},
+    "admin": {"messages", "changes", "workflow", "store", "wire", "apk"},
     "cli": {
         "messages",
         "report",

@@ -122,6 +122,7 @@ _OPERATIONS: Final = (
     artifacts.fetch_artifact,
     files.list_files,
     files.show_file,
+    files.show_app,
     files.put_file,
     files.remove_file,
     baselines.accept_baselines,

@@ -11,6 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from doai.admin import views as v
+from doai.admin.app_views import AppJson
 from doai.admin.problems import MEDIA_TYPE, ProblemDocument
 
 RUN_ID: Final = "01KAJD8B00R0N0000000000001"
@@ -98,6 +99,22 @@ FILE: Final = v.FileJson(
     media_type="application/vnd.android.package-archive",
     created_at_ms=AT_MS,
     created_by="user/first",
+)
+APP: Final = AppJson(
+    file="my-app@1.4",
+    sha256=SHA256,
+    size_bytes=24_117_248,
+    package="com.example.app",
+    version_code=14,
+    version_name="1.4",
+    min_sdk=26,
+    target_sdk=34,
+    abis=["arm64-v8a", "armeabi-v7a"],
+    permissions=["android.permission.CAMERA"],
+    test_only=False,
+    signature_scheme="v2",
+    certificate_sha256=SHA256,
+    certificate_hash="7b0b6a3b",
 )
 TASK_DETAIL: Final = v.TaskDetailJson(
     waiting_because=None,

@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from doai.admin.receiving import INCOMING, Announced, Draft, Intake, read_chunks
-from doai.errors import NotFoundError
+from doai.apk.errors import ApkError
+from doai.apk.package import Apk, read_apk_file
+from doai.errors import NotFoundError, UserError
 
 UNNAMED_KEPT_S: Final = 3600.0
 """Between the last byte of a file and the broker's answer there are seconds."""
+APPS_REMEMBERED: Final = 256
+"""Packages whose description is kept in memory: some hundred bytes each; to make one, all bytes are read."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _log: Final = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ class FileFolder:
         self.size_max_bytes = size_max_bytes
         self.naming = asyncio.Lock()
         """Held while bytes get a name or lose one: what is dropped is not being named meanwhile."""
+        self._apps: dict[str, Apk] = {}
+        """What is in packages, by the SHA-256 of their bytes; the oldest goes first."""
 
     def open(self) -> None:
         """Make the folder and remove what was left half-received; raises ConfigError."""
@@ -77,6 +83,21 @@ class FileFolder:
     def read(self, sha256: str, start: int = 0) -> AsyncIterator[bytes]:
         """Yield the bytes from a place on."""
         return read_chunks(self._path(sha256), start)
+
+    async def app(self, sha256: str, name: str) -> Apk:
+        """Return what is in an application package. Raises UserError (``not_an_app``), NotFoundError."""
+        if sha256 not in self._apps:
+            await self.size_of(sha256)
+            try:
+                apk = await asyncio.to_thread(read_apk_file, self._path(sha256))
+            except ApkError as error:
+                raise UserError(
+                    f"the file {name} is no app that can be installed: {error}", code=error.code
+                ) from None
+            while len(self._apps) >= APPS_REMEMBERED:
+                del self._apps[next(iter(self._apps))]
+            self._apps[sha256] = apk
+        return self._apps[sha256]
 
     async def sweep(self, named: Iterable[str]) -> None:
         """Remove bytes that nobody names, but for new ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,6 +21,8 @@ ENTRIES_MAX: Final = 200_000
 """Files in a package; large games have some ten thousand."""
 V1_SCHEME: Final = "v1"
 
+_NATIVE: Final = re.compile(r"lib/([^/]+)/[^/]+\.so")
+"""Code of a processor: the system loads it from the folder of the first ABI of its own that the package has."""
 _SIGNED_V1: Final = (".RSA", ".DSA", ".EC")
 
 
@@ -28,6 +31,8 @@ class Apk(msgspec.Struct, frozen=True):
 
     manifest: Manifest
     signature: Signature
+    abis: tuple[str, ...]
+    """Of which it has native code, such as ``arm64-v8a``, in order of the alphabet; empty = it runs on any."""
 
 
 def read_apk(file: BinaryIO) -> Apk:
@@ -51,8 +56,9 @@ def read_apk(file: BinaryIO) -> Apk:
         signed = any(name.startswith("META-INF/") and name.upper().endswith(_SIGNED_V1) for name in names)
         if not signed:
             raise ApkError("apk_not_signed", "nobody has signed it; sign it with apksigner")
-        signature = Signature(V1_SCHEME, "")
-    return Apk(manifest, signature)
+        signature = Signature(V1_SCHEME, "", "")
+    abis = {found[1] for name in names if (found := _NATIVE.fullmatch(name))}
+    return Apk(manifest, signature, tuple(sorted(abis)))
 
 
 def read_apk_file(path: Path) -> Apk:

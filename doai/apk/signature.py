@@ -39,10 +39,14 @@ _DIGESTS: Final = {
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """Who signed: the scheme (``v2``, ``v3``) and the SHA-256 of the first signer's certificate, in hex."""
+    """Who signed: the scheme (``v1``, ``v2``, ``v3``) and the first signer's certificate; empty = not read."""
 
     scheme: str
     certificate_sha256: str
+    """Hexadecimal."""
+    certificate_hash: str
+    """What `dumpsys package` of a phone calls the certificate: android.content.pm.Signature.hashCode(), in hex. Its
+    32 bits tell signers apart and prove nothing: whom it trusts, the phone decides."""
 
 
 class _Layout(msgspec.Struct, frozen=True):
@@ -69,8 +73,17 @@ def read_signature(file: BinaryIO) -> Signature | None:
         if number in pairs:
             signer = _signer(pairs[number])
             _check_digest(file, layout, signer)
-            return Signature(scheme, hashlib.sha256(signer.certificate).hexdigest())
+            digest = hashlib.sha256(signer.certificate).hexdigest()
+            return Signature(scheme, digest, java_hash(signer.certificate))
     return None
+
+
+def java_hash(data: bytes) -> str:
+    """Return java.util.Arrays.hashCode of bytes, as Integer.toHexString writes it."""
+    value = 1
+    for byte in data:
+        value = (31 * value + (byte ^ 0x80) - 0x80) & 0xFFFFFFFF  # bytes of Java have a sign
+    return f"{value:x}"
 
 
 def _block(file: BinaryIO) -> tuple[_Layout, dict[int, bytes]]:

@@ -9,6 +9,7 @@ from doai.bots.context import Context
 from doai.bots.errors import BotError, CommandRefused, GiveUp, NoAnswer, SecretMissing
 from doai.bots.payloads import Fields
 from doai.bots.results import QueryFailed, RunResult, TaskResult
+from doai.bots.stored_apps import StoredApp
 
 __all__ = [
     "Bot",
@@ -21,5 +22,6 @@ __all__ = [
     "QueryFailed",
     "RunResult",
     "SecretMissing",
+    "StoredApp",
     "TaskResult",
 ]

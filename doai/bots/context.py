@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypedDict, Unpack
 
 import msgspec
 
@@ -14,6 +14,7 @@ from doai.bots.core.work import Cause, Work
 from doai.bots.errors import BotError
 from doai.bots.results import RunResult, wait_for_run
 from doai.bots.state import State
+from doai.bots.stored_apps import StoredApp, read_app, read_versions
 from doai.clock import Clock
 from doai.codec import encode
 from doai.limits import BOT_COMMAND_S, HOLD_S
@@ -37,6 +38,17 @@ _COMMAND_OF: Final[dict[type, tuple[str, type]]] = {
 }
 On = str | Sequence[str] | Selector | Targets
 """Targets of a run: ``all``, a serial, serials, conditions, or anything that a run can name."""
+
+
+class RunBounds(TypedDict, total=False):
+    """How far a run goes, as doai.messages.commands.CreateRun has it."""
+
+    canary: int | None
+    max_parallel: int | None
+    stop_rate: float | None
+    stop_after: int | None
+    expires_in_s: float | None
+    attempts: int | None
 
 
 class Services(Protocol):
@@ -178,10 +190,16 @@ class Context:
         queue: str = "default",
         priority: int = 0,
         key: str = "",
+        **bounds: Unpack[RunBounds],
     ) -> RunCreated:
         """Make a run and return at once. Raises as `command`."""
         command = CreateRun(
-            workflow=workflow, targets=targets_of(on), params=dict(params or {}), queue=queue, priority=priority
+            workflow=workflow,
+            targets=targets_of(on),
+            params=dict(params or {}),
+            queue=queue,
+            priority=priority,
+            **bounds,
         )
         created: RunCreated = await self.command(command, subject=f"workflow/{workflow}", key=key)
         return created
@@ -195,14 +213,35 @@ class Context:
         queue: str = "default",
         priority: int = 0,
         key: str = "",
+        **bounds: Unpack[RunBounds],
     ) -> RunResult:
         """Make a run, wait for its end, return what came of it.
 
         It takes what the run takes: give the handler a ``timeout`` that is long enough. Called again for the same
-        event or task, it waits for the same run. Raises as `command` and `query`.
+        event or task, it waits for the same run. Raises as `command` and `query`; an admin API that is away for a
+        while is waited for.
         """
-        created = await self.start_run(workflow, on=on, params=params, queue=queue, priority=priority, key=key)
-        return await wait_for_run(self.query, created.run_id)
+        created = await self.start_run(
+            workflow, on=on, params=params, queue=queue, priority=priority, key=key, **bounds
+        )
+        return await self.wait_run(created.run_id)
+
+    async def wait_run(self, run_id: str) -> RunResult:
+        """Wait for the end of a run that was started, and return what came of it. Raises QueryFailed."""
+        return await wait_for_run(self.query, run_id)
+
+    # --- stored files -----------------------------------------------------------------------------------------
+
+    async def app(self, file: str) -> StoredApp:
+        """Return what is in an application package that is stored: ``name@version``, or ``name`` for the newest.
+
+        Raises QueryFailed: there is no such file, or it is no app that can be installed (``status`` 404, 422).
+        """
+        return await read_app(self.query, file)
+
+    async def versions(self, file: str) -> list[str]:
+        """Return the versions of a stored file as ``name@version``, the newest last. Raises QueryFailed."""
+        return await read_versions(self.query, file)
 
     # --- queries and secrets ----------------------------------------------------------------------------------
 

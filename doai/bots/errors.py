@@ -15,6 +15,11 @@ class BotError(UserError):
 class GiveUp(Exception):
     """Raised by a handler: trying again would not help. The event becomes a dead letter, the task fails."""
 
+    def __init__(self, message: str = "", *, outputs: object = None) -> None:
+        """``outputs``: of a task that fails, as its handler would have returned them; a report, perhaps."""
+        super().__init__(message)
+        self.outputs = outputs
+
 
 class CommandRefused(DoaiError):
     """The broker refused a command; ``problem`` says why, as data."""

@@ -18,7 +18,10 @@ from doai.bots.errors import BotError
 
 GROUP: Final = "doai.bots"
 """Entry points of bots that are installed: name -> module, or module:attribute."""
-SHIPPED: Final[Mapping[str, str]] = {"notify-bot": "doai.bots.notify"}
+SHIPPED: Final[Mapping[str, str]] = {
+    "install-bot": "doai.bots.install.bot",
+    "notify-bot": "doai.bots.notify",
+}
 """Bots that come with doai: name -> module, or module:attribute. No installed distribution takes such a name."""
 _FILE_MODULE: Final = "doai_bot"
 

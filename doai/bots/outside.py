@@ -15,7 +15,8 @@ from doai.bots.errors import SecretMissing
 from doai.bots.results import QueryFailed
 from doai.ids import is_name
 
-ANSWER_S: Final = 20.0
+ANSWER_S: Final = 60.0
+"""What is in a large app is known when all its bytes are read."""
 SECRET_BYTES_MAX: Final = 64 * 1024
 
 
@@ -43,7 +44,9 @@ class HostOutside:
     async def query(self, path: str, query: Mapping[str, object]) -> Any:
         """Return the JSON at a path below /api/v1. Raises QueryFailed."""
         if not self._admin_url:
-            raise QueryFailed("this bot has no admin_url, where queries are answered: set it, and api_token")
+            raise QueryFailed(
+                "this bot has no admin_url, where queries are answered: set it, and api_token", status=501
+            )
         import httpx  # a bot that asks nothing does not wait for it
 
         wanted = {name: str(value) for name, value in query.items() if value is not None}
@@ -62,10 +65,15 @@ class HostOutside:
         try:
             answer = msgspec.json.decode(response.content)
         except msgspec.DecodeError:
-            raise QueryFailed(f"the answer of {self._admin_url} to {path} is no JSON") from None
+            raise QueryFailed(
+                f"the answer of {self._admin_url} to {path} is no JSON", status=response.status_code
+            ) from None
         if response.is_error:
             why = answer.get("detail") if isinstance(answer, dict) else None
-            raise QueryFailed(f"GET {path} was refused (HTTP {response.status_code}): {why or 'no reason'}")
+            raise QueryFailed(
+                f"GET {path} was refused (HTTP {response.status_code}): {why or 'no reason'}",
+                status=response.status_code,
+            )
         return answer
 
     async def secret(self, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from doai.bots.core.work import Cause, Ended, Work
 from doai.bots.errors import BotError, GiveUp
 from doai.limits import OUTPUTS_BYTES_MAX
 from doai.messages.catalogue import EVENTS
@@ -142,3 +143,14 @@ def outputs_of(result: Any) -> msgspec.Raw:
     if len(data) > OUTPUTS_BYTES_MAX:
         raise GiveUp(f"the outputs have {len(data)} bytes, {OUTPUTS_BYTES_MAX} are the most: keep them elsewhere")
     return msgspec.Raw(data)
+
+
+def given_up(error: GiveUp, work: Work) -> Ended:
+    """Return how a call ended whose handler gave up: what it was given as outputs belongs to a task alone."""
+    problem, outputs = str(error) or "it gave up", None
+    if work.cause is Cause.TASK and error.outputs is not None:
+        try:
+            outputs = outputs_of(error.outputs)
+        except GiveUp as wrong:
+            problem = f"{problem}; {wrong}"
+    return Ended(problem=problem, permanent=True, outputs=outputs)

@@ -14,6 +14,8 @@ FIRST_LOOK_S: Final = 0.2
 LONGEST_LOOK_S: Final = 2.0
 """Between looks, the longer the run takes: it is over at most this long when it is found."""
 PAGE: Final = 500
+AWAY_S: Final = 300.0
+"""So long the API may be away while a run is waited for: an upgrade of its host takes some minutes."""
 
 
 class QueryFailed(DoaiError):
@@ -21,6 +23,16 @@ class QueryFailed(DoaiError):
 
     fault = Fault.PEER
     code = "query_failed"
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        """``status``: of HTTP; 0 = there was no answer of the API."""
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def away(self) -> bool:
+        """Whether it may be answered later: the API, or the broker behind it, was not there."""
+        return self.status in (0, 502, 503, 504)
 
 
 class TaskResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -60,7 +72,7 @@ class Query(Protocol):
 
 async def wait_for_run(query: Query, run_id: str) -> RunResult:
     """Return when the run has ended. Raises QueryFailed."""
-    look_s = FIRST_LOOK_S
+    query, look_s = _patient(query), FIRST_LOOK_S
     while True:
         run = await query(f"/runs/{run_id}")
         if run["outcome"] is not None:
@@ -82,6 +94,22 @@ async def wait_for_run(query: Query, run_id: str) -> RunResult:
         counts=run["counts"],
         tasks=tasks,
     )
+
+
+def _patient(query: Query) -> Query:
+    """Return a query that waits while the API is away: what was made goes on without it."""
+
+    async def ask(path: str, **values: object) -> Any:
+        until_s = trio.current_time() + AWAY_S
+        while True:
+            try:
+                return await query(path, **values)
+            except QueryFailed as error:
+                if not error.away or trio.current_time() >= until_s:
+                    raise
+            await trio.sleep(LONGEST_LOOK_S)
+
+    return ask
 
 
 async def _result(query: Query, task: dict[str, Any]) -> TaskResult:

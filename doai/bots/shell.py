@@ -18,7 +18,7 @@ from doai.bots.core.effects import CoreEffect, ExitCodes, Settled, StopBot
 from doai.bots.core.session import Answered, Session
 from doai.bots.core.work import Cause, Cut, Ended, Note, Start, Work
 from doai.bots.errors import CommandRefused, GiveUp, NoAnswer
-from doai.bots.payloads import outputs_of
+from doai.bots.payloads import given_up, outputs_of
 from doai.bots.settings import Interval, config_of, intervals, limit_of
 from doai.bots.sources import sources_of
 from doai.bots.state import State
@@ -267,7 +267,7 @@ class Shell:
             result = await _called(handler, work, context)
             return Ended(outputs=outputs_of(result) if work.cause is Cause.TASK else None)
         except GiveUp as error:
-            return Ended(problem=str(error) or "it gave up", permanent=True)
+            return given_up(error, work)
         except StepError as error:
             return Ended(problem=str(error), failure=error.failure)
         except (CommandRefused, NoAnswer) as error:

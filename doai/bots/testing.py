@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -35,17 +36,18 @@ from doai.bots.shell import Shell
 from doai.bots.state import State
 from doai.clock import Now
 from doai.envelope import Message
-from doai.errors import ConfigError, DoaiError
+from doai.errors import ConfigError, DoaiError, Failure
 from doai.ids import RandomIds
 from doai.limits import BOT_DRAIN_S
 from doai.messages.bots import BotSettings, BotStatus
 from doai.messages.catalogue import COMMANDS, EVENTS
+from doai.messages.commands import CreateRun
 from doai.messages.link import HostSample
 from doai.store.bot_state import MemoryBotState
 from doai.wire.keys import KeyTable, make_keypair
 from doai.wire.memory import MemoryMesh, MemoryRouter
 
-__all__ = ["BEGIN", "BotStopped", "DeadLetter", "Mesh", "TaskOutcome", "run_test", "running"]
+__all__ = ["BEGIN", "BotStopped", "DeadLetter", "Mesh", "PlayedTask", "TaskOutcome", "run_test", "running"]
 
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """What the clock of a test says first."""
@@ -59,6 +61,16 @@ class BotStopped(DoaiError):
     """The bot ended while the test waited for it; the message is its sentence."""
 
     code = "bot_stopped"
+
+
+class PlayedTask(msgspec.Struct, frozen=True):
+    """What came of a task of a run that a test plays."""
+
+    state: str = "passed"
+    """passed, failed, cancelled, expired or unknown."""
+    outputs: dict[str, Any] = {}
+    failure: Failure | None = None
+    reason: str = ""
 
 
 class MeshClock:
@@ -84,6 +96,9 @@ class Mesh:
         """What `Context.query` has, by path; a function is called with the query."""
         self.run_ends: dict[str, Mapping[str, Any]] = {}
         """What came of runs of a workflow, as `ends_runs` set it."""
+        self.run_plays: dict[str, Callable[[CreateRun], Mapping[str, PlayedTask]]] = {}
+        """The same as `plays_runs` set it."""
+        self._played: dict[str, Mapping[str, PlayedTask]] = {}
         self._ids = RandomIds(random.Random(7).getrandbits)
         self.broker = PlayedBroker(router, self._ids, self.clock)
         self._keys = make_keypair()
@@ -162,6 +177,10 @@ class Mesh:
     def refuse(self, command: type[Message], message: str, *, code: str = "refused") -> None:
         """Refuse a command."""
         self.broker.answers[_TYPE_OF[command]] = lambda _: refusal(message, code=code)
+
+    def plays_runs(self, workflow: str, ends: Callable[[CreateRun], Mapping[str, PlayedTask]]) -> None:
+        """Let runs of a workflow end as the function says: what came of each device that the run is on."""
+        self.run_plays[workflow] = ends
 
     def ends_runs(self, workflow: str, outcome: str = "passed", **outputs: Any) -> None:
         """Let runs of a workflow end like this, each task with these outputs."""
@@ -268,24 +287,28 @@ class Mesh:
             for task in self._tasks_of(run_id):
                 if task["taskId"] == name:
                     return task
-        raise QueryFailed(f"the mesh of this test has nothing at {path}: set mesh.pages[{path!r}]")
+        raise QueryFailed(f"the mesh of this test has nothing at {path}: set mesh.pages[{path!r}]", status=404)
 
     def _run_page(self, run_id: str) -> dict[str, Any]:
         name, _, version = self.broker.runs[run_id].workflow.partition("@")
-        tasks = self._tasks_of(run_id)
-        state = tasks[0]["state"]
-        return {"workflow": name, "version": version or "1", "outcome": state, "counts": {state: len(tasks)}}
+        counts = Counter(task["state"] for task in self._tasks_of(run_id))
+        state = next((state for state in counts if state != "passed"), "passed")
+        return {"workflow": name, "version": version or "1", "outcome": state, "counts": dict(counts)}
 
     def _tasks_of(self, run_id: str) -> list[dict[str, Any]]:
         command = self.broker.runs[run_id]
+        play = self.run_plays.get(command.workflow)
+        if play is not None:
+            if run_id not in self._played:
+                self._played[run_id] = play(command)
+            return [
+                _task(run_id, number, serial, msgspec.to_builtins(task))
+                for number, (serial, task) in enumerate(self._played[run_id].items(), 1)
+            ]
         end = self.run_ends.get(command.workflow, {"outcome": "passed", "outputs": {}})
+        fields = {"state": end["outcome"], "outputs": end["outputs"]}
         return [
-            {
-                "taskId": f"{run_id}-{number}",
-                "deviceSerial": serial,
-                "state": end["outcome"],
-                "outputs": end["outputs"],
-            }
+            _task(run_id, number, serial, fields)
             for number, serial in enumerate(command.targets.serials or [None], 1)
         ]
 
@@ -324,6 +347,10 @@ async def running(
     except BaseExceptionGroup as group:
         # A test reads the one error that it is about, not the group in which it came.
         raise _only(group) from None
+
+
+def _task(run_id: str, number: int, serial: str | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {"taskId": f"{run_id}-{number}", "deviceSerial": serial, **fields}
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:

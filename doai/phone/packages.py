@@ -14,6 +14,7 @@ from doai.phone.faults import Fault, FaultBook
 from doai.phone.files import FOLDERS_MODIFIED_AT_S
 from doai.phone.instrumentation import TESTS_ENTRY, TestCase, read_tests
 from doai.phone.permissions import RUNTIME
+from doai.phone.profiles import ABIS
 
 APK_BYTES_MAX = 32 * 1024 * 1024
 """Largest APK that is taken: a shelf keeps it in memory while it is read."""
@@ -45,6 +46,8 @@ class Package(msgspec.Struct, frozen=True):
     """What the home screen starts; "" for apps that are built in, which know it themselves."""
     certificate_sha256: str = ""
     """Who signed it; "" for what was on the phone when it was new."""
+    certificate_hash: str = ""
+    """The same as `dumpsys package` shows it."""
     min_sdk: int = 23
     instrumentations: tuple[Instrumentation, ...] = ()
     tests: tuple[TestCase, ...] = ()
@@ -184,6 +187,7 @@ class PackageBook:
             requested=requested,
             activity=manifest.launch_activity,
             certificate_sha256=read.signature.certificate_sha256,
+            certificate_hash=read.signature.certificate_hash,
             min_sdk=manifest.min_sdk,
             instrumentations=manifest.instrumentations,
             tests=tests,
@@ -235,6 +239,8 @@ def _refusal(read: Apk, old: Package | None, sdk: int, flags: InstallFlags) -> s
         return (
             f"INSTALL_FAILED_OLDER_SDK: Requires newer sdk version #{manifest.min_sdk} (current version is #{sdk})"
         )
+    if read.abis and not set(read.abis) & set(ABIS):
+        return "INSTALL_FAILED_NO_MATCHING_ABIS: Failed to extract native libraries, res=-113"
     if manifest.test_only and not flags.allow_test:
         return f"INSTALL_FAILED_TEST_ONLY: Failed to install test-only apk {name}"
     if old is None:

@@ -32,6 +32,9 @@ PROFILES: tuple[Profile, ...] = (
 )
 """Real model names; the displays are theirs scaled to 360 points wide, so that pictures stay small."""
 
+ABIS: tuple[str, ...] = ("arm64-v8a", "armeabi-v7a", "armeabi")
+"""Whose native code every phone runs, the best first."""
+
 TAGS: tuple[str, ...] = ("lab", "wifi", "lte", "spare")
 """Tags a phone may carry in `persist.doai.tags`; every phone has the first."""
 
@@ -57,8 +60,8 @@ def properties(profile: Profile, serial: str, tags: tuple[str, ...]) -> dict[str
         "ro.product.model": profile.model,
         "ro.product.name": profile.product,
         "ro.product.device": profile.product,
-        "ro.product.cpu.abi": "arm64-v8a",
-        "ro.product.cpu.abilist": "arm64-v8a,armeabi-v7a,armeabi",
+        "ro.product.cpu.abi": ABIS[0],
+        "ro.product.cpu.abilist": ",".join(ABIS),
         "ro.build.version.sdk": str(profile.sdk),
         "ro.build.version.release": profile.release,
         "ro.build.fingerprint": fingerprint,

@@ -48,6 +48,32 @@ class InstallOutputs(Outputs, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class Inspect(Arguments, frozen=True, kw_only=True):
+    """Read whether and how a device has an app, and what decides whether it can have another version of it."""
+
+    package: Package
+
+
+class InspectOutputs(Outputs, frozen=True, kw_only=True):
+    package: str
+    installed: bool
+    version_code: int | None
+    """null = it is not installed."""
+    version_name: str
+    signer: str
+    """Whose certificate signed it, as `dumpsys package` writes it: a hash of 32 bits; several joined by commas.
+    Empty when it is not installed, or the device does not tell (Android 8 and older)."""
+    granted: list[str]
+    """Every permission that the app has been given."""
+    system: bool
+    """It is on the system's own partition, or an update of such an app: it can not be removed."""
+    sdk: int
+    """Android API level of the device; 0 = it does not tell."""
+    abis: list[str]
+    """Of which the device runs native code, the best first."""
+    storage_free_mb: int | None
+
+
 class Uninstall(Arguments, frozen=True, kw_only=True):
     """Remove an app with its data."""
 
@@ -125,6 +151,7 @@ class InstrumentOutputs(Outputs, frozen=True, kw_only=True):
 
 APP_STEPS: Final[tuple[StepType, ...]] = (
     on_device("app.install", Install, InstallOutputs, idempotent=True, timeout_s=INSTALL_TIMEOUT_S),
+    on_device("app.inspect", Inspect, InspectOutputs, idempotent=True),
     on_device("app.uninstall", Uninstall, UninstallOutputs, idempotent=True),
     on_device("app.clear", Clear, NoOutputs, idempotent=True),
     on_device("app.grant", Grant, GrantOutputs, idempotent=True),

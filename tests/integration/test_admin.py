@@ -77,6 +77,7 @@ OPERATIONS = [
     ("GET", "/artifacts/x", "viewer"),
     ("GET", "/files", "viewer"),
     ("GET", "/files/x", "viewer"),
+    ("GET", "/apps/x", "viewer"),
     ("PUT", "/files/x", "operator"),
     ("DELETE", "/files/x", "operator"),
     ("GET", "/contents/x", "viewer"),

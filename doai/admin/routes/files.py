@@ -19,6 +19,7 @@ from litestar.response import Stream
 
 from doai.admin import examples
 from doai.admin.access import OPERATOR, VIEWER, check_node, require_token
+from doai.admin.app_views import AppJson, app_json
 from doai.admin.pages import FilePage
 from doai.admin.routes.bodies import FileBytes
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, Who, not_found, part
@@ -78,6 +79,20 @@ async def show_file(reference: FromPath[Path], request: AnyRequest, services: Gi
     wanted = _reference(reference)
     row, newest = await _find(services, wanted)
     shown: FileJson = file_json(row, newest=newest, base=_base(request))
+    return shown
+
+
+@get(
+    "/apps/{reference:path}",
+    opt={"needs": VIEWER},
+    tags=["files"],
+    summary="Show what is in an application package: name@version, or a name for its newest version",
+    responses=examples.answer(200, AppJson, examples.APP, "The app.", problems=(404, 422)),
+)
+async def show_app(reference: FromPath[Path], services: Given) -> AppJson:
+    """All its bytes are read, once, and compared with its signature; 422 says why they are no app."""
+    row, _ = await _find(services, _reference(reference))
+    shown: AppJson = app_json(row, await services.files.app(row.sha256, f"{row.name}@{row.version}"))
     return shown
 
 

@@ -118,7 +118,11 @@ async def grant(arguments: Grant, context: StepContext) -> GrantOutputs:
 async def read_installed(device: Device, package: str) -> Installed | None:
     """Return what the device has of a package; None when it is not installed for its user."""
     output = await device.shell(f"pm path {shlex.quote(package)} && dumpsys package {shlex.quote(package)}")
-    text = output.text
+    return parse_installed(output.text)
+
+
+def parse_installed(text: str) -> Installed | None:
+    """Read what `pm path` and `dumpsys package` say, one after the other; None when there is no such app."""
     code = _VERSION_CODE.search(text)
     if not text.startswith("package:") or code is None:
         return None

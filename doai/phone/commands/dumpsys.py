@@ -37,12 +37,15 @@ def package_text(call: Call, name: str) -> str:
         f"        {permission}: granted={str(permission in package.granted).lower()}, flags=[ USER_SET ]\n"
         for permission in sorted(package.requested & RUNTIME)
     )
+    # Since Android 9 the numbers are hashes of the certificates; before, they are made anew at every start.
+    hashes = f"signatures:[{package.certificate_hash}], past signatures:[]"
+    signed = f"    signatures=PackageSignatures{{5e2b1c version:2, {hashes}}}\n" if package.certificate_hash else ""
     flags = "SYSTEM HAS_CODE" if package.system else "HAS_CODE ALLOW_CLEAR_USER_DATA"
     return (
         f"Packages:\n  Package [{package.name}] (7f3a1c2):\n    userId={package.user_id}\n"
         f"    codePath={package.path.rpartition('/')[0]}\n"
         f"    versionCode={package.version_code} minSdk={package.min_sdk} targetSdk={call.device.profile.sdk}\n"
-        f"    versionName={package.version_name}\n    pkgFlags=[ {flags} ]\n"
+        f"    versionName={package.version_name}\n{signed}    pkgFlags=[ {flags} ]\n"
         f"    firstInstallTime={installed}\n    lastUpdateTime={installed}\n"
         f"    requested permissions:\n{asked}"
         f"    User 0: installed=true hidden=false stopped=false enabled=0\n      runtime permissions:\n{given}"
