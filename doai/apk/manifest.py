@@ -61,7 +61,7 @@ def read_manifest(data: bytes) -> Manifest:
     min_sdk = _sdk(uses_sdk, _MIN_SDK, MIN_SDK_UNLESS_SAID)
     return Manifest(
         package=package,
-        version_code=root.number(_VERSION_CODE_MAJOR, 0) << 32 | root.number(_VERSION_CODE, 0),
+        version_code=_long(root.number(_VERSION_CODE_MAJOR, 0), root.number(_VERSION_CODE, 0)),
         version_name=root.text(_VERSION_NAME),
         min_sdk=min_sdk,
         target_sdk=_sdk(uses_sdk, _TARGET_SDK, min_sdk),
@@ -78,6 +78,11 @@ def read_manifest(data: bytes) -> Manifest:
         ),
         test_only=application.flag(_TEST_ONLY, default=False),
     )
+
+
+def _long(major: int, code: int) -> int:
+    """Put the two halves together as PackageInfo.composeLongVersionCode does: neither has a sign."""
+    return (major & 0xFFFFFFFF) << 32 | code & 0xFFFFFFFF
 
 
 def _sdk(element: Element, key: int, default: int) -> int:

@@ -20,6 +20,7 @@ RESOURCE_IDS = {
     "versionCode": 0x0101021B,
     "versionName": 0x0101021C,
     "targetSdkVersion": 0x01010270,
+    "versionCodeMajor": 0x01010576,
     "testOnly": 0x01010272,
 }
 NO_STRING = 0xFFFFFFFF
@@ -27,6 +28,7 @@ RUNNER = "androidx.test.runner.AndroidJUnitRunner"
 TESTS_ENTRY = "assets/doai-tests.txt"
 """What the simulated phone performs instead of the code of a test app (doai/phone/instrumentation.py)."""
 SHA256_RSA = 0x0103
+PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,19 @@ def make_apk(
     version_name: str = "1.0",
     padding_bytes: int = 0,
     min_sdk: int = 21,
+    target_sdk: int = 34,
     label: str = "",
     activity: str = ".MainActivity",
     permissions: tuple[str, ...] = (),
     instruments: str = "",
     tests: str = "",
     test_only: bool = False,
+    abis: tuple[str, ...] = (),
     key: SigningKey | None = KEY,
 ) -> bytes:
     """A package that a phone installs; padding makes it as large as wanted, ``key`` None leaves it unsigned.
+
+    It has native code for each of ``abis``, stored and aligned to pages as `zipalign -p` does.
 
     ``instruments`` makes it a test app for that package; ``tests`` are its tests (TESTS_ENTRY).
     """
@@ -73,6 +79,7 @@ def make_apk(
         version_code=version_code,
         version_name=version_name,
         min_sdk=min_sdk,
+        target_sdk=target_sdk,
         label=label,
         activity=activity,
         permissions=permissions,
@@ -82,6 +89,7 @@ def make_apk(
     entries = {"AndroidManifest.xml": compile_xml(root), "classes.dex": bytes(padding_bytes)}
     if tests:
         entries[TESTS_ENTRY] = tests.encode()
+    entries |= {f"lib/{abi}/libapp.so": b"\x7fELF" + abi.encode() for abi in abis}
     data = pack(entries)
     return sign(data, key) if key is not None else data
 
@@ -92,6 +100,7 @@ def manifest(
     version_code: int = 1,
     version_name: Value = "1.0",
     min_sdk: Value = 21,
+    target_sdk: int = 34,
     label: str = "",
     activity: str = ".MainActivity",
     permissions: tuple[str, ...] = (),
@@ -111,14 +120,17 @@ def manifest(
             ],
         )
         application.children.append(Node("activity", {"name": activity}, children=[launch]))
-    children = [Node("uses-sdk", {"minSdkVersion": min_sdk, "targetSdkVersion": 34})]
+    children = [Node("uses-sdk", {"minSdkVersion": min_sdk, "targetSdkVersion": target_sdk})]
     children += [Node("uses-permission", {"name": permission}) for permission in permissions]
     children.append(application)
     if instruments:
         children.append(Node("instrumentation", {"name": RUNNER, "targetPackage": instruments}))
+    code: dict[str, Value] = {"versionCode": version_code & 0xFFFFFFFF, "versionName": version_name}
+    if version_code >> 32:
+        code["versionCodeMajor"] = version_code >> 32
     return Node(
         "manifest",
-        {"versionCode": version_code, "versionName": version_name},
+        code,
         {"package": name},
         children,
     )
@@ -129,8 +141,18 @@ def pack(entries: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for entry, data in entries.items():
-            archive.writestr(zipfile.ZipInfo(entry), data)
+            info = zipfile.ZipInfo(entry)
+            info.compress_type = zipfile.ZIP_STORED if entry.endswith(".so") else zipfile.ZIP_DEFLATED
+            if entry.endswith(".so"):
+                info.extra = _alignment(out.tell() + 30 + len(entry.encode()))
+            archive.writestr(info, data)
     return out.getvalue()
+
+
+def _alignment(at: int) -> bytes:
+    """The extra field with which `zipalign` moves data that would begin at ``at`` to the beginning of a page."""
+    padding = -(at + 6) % PAGE_BYTES
+    return struct.pack("<HHH", 0xD935, 2 + padding, PAGE_BYTES) + bytes(padding)
 
 
 class _Strings:

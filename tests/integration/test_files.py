@@ -12,10 +12,13 @@ import httpx
 import pytest
 import trio
 
+from doai.apk.signature import java_hash
 from doai.backoff import Backoff
 from doai.errors import StepError
 from doai.messages.work import FilePin
 from doai.node.fetch import Fetcher
+from tests.apk.builder import make_apk
+from tests.apk.keys import OTHER_KEY
 from tests.integration.admin_site import Site, problem
 
 ONE, TWO = os.urandom(300_000), b"another one"
@@ -129,6 +132,28 @@ def test_a_node_fetches_with_its_secret_and_nobody_without(site: Site, tmp_path:
         fetch(unknown, site.secret)
     bare = httpx.get(f"{site.url}/api/v1/contents/{sha256(ONE)}", trust_env=False)
     problem(bare, 401, "unauthorized")
+
+
+@pytest.mark.slow
+def test_what_is_in_an_app_is_told_and_what_is_none_is_named(site: Site) -> None:
+    data = make_apk("com.example.app", version_code=3, abis=("x86_64",), key=OTHER_KEY)
+    put(site, "tell@1", data)
+    app: dict[str, Any] = site.api.get("/apps/tell").json()
+    assert (app["file"], app["package"], app["versionCode"], app["abis"]) == (
+        "tell@1",
+        "com.example.app",
+        3,
+        ["x86_64"],
+    )
+    assert app["certificateHash"] == java_hash(OTHER_KEY.certificate)
+    assert site.api.get("/apps/tell@1").json() == app
+    put(site, "tell@2", data.replace(b"classes.dex", b"klasses.dex"))
+    assert "not those that were signed" in problem(site.api.get("/apps/tell"), 422, "apk_damaged")["detail"]
+    put(site, "tell@3", TWO)
+    assert "tell@3 is no app" in problem(site.api.get("/apps/tell@3"), 422, "not_an_apk")["detail"]
+    problem(site.api.get("/apps/nobody"), 404, "not_found")
+    for version in (1, 2, 3):
+        assert site.api.delete(f"/files/tell@{version}").status_code == 200
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from doai.bots import Bot, CommandRefused, Context, GiveUp
-from doai.bots.testing import BotStopped, running
+from doai.bots import Bot, CommandRefused, Context, GiveUp, QueryFailed
+from doai.bots.testing import BotStopped, PlayedTask, running
 from doai.codec import Kind
 from doai.errors import ErrorClass
 from doai.limits import BOT_COMMANDS_MAX, BOT_CREDIT, BOT_TRIES
@@ -25,6 +26,23 @@ from doai.states import Outcome
 
 def notice(text: str) -> SystemNotice:
     return SystemNotice(code="test", message=text, subject="")
+
+
+SHOP = {
+    "file": "shop@1.4",
+    "sha256": "0" * 64,
+    "sizeBytes": 10,
+    "package": "com.example.shop",
+    "versionCode": 14,
+    "versionName": "1.4",
+    "minSdk": 26,
+    "targetSdk": 34,
+    "abis": [],
+    "permissions": [],
+    "testOnly": False,
+    "certificateSha256": "",
+    "certificateHash": "",
+}
 
 
 class Wanted(msgspec.Struct):
@@ -367,6 +385,74 @@ async def test_a_run_is_made_waited_for_and_told(autojump_clock: MockClock) -> N
         [run] = mesh.commands(CreateRun)
     assert results == [("passed", ["3 s", "3 s"])]
     assert (run.targets.kind, run.targets.serials, run.params) == (TargetKind.DEVICES, ["R1", "R2"], {"hard": True})
+
+
+async def test_a_run_has_bounds_and_is_waited_for_while_the_api_is_away(autojump_clock: MockClock) -> None:
+    bot = Bot("patient")
+    states: list[str] = []
+
+    @bot.on("system.alert", timeout="10m")
+    async def check(event: SystemNotice, ctx: Context) -> None:
+        result = await ctx.run("reboot", on=["R1", "R2"], canary=1, stop_rate=0.5, expires_in_s=60)
+        states.extend(f"{task.device_serial} {task.state}" for task in result.tasks)
+
+    async with running(bot) as mesh:
+        answered, calls = mesh.query, 0
+
+        async def away(path: str, query: Mapping[str, object]) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls < 20:
+                raise QueryFailed("the admin does not answer")
+            return await answered(path, query)
+
+        mesh.query = away  # type: ignore[method-assign]
+        mesh.plays_runs("reboot", lambda run: {"R1": PlayedTask(), "R2": PlayedTask("failed")})
+        await mesh.event("system.alert", "node/n1", notice("x"))
+        [run] = mesh.commands(CreateRun)
+    assert states == ["R1 passed", "R2 failed"]
+    assert (run.canary, run.stop_rate, run.max_parallel, run.expires_in_s) == (1, 0.5, None, 60)
+
+
+async def test_a_task_that_gives_up_leaves_its_outputs(autojump_clock: MockClock) -> None:
+    bot = Bot("reporter")
+
+    @bot.task("report.build")
+    async def build(task: Wanted, ctx: Context) -> Report:
+        raise GiveUp("too many", outputs=Report(page_count=task.pages) if task.pages < 9 else "no map")
+
+    async with running(bot) as mesh:
+        outcome = await mesh.task("report.build", {"pages": 3})
+        assert (outcome.outcome, outcome.outputs) == (Outcome.FAILED, {"pageCount": 3})
+        assert outcome.failure is not None
+        assert outcome.failure.message == "too many"
+        outcome = await mesh.task("report.build", {"pages": 9})
+        assert outcome.failure is not None
+        assert outcome.failure.message == "too many; a task's handler returns a Struct or a mapping, not str"
+
+
+async def test_what_is_in_a_stored_app_can_be_asked(autojump_clock: MockClock) -> None:
+    bot = Bot("asks")
+    told: list[object] = []
+
+    @bot.on("system.alert")
+    async def ask(event: SystemNotice, ctx: Context) -> None:
+        told.append((await ctx.app("shop")).version_code)
+        told.append(await ctx.versions("shop"))
+        for wrong in ("gone", "../x"):
+            try:
+                await ctx.app(wrong)
+            except QueryFailed as error:
+                told.append((error.status, error.away))
+
+    async with running(bot) as mesh:
+        mesh.pages["/apps/shop"] = {**SHOP}
+        mesh.pages["/files"] = {
+            "items": [{"name": "shop", "version": "1"}, {"name": "shops", "version": "9"}],
+            "next": None,
+        }
+        await mesh.event("system.alert", "node/n1", notice("x"))
+    assert told == [14, ["shop@1"], (404, False), (422, False)]
 
 
 async def test_state_outlives_the_process(autojump_clock: MockClock) -> None:

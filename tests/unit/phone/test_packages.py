@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from doai.apk.signature import java_hash
 from doai.phone.device import Device
 from doai.phone.faults import Fault, FaultOrder
 from doai.phone.shell import Finished
 from tests.apk.builder import make_apk
-from tests.apk.keys import OTHER_KEY
+from tests.apk.keys import KEY, OTHER_KEY
 
 Sh = Callable[..., Finished]
 
@@ -110,3 +111,11 @@ def test_an_app_shows_what_its_manifest_says(sh: Sh, device: Device) -> None:
     assert device.component(100.0) == "com.a/com.a.shop.Start"
     install(sh, make_apk("com.b", activity=""))
     assert sh("monkey -p com.b -c android.intent.category.LAUNCHER 1").exit_code == 252
+
+
+def test_native_code_of_another_processor_and_the_signer_as_android_writes_it(sh: Sh) -> None:
+    refused = install(sh, make_apk("com.a", abis=("x86_64",)))
+    assert b"INSTALL_FAILED_NO_MATCHING_ABIS" in refused.stdout
+    assert install(sh, make_apk("com.a", abis=("x86", "armeabi-v7a"))).exit_code == 0
+    said = sh("dumpsys package com.a").stdout.decode()
+    assert f"signatures:[{java_hash(KEY.certificate)}], past signatures:[]" in said

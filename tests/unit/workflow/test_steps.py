@@ -13,7 +13,7 @@ def test_the_steps_of_the_language_are_there() -> None:
         *("ui.tap", "ui.text", "ui.key", "ui.wait_for", "ui.assert_visible"),
         *("device.health", "device.reboot", "device.set", "file.push", "file.pull", "log.collect"),
         *("ui.long_press", "ui.swipe", "ui.scroll_to", "ui.assert_absent", "ui.dump"),
-        *("app.install", "app.uninstall", "app.clear", "app.grant", "app.instrument"),
+        *("app.install", "app.inspect", "app.uninstall", "app.clear", "app.grant", "app.instrument"),
         *(
             "screen.capture",
             "screen.compare",
