@@ -13,7 +13,7 @@ from doai.changes.queues import QueueRow
 from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, TaskRow
 from doai.changes.runs import read_bounds
 from doai.limits import TASKS_PER_DEVICE_HELD
-from doai.messages.commands import Selector
+from doai.messages.commands import Selector, TargetKind
 from doai.moments import moment
 from doai.states import HELD, TERMINAL, DeviceState, PeerState, QueueState, RunState, ServiceState, TaskState
 from doai.store.views import DeviceView, RunView
@@ -78,6 +78,8 @@ def waiting_because(row: TaskRow, around: Surroundings) -> str | None:
         if closed:
             return closed
         limited = _limited(around.queue)
+        if row.target_kind is TargetKind.BOT:
+            return limited + (row.status.reason or "no process of a bot has taken it yet")
         why = _any_device(row, around) if row.status.device_serial is None else _own_device(row, around)
         return limited + why
     if state is TaskState.DELAYED:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from doai.bots.loading import SHIPPED
 from doai.cli import exits, show
 from doai.cli.client import ApiError, Client
 from doai.errors import UserError
@@ -22,14 +23,15 @@ def enroll(client: Client, options: argparse.Namespace) -> int:
     settings = folder / SETTINGS
     if settings.exists():
         raise UserError(f"{settings} exists: remove it to enrol {options.name} again, or name another --dir")
-    program = Path(options.program).resolve() if options.program else None
-    if program is not None and not program.is_file():
+    path = Path(options.program).resolve() if options.program else None
+    if path is not None and not path.is_file():
         raise UserError(f"there is no file {options.program}: name the file of the bot")
+    program = str(path) if path is not None else options.name if options.name in SHIPPED else None
     keys = load_or_make_keypair(folder / "keys" / "bot.key")
     added = client.post("/keys", {"name": options.name, "role": "bot", "publicKey": keys.public})
     token = client.post("/tokens", {"name": f"bot-{options.name}"[:63], "role": "viewer"})["token"]
     written: dict[str, Any] = {
-        **({"program": str(program)} if program is not None else {}),
+        **({"program": program} if program is not None else {}),
         "endpoint": added["brokerEndpoint"],
         "broker_public_key": added["brokerPublicKey"],
         "secret": added["secret"],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from doai import __version__
 from doai.cli import exits, show
 from doai.cli.access_flags import add_nodes, add_secrets
+from doai.cli.app_flags import add_apps
 from doai.cli.audit import add_audit
 from doai.cli.bot_flags import add_bots
 from doai.cli.campaign_flags import add_campaigns
@@ -52,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_campaigns(commands, _add, _count)
     _add_artifacts(commands)
     _add_files(commands)
+    add_apps(commands, _add, _count)
     _add_baselines(commands)
     _add_keys(commands)
     add_bots(commands, _add)

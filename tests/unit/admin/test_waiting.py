@@ -341,3 +341,10 @@ def test_the_story_of_a_run_and_of_a_node_says_how_they_stand() -> None:
     assert run_now(RunView(row=changed(row, state=RunState.COMPLETED), counts={})) is None
     assert node_now(NODE, NOW_MS) == f"Node n1 is {NODE.state} ({NODE.state_reason})"
     assert node_now(changed(NODE, quarantine=TIMED), NOW_MS).startswith("Node n1 is quarantined for another")
+
+
+def test_a_task_of_a_bot_waits_for_no_device() -> None:
+    of_bot = changed(task(device_serial=None), target_kind=TargetKind.BOT)
+    assert waiting_because(of_bot, around()) == "no process of a bot has taken it yet"
+    told = changed(of_bot, status=changed(of_bot.status, reason="no bot takes tasks of kind app.install"))
+    assert waiting_because(told, around()) == "no bot takes tasks of kind app.install"
