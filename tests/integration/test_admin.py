@@ -128,7 +128,7 @@ OPERATIONS = [
     ("GET", "/adb-key", "admin"),
     ("POST", "/adb-key", "admin"),
 ]
-BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|fire|retention)\b")
+BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|fire|retention|test)\b")
 """Operations that their path says wholly."""
 RANKS = {"viewer": 1, "operator": 2, "author": 3, "admin": 4}
 
