@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from doai.cli import exits
+from doai.phone.control import request_control
 from tests.apk.builder import make_apk
 from tests.documents import ROOT, blocks, commands, name, run, running
 from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, up
@@ -32,6 +34,7 @@ OF_A_FLEET = [ROOT / "docs" / path for path in ("tutorials/first-fleet.md", "how
 DEAD = ROOT / "docs/how-to/dead-letters.md"
 QUEUES = ROOT / "docs/how-to/queues.md"
 BOT = ROOT / "docs/tutorials/your-first-bot.md"
+PLAYBACK = ROOT / "docs/how-to/check-playback.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -291,6 +294,39 @@ def test_your_first_bot(site: Up, tmp_path: Path) -> None:
     assert asks.code == exits.PASSED
 
 
+def test_how_videos_play_and_stalls_that_were_ordered_are_those_that_are_told(site: Up, tmp_path: Path) -> None:
+    enroll, start, check, listing, by_model = commands(PLAYBACK)
+    run(enroll, tmp_path, site.data_dir)
+    log = (site.data_dir / "log/phones.log").read_text()
+    port = re.search(r"control port (\d+)", log)
+    assert port is not None
+    stalls = {"SIM0001": [(1.0, 0.6), (3.0, 0.6)], "SIM0002": [(2.0, 1.0)], "SIM0003": []}
+    for serial, plan in stalls.items():
+        for at_s, for_s in plan:
+            order = {"fault": "media_stalls", "at_media_s": at_s, "duration_s": for_s}
+            trio.run(lambda s=serial, o=order: request_control(int(port[1]), op="fault", serial=s, **o))
+    with running(start, tmp_path, site.data_dir) as bot:
+        bot.wait_for("the broker has taken the bot in")
+        assert "3 of 3 plays passed" in run(check, tmp_path, site.data_dir)
+    assert bot.code == exits.PASSED
+    shown = run(listing, tmp_path, site.data_dir)
+    assert all(serial in shown for serial in stalls)
+    assert "stalled" in run(by_model, tmp_path, site.data_dir)
+    plays = site.json("plays")
+    assert len(plays) == 3
+    for play in plays:
+        plan = stalls[play["device"]]
+        if play["lookGapMs"] < 900:
+            told = (play["outcome"], play["stalls"], play["stalledMs"])
+            assert told == ("passed", len(plan), pytest.approx(sum(for_s for _, for_s in plan) * 1000, abs=20)), (
+                play
+            )
+        else:
+            assert play["stalls"] <= len(plan), "a machine so slow that nobody looked between two stalls"
+    for serial in stalls:
+        trio.run(lambda s=serial: request_control(int(port[1]), op="clear", serial=s))
+
+
 def test_the_commands_of_the_how_to_for_ci(site: Up, tmp_path: Path) -> None:
     (tmp_path / "workflows").symlink_to(ROOT / "workflows")
     run_id = ""
@@ -338,6 +374,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         DEAD,
         QUEUES,
         BOT,
+        PLAYBACK,
         SECRETS,
         SCREENS,
         SCRIPT,

@@ -21,6 +21,7 @@ GROUP: Final = "doai.bots"
 SHIPPED: Final[Mapping[str, str]] = {
     "install-bot": "doai.bots.install.bot",
     "notify-bot": "doai.bots.notify",
+    "playback-bot": "doai.bots.playback",
 }
 """Bots that come with doai: name -> module, or module:attribute. No installed distribution takes such a name."""
 _FILE_MODULE: Final = "doai_bot"

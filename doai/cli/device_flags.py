@@ -11,6 +11,7 @@ _ACTIONS: Final = {
     "devices": ("list", "samples", "set", "export", "import"),
     "nodes": ("list", "enroll", "rotate", "revoke", "enrolments"),
     "incidents": ("list", "acknowledge", "resolve"),
+    "plays": ("list", "check"),
     "queues": ("list", "put", "pause", "resume", "drain", "discard", "clean", "retry-failed"),
 }
 """Groups of which `list` need not be said."""

@@ -18,6 +18,7 @@ from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
 from doai.cli.notify_flags import add_notify
 from doai.cli.place import add_place_flags, find_place
+from doai.cli.play_flags import add_plays
 from doai.cli.plugin_flags import add_plugins
 from doai.cli.queues import add_queues
 from doai.cli.recipe_flags import add_workflows
@@ -58,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_keys(commands)
     add_bots(commands, _add)
     add_notify(commands, _add)
+    add_plays(commands, _add, _count)
     add_plugins(commands, _add)
     add_secrets(commands, _add)
     _add_backup(commands)

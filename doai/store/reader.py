@@ -39,6 +39,7 @@ from doai.store.incident_reader import IncidentReader
 from doai.store.outlook_reader import OutlookReader
 from doai.store.overview_reader import OverviewReader
 from doai.store.people_reader import PeopleReader
+from doai.store.play_reader import PlayReader
 from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
 from doai.store.queue_reader import QueueReader
 from doai.store.read_connections import Question, ReadConnections
@@ -80,6 +81,7 @@ class StoreReader:
         self.newest_events = NewestEvents(self._connections, self._sql)
         self.overview = OverviewReader(self._connections, self._sql)
         self.people = PeopleReader(self._connections, self._sql)
+        self.plays = PlayReader(self._connections, self._sql)
         self.queues = QueueReader(self._connections, self._sql)
         self.bots = BotReader(self._connections, self._sql)
         self.artifact_names = ArtifactNames(self._connections, self._sql)

@@ -87,6 +87,8 @@ OPERATIONS = [
     ("GET", "/story/x", "viewer"),
     ("GET", "/statistics", "viewer"),
     ("GET", "/devices/x/samples", "viewer"),
+    ("GET", "/plays", "viewer"),
+    ("GET", "/plays/report", "viewer"),
     ("GET", "/audit", "operator"),
     ("GET", "/campaigns", "viewer"),
     ("POST", "/campaigns", "operator"),

@@ -249,3 +249,21 @@ SELECT hour, body FROM device_sample_hours WHERE serial = ? AND hour >= ? AND ho
 
 -- name: newest_sample
 SELECT minute, body FROM device_samples WHERE serial = ? ORDER BY minute DESC LIMIT 1
+
+-- name: plays
+-- CROSS JOIN: from the runs of one workflow to their tasks, both by index; the picture is the last that was taken.
+SELECT t.task_id, t.run_id, t.device_serial, t.state, t.ended_at_ms, t.reason, t.failure, t.outputs_body,
+    r.params_body, d.model, (
+        SELECT a.path FROM artifacts AS a WHERE a.run_id = t.run_id AND a.task_id = t.task_id
+        AND a.media_type = 'image/png' ORDER BY a.stored_at_ms DESC LIMIT 1
+    )
+FROM runs AS r CROSS JOIN tasks AS t ON t.run_id = r.run_id LEFT JOIN devices AS d ON d.serial = t.device_serial
+WHERE r.workflow = :workflow AND r.run_id >= :since_id AND r.run_id <= :before_run
+    AND (r.run_id < :before_run OR t.task_id < :before_task)
+    AND t.state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown')
+    AND (:run_id IS NULL OR r.run_id = :run_id)
+    AND (:check IS NULL OR json_extract(CAST(r.params_body AS TEXT), '$.check') = :check)
+    AND (:url IS NULL OR json_extract(CAST(r.params_body AS TEXT), '$.url') = :url)
+    AND (:device IS NULL OR t.device_serial = :device)
+    AND (:model IS NULL OR d.model = :model)
+ORDER BY r.run_id DESC, t.task_id DESC LIMIT :limit
