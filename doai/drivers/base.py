@@ -154,7 +154,11 @@ class Device(Protocol):
 
 
 class Driver(Protocol):
-    """A connection to all devices of one kind on this host."""
+    """A connection to all devices of one kind on this host.
+
+    A driver may have ``cannot``, a frozenset with the names of steps that its devices can not do: they are refused
+    with `driver_cannot`, and a node whose drivers all can not do a step does not advertise it.
+    """
 
     name: str
     """``adb``, ``fake``: what nodes advertise as ``driver:NAME``."""

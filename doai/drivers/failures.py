@@ -29,6 +29,18 @@ _INSTALL_HOPELESS: Final = frozenset(
         "install_failed_version_downgrade",
     }
 )
+UNOBSERVED: Final = frozenset(
+    {
+        "adb_server_down",
+        "device_offline",
+        "device_unresponsive",
+        "output_garbled",
+        "output_incomplete",
+        "xiaowei_cut",
+        "xiaowei_refused",
+    }
+)
+"""Codes after which nobody knows what the command did; any other failure is an answer."""
 _INSTALL_DEVICE: Final = frozenset(
     {"install_failed_insufficient_storage", "install_failed_media_unavailable", "install_failed_container_error"}
 )
@@ -101,6 +113,38 @@ def adb_server_down(port: int, why: str) -> StepError:
         "adb_server_down",
         f"the adb server on port {port} of this node does not answer ({why}): it is restarted where doai owns it",
     )
+
+
+def xiaowei_down(url: str, why: str) -> StepError:
+    """Nothing answers where the vendor's program should: nothing was sent."""
+    return failed(
+        ErrorClass.INFRASTRUCTURE,
+        "xiaowei_down",
+        f"the vendor's program at {url} can not be reached ({why}): start it on this host, and switch its API on",
+    )
+
+
+def xiaowei_cut(serial: str, what: str, why: str) -> StepError:
+    """A request was sent to the vendor's program, and what came of it can not be known."""
+    return failed(
+        ErrorClass.INFRASTRUCTURE,
+        "xiaowei_cut",
+        f"the vendor's program did not tell what came of {what} on device {serial} ({why}): it may have happened",
+    )
+
+
+def xiaowei_refused(serial: str, what: str, said: str) -> StepError:
+    """The vendor's program says that a request failed. How far it got is not known."""
+    return failed(
+        ErrorClass.DEVICE,
+        "xiaowei_refused",
+        f"the vendor's program says that {what} on device {serial} failed ({said}): look at the device there",
+    )
+
+
+def driver_cannot(driver: str, what: str, instead: str) -> StepError:
+    """The driver has no way to do this; another one may have."""
+    return failed(ErrorClass.USER, "driver_cannot", f"the driver {driver} can not {what}: {instead}")
 
 
 def storage_full(serial: str, what: str) -> StepError:

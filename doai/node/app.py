@@ -84,11 +84,7 @@ async def run_node(config: NodeConfig) -> StopNode:
             slots=config.slots,
             tags=config.tags,
             disk_reserve_bytes=config.disk_reserve_mb * 1024 * 1024,
-            capabilities=[
-                *(f"step:{name}" for name in STEPS),
-                *(f"driver:{driver.name}" for driver in drivers),
-                SAMPLES_DEVICES,
-            ],
+            capabilities=capabilities_of(drivers),
         )
         spool = _open_spool(data_dir, config.name)
         scripts = HostScripts(
@@ -176,6 +172,16 @@ def make_drivers(config: NodeConfig, plugins: Found) -> list[Driver]:
                 )
             )
     return made
+
+
+def capabilities_of(drivers: Sequence[Driver]) -> list[str]:
+    """Return what a node with these drivers advertises: steps that one of them can do, and the drivers."""
+    cannot = frozenset.intersection(*(getattr(driver, "cannot", frozenset()) for driver in drivers))
+    return [
+        *(f"step:{name}" for name in STEPS if name not in cannot),
+        *(f"driver:{driver.name}" for driver in drivers),
+        SAMPLES_DEVICES,
+    ]
 
 
 def plugin_folders(config: NodeConfig) -> list[Path]:

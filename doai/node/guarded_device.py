@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Final
 
 from doai.clock import Clock
 from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, Device, InstallOptions
+from doai.drivers.failures import UNOBSERVED
 from doai.errors import ErrorClass, StepError
 from doai.node.steps.base import step_failed
-
-_CUT: Final = frozenset(
-    {"device_offline", "device_unresponsive", "output_incomplete", "output_garbled", "adb_server_down"}
-)
-"""Failures after which nobody knows what the command did; any other failure is an answer."""
 
 
 class GuardedDevice:
@@ -107,4 +102,4 @@ class _Call:
         if error is None:
             self._guarded.unobserved = False
         elif isinstance(error, StepError):
-            self._guarded.unobserved = error.failure.code in _CUT
+            self._guarded.unobserved = error.failure.code in UNOBSERVED

@@ -12,7 +12,8 @@ from doai.phone.device import Device, DeviceState
 from doai.phone.faults import LASTING, OUTPUT_FAULTS, Fault, FaultOrder
 from doai.phone.journal import Journal
 from doai.phone.protocol import banner
-from doai.phone.services import Host, ServiceName, parse_service
+from doai.phone.services import Host, ServiceName, parse_service, run_in_time
+from doai.phone.shell import Finished
 
 BACKLOG = 16
 """Connections that may wait to be taken; one adb server makes one."""
@@ -178,6 +179,32 @@ class Phone:
         """Whether a lasting fault is ordered, and counts that it struck."""
         return self.device.faults.take(fault) is not None
 
+    async def run(self, service: str, command: str, connection: int) -> Finished | None:
+        """Runs a command line that came another way than over adb; journals it.
+
+        None when the phone went off meanwhile, or was off; a silent phone takes as long as it is silent.
+        """
+        if not self.powered:
+            return None
+        name = ServiceName("shell", frozenset(), command)
+        self._journal(connection, service, command, name.note)
+        finished: Finished | None = None
+        with trio.CancelScope() as scope:
+            self._services.add(scope)
+            try:
+                await self.wait_audible()
+                finished = await run_in_time(self._host, command)
+            finally:
+                self._services.discard(scope)
+        return finished
+
+    def receive(self, path: str, data: bytes, service: str, connection: int) -> None:
+        """Takes a file that came another way than over adb; journals it. Raises FileError."""
+        self._journal(connection, service, f"push {path}", "push")
+        files = self.device.files
+        files.make_folder(path.rpartition("/")[0] or "/", parents=True)
+        files.write(path, data, int(self.device.wall_s(self._clock())))
+
     def banner(self) -> bytes:
         """What the phone says of itself in CNXN."""
         names = ("ro.product.name", "ro.product.model", "ro.product.device")
@@ -202,11 +229,11 @@ class Phone:
         self, channel: Channel, name: ServiceName, service: str, *, executed: bool, fault: Fault | None
     ) -> None:
         head = service.partition(":")[0] + ":"
-        self._journal(channel, head, name.argument, name.note, executed=executed, fault=fault)
+        self._journal(channel.connection.number, head, name.argument, name.note, executed=executed, fault=fault)
 
     def _journal(
         self,
-        channel: Channel,
+        connection: int,
         service: str,
         command: str,
         note: str,
@@ -218,7 +245,7 @@ class Phone:
         self.journal.add(
             monotonic_s=round(now_s, 6),
             wall_ms=int(self.device.wall_s(now_s) * 1000),
-            connection=channel.connection.number,
+            connection=connection,
             service=service,
             command=command,
             note=note,
@@ -228,7 +255,7 @@ class Phone:
 
     async def _run_service(self, channel: Channel, name: ServiceName, fault: FaultOrder | None) -> None:
         def requested(text: str) -> None:
-            self._journal(channel, "sync:", text, text.partition(" ")[0])
+            self._journal(channel.connection.number, "sync:", text, text.partition(" ")[0])
 
         with trio.CancelScope() as scope:
             self._services.add(scope)

@@ -9,11 +9,11 @@ import trio
 from doai.phone import picture
 from doai.phone.connection import Channel, ChannelClosed
 from doai.phone.device import Device
-from doai.phone.effects import STDERR, Output, Read, Reboot, Running, Wait
+from doai.phone.effects import STDERR, STDOUT, Output, Read, Reboot, Running, Wait
 from doai.phone.faults import Fault, FaultOrder
 from doai.phone.grammar import ShellSyntaxError, parse
 from doai.phone.journal import split_step
-from doai.phone.shell import Session
+from doai.phone.shell import Finished, Session
 from doai.phone.shell_packets import Kind, PacketError, PacketParser, packet
 from doai.phone.sync import SyncSession
 
@@ -243,6 +243,26 @@ class _PacketShell(_PlainShell):
     async def end(self, code: int) -> None:
         await self._outlet.send(packet(Kind.EXIT, bytes([code & 255])))
         await self._outlet.finish()
+
+
+async def run_in_time(host: Host, line: str) -> Finished:
+    """Runs a command line without input, in the time it takes; a restart of the phone ends it like a command."""
+    session = Session(host.device, host.now_s())
+    out: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray()}
+    running = session.run(line)
+    while True:
+        session.now_s = host.now_s()
+        try:
+            effect = next(running)
+        except StopIteration as end:
+            return Finished(bytes(out[STDOUT]), bytes(out[STDERR]), int(end.value))
+        if isinstance(effect, Output):
+            out[effect.fd] += effect.data
+        elif isinstance(effect, Wait):
+            await trio.sleep(effect.duration_s)
+        elif isinstance(effect, Reboot):
+            host.reboot()
+            await trio.lowlevel.checkpoint()
 
 
 async def sync(host: Host, channel: Channel, outlet: Outlet, requested: Callable[[str], None]) -> None:

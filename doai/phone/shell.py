@@ -92,7 +92,10 @@ class Session:
         if not argv:
             return 0
         program = self._programs.get(argv[0].removeprefix("/system/bin/"))
-        running = self._missing(argv[0]) if program is None else self._start(program, argv)
+        if argv[:2] == ["sh", "-c"] and len(argv) > 2:
+            running = self._nested(argv[2])
+        else:
+            running = self._missing(argv[0]) if program is None else self._start(program, argv)
         if simple.redirects:
             running = self._redirected(running, simple.redirects)
         return (yield from running)
@@ -106,6 +109,18 @@ class Session:
             yield from call.take_output()
             return result
         return (yield from result)
+
+    def _nested(self, line: str) -> Running:
+        """`sh -c LINE`: a shell of its own, whose time goes with this one's."""
+        inner = Session(self.device, self.now_s, self._programs)
+        running, answer = inner.run(line), b""
+        while True:
+            inner.now_s = self.now_s
+            try:
+                effect = running.send(answer) if answer else next(running)
+            except StopIteration as end:
+                return int(end.value)
+            answer = yield effect
 
     def _missing(self, name: str) -> Running:
         yield Output(STDERR, f"/system/bin/sh: {name}: inaccessible or not found\n".encode())

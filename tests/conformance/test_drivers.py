@@ -1,7 +1,9 @@
-"""Every promise of doai.drivers.base, kept by both drivers: adb (real server, simulated phones) and fake."""
+"""Every promise of doai.drivers.base, kept by all drivers: adb (real server, simulated phones), xiaowei (scripted
+vendor's program, simulated phones) and fake."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,10 +18,13 @@ from doai.drivers.base import Device, DeviceChange, DeviceInfo, Driver, InstallO
 from doai.drivers.fake.driver import FakeDriver
 from doai.drivers.feed import Item
 from doai.drivers.png import picture_size, whole_png
+from doai.drivers.xiaowei.config import XiaoweiConfig
+from doai.drivers.xiaowei.driver import XiaoweiDriver
 from doai.errors import ErrorClass, LocalProtocolError, StepError
 from doai.node.sampler import TAG as SAMPLE_TAG
 from doai.node.steps.health import read_health
 from doai.phone.shelf import Shelf, open_shelf
+from doai.phone.vendor import open_vendor
 from doai.states import DeviceState
 from tests.apk.builder import make_apk
 
@@ -49,8 +54,8 @@ class Fleet:
         raise AssertionError
 
 
-class AdbFleet(Fleet):
-    def __init__(self, driver: AdbDriver, shelf: Shelf) -> None:
+class ShelfFleet(Fleet):
+    def __init__(self, driver: Driver, shelf: Shelf) -> None:
         super().__init__(driver, [phone.serial for phone in shelf.phones])
         self.shelf = shelf
 
@@ -69,6 +74,15 @@ class AdbFleet(Fleet):
                 entry.command,
             )
             for entry in self.shelf.phone(serial).journal.entries()
+        ]
+
+
+class XiaoweiFleet(ShelfFleet):
+    def journal(self, serial: str) -> list[tuple[str, str]]:
+        """The commands without what the driver puts around them."""
+        return [
+            (tag, shlex.split(line)[2] if line.startswith("sh -c ") else line)
+            for tag, line in super().journal(serial)
         ]
 
 
@@ -93,9 +107,21 @@ async def open_adb(count: int, home: Path) -> AsyncIterator[Fleet]:
         addresses = [f"127.0.0.1:{phone.port}" for phone in shelf.phones]
         driver = AdbDriver(AdbConfig(server_port=free_port(), usb=False, home=str(home), connect=addresses))
         async with driver.run():
-            yield AdbFleet(driver, shelf)
+            yield ShelfFleet(driver, shelf)
         assert driver.statistics().open_sockets == 0
         assert driver.statistics().server_pid is None
+
+
+@asynccontextmanager
+async def open_xiaowei(count: int, home: Path) -> AsyncIterator[Fleet]:
+    async with open_shelf(count=count, seed=1) as shelf, open_vendor(shelf.phones) as vendor:
+        folder = home / "files for phones"
+        driver = XiaoweiDriver(XiaoweiConfig(url=vendor.url, folder=str(folder), list_every_s=0.05))
+        async with driver.run():
+            yield XiaoweiFleet(driver, shelf)
+        assert vendor.overlaps == 0
+        assert driver.statistics().open_sockets == 0
+        assert not list(folder.iterdir())
 
 
 @asynccontextmanager
@@ -105,7 +131,7 @@ async def open_fake(count: int, home: Path) -> AsyncIterator[Fleet]:
         yield FakeFleet(driver)
 
 
-@pytest.fixture(params=[open_adb, open_fake], ids=["adb", "fake"])
+@pytest.fixture(params=[open_adb, open_xiaowei, open_fake], ids=["adb", "xiaowei", "fake"])
 async def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
     with trio.fail_after(WITHIN_S * 2):
         async with request.param(2, tmp_path_factory.getbasetemp()) as fleet:
@@ -343,4 +369,4 @@ async def test_an_unknown_serial_is_offline(fleet: Fleet) -> None:
 async def test_a_device_says_its_serial(fleet: Fleet) -> None:
     assert fleet.device.serial == fleet.serials[0]
     assert (await fleet.device.shell("getprop ro.serialno")).text == fleet.serials[0]
-    assert fleet.driver.name in {"adb", "fake"}
+    assert fleet.driver.name in {"adb", "fake", "xiaowei"}

@@ -16,7 +16,7 @@ from doai.drivers.adb.registry import Registry
 from doai.drivers.adb.shell import ShellGarbledError, run_shell
 from doai.drivers.adb.sync import SyncRefusedError, pull_file, push_file
 from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, InstallOptions
-from doai.drivers.png import PictureError, whole_png
+from doai.drivers.screenshot import taken_picture
 from doai.errors import ErrorClass, StepError
 
 READ_BYTES: Final = 1024 * 1024
@@ -58,20 +58,7 @@ class AdbDevice:
 
         Over shell,v2 and not exec: a cancelled one ends on the phone, and its failure has an exit code.
         """
-        output = await self.shell("screencap -p")
-        if output.exit_code != 0:
-            said = output.stderr.decode("utf-8", "replace").strip()[:200] or "it said nothing"
-            raise failures.failed(
-                ErrorClass.DEVICE,
-                "screenshot_failed",
-                f"device {self._serial} could not take a screenshot ({output.exit_code}: {said}): try again",
-            )
-        try:
-            return whole_png(output.stdout)
-        except PictureError as error:
-            if error.cut_off:
-                raise failures.output_incomplete(self._serial, "a screenshot", len(output.stdout)) from None
-            raise failures.output_garbled(self._serial, "a screenshot", str(error)) from None
+        return taken_picture(self._serial, await self.shell("screencap -p"))
 
     async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
         """Write a file on the device."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import trio
 
+from doai.drivers.failures import UNOBSERVED
 from doai.errors import ErrorClass, StepError
 from doai.node.steps.base import StepContext, excerpt, step_failed
 from doai.node.steps.sections import run_sections
@@ -15,12 +16,7 @@ from doai.workflow.duration import parse_duration
 
 LOOK_EVERY_S: Final = 1.0
 """A phone that starts has other things to do than to answer."""
-_AWAY: Final = frozenset(
-    {
-        *("device_offline", "device_unresponsive", "output_incomplete", "output_garbled", "device_refused"),
-        *("device_unauthorized", "adb_server_down"),
-    }
-)
+_AWAY: Final = UNOBSERVED | {"device_refused", "device_unauthorized", "xiaowei_down"}
 """How calls to a device end that goes away or is not yet all there: it asks for the key anew while it starts."""
 
 

@@ -1,5 +1,6 @@
 """`cat`, `ls`, `rm`, `mkdir`, `df` and other programs for files and text (way of a task: 9)."""
 
+import base64
 import hashlib
 import re
 import stat
@@ -191,6 +192,44 @@ def sha256sum(call: Call) -> int:
     return code
 
 
+def base64_of(call: Call) -> Running:
+    """`base64 [FILE]`: lines of 76 characters."""
+    paths = operands(call.words, "-w")
+    try:
+        data = read_file(call, paths[0]) if paths else (yield from _input())
+    except FileError as error:
+        yield Output(ERR, f"base64: {paths[0]}: {error}\n".encode())
+        return 1
+    yield Output(OUT, base64.encodebytes(data))
+    return 0
+
+
+def chmod(call: Call) -> int:
+    """`chmod OCTAL FILE...`."""
+    mode, *paths = operands(call.words)
+    for path in paths:
+        try:
+            data = call.device.files.read(path)
+            call.device.files.write(path, data, int(call.device.wall_s(call.now_s)), mode=int(mode, 8))
+        except FileError as error:
+            call.err(f"chmod: {path}: {error}")
+            return 1
+    return 0
+
+
+def mv(call: Call) -> int:
+    """`mv [-f] FILE GOAL`: the goal is a file."""
+    source, goal = operands(call.words)
+    try:
+        data = call.device.files.read(source)
+        call.device.files.remove(source, recursive=False)
+        call.device.files.write(goal, data, int(call.device.wall_s(call.now_s)))
+    except FileError as error:
+        call.err(f"mv: bad '{source}': {error}")
+        return 1
+    return 0
+
+
 def _input() -> Generator[Effect, bytes, bytes]:
     collected = bytearray()
     while data := (yield Read()):
@@ -201,12 +240,15 @@ def _input() -> Generator[Effect, bytes, bytes]:
 
 
 PROGRAMS: dict[str, Program] = {
+    "base64": base64_of,
     "cat": cat,
+    "chmod": chmod,
     "df": df,
     "grep": grep,
     "head": head,
     "ls": ls,
     "mkdir": mkdir,
+    "mv": mv,
     "rm": rm,
     "sha256sum": sha256sum,
     "tail": head,

@@ -31,6 +31,17 @@ Sh = Callable[..., Finished]
         ("DOAI_STEP=t/1/s/1; echo tagged", b"tagged\n", 0),
         ("ls /sdcard/Do*", b"", 0),
         ("/system/bin/echo full", b"full\n", 0),
+        ("X=1; sh -c 'echo in$X; exit 3'; echo $?", b"in\n3\n", 0),
+        ("sh -c 'cat; echo err >&2' </dev/null 2>/sdcard/e; cat /sdcard/e", b"err\n", 0),
+        ("echo abc >/sdcard/a; base64 /sdcard/a; echo abc | base64", b"YWJjCg==\nYWJjCg==\n", 0),
+        (
+            "echo abc >/sdcard/a; mv -f /sdcard/a /sdcard/b; cat /sdcard/b; ls /sdcard/a || echo gone",
+            b"abc\ngone\n",
+            0,
+        ),
+        ("mv /sdcard/none /sdcard/b", b"", 1),
+        ("touch /sdcard/a; chmod 600 /sdcard/a; ls -l /sdcard/a | grep -c rw-------", b"1\n", 0),
+        ("chmod 600 /sdcard/none", b"", 1),
     ],
 )
 def test_lines(sh: Sh, line: str, stdout: bytes, code: int) -> None:
