@@ -12,7 +12,7 @@ import msgspec
 
 from doai.bots.core.work import Cause, Work
 from doai.bots.errors import BotError
-from doai.bots.results import RunResult, wait_for_run
+from doai.bots.results import RunResult, RunWaits, wait_for_run
 from doai.bots.state import State
 from doai.bots.stored_apps import StoredApp, read_app, read_versions
 from doai.clock import Clock
@@ -55,6 +55,7 @@ class Services(Protocol):
     """What stands behind a context: the running bot, or its twin of a test."""
 
     clock: Clock
+    runs: RunWaits
 
     async def command(
         self, name: str, subject: str, payload: object, *, work: Work, key: str, timeout_s: float
@@ -228,7 +229,7 @@ class Context:
 
     async def wait_run(self, run_id: str) -> RunResult:
         """Wait for the end of a run that was started, and return what came of it. Raises QueryFailed."""
-        return await wait_for_run(self.query, run_id)
+        return await wait_for_run(self.query, run_id, self._services.runs)
 
     # --- stored files -----------------------------------------------------------------------------------------
 

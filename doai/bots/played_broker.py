@@ -157,6 +157,7 @@ class PlayedBroker:
     def gone(self) -> None:
         """Nobody is connected."""
         self._link = None
+        self.feeds = {name: feed for name, feed in self.feeds.items() if not name.startswith("#")}
         for feed in self.feeds.values():
             feed.channel = 0
             feed.sent.clear()
@@ -331,7 +332,10 @@ class PlayedBroker:
 
     def _subscribe(self, frame: Incoming) -> None:
         wanted: bots.Subscribe = _subscribe(frame.body)
-        feed = self.feeds.get(wanted.subscription)
+        if wanted.follows:
+            declared = Subscription(name=f"#{wanted.channel}", topics=wanted.follows)
+            self.feeds[declared.name] = _Feed(declared, len(self.log))
+        feed = self.feeds.get(f"#{wanted.channel}" if wanted.follows else wanted.subscription)
         if feed is None:
             problem = f"there is no subscription {wanted.subscription}"
             self._send(

@@ -1,8 +1,11 @@
-"""What came of a run, and how a bot learns of it: the admin API is asked until the run has ended (step 14)."""
+"""What came of a run, and how a bot learns of it (step 14).
+
+The broker tells the end over the bot's own connection; then, and where it could not tell, the admin API is asked.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -12,7 +15,9 @@ from doai.errors import DoaiError, Failure, Fault
 
 FIRST_LOOK_S: Final = 0.2
 LONGEST_LOOK_S: Final = 2.0
-"""Between looks, the longer the run takes: it is over at most this long when it is found."""
+"""Between looks where a broker does not tell ends, the longer the run takes."""
+TOLD_LOOK_S: Final = 60.0
+"""Between looks where it tells them: nothing is known to be missed, and nobody waits for ever."""
 PAGE: Final = 500
 AWAY_S: Final = 300.0
 """So long the API may be away while a run is waited for: an upgrade of its host takes some minutes."""
@@ -70,15 +75,59 @@ class Query(Protocol):
     def __call__(self, path: str, **query: object) -> Awaitable[Any]: ...
 
 
-async def wait_for_run(query: Query, run_id: str) -> RunResult:
+class _Waiter:
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.look = trio.Event()
+
+
+class RunWaits:
+    """Who waits for the ends of runs."""
+
+    def __init__(self, follow: Callable[[], None]) -> None:
+        """``follow`` has the broker tell ends; what it says comes back by `followed` and `ended`."""
+        self._follow = follow
+        self._tells = False
+        self._waiters: dict[_Waiter, None] = {}
+
+    def followed(self, problem: str) -> None:
+        """The broker tells ends from now on, or says why it does not; what ended before is looked for."""
+        self._tells = not problem
+        for waiter in self._waiters:
+            waiter.look.set()
+
+    def ended(self, run_id: str) -> None:
+        """A run is over."""
+        for waiter in self._waiters:
+            if waiter.run_id == run_id:
+                waiter.look.set()
+
+    async def wait(self, run_id: str, has_ended: Callable[[], Awaitable[bool]]) -> None:
+        """Return when the run has ended; it is looked at whenever that may be so."""
+        waiter = _Waiter(run_id)
+        self._waiters[waiter] = None
+        try:
+            self._follow()
+            look_s = FIRST_LOOK_S
+            while not await has_ended():
+                with trio.move_on_after(TOLD_LOOK_S if self._tells else look_s):
+                    await waiter.look.wait()
+                waiter.look = trio.Event()
+                look_s = min(look_s * 1.5, LONGEST_LOOK_S)
+        finally:
+            del self._waiters[waiter]
+
+
+async def wait_for_run(query: Query, run_id: str, waits: RunWaits) -> RunResult:
     """Return when the run has ended. Raises QueryFailed."""
-    query, look_s = _patient(query), FIRST_LOOK_S
-    while True:
-        run = await query(f"/runs/{run_id}")
-        if run["outcome"] is not None:
-            break
-        await trio.sleep(look_s)
-        look_s = min(look_s * 1.5, LONGEST_LOOK_S)
+    query = _patient(query)
+    run: dict[str, Any] = {}
+
+    async def has_ended() -> bool:
+        run.update(await query(f"/runs/{run_id}"))
+        return run["outcome"] is not None
+
+    await waits.wait(run_id, has_ended)
     tasks: list[TaskResult] = []
     cursor: str | None = None
     while True:

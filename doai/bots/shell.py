@@ -14,11 +14,12 @@ from doai import exits
 from doai.bots.bot import Bot, Handler
 from doai.bots.context import Context
 from doai.bots.core.core import BotCore
-from doai.bots.core.effects import CoreEffect, ExitCodes, Settled, StopBot
+from doai.bots.core.effects import CoreEffect, ExitCodes, RunEnded, RunsFollowed, Settled, StopBot
 from doai.bots.core.session import Answered, Session
 from doai.bots.core.work import Cause, Cut, Ended, Note, Start, Work
 from doai.bots.errors import CommandRefused, GiveUp, NoAnswer
 from doai.bots.payloads import given_up, outputs_of
+from doai.bots.results import RunWaits
 from doai.bots.settings import Interval, config_of, intervals, limit_of
 from doai.bots.sources import sources_of
 from doai.bots.state import State
@@ -99,6 +100,7 @@ class Shell:
         )
         self._intervals: list[Interval] = intervals(bot)
         self.config: msgspec.Struct = bot.config_type()
+        self.runs = RunWaits(lambda: self._perform(self._core.follow_runs()))
         self.serving = trio.Event()
         """Set once the broker has taken the bot in."""
         self._scopes: dict[int, trio.CancelScope] = {}
@@ -340,6 +342,8 @@ _PERFORM: Final[dict[type, Callable[[Shell, Any], None]]] = {
     Cut: Shell._cut,
     Answered: Shell._answered,
     Settled: Shell._settled,
+    RunsFollowed: lambda shell, effect: shell.runs.followed(effect.problem),
+    RunEnded: lambda shell, effect: shell.runs.ended(effect.run_id),
     Note: Shell._note,
     StopBot: Shell._end,
 }

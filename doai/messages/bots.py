@@ -141,6 +141,9 @@ class Subscribe(Message, frozen=True, kw_only=True):
     """So many events may be given over this connection."""
     credit_bytes: int
     """Bytes of envelopes likewise; one event is always given when the process holds none."""
+    follows: list[str] = []
+    """Patterns of event types, in place of a registered subscription: this connection is given what happens from
+    now on. There is no cursor, and what was not done when the connection ends is not given again."""
 
 
 class Subscribed(Message, frozen=True, kw_only=True):

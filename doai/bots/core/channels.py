@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from doai.bots.core.boxes import Samples
 from doai.bots.core.subscription import Subscription
+from doai.codec import BodyDecoder
+from doai.envelope import Envelope
 from doai.limits import BOT_CREDIT, BOT_CREDIT_BYTES
-from doai.messages.bots import Cursor, FailedEvent, Subscribe
+from doai.messages.bots import Cursor, FailedEvent, LoggedEvent, Subscribe
+
+_envelope: Final = BodyDecoder(Envelope)
 
 CURSOR_WITHIN_S: Final = 0.01
 """What is done is told at once for all that ended within this time: a frame an event would cost as much again."""
@@ -21,8 +26,17 @@ again."""
 class Channel:
     """One subscription on one connection."""
 
-    def __init__(self, number: int, handler: str, events: Subscription | None, samples: Samples | None) -> None:
+    def __init__(
+        self,
+        number: int,
+        handler: str,
+        events: Subscription | None,
+        samples: Samples | None,
+        follows: Sequence[str] = (),
+    ) -> None:
+        """``follows``: types of events, where it is of this connection alone and no handler is called."""
         self.number = number
+        self.follows = follows
         self.handler = handler
         self.events = events
         self.samples = samples
@@ -50,7 +64,22 @@ class Channel:
             subscription=self.handler,
             credit_events=BOT_CREDIT,
             credit_bytes=BOT_CREDIT_BYTES,
+            follows=list(self.follows),
         )
+
+    def anew(self) -> Channel:
+        """Return the same before anything came."""
+        return Channel(self.number, self.handler, self.events, self.samples, self.follows)
+
+    def subjects(self, given: Sequence[LoggedEvent], now_s: float) -> list[str]:
+        """Take what is followed; return what the events are about."""
+        found = []
+        for event in given:
+            self.given(event.position, len(event.envelope))
+            found.append(_envelope(event.envelope).subject)
+        for event in given:
+            self.done(event.position, None, now_s)
+        return found
 
     def given(self, position: int, size_bytes: int) -> None:
         """The broker gave an event; one that is here already takes no room of its own."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import msgspec
-
 from doai.bots.core.channels import Channel
 from doai.bots.core.dispatcher import Dispatcher, Lanes
-from doai.bots.core.effects import CoreEffect, ExitCodes, Settled, Sources, StopBot
+from doai.bots.core.effects import CoreEffect, ExitCodes, RunEnded, RunsFollowed, Settled, Sources, StopBot
 from doai.bots.core.session import (
     Answered,
     Configured,
@@ -20,18 +18,22 @@ from doai.bots.core.session import (
     SessionEffect,
     Unusable,
 )
+from doai.bots.core.task_ends import end_of
 from doai.bots.core.work import Cause, Cut, Delivered, Effect, Ended, GaveUp, Handled, Note, TaskEnded, Work
 from doai.clock import Now
 from doai.codec import BodyDecoder, Kind, encode, raw
 from doai.envelope import Envelope
-from doai.errors import DecodeError, ErrorClass, Failure
+from doai.errors import DecodeError
 from doai.messages import bots as messages
 from doai.messages.bots import BotSettings, BotStatus, FailedEvent
 from doai.messages.commands import Reply
 from doai.messages.link import HostSample
 from doai.messages.work import Cancels, Releases, TaskRef
 from doai.states import Outcome
+from doai.topics import RUN_COMPLETED
 
+RUNS_CHANNEL: Final = 1000
+"""On which ends of runs come; those of handlers are numbered from 1 on, and less."""
 LAST_ANSWERS_S: Final = 3.0
 """A bot that stops waits so long for the answers to what it said of its tasks."""
 _INFO: Final = 20
@@ -66,6 +68,7 @@ class BotCore:
         self._channels: dict[int, Channel] = {}
         self._own_commands: dict[str, Work] = {}
         """Commands of the core itself, which say how tasks ended."""
+        self._follows_runs = False
         self._stopping = ""
         self._stop_by_s: float | None = None
         session.tokens = self._tokens
@@ -146,6 +149,15 @@ class BotCore:
         self.handlers.limit = max_concurrent
         return self._settle(now)
 
+    def follow_runs(self) -> list[CoreEffect]:
+        """Hear of every run that ends, from `RunsFollowed` on."""
+        self._follows_runs = True
+        return [self._subscribe_runs()] if self._session.registered and RUNS_CHANNEL not in self._channels else []
+
+    def _subscribe_runs(self) -> CoreEffect:
+        channel = self._channels[RUNS_CHANNEL] = Channel(RUNS_CHANNEL, "runs", None, None, [RUN_COMPLETED])
+        return self._session.frame_of(Kind.SUBSCRIBE, channel.subscribe())
+
     def sampled(self, sample: HostSample) -> None:
         """Numbers of host and process for the next heartbeat."""
         self._session.sample = sample
@@ -208,6 +220,8 @@ class BotCore:
         asks: list[CoreEffect] = [
             self._session.frame_of(Kind.SUBSCRIBE, channel.subscribe()) for channel in self._channels.values()
         ]
+        if self._follows_runs:
+            asks.append(self._subscribe_runs())
         return asks + self._configured(registered.settings)
 
     def _configured(self, settings: BotSettings) -> list[CoreEffect]:
@@ -243,17 +257,22 @@ class BotCore:
         if told.problem and channel.open:
             return self._begin_anew(channel, told.problem, now)
         channel.open = not told.problem
+        if channel.follows:
+            return [RunsFollowed(told.problem)]
         if told.problem:
             return [Note(_ERROR, f"the broker gives {told.subscription} nothing: {told.problem}")]
         return [Note(_INFO, f"{told.subscription} goes on after position {told.position}")]
 
     def _take_events(self, given: Given, now: Now) -> list[CoreEffect]:
         channel = self._channels.get(given.channel)
-        if channel is None or channel.events is None or not channel.open:
+        if channel is None or not channel.open:
             return []
         if given.before != channel.received:
             missed = f"{given.before - channel.received} events of channel {channel.number} did not come"
             return self._begin_anew(channel, missed, now)
+        if channel.events is None:
+            subjects = channel.subjects(_events(given.body).events, now.mono_s)
+            return [RunEnded(subject.partition("/")[2]) for subject in subjects]
         effects: list[Effect] = []
         for logged in _events(given.body).events:
             channel.given(logged.position, len(logged.envelope))
@@ -269,7 +288,7 @@ class BotCore:
 
     def _begin_anew(self, channel: Channel, why: str, now: Now) -> list[CoreEffect]:
         """What this channel has and has told is not known: ask for it again; what was done is told again."""
-        fresh = Channel(channel.number, channel.handler, channel.events, channel.samples)
+        fresh = channel.anew()
         self._channels[channel.number] = fresh
         if channel.events is not None:
             channel.events.forget(now.mono_s)
@@ -351,20 +370,12 @@ class BotCore:
 
     def _tell_end(self, effect: TaskEnded, now: Now) -> list[CoreEffect]:
         work, ended = effect.work, effect.ended
-        assert work.token is not None
         if ended.gave_back:
             return []  # its lease goes with the connection, and another process takes it
-        end = messages.EndBotTask(
-            task_id=work.task_id,
-            token=work.token,
-            outcome=ended.outcome or (Outcome.FAILED if ended.problem else Outcome.PASSED),
-            outputs=msgspec.msgpack.decode(ended.outputs) if ended.outputs is not None else {},
-            failure=(ended.failure or _failure_of(ended)) if ended.problem else None,
-        )
         envelope = self._session.envelope(
             messages.END_BOT_TASK,
             f"task/{work.task_id}",
-            end,
+            end_of(work, ended),
             now,
             trace_id=work.trace_id,
             idempotency_key=f"bot-task:{work.task_id}:{work.token}",
@@ -381,14 +392,6 @@ _GIVEN: Final[dict[int, Callable[[BotCore, Given, Now], list[CoreEffect]]]] = {
     Kind.CANCEL: BotCore._cancel,
     Kind.RELEASE: BotCore._release,
 }
-
-
-def _failure_of(ended: Ended) -> Failure:
-    return Failure(
-        error_class=ErrorClass.USER if ended.permanent else ErrorClass.APP,
-        code="handler_failed",
-        message=ended.problem,
-    )
 
 
 def _problem_of(reply: Reply) -> str:

@@ -27,6 +27,19 @@ class Settled(msgspec.Struct, frozen=True):
     settings: BotSettings
 
 
+class RunsFollowed(msgspec.Struct, frozen=True):
+    """From now on `RunEnded` follows for each run that ends; what ended before is to be looked for."""
+
+    problem: str
+    """Why it does not, one sentence; empty = it does."""
+
+
+class RunEnded(msgspec.Struct, frozen=True):
+    """A run is over."""
+
+    run_id: str
+
+
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
     """What the bot is called for, by the name of its handler."""
 
@@ -45,4 +58,4 @@ class ExitCodes(msgspec.Struct, frozen=True):
     fenced: int
 
 
-CoreEffect = OpenSocket | SendFrame | Start | Cut | Answered | Settled | Note | StopBot
+CoreEffect = OpenSocket | SendFrame | Start | Cut | Answered | Settled | RunsFollowed | RunEnded | Note | StopBot

@@ -13,7 +13,7 @@ from doai.broker.core.bot_table import Bot, Process
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
 from doai.broker.core.event_letters import EventLetters
-from doai.broker.core.feed import Feed
+from doai.broker.core.feed import Feed, following
 from doai.broker.core.feeds import Feeds
 from doai.broker.core.secrets import unknown_secret
 from doai.broker.core.state import State
@@ -54,6 +54,7 @@ Handler = Callable[[Decision, Envelope, Any], Message]
 _HOUR_MS: Final = 3_600_000
 _HOURS_KEPT: Final = 8 * 24
 """A week is asked for; a day more, so that its first hour is whole."""
+_NO_PATTERN: Final = "{!r} is no pattern of types: words joined by dots, * is one, a last ** any"
 _BEST: Final = (PeerState.ONLINE, PeerState.LATE)
 
 
@@ -210,12 +211,23 @@ class Bots:
         found: Feed | str
         if bot is None or peer.address not in bot.processes:
             found = f"{peer.address} has not registered: say bot.register first"
+        elif wish.follows:
+            found = self._following(peer, link, wish)
         else:
             found = bot.feeds.get(wish.subscription) or (
                 f"bot {peer.name} registered no subscription {wish.subscription[:80]!r}: "
                 f"{did_you_mean(wish.subscription, bot.feeds)}"
             )
         self._feeds.subscribe(decision, peer, link, wish, found)
+
+    def _following(self, peer: Peer, link: int, wish: Subscribe) -> Feed | str:
+        open_now = sum(feed.passes for feed, _ in self._feeds.of_link(link))
+        if max(open_now, len(wish.follows)) >= SUBSCRIPTIONS_PER_BOT_MAX:
+            return f"a connection follows less than {SUBSCRIPTIONS_PER_BOT_MAX} things at once"
+        for pattern in wish.follows:
+            if not topics.is_pattern(pattern):
+                return _NO_PATTERN.format(pattern[:80])
+        return following(peer, link, wish, self._feeds.filter(wish.follows), self._state.log.position)
 
     def cursor(self, decision: Decision, peer: Peer, link: int, told: Cursor) -> None:
         """A process is done with events."""
@@ -297,10 +309,7 @@ class Bots:
         for subscription in wish.subscriptions:
             for pattern in [*subscription.topics, *subscription.samples]:
                 if not topics.is_pattern(pattern):
-                    raise UserError(
-                        f"{pattern[:80]!r} is no pattern of types: words joined by dots, * is one, a last ** any",
-                        code="bad_subscription",
-                    )
+                    raise UserError(_NO_PATTERN.format(pattern[:80]), code="bad_subscription")
         for kind in wish.task_kinds:
             if not topics.is_kind(kind):
                 raise UserError(f"{kind[:80]!r} is no kind of tasks: words joined by dots", code="bad_kind")

@@ -9,13 +9,13 @@ is not done.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from doai.broker.core.effects import SendFrame
-from doai.broker.core.event_tail import Filter, Part
+from doai.broker.core.event_tail import Batch, Filter, Part, fits_frame
 from doai.broker.core.tables import Peer
 from doai.changes.bots import SubscriptionRow
 from doai.changes.log import LoggedRow
@@ -27,7 +27,7 @@ from doai.limits import (
     SUBJECT_IN_FLIGHT_MAX,
     SUBJECTS_OPEN_MAX,
 )
-from doai.messages.bots import Subscription
+from doai.messages.bots import Subscribe, Subscription
 
 _FEW: Final = 16
 """Subjects that are told one by one below the newest position; more of them, and the row names a lower position."""
@@ -127,10 +127,19 @@ class Member:
         self.given_bytes += len(row.body)
 
 
+def following(peer: Peer, link: int, wish: Subscribe, takes: Filter, position: int) -> Feed:
+    """Return the subscription of one connection to what happens after a position."""
+    name = f"{wish.subscription}#{link}.{wish.channel}"  # no registered one is called so by chance
+    row = SubscriptionRow(bot=peer.name, name=name, topics_body=b"[]", position=position)
+    return Feed(row, Subscription(name=wish.subscription, topics=wish.follows), takes, passes=True)
+
+
 class Feed:
     """One subscription of a bot."""
 
-    def __init__(self, row: SubscriptionRow, wanted: Subscription, takes: Filter) -> None:
+    def __init__(self, row: SubscriptionRow, wanted: Subscription, takes: Filter, *, passes: bool = False) -> None:
+        self.passes = passes
+        """It ends with its connection, and is never written."""
         self.row = row
         self.wanted = wanted
         self.filter = takes
@@ -171,6 +180,19 @@ class Feed:
             return None
         [member] = self.members.values()
         return None if member.batch or member.is_crowded() else member
+
+    def whole(self, member: Member, batches: Iterable[Batch]) -> tuple[list[Part], int]:
+        """Return what the next frame to a process takes of the batches, and how many events these are."""
+        parts: list[Part] = []
+        count = size = 0
+        for batch in batches:
+            part = batch.of(self.filter)
+            more, larger = count + len(part.rows), size + part.size
+            if not fits_frame(more, larger) or not self.gives_whole(member, more, larger):
+                break
+            parts.append(part)
+            count, size = more, larger
+        return parts, count
 
     def gives_whole(self, member: Member, count: int, size: int) -> bool:
         """Whether it may be given so many events more at once."""

@@ -6,13 +6,13 @@ time, by the effect `ReadLog`. Nothing here costs anything while nobody subscrib
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 from zlib import crc32
 
 from doai.broker.core.decision import Decision
 from doai.broker.core.effects import ReadLog, SendFrame
-from doai.broker.core.event_tail import Batch, EventTail, Filter, Part, events_body, fits_frame, parts_of
+from doai.broker.core.event_tail import EventTail, Filter, Part, events_body, parts_of
 from doai.broker.core.feed import Feed, Member
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
@@ -99,9 +99,10 @@ class Feeds:
         before = channels.pop(wish.channel, None)
         for known, member in [*([before] if before else []), *((feed, m) for m in feed.members.values())]:
             if member.link == link:
-                known.leave(member)
+                self._leave(known, member)
                 channels.pop(member.channel, None)
         self.audience_changed = True
+        self.by_key[feed.key] = feed
         member = Member(peer, link, wish.channel, wish.credit_events, wish.credit_bytes)
         feed.members[link] = member
         channels[wish.channel] = (feed, member)
@@ -137,10 +138,9 @@ class Feeds:
     def _lost(self, decision: Decision, feed: Feed, member: Member) -> None:
         """What it told was lost on its way: what it holds is not known, and it begins anew."""
         self._of_link.get(member.link, {}).pop(member.channel, None)
-        feed.leave(member)
-        self._wanting[feed] = None
+        self._leave(feed, member)
         problem = f"a CURSOR of channel {member.channel} was lost: subscribe again"
-        answer = Subscribed(channel=member.channel, subscription=feed.row.name, problem=problem)
+        answer = Subscribed(channel=member.channel, subscription=feed.wanted.name, problem=problem)
         decision.send_to(member.peer, Kind.SUBSCRIBED, encode(answer))
 
     def gave_up(self, decision: Decision, feed: Feed, member: Member, position: int) -> str | None:
@@ -154,10 +154,16 @@ class Feeds:
     def left(self, link: int) -> None:
         """A connection ended: what it holds is given to others."""
         for feed, member in self._of_link.pop(link, {}).values():
-            feed.leave(member)
-            self._wanting[feed] = None
+            self._leave(feed, member)
             self.audience_changed = True
         self._rest()
+
+    def _leave(self, feed: Feed, member: Member) -> None:
+        feed.leave(member)
+        if feed.passes:
+            self.by_key.pop(feed.key, None)
+        else:
+            self._wanting[feed] = None
 
     def want(self, feed: Feed) -> None:
         """Something of it changed: look whether it can give something out."""
@@ -165,6 +171,8 @@ class Feeds:
 
     def moved(self, decision: Decision, feed: Feed, apart_s: float = CURSOR_APART_S) -> None:
         """Its row is to be written, soon."""
+        if feed.passes:
+            return
         due_s = max(decision.now.mono_s, feed.wrote_s + apart_s)
         if feed.dirty_s is None or due_s < feed.dirty_s:
             feed.dirty_s = due_s
@@ -277,7 +285,7 @@ class Feeds:
         batch = next(tail.batches(feed.next))
         if member is None or feed.next != batch.first:
             return self._give_part(decision, feed, batch.since(feed.next, feed.filter))
-        parts, count = _whole(feed, member, tail.batches(feed.next))
+        parts, count = feed.whole(member, tail.batches(feed.next))
         if not parts:
             # Rather a whole part soon than some of it now, unless that is long to come.
             few = member.in_flight and member.room < member.window / 4
@@ -375,17 +383,3 @@ class Feeds:
         rows = [row for row in rows if feed.filter.takes(row.type)]
         looked = {name: feed.next - 1 if name in whole else to for name, to in found.subjects.items()}
         return [*found.rows, *rows], looked
-
-
-def _whole(feed: Feed, member: Member, batches: Iterable[Batch]) -> tuple[list[Part], int]:
-    """Return what the next frame takes of the batches, and how many events these are."""
-    parts: list[Part] = []
-    count = size = 0
-    for batch in batches:
-        part = batch.of(feed.filter)
-        more, larger = count + len(part.rows), size + part.size
-        if not fits_frame(more, larger) or not feed.gives_whole(member, more, larger):
-            break
-        parts.append(part)
-        count, size = more, larger
-    return parts, count

@@ -342,3 +342,45 @@ def test_acks_that_were_lost_begin_the_channel_anew(place: tuple[World, FakeNode
     bot.held.clear()
     bot.subscribe("runs")
     assert [position for position, _ in bot.take()] == [first, second, third]
+
+
+def follow(bot: FakeBot, *follows: str, channel: int = 9) -> b.Subscribed:
+    wish = b.Subscribe(
+        channel=channel, subscription="runs", credit_events=1000, credit_bytes=10**9, follows=list(follows)
+    )
+    bot.send(Kind.SUBSCRIBE, wish)
+    [answer] = bot.world.take(bot.link, Kind.SUBSCRIBED)
+    assert isinstance(answer, b.Subscribed)
+    return answer
+
+
+def test_every_process_follows_what_happens_and_keeps_no_cursor(place: tuple[World, FakeNode, FakeAdmin]) -> None:
+    world, _, admin = place
+    bots = [FakeBot(world, name).connect(Subscription(name="other", topics=["secret.*"])) for name in ("x1", "x2")]
+    admin.run("d1")
+    assert [follow(bot, "run.*").problem for bot in bots] == ["", ""]
+    rows = dict(world.tables.subscriptions)
+    made = admin.run("d2")
+    flush(world)
+    for bot in bots:
+        [(_, envelope)] = bot.take()
+        assert (envelope.type, envelope.subject) == ("run.created", f"run/{made.run_id}")
+        bot.done(channel=9)
+    world.pass_time(limits.CURSOR_IDLE_S)
+    assert set(world.tables.subscriptions) == set(rows)
+    bots[0].bye()
+    again = FakeBot(world, "x1").connect(Subscription(name="other", topics=["secret.*"]))
+    assert not follow(again, "run.*").problem
+    flush(world)
+    assert again.take() == [], "what happened before is not given"
+    followed = [key for key in world.core._feeds.by_key if "#" in key[1]]
+    assert len(followed) == 2, "the one that left is forgotten"
+
+
+def test_a_connection_follows_a_few_things_and_patterns_only(place: tuple[World, FakeNode, FakeAdmin]) -> None:
+    world, _, _ = place
+    bot = FakeBot(world).connect(RUNS)
+    assert "is no pattern" in follow(bot, "Run.*").problem
+    for channel in range(100, 100 + limits.SUBSCRIPTIONS_PER_BOT_MAX):
+        assert not follow(bot, "run.*", channel=channel).problem
+    assert "at once" in follow(bot, "run.*").problem
