@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -17,6 +18,7 @@ from doai.phone.control import request_control
 from tests.apk.builder import make_apk
 from tests.documents import ROOT, blocks, commands, name, run, running
 from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, up
+from tests.unit.bots.notify.receivers import hook, inbox
 
 TUTORIAL = ROOT / "docs/tutorials/first-workflow.md"
 BACK_UP = ROOT / "docs/how-to/back-up-and-restore.md"
@@ -35,6 +37,7 @@ DEAD = ROOT / "docs/how-to/dead-letters.md"
 QUEUES = ROOT / "docs/how-to/queues.md"
 BOT = ROOT / "docs/tutorials/your-first-bot.md"
 PLAYBACK = ROOT / "docs/how-to/check-playback.md"
+NOTIFY = ROOT / "docs/how-to/notifications.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
 
@@ -350,6 +353,35 @@ def test_a_secret_is_used_as_the_document_says(site: Up, tmp_path: Path) -> None
     assert "shop-password" in site.refused("run", "shop-login", "--on", "all")
 
 
+def test_notifications_step_by_step(site: Up, tmp_path: Path) -> None:
+    [channels], [check] = blocks(NOTIFY, "json"), blocks(NOTIFY, "python")
+    enroll, start, mail, key, configure, listing, night, program = commands(NOTIFY)
+    with hook() as received, inbox() as letters:
+        run(enroll, tmp_path, site.data_dir)
+        address = f"mailto://{letters.address}?mode=insecure&from=doai@example.com&"
+        assert "mailtos://user:password@mail.example.com?" in mail
+        run(mail.replace("mailtos://user:password@mail.example.com?", address), tmp_path, site.data_dir)
+        run(key.replace(" | ", " | tee key | "), tmp_path, site.data_dir)
+        (tmp_path / "channels.json").write_text(channels.replace("https://hooks.example.com/doai", received.url))
+        with running(start, tmp_path, site.data_dir) as bot:
+            bot.wait_for("the broker has taken the bot in")
+            run(configure, tmp_path, site.data_dir)
+            assert "program" in run(listing, tmp_path, site.data_dir)
+            assert "was sent" in run(night, tmp_path, site.data_dir)
+            assert "was sent" in run(program, tmp_path, site.data_dir)
+        assert letters.letters[0]["subject"] == "[doai] 시험 메시지"
+    assert bot.code == exits.PASSED
+    [(headers, body)] = received.requests
+    receiver: dict[str, Any] = {}
+    exec(check, receiver)
+    is_ours, right = receiver["is_ours"], (tmp_path / "key").read_text()
+    assert not is_ours("another key", headers, body)
+    assert not is_ours(right, headers, body + b" ")
+    assert not is_ours(right, {**headers, "webhook-timestamp": "1"}, body)
+    assert is_ours(right, headers, body)
+    assert not is_ours(right, headers, body), "it was handled before"
+
+
 def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
     node = (site.data_dir / "node-1" / "node.toml").read_text()
     (tmp_path / "node.toml").write_text(node)
@@ -375,6 +407,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         QUEUES,
         BOT,
         PLAYBACK,
+        NOTIFY,
         SECRETS,
         SCREENS,
         SCRIPT,
