@@ -27,20 +27,21 @@ from doai.changes.rows import (
 )
 from doai.changes.statistics import Period, StatisticsRow
 from doai.errors import UserError
-from doai.states import TERMINAL, DeviceState, PeerState, RunState, TaskState
+from doai.states import TERMINAL, DeviceState, RunState, TaskState
 from doai.store import columns, statistics_columns
 from doai.store.artifact_reader import ArtifactNames
 from doai.store.audit_reader import AuditReader
 from doai.store.bot_reader import BotReader
 from doai.store.campaign_reader import CampaignReader
 from doai.store.dead_letter_reader import DeadLetterReader
+from doai.store.device_reader import DeviceFilter, DeviceReader
 from doai.store.event_reader import NewestEvents, event_views
 from doai.store.incident_reader import IncidentReader
 from doai.store.outlook_reader import OutlookReader
 from doai.store.overview_reader import OverviewReader
 from doai.store.people_reader import PeopleReader
 from doai.store.play_reader import PlayReader
-from doai.store.proofs import age, newest_proofs, newest_samples, sample_row
+from doai.store.proofs import newest_samples, sample_row
 from doai.store.queue_reader import QueueReader
 from doai.store.read_connections import Question, ReadConnections
 from doai.store.sample_reader import SampleReader
@@ -86,6 +87,8 @@ class StoreReader:
         self.bots = BotReader(self._connections, self._sql)
         self.artifact_names = ArtifactNames(self._connections, self._sql)
         self.device_samples = SampleReader(self._connections, self._sql)
+        self.fleet = DeviceReader(self._connections, self._sql)
+        """Devices by filters."""
 
     async def close(self) -> None:
         await self._connections.close()
@@ -229,11 +232,12 @@ class StoreReader:
 
     async def devices(self, *, state: DeviceState | None = None, node: str | None = None) -> list[DeviceView]:
         """Return all devices by serial: a store has thousands at most."""
-        filters: Filters = [("state = ?", state.value if state else None), ("node_id = ?", node)]
-        return await self._devices(filters)
+        which = DeviceFilter(state=state.value if state else "", node=node or "")
+        return (await self.fleet.page(which, 0)).items
 
     async def device(self, serial: str) -> DeviceView | None:
-        found = await self._devices([("serial = ?", serial)])
+        """Return one device."""
+        found = (await self.fleet.page(DeviceFilter(serials=(serial,)), 0)).items
         return found[0] if found else None
 
     async def nodes(self) -> list[NodeView]:
@@ -352,29 +356,6 @@ class StoreReader:
         if pattern is not None:
             events = [event for event in events if matches(pattern, event.envelope.type)]
         return EventPage(events=events, next_after=next_after, last_position=last_position)
-
-    async def _devices(self, filters: Filters) -> list[DeviceView]:
-        question = self._list("devices", filters, [], "serial", None)
-        further = [(self._sql[name], ()) for name in ("samples", "node_states", "tasks_of_held_devices")]
-        [answer, samples, nodes, tasks] = await self._connections.ask(question, *further)
-        rows = [columns.device_row(c) for c in answer]
-        states = {node_id: PeerState(state) for node_id, state in nodes}
-        tasks_held: dict[str, int] = dict(tasks)
-        proofs = newest_proofs(samples, {row.node_id for row in rows})
-        views: list[DeviceView] = []
-        for row in rows:
-            proof_at_ms, proof = proofs.get((row.node_id, row.serial), (None, None))
-            views.append(
-                DeviceView(
-                    row=row,
-                    node_state=states.get(row.node_id, PeerState.OFFLINE),
-                    proof_at_ms=proof_at_ms,
-                    adb_age_s=age(proof.adb_age_s) if proof else None,
-                    answer_age_s=age(proof.answer_age_s) if proof else None,
-                    tasks_held=tasks_held.get(row.serial, 0),
-                )
-            )
-        return views
 
 
 def _task_conditions(state: TaskState | None, *, by_device: bool) -> list[str]:

@@ -16,7 +16,7 @@ from tests.browser.desk import BUSY, PHONES, WAIT_MS, Desk, go, sign_in
 
 HOSTILE = """<script>window.hacked=1</script><img src=x onerror="window.hacked=2">'"&{{7*7}}"""
 PAGES = (
-    "/", "/throughput", "/devices", "/devices?view=map", "/devices/SIM0001", "/runs",
+    "/", "/throughput", "/devices", "/devices?view=map", "/devices/SIM0001", "/devices/labels", "/runs",
     "/runs/new?workflow=playback-check", "/tasks", "/queues", "/dead", "/workflows/playback-check",
     "/nodes", "/bots", "/incidents", "/audit", "/schedules", "/people",
 )  # fmt: skip

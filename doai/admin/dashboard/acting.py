@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import quote
 
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
@@ -12,7 +13,9 @@ from litestar.response import Redirect
 
 from doai.admin.access import DISCARD, OPERATOR
 from doai.admin.dashboard.dead_letters import FILTERS, which_of
+from doai.admin.dashboard.devices import show_device
 from doai.admin.dashboard.visit import PageRequest, Visiting, back, changing
+from doai.admin.problems import CommandRefused
 from doai.envelope import Message
 from doai.errors import UserError
 from doai.messages import campaigns, holds, incidents, queues
@@ -66,6 +69,28 @@ def _button(of: str, deed: str, kind: str, make: _Make) -> HTTPRouteHandler:
         return back(request, fields, f"/{of}", f"{of}_{deed}")
 
     return post(f"/{of}/{{name:str}}/{deed}", name=f"{of}_{deed}", opt={"needs": OPERATOR}, status_code=303)(act)
+
+
+@post("/devices/{serial:str}/describe", opt={"needs": OPERATOR}, status_code=303)
+async def describe(serial: FromPath[str], request: PageRequest, visit: Visiting) -> Response[str] | Redirect:
+    """Say which phone a device is; what is refused is said beside what was typed."""
+    fields = await changing(request)
+    texts = {name: fields.get(name, "").strip() for name in ("label", "shelf", "notes", "tags", "groups")}
+    said = c.DeviceDescription(
+        serial=serial,
+        label=texts["label"],
+        shelf=texts["shelf"],
+        notes=texts["notes"],
+        tags=texts["tags"].replace(",", " ").split(),
+        groups=texts["groups"].replace(",", " ").split(),
+    )
+    try:
+        await visit.services.command_of(visit.caller, c.DescribeDevices(devices=[said]), f"device/{serial[:130]}")
+    except CommandRefused as refused:
+        return await show_device(
+            visit, serial, given=texts, problem="; ".join([*refused.details] or [str(refused)]), status=422
+        )
+    return back(request, {}, f"/devices/{quote(serial, safe='')}", "devices_describe")
 
 
 @post("/tasks/{task_id:str}/retry", opt={"needs": OPERATOR}, status_code=303)
@@ -133,6 +158,7 @@ async def discard_queue(name: FromPath[str], request: PageRequest, visit: Visiti
 
 ACTIONS: Final = (
     *(_button(of, deed, *found) for (of, deed), found in _DEEDS.items()),
+    describe,
     retry_task,
     retry_letters,
     discard_letters,

@@ -2,107 +2,120 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import hashlib
+from typing import Annotated, Any, Final
 
+import msgspec
 from litestar import Response, get
-from litestar.params import FromPath
+from litestar.params import FromPath, HeaderParameter
 
 from doai.admin.access import VIEWER
 from doai.admin.dashboard.visit import Visit, Visiting
 from doai.admin.routes.events import told_of
+from doai.admin.routes.fleet import known_serials
 from doai.admin.routes.parameters import not_found
 from doai.admin.translation import device_json, task_json
-from doai.admin.views import DeviceJson
 from doai.admin.waiting import device_now
-from doai.states import DeviceState
+from doai.states import DeviceState, PeerState
+from doai.store.device_reader import HELD, SILENT, DeviceFilter
 from doai.store.views import DeviceView
 
 SHOWN: Final = 100
 MAP_MAX: Final = 20_000
 """Squares on one picture."""
-STATES: Final = (*(state.value for state in DeviceState), "silent")
-SERVICES: Final = ("in_service", "quarantined", "probing", "held")
+STATES: Final = (*(state.value for state in DeviceState), SILENT)
+SERVICES: Final = ("in_service", "quarantined", "probing", HELD)
+FILTERS: Final = ("state", "service", "node", "group", "q")
+
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @get("/devices", opt={"needs": VIEWER})
 async def list_page(visit: Visiting) -> Response[str]:
     """By serial; all given filters hold."""
-    found = await _wanted(visit)
-    cursor = visit.given("after")
-    rest = [device for device in found if device.serial > cursor]
-    known = await visit.services.reader.devices()
+    which, fleet = filter_of(visit.query), visit.services.reader.fleet
+    as_map = visit.given("view") == "map"
+    page = await fleet.page(which, visit.at_ms, cursor=visit.given("after"), limit=SHOWN) if not as_map else None
+    facets = await fleet.facets()
     return await visit.page(
         "devices.html",
-        items=rest[:SHOWN],
-        following=rest[SHOWN - 1].serial if len(rest) > SHOWN else None,
-        total=len(found),
+        items=[(device_json(view, visit.at_ms), seen_as(view)) for view in page.items] if page else [],
+        following=page.next_cursor if page else None,
+        total=await fleet.count(which, visit.at_ms),
         states=STATES,
         services=SERVICES,
-        nodes=sorted({view.row.node_id for view in known}),
-        groups=groups_of(known),
-        as_map=visit.given("view") == "map",
-        seen_as=seen_as,
+        nodes=list(facets.nodes),
+        groups=facets.groups,
+        as_map=as_map,
+        filters={name: visit.given(name) for name in FILTERS},
     )
 
 
 @get("/devices/map.json", opt={"needs": VIEWER})
-async def map_data(visit: Visiting) -> dict[str, Any]:
-    """The same devices as squares: serial, label, state, node."""
-    found = await _wanted(visit)
-    squares = [
-        [device.serial, device.description.label, seen_as(device), device.node_id] for device in found[:MAP_MAX]
+async def map_data(
+    visit: Visiting,
+    if_none_match: Annotated[str | None, HeaderParameter(name="If-None-Match")] = None,
+) -> Response[bytes | None]:
+    """The same devices as squares: serial, label, place of its state and of its node in their lists."""
+    which, fleet = filter_of(visit.query), visit.services.reader.fleet
+    squares = await fleet.squares(which, visit.at_ms, limit=MAP_MAX)
+    nodes: dict[str, int] = {}
+    states = {state: place for place, state in enumerate(STATES)}
+    packed = [
+        (serial, label, states[seen], nodes.setdefault(node, len(nodes))) for serial, label, seen, node in squares
     ]
-    return {"squares": squares, "left": max(0, len(found) - MAP_MAX), "atMs": visit.at_ms}
+    left = max(0, await fleet.count(which, visit.at_ms) - MAP_MAX) if len(squares) == MAP_MAX else 0
+    body = _encode({"states": STATES, "nodes": list(nodes), "squares": packed, "left": left})
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    if if_none_match == etag:
+        return Response(None, status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
 
 
 @get("/devices/{serial:str}", opt={"needs": VIEWER})
 async def device_page(serial: FromPath[str], visit: Visiting) -> Response[str]:
     """Three proofs that are not each other, its hold, its tasks, its story."""
+    return await show_device(visit, serial)
+
+
+async def show_device(
+    visit: Visit, serial: str, *, given: dict[str, str] | None = None, problem: str = "", status: int = 200
+) -> Response[str]:
+    """Draw the page of a device; ``given`` is what somebody typed that was refused, ``problem`` says why."""
     reader = visit.services.reader
     view = await reader.device(serial)
     if view is None:
-        raise not_found("device", serial, "devices", (each.row.serial for each in await reader.devices()))
+        raise not_found("device", serial, "devices", await known_serials(reader))
     tasks = await reader.tasks(device=serial, limit=20)
+    device = device_json(view, visit.at_ms)
+    said = device.description
+    texts: dict[str, Any] = {
+        "label": said.label,
+        "shelf": said.shelf,
+        "notes": said.notes,
+        "tags": " ".join(said.tags),
+        "groups": " ".join(said.groups),
+    }
     return await visit.page(
         "device.html",
-        device=device_json(view, visit.at_ms),
-        seen=seen_as(device_json(view, visit.at_ms)),
+        status=status,
+        device=device,
+        seen=seen_as(view),
         now=device_now(view, visit.at_ms),
         tasks=[task_json(row) for row in tasks.items],
         story=await told_of(reader, f"device/{serial}"),
+        texts=texts | (given or {}),
+        problem=problem,
     )
 
 
-async def _wanted(visit: Visit) -> list[DeviceJson]:
-    """Return the devices that the filters of the address mean, by serial."""
-    state, service, node, group = (visit.given(name) for name in ("state", "service", "node", "group"))
-    text = visit.given("q").casefold()
-    views = await visit.services.reader.devices(node=node or None)
-    found = []
-    for view in views:
-        device = device_json(view, visit.at_ms)
-        if state and seen_as(device) != state:
-            continue
-        if service and service != ("held" if device.hold is not None else device.service):
-            continue
-        if group and group not in device.description.groups:
-            continue
-        if text and not any(text in word.casefold() for word in _said(device)):
-            continue
-        found.append(device)
-    return found
+def filter_of(fields: dict[str, str]) -> DeviceFilter:
+    """Return the devices that the fields of an address or a form mean."""
+    state, service, node, group, text = (fields.get(name, "").strip()[:200] for name in FILTERS)
+    return DeviceFilter(seen=state, service=service, node=node, group=group, text=text)
 
 
-def groups_of(views: list[DeviceView]) -> list[str]:
-    """Return the groups that any of these devices is in."""
-    return sorted({group for view in views if view.row.description for group in view.row.description.groups})
-
-
-def seen_as(device: DeviceJson) -> str:
-    """Return its state as far as it is proven; ``silent``: its node is not heard, so nobody knows."""
-    return device.state if device.proven else "silent"
-
-
-def _said(device: DeviceJson) -> list[str]:
-    said = device.description
-    return [device.serial, device.model, device.node_id, said.label, said.shelf, *device.tags, *said.groups]
+def seen_as(view: DeviceView) -> str:
+    """Return its state as far as it is known; ``silent``: its node is not heard, so nobody knows."""
+    return SILENT if view.node_state is PeerState.OFFLINE else view.row.state.value

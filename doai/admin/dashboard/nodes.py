@@ -15,8 +15,6 @@ async def list_page(visit: Visiting) -> Response[str]:
     state = visit.given("state")
     reader = visit.services.reader
     found = [node_json(view, visit.at_ms) for view in await reader.nodes()]
-    devices: dict[str, int] = {}
-    for view in await reader.devices():
-        devices[view.row.node_id] = devices.get(view.row.node_id, 0) + 1
+    devices = (await reader.fleet.facets()).nodes
     items = [node for node in found if state in ("", node.state)]
     return await visit.page("nodes.html", items=items, devices=devices, states=("online", "late", "offline"))

@@ -11,7 +11,6 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from doai.admin.access import OPERATOR, VIEWER
-from doai.admin.dashboard.devices import groups_of
 from doai.admin.dashboard.tasks import PICTURES
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, changing
 from doai.admin.problems import CommandRefused
@@ -166,7 +165,7 @@ async def _form(
     reader = visit.services.reader
     active = {row.name: row for row in await reader.workflows() if row.state.value == "active"}
     row = active.get(name)
-    known = await reader.devices()
+    known = await reader.fleet.facets()
     return await visit.page(
         "run_new.html",
         status=status,
@@ -176,8 +175,8 @@ async def _form(
         given=given,
         problem=problem,
         once=str(visit.at_ms) + visit.csrf[:16],
-        nodes=sorted({view.row.node_id for view in known}),
-        groups=groups_of(known),
+        nodes=list(known.nodes),
+        groups=known.groups,
         queues=[queue.name for queue in await reader.queues.all()],
         default_of=default_of,
     )

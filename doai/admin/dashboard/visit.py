@@ -56,6 +56,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     query: dict[str, str]
     at_ms: int
+    is_answer: bool = False
+    """The page answers a form: it can not be asked for again, and stays as it is."""
     done: str = ""
     """What was just done, as a key of the catalogue."""
 
@@ -140,6 +142,7 @@ def provide_visit(request: PageRequest, services: Given) -> Visit:
         path=request.url.path,
         query=query,
         at_ms=now_ms(),
+        is_answer=request.method != "GET",
         done=query.get("done", ""),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from litestar import get
 from litestar.params import FromPath, QueryParameter
@@ -14,6 +14,12 @@ from doai.admin.routes.parameters import Cursor, Given, Limit, not_found, now_ms
 from doai.admin.translation import device_json, node_json
 from doai.admin.views import DeviceJson, NodeJson
 from doai.states import DeviceState
+from doai.store.device_reader import DeviceFilter
+from doai.store.reader import StoreReader
+
+SERIALS_MAX: Final = 20_000
+"""Devices of a fleet: more than any broker is measured for."""
+Service = Literal["held", "in_service", "quarantined", "probing"]
 
 
 @get(
@@ -28,14 +34,25 @@ from doai.states import DeviceState
 async def list_devices(
     services: Given,
     wanted: Annotated[DeviceState | None, QueryParameter(name="state")] = None,
-    node: Annotated[str | None, QueryParameter(max_length=63, description="name of a node")] = None,
+    node: Annotated[str, QueryParameter(max_length=63, description="name of a node")] = "",
+    group: Annotated[str, QueryParameter(max_length=80, description="that it is in")] = "",
+    service: Annotated[Service | None, QueryParameter()] = None,
+    text: Annotated[
+        str,
+        QueryParameter(
+            name="q", max_length=200, description="part of serial, model, node, label, shelf, tag, group"
+        ),
+    ] = "",
     cursor: Cursor = None,
     limit: Limit = 500,
 ) -> DevicePage:
     """All given filters hold."""
-    views = await services.reader.devices(state=wanted, node=node)
-    items, following = part(views, lambda view: view.row.serial, cursor, limit)
-    return DevicePage(items=[device_json(view, now_ms()) for view in items], next=following)
+    which = DeviceFilter(
+        state=wanted.value if wanted else "", node=node, group=group, service=service or "", text=text
+    )
+    at_ms = now_ms()
+    page = await services.reader.fleet.page(which, at_ms, cursor=cursor or "", limit=limit)
+    return DevicePage(items=[device_json(view, at_ms) for view in page.items], next=page.next_cursor)
 
 
 @get(
@@ -49,8 +66,13 @@ async def show_device(serial: FromPath[str], services: Given) -> DeviceJson:
     """Link, ADB and the device's own answer are three proofs, each with its time."""
     view = await services.reader.device(serial)
     if view is None:
-        raise not_found("device", serial, "devices", (each.row.serial for each in await services.reader.devices()))
+        raise not_found("device", serial, "devices", await known_serials(services.reader))
     return device_json(view, now_ms())
+
+
+async def known_serials(reader: StoreReader) -> list[str]:
+    """Return the serials of all devices, for whoever mistyped one."""
+    return await reader.fleet.serials(DeviceFilter(), now_ms(), limit=SERIALS_MAX)
 
 
 @get(

@@ -14,6 +14,11 @@ QUERIES = (
     "count_open_tasks",
     "count_devices",
     "count_nodes",
+    "devices_seen",
+    "count_devices_seen",
+    "device_squares",
+    "devices_of_nodes",
+    "device_groups",
     "count_open_incidents",
     "count_open_dead_letters",
     "count_open_event_letters",
@@ -24,7 +29,7 @@ QUERIES = (
     "user",
     "user_of_session",
 )
-SMALL = ("devices", "nodes", "d", "n")
+SMALL = ("devices", "nodes", "d", "n", "g")
 """As many rows as there are phones and hosts: all of them are counted."""
 
 

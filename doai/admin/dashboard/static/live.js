@@ -35,7 +35,7 @@
     const now = performance.now();
     const news = state.position !== Number(page().dataset.position);
     const waitMs = Math.max(news ? NEWS_MS : QUIET_MS, 4 * state.costMs);
-    if (state.busy || document.hidden || now - state.drawnMs < waitMs || editing()) return;
+    if (state.busy || document.hidden || now - state.drawnMs < waitMs || isAnswer() || editing()) return;
     state.busy = true;
     try {
       const answer = await fetch(location.href, { headers: { "X-Doai-Live": "1" }, redirect: "manual" });
@@ -54,6 +54,9 @@
       tick();
     }
   }
+
+  // What answers a form can not be asked for again: it tells of one moment.
+  const isAnswer = () => "answer" in page().dataset;
 
   // What somebody types or has opened is not taken away under the hand.
   function editing() {
@@ -76,7 +79,7 @@
       if (time.textContent !== text) time.textContent = text;
     }
     const silent = now - state.beatMs > STALE_MS;
-    const old = now - state.freshMs > STALE_MS + QUIET_MS;
+    const old = !isAnswer() && now - state.freshMs > STALE_MS + QUIET_MS;
     document.body.classList.toggle("stale", silent || Boolean(state.broker));
     const stale = silent || old || Boolean(state.broker);
     const chip = document.getElementById("live");
@@ -98,7 +101,14 @@
   document.addEventListener("change", (event) => {
     if (event.target.matches("select[data-submit]")) event.target.form.submit();
   });
+  document.addEventListener("change", (event) => {
+    const all = event.target.dataset.all;
+    if (!all) return;
+    for (const each of event.target.form.elements[all].length === undefined
+      ? [event.target.form.elements[all]] : event.target.form.elements[all]) each.checked = event.target.checked;
+  });
   document.addEventListener("click", async (event) => {
+    if (event.target.closest("[data-print]")) window.print();
     const button = event.target.closest("[data-copy]");
     if (!button || !navigator.clipboard) return;
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);

@@ -60,8 +60,28 @@ ORDER BY position
 -- name: last_position
 SELECT coalesce(max(position), 0) FROM events
 
--- name: devices
-SELECT {device_columns} FROM devices
+-- name: device_seen
+-- What a node that is not heard said last is no knowledge of now.
+(CASE WHEN coalesce((SELECT n.state FROM nodes AS n WHERE n.node_id = d.node_id), 'offline') = 'offline'
+    THEN 'silent' ELSE d.state END)
+
+-- name: devices_seen
+SELECT {device_columns} FROM devices AS d
+
+-- name: count_devices_seen
+SELECT count(*) FROM devices AS d
+
+-- name: device_serials
+SELECT serial FROM devices AS d
+
+-- name: device_squares
+SELECT serial, json_extract(description, '$.label'), {device_seen}, node_id FROM devices AS d
+
+-- name: devices_of_nodes
+SELECT node_id, count(*) FROM devices GROUP BY node_id ORDER BY node_id
+
+-- name: device_groups
+SELECT DISTINCT g.value FROM devices AS d, json_each(d.description, '$.groups') AS g ORDER BY 1
 
 -- name: tasks_of_held_devices
 SELECT device_serial, count(*) FROM tasks WHERE state <> 'passed'
