@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ import pytest
 import trio
 
 from doai.cli import exits
+from doai.drivers.xiaowei.config import XiaoweiConfig
 from doai.phone.control import request_control
+from doai.plugins.discovery import find_plugins
+from doai.plugins.drivers import load_driver, split_settings
 from tests.apk.builder import make_apk
 from tests.documents import ROOT, blocks, commands, name, run, running
 from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, up
@@ -36,6 +40,7 @@ OF_A_FLEET = [ROOT / "docs" / path for path in ("tutorials/first-fleet.md", "how
 DEAD = ROOT / "docs/how-to/dead-letters.md"
 QUEUES = ROOT / "docs/how-to/queues.md"
 BOT = ROOT / "docs/tutorials/your-first-bot.md"
+XIAOWEI = ROOT / "docs/how-to/xiaowei.md"
 PLAYBACK = ROOT / "docs/how-to/check-playback.md"
 NOTIFY = ROOT / "docs/how-to/notifications.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
@@ -392,6 +397,20 @@ def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
         assert "data_dir = " in run(command, tmp_path, site.data_dir)
 
 
+def test_the_stand_in_for_the_vendors_program(tmp_path: Path) -> None:
+    [start] = commands(XIAOWEI)
+    [settings] = blocks(XIAOWEI, "toml")
+    named = set(re.findall(r"`xiaowei\.(\w+)`", XIAOWEI.read_text(encoding="utf-8")))
+    assert named == set(XiaoweiConfig.__struct_fields__)
+    table = tomllib.loads(settings)
+    [driver] = table["drivers"]
+    assert load_driver(find_plugins(), driver, split_settings(table["driver_settings"])[driver]).name == driver
+    # The port of the text may be in use here.
+    with running(start.replace("22222", "0"), tmp_path, tmp_path) as phones:
+        phones.wait_for("ws://127.0.0.1:")
+    assert phones.code == exits.PASSED
+
+
 @pytest.mark.parametrize("path", SHOWN_IN, ids=name)
 def test_every_command_shown_is_run_somewhere(path: Path) -> None:
     run_above = (
@@ -408,6 +427,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         BOT,
         PLAYBACK,
         NOTIFY,
+        XIAOWEI,
         SECRETS,
         SCREENS,
         SCRIPT,

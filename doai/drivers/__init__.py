@@ -1,1 +1,1 @@
-"""The ways to a device: `base` is the contract, `adb` and `fake` keep it (step 9)."""
+"""The ways to a device: `base` is the contract, `adb`, `fake` and `xiaowei` keep it (step 9)."""

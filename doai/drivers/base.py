@@ -1,6 +1,6 @@
 """What a driver is: the only way from a step to a device (step 9).
 
-Two drivers exist, `adb` and `fake`; one conformance suite holds them to this contract. Every call is
+Three drivers exist, `adb`, `fake` and `xiaowei`; one conformance suite holds them to this contract. Every call is
 cancellable, raises StepError with an ErrorClass on failure, and never returns incomplete output as success.
 The caller bounds the time with a cancel scope; a driver never adds a deadline of its own that ends a good call.
 """
@@ -161,7 +161,7 @@ class Driver(Protocol):
     """
 
     name: str
-    """``adb``, ``fake``: what nodes advertise as ``driver:NAME``."""
+    """``adb``, ``fake``, ``xiaowei``: what nodes advertise as ``driver:NAME``."""
 
     def run(self) -> AbstractAsyncContextManager[None]:
         """Hold what the driver needs (server, tracking) for the time of the context."""

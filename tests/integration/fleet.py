@@ -51,7 +51,8 @@ class Fleet:
     """One installation; `kills_ms` has the times at which each node was killed, by its id.
 
     Programs are named ``broker``, ``admin``, ``phones``, ``node``, and ``node-2`` and so on where there are more;
-    the phones are dealt out to the nodes in turn.
+    the phones are dealt out to the nodes in turn. With ``vendor`` the one node has all of them through a
+    stand-in for the vendor's program, by its driver xiaowei.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Fleet:
         host_scripts: Path | None = None,
         admin_words: Sequence[str] = (),
         bot: Path | None = None,
+        vendor: bool = False,
     ) -> None:
         self.data_dir = data_dir
         self.store = Store(data_dir)
@@ -82,6 +84,7 @@ class Fleet:
         self._host_scripts = host_scripts
         self._admin_words = admin_words
         self._bot = bot
+        self._vendor = vendor
         self._adb_ports = {node: free_port() for node in self.nodes}
         self._words: dict[str, list[str]] = {}
         self._broker: Mapping[str, str] = {}
@@ -106,7 +109,10 @@ class Fleet:
             "--first-token-file", str(self.data_dir / "token"), *reserve, *self._admin_words,
         )  # fmt: skip
         self._words["admin"][5] = self.children["admin"].ready["X_DOAI_URL"].rpartition(":")[2]
-        await self._first("phones", "--count", str(self._phones), "--journal", str(self.data_dir / "phones"))
+        shelf = ("--count", str(self._phones), "--journal", str(self.data_dir / "phones"))
+        await self._first("phones", *shelf, *(("--vendor", "0") if self._vendor else ()))
+        if self._vendor:
+            self._words["phones"][-1] = self.vendor_url.rpartition(":")[2]
         for node in self.nodes:
             await self._add_node_key(node)
             config = self._write_node_config(node, await self._route(node, endpoint))
@@ -130,6 +136,11 @@ class Fleet:
     def bot_dir(self) -> Path:
         """The folder of the bot's file, key and state."""
         return self.data_dir / "bot"
+
+    @property
+    def vendor_url(self) -> str:
+        """Where the stand-in for the vendor's program listens."""
+        return self.children["phones"].ready["X_DOAI_VENDOR_URL"]
 
     async def _first(self, name: str, *words: str) -> None:
         self._words[name] = list(words)
@@ -208,6 +219,9 @@ class Fleet:
             "adb_connect": [f"127.0.0.1:{p}" for p in ports[self.nodes.index(node) :: len(self.nodes)]],
             "secret": self._secret,
         }
+        if self._vendor:
+            settings["drivers"] = ["xiaowei"]
+            settings["driver_settings"] = [f"xiaowei.url={self.vendor_url}", "xiaowei.list_every_s=0.1"]
         if self._reserve is not None:
             settings["disk_reserve_mb"] = self._reserve
         if self._host_scripts is not None:
@@ -363,6 +377,7 @@ async def open_fleet(
     host_scripts: Path | None = None,
     admin_words: Sequence[str] = (),
     bot: Path | None = None,
+    vendor: bool = False,
 ) -> AsyncIterator[Fleet]:
     """Start everything, and leave nothing behind."""
     fleet = Fleet(
@@ -376,6 +391,7 @@ async def open_fleet(
         host_scripts=host_scripts,
         admin_words=admin_words,
         bot=bot,
+        vendor=vendor,
     )
     try:
         await fleet.start_all()
