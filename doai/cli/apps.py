@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,18 +11,14 @@ import msgspec
 from doai.bots.install.report import Report
 from doai.bots.install.wish import KIND, InstallApp
 from doai.cli import exits, show
+from doai.cli.bot_tasks import ask_bot, store_recipes, wait_for_task
 from doai.cli.client import ApiError, Client
-from doai.cli.runs import store_workflow
 from doai.cli.targets import parse_targets
-from doai.cli.waiting import OPEN_STATES, POLL_S
+from doai.cli.waiting import OPEN_STATES
 from doai.errors import UserError
 from doai.file_reference import parse_file_reference
-from doai.messages.commands import CreateRun, TargetKind, Targets
 
-RECIPES: Final = tuple(
-    Path(__file__).resolve().parents[2] / f"workflows/{name}.yaml"
-    for name in ("app-look", "app-install", "app-remove")
-)
+RECIPES: Final = ("app-look", "app-install", "app-remove")
 """What the install-bot runs."""
 
 
@@ -50,7 +43,7 @@ def install(client: Client, options: argparse.Namespace) -> int:
             "reachS": options.reach,
         }
     )
-    task = ask_bot(client, KIND, msgspec.to_builtins(wish), options.idempotency_key)
+    task = ask_bot(client, "install-bot", KIND, msgspec.to_builtins(wish), options.idempotency_key)
     url = client.url(f"/tasks/{task['taskId']}")
     if options.wait:
         return _show(client, options, wait_for_task(client, task["taskId"], quiet=options.json))
@@ -74,40 +67,6 @@ def report(client: Client, options: argparse.Namespace) -> int:
             raise
         task = client.get(f"/tasks/{tasks[0]['taskId']}")
     return _show(client, options, task)
-
-
-def store_recipes(client: Client, paths: tuple[Path, ...]) -> None:
-    """Store shipped recipes that are not there; one that somebody has changed stays as it is."""
-    for path in paths:
-        try:
-            client.get(f"/workflows/{path.stem}")
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            store_workflow(client, path)
-
-
-def ask_bot(client: Client, kind: str, params: dict[str, Any], key: str | None) -> dict[str, Any]:
-    """Make a run of one task on a kind of bots; return the task, and say when nobody takes it."""
-    command = CreateRun(workflow="", targets=Targets(kind=TargetKind.BOT, bot=kind), params=params)
-    headers = {"Idempotency-Key": key} if key else {}
-    created = client.post("/runs", msgspec.to_builtins(command), headers=headers)
-    [task_id] = created["taskIds"]
-    task: dict[str, Any] = client.get(f"/tasks/{task_id}")
-    if task["waitingBecause"]:
-        print(f"doai: it waits: {task['waitingBecause']}; `bin/bot install-bot` takes it", file=sys.stderr)
-    return task
-
-
-def wait_for_task(client: Client, task_id: str, *, quiet: bool) -> dict[str, Any]:
-    """Return a task when it has ended."""
-    if not quiet:
-        print(f"task {task_id}: {client.url(f'/tasks/{task_id}')}", file=sys.stderr, flush=True)
-    while True:
-        task: dict[str, Any] = client.get(f"/tasks/{task_id}")
-        if task["state"] not in OPEN_STATES:
-            return task
-        time.sleep(POLL_S)
 
 
 def _wish(fields: dict[str, Any]) -> InstallApp:

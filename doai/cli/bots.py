@@ -26,12 +26,23 @@ def enroll(client: Client, options: argparse.Namespace) -> int:
     path = Path(options.program).resolve() if options.program else None
     if path is not None and not path.is_file():
         raise UserError(f"there is no file {options.program}: name the file of the bot")
-    program = str(path) if path is not None else options.name if options.name in SHIPPED else None
+    program = str(path) if path is not None else options.name if options.name in SHIPPED else ""
+    public_key = let_in(client, options.name, folder, program)
+    if options.json:
+        show.print_json({"name": options.name, "settings": str(settings), "publicKey": public_key})
+        return exits.PASSED
+    print(f"{options.name} may speak as bot; its settings, key and token are in {folder}")
+    print(f"try: bin/bot --config {settings}" + ("" if program else " FILE"))
+    return exits.PASSED
+
+
+def let_in(client: Client, name: str, folder: Path, program: str) -> str:
+    """Write a bot's key, token and settings to its folder; return its public key. Raises ApiError."""
     keys = load_or_make_keypair(folder / "keys" / "bot.key")
-    added = client.post("/keys", {"name": options.name, "role": "bot", "publicKey": keys.public})
-    token = client.post("/tokens", {"name": f"bot-{options.name}"[:63], "role": "viewer"})["token"]
+    added = client.post("/keys", {"name": name, "role": "bot", "publicKey": keys.public})
+    token = client.post("/tokens", {"name": f"bot-{name}"[:63], "role": "viewer"})["token"]
     written: dict[str, Any] = {
-        **({"program": program} if program is not None else {}),
+        **({"program": program} if program else {}),
         "endpoint": added["brokerEndpoint"],
         "broker_public_key": added["brokerPublicKey"],
         "secret": added["secret"],
@@ -41,13 +52,9 @@ def enroll(client: Client, options: argparse.Namespace) -> int:
         **({"admin_ca": str(Path(client.place.ca_file).resolve())} if client.place.ca_file else {}),
         **({"admin_fingerprint": client.place.fingerprint} if client.place.fingerprint else {}),
     }
-    _write_private(settings, "".join(f"{name} = {json.dumps(value)}\n" for name, value in written.items()))
-    if options.json:
-        show.print_json({"name": options.name, "settings": str(settings), "publicKey": keys.public})
-        return exits.PASSED
-    print(f"{options.name} may speak as bot; its settings, key and token are in {folder}")
-    print(f"try: bin/bot --config {settings}" + ("" if program else " FILE"))
-    return exits.PASSED
+    lines = (f"{field} = {json.dumps(value)}\n" for field, value in written.items())
+    _write_private(folder / SETTINGS, "".join(lines))
+    return keys.public
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from doai.cli import exits, show
 from doai.errors import ConfigError, DoaiError, UserError
 
 if TYPE_CHECKING:
+    from doai.cli.client import Client
+    from doai.cli.demo_bots import BotDid
     from doai.cli.installation import Installation
     from doai.cli.waiting import Result
 
@@ -34,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         "--workflow", metavar="FILE", help=f"workflow file (default: the shipped {DEFAULT_WORKFLOW})"
     )
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="value of a parameter")
+    parser.add_argument(
+        "--bots", action="store_true", help="also run the bots that come with doai, and give each something to do"
+    )
     parser.add_argument("--once", action="store_true", help="end after the run")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object on stdout and nothing else there"
@@ -76,6 +83,10 @@ def _demo(options: argparse.Namespace) -> int:
         import trio
 
         code = exits.INTERRUPTED
+        if options.bots:
+            from doai.cli.demo_bots import start_bots
+
+            await start_bots(installation)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(installation.watch)
             # The thread only talks HTTP and is left behind when Ctrl-C ends the programs it talks to.
@@ -106,16 +117,32 @@ def _run_on_all(installation: Installation, options: argparse.Namespace, begun: 
     with Client(installation.place) as client:
         wait_for_devices(client, options.phones)
         created = create_run(client, parser.parse_args(words))
+        errands = _begin_errands(client) if options.bots else {}
         with RunDisplay(quiet=options.json) as display:
             result = wait_for_run(client, created["runId"], display.show)
+        bots = _end_errands(client, errands) if options.bots else None
     if options.json:
-        show.print_json(_summary(result, installation, time.monotonic() - begun))
+        show.print_json(_summary(result, installation, time.monotonic() - begun, bots))
     else:
         print_result(result)
         print(f"run {created['runId']} {result.run['outcome']} in {show.duration(result.seconds)}", flush=True)
+        for bot in bots or []:
+            print(f"{bot.name} ({bot.state}): {bot.did}")
         print(f"screenshots are below {installation.artifacts_dir}", flush=True)
-    passed = result.run["outcome"] == "passed" and not result.missing
+    passed = result.run["outcome"] == "passed" and not result.missing and all(bot.passed for bot in bots or [])
     return exits.PASSED if passed else exits.NOT_PASSED
+
+
+def _begin_errands(client: Client) -> dict[str, str]:
+    from doai.cli.demo_bots import begin  # a demo without bots needs nothing of it
+
+    return begin(client)
+
+
+def _end_errands(client: Client, errands: dict[str, str]) -> list[BotDid]:
+    from doai.cli.demo_bots import end
+
+    return end(client, errands)
 
 
 def wait_for_devices(client: Any, count: int) -> None:
@@ -130,7 +157,9 @@ def wait_for_devices(client: Any, count: int) -> None:
         time.sleep(0.2)
 
 
-def _summary(result: Result, installation: Installation, seconds: float) -> dict[str, Any]:
+def _summary(
+    result: Result, installation: Installation, seconds: float, bots: list[BotDid] | None
+) -> dict[str, Any]:
     run = result.run
     artifacts_dir = installation.artifacts_dir.relative_to(installation.plan.data_dir)
     return {
@@ -151,6 +180,7 @@ def _summary(result: Result, installation: Installation, seconds: float) -> dict
             }
             for task in sorted(result.tasks, key=lambda task: str(task["deviceSerial"]))
         ],
+        **({} if bots is None else {"bots": [msgspec.to_builtins(bot) for bot in bots]}),
         "seconds": round(seconds, 3),
         "data_dir": str(installation.plan.data_dir),
     }

@@ -22,6 +22,8 @@ from doai.wire.keys import load_or_make_keypair
 
 FIRST_USER: Final = "admin"
 TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
+BOT_DRAIN_S: Final = 1.0
+"""Ctrl-C is to be quick: what a bot does not finish in this time is done by its next process."""
 WORKFLOWS: Final = Path(__file__).resolve().parents[2] / "workflows"
 
 
@@ -49,6 +51,8 @@ class Installation:
     def __init__(self, plan: Plan, tell: Callable[[str], None]) -> None:
         self.plan = plan
         self.place = Place("", Secret(""))
+        self.endpoint = ""
+        """Where the broker is, once it has started."""
         self.is_new = not (plan.data_dir / TOKEN_FILE).exists()
         """Whether this start makes the first token."""
         self.first_password = Secret("")
@@ -68,7 +72,7 @@ class Installation:
         broker = await self._start_child(
             "broker", "--data-dir", plan.data_dir / "broker", "--endpoint", f"tcp://{plan.host}:{plan.broker_port}"
         )
-        endpoint = broker.ready["X_DOAI_ENDPOINT"]
+        endpoint = self.endpoint = broker.ready["X_DOAI_ENDPOINT"]
         token_file = plan.data_dir / TOKEN_FILE
         admin = await self._start_child(
             *("admin", "--data-dir", plan.data_dir / "broker", "--endpoint", endpoint),
@@ -168,6 +172,14 @@ class Installation:
                 stored = client.request("POST", "/workflows", content=path.read_bytes()).json()
                 names.append(f"{stored['name']}@{stored['version']}")
         return names
+
+    async def start_bot(self, name: str, config: Path) -> None:
+        """Start a process of a bot; return when the broker has taken it in. Raises ChildFailed."""
+        self._tell(f"starting {name}")
+        words = ["--config", str(config), "--drain-s", str(BOT_DRAIN_S)]
+        child = Child(name, "doai.cli.bot", words, self.plan.data_dir / "log")
+        self._children.append(child)
+        await child.start()
 
     async def watch(self) -> None:
         """Return never; raises ChildFailed when one of the programs ends by itself."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from doai.bots.playback.check import KIND, WORKFLOW
 from doai.cli import exits, show
+from doai.cli.bot_tasks import ask_bot, store_recipes, wait_for_task
 from doai.cli.client import Client
 from doai.cli.targets import parse_targets
-from doai.messages.commands import CreateRun, TargetKind, Targets
-
-KIND: Final = "playback.check"
-"""Of the tasks that the playback-bot takes."""
 
 
 def plays(client: Client, options: argparse.Namespace) -> int:
@@ -102,26 +100,21 @@ def _milliseconds(value: int | None) -> str | None:
 
 def check(client: Client, options: argparse.Namespace) -> int:
     """`doai plays check`: give the playback-bot a task, and wait for it if wanted."""
-    from doai.cli.waiting import wait_for_run
-
-    created = client.post("/runs", msgspec.to_builtins(_command(options)))
-    check_id, run_id = created["taskIds"][0], created["runId"]
-    if not options.json:
-        print(
-            f"check {check_id}: {client.url('/plays', check=check_id)}",
-            file=sys.stderr if options.wait else sys.stdout,
-            flush=True,
-        )
+    params = _params(options)
+    store_recipes(client, [WORKFLOW])
+    task = ask_bot(client, "playback-bot", KIND, params)
+    check_id, run_id = task["taskId"], task["runId"]
     if not options.wait:
         if options.json:
             show.print_json({"check": check_id, "runId": run_id})
+        else:
+            print(f"check {check_id}: {client.url('/plays', check=check_id)}")
         return exits.PASSED
     try:
-        wait_for_run(client, run_id, lambda _: None)
+        task = wait_for_task(client, check_id, quiet=options.json)
     except KeyboardInterrupt:
         print(f"doai: no longer waiting, and the check goes on: `doai cancel {run_id}` ends it", file=sys.stderr)
         return exits.INTERRUPTED
-    task = client.get(f"/tasks/{check_id}")
     report = client.get("/plays/report", check=check_id, by="model")
     if options.json:
         show.print_json({"check": check_id, "state": task["state"], "outputs": task["outputs"], "report": report})
@@ -143,7 +136,7 @@ def _say_end(task: dict[str, Any], check_id: str) -> None:
         print(f"doai: check {check_id} {task['state']}: {said}", file=sys.stderr)
 
 
-def _command(options: argparse.Namespace) -> CreateRun:
+def _params(options: argparse.Namespace) -> dict[str, Any]:
     params: dict[str, Any] = {
         "videos": [{"url": url} for url in options.video],
         "targets": msgspec.to_builtins(parse_targets(options.on)),
@@ -156,4 +149,4 @@ def _command(options: argparse.Namespace) -> CreateRun:
         params["stallsMax"] = options.stalls_max
     if options.app:
         params["app"] = options.app
-    return CreateRun(workflow=KIND, targets=Targets(kind=TargetKind.BOT, bot=KIND), params=params)
+    return params

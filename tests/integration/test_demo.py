@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 import trio
 
+from doai.bots.loading import SHIPPED
 from doai.drivers.png import whole_png
 from tests.integration.fleet import LOOK_S, WITHIN_S
 from tests.integration.reconcile import Store, reconcile
@@ -182,6 +183,31 @@ async def test_a_run_on_three_phones(folder: Path) -> None:
         assert reconcile(data_dir) == []
         await demo.vanish()
     assert not (folder / "no-home").exists()
+
+
+async def test_the_bots_that_come_with_doai_do_their_work_beside_the_run(folder: Path) -> None:
+    async with open_demo(folder, "--bots", "--once", "--phones", "2", "--json", workflow=QUICK) as demo:
+        code = await demo.end()
+        result = json.loads(demo.out.read_text())
+        bots = {bot["name"]: bot for bot in result["bots"]}
+        assert code == 0, bots
+        assert set(bots) == set(SHIPPED)
+        assert {(bot["state"], bot["passed"]) for bot in bots.values()} == {("online", True)}
+        assert "4 of 4 plays passed" in bots["playback-bot"]["did"]
+        assert "on 2 phones: 2 installed" in bots["install-bot"]["did"]
+        assert result["run"]["outcome"] == "passed"
+        await demo.vanish()
+
+
+async def test_a_signal_ends_the_bots_too(folder: Path) -> None:
+    async with open_demo(folder, "--bots", "--phones", "1", "--json", workflow=LONG) as demo:
+        await demo.until("the playback-bot has a task", lambda: " plays " in demo.log("playback-bot"))
+        assert sum("doai.cli.bot" in command for command in family(folder).values()) == len(SHIPPED)
+        demo.process.send_signal(signal.SIGINT)
+        assert await demo.end() == 130
+        await demo.vanish()
+        assert demo.out.read_text() == ""
+        assert demo.err.read_text().count("\n") <= 1, demo.err.read_text()
 
 
 async def test_a_run_that_fails(folder: Path) -> None:

@@ -16,7 +16,6 @@ from doai.bots import CommandRefused, Context, GiveUp, QueryFailed
 from doai.bots.playback.report import CheckReport, ModelLine, report_of
 from doai.bots.playback.wish import Play, PlaybackCheck, check_wish, longest_play_s, plays_of
 from doai.errors import Fault
-from doai.messages.commands import CreateRun, RunCreated
 
 KIND: Final = "playback.check"
 WORKFLOW: Final = "playback-measure"
@@ -67,12 +66,14 @@ class Check:
             "check": self._ctx.task_id,
             "repeat": play.repeat,
         }
-        command = CreateRun(
-            workflow=WORKFLOW, targets=wish.targets, params=params, queue=wish.queue, expires_in_s=expires_in_s
-        )
         try:
-            created: RunCreated = await self._ctx.command(
-                command, subject=f"workflow/{WORKFLOW}", key=f"{KIND}:{self._ctx.task_id}:{play.number}"
+            created = await self._ctx.start_run(
+                WORKFLOW,
+                on=wish.targets,
+                params=params,
+                queue=wish.queue,
+                expires_in_s=expires_in_s,
+                key=f"{KIND}:{self._ctx.task_id}:{play.number}",
             )
         except CommandRefused as error:
             if error.problem.fault is not Fault.USER:
@@ -95,7 +96,7 @@ class Check:
             try:
                 return await self._ctx.query(path, **query)
             except QueryFailed as error:
-                if trio.current_time() > until_s:
+                if not error.away or trio.current_time() > until_s:
                     raise
                 self._ctx.log.warning("%s; looking again in %g s", error, LOOK_S)
                 await trio.sleep(LOOK_S)
