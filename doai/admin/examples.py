@@ -294,6 +294,7 @@ _PROBLEMS: Final = {
     411: ("length_required", "Content-Length is needed: how many bytes the file has"),
     413: ("too_large", "the file has 70000000 bytes, 64 MiB are allowed: make it smaller"),
     422: ("bad_targets", "there is no device 'R58M12ABCDF': did you mean 'R58M12ABCDE'?"),
+    502: ("screen_unavailable", "device R58M12ABCDE is offline"),
     503: (
         "broker_unavailable",
         "nobody listens at tcp://10.0.0.5:7701: start the broker; nothing was changed, try again",

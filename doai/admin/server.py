@@ -32,6 +32,7 @@ from doai.admin.outlook import Outlooks
 from doai.admin.passwords import Passwords
 from doai.admin.receiving import Intake
 from doai.admin.rerecording import Rerecording, record_key
+from doai.admin.screens import Screens
 from doai.admin.services import Services
 from doai.admin.sessions import Sessions
 from doai.admin.settings import Settings
@@ -133,6 +134,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
     finally:
         notify(STOPPING="1")
         await services.feed.close()
+        await services.screens.close()
         server.should_exit = True
         for task in (*working, beating):
             task.cancel()
@@ -254,6 +256,7 @@ def _services(settings: Settings) -> Services:
         backups=backups,
         janitor=janitor,
         outlooks=Outlooks(reader),
+        screens=Screens(),
         vault=Vault(keys / "secrets.key"),
         public_url=settings.public_url.rstrip("/"),
         fingerprint=settings.fingerprint,

@@ -20,6 +20,7 @@ from doai.admin.mesh import Mesh
 from doai.admin.outlook import Outlooks
 from doai.admin.passwords import Passwords
 from doai.admin.problems import CommandRefused
+from doai.admin.screens import Screens
 from doai.admin.sessions import Sessions
 from doai.admin.vault import Vault
 from doai.codec import raw
@@ -60,6 +61,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     vault: Vault
     janitor: Janitor
     outlooks: Outlooks
+    screens: Screens
     public_url: str
     """Of this API as nodes elsewhere reach it; empty = as it was asked."""
     fingerprint: str

@@ -35,6 +35,7 @@ from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.fetch import Fetcher
 from doai.node.file_cache import FileCache
+from doai.node.screens import ScreenFeed
 from doai.node.secrets import AdminSecrets
 from doai.node.shell import Shell
 from doai.node.spool import Spool, SpoolEntry
@@ -107,12 +108,14 @@ async def run_node(config: NodeConfig) -> StopNode:
             files=files,
             secrets=_secret_source(config),
         )
-        return await _run(shell, _uploader(config, spool, shell), files)
+        return await _run(shell, _uploader(config, spool, shell), files, _screens(config, shell))
     finally:
         outbox.close()
 
 
-async def _run(shell: Shell, uploader: Uploader | None, files: FileCache | None) -> StopNode:
+async def _run(
+    shell: Shell, uploader: Uploader | None, files: FileCache | None, screens: ScreenFeed | None
+) -> StopNode:
     stop = StopNode("a second signal", EXIT_AT_ONCE)
 
     async def run_shell(task_status: trio.TaskStatus[None]) -> None:
@@ -127,6 +130,8 @@ async def _run(shell: Shell, uploader: Uploader | None, files: FileCache | None)
             if files is not None:
                 await nursery.start(files.run)
             await nursery.start(run_shell)
+            if screens is not None:
+                nursery.start_soon(screens.run)
             nursery.start_soon(_obey, signals, shell, nursery.cancel_scope)
             nursery.start_soon(_announce, shell)
             nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)
@@ -232,6 +237,19 @@ def _secret_source(config: NodeConfig) -> AdminSecrets | None:
     if not config.admin_url:
         return None
     return AdminSecrets(config.admin_url, config.name, config.secret.reveal(), admin_context(config))
+
+
+def _screens(config: NodeConfig, shell: Shell) -> ScreenFeed | None:
+    if not config.admin_url:
+        return None
+    return ScreenFeed(
+        config.admin_url,
+        config.name,
+        config.secret.reveal(),
+        shell.driver_of,
+        tls=admin_context(config),
+        random01=random.random,
+    )
 
 
 def _uploader(config: NodeConfig, spool: Spool, shell: Shell) -> Uploader | None:

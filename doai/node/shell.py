@@ -96,7 +96,7 @@ class Shell:
         )
         self._runner = Runner(
             node_id=node_id,
-            driver_of=self._driver_of,
+            driver_of=self.driver_of,
             artifacts=spool,
             clock=clock,
             steps=steps,
@@ -213,7 +213,8 @@ class Shell:
                 else:
                     self._decided(self._core.driver_noticed(item, now))
 
-    def _driver_of(self, serial: str) -> Driver:
+    def driver_of(self, serial: str) -> Driver:
+        """Return the driver that has a device now; raises StepError when none has."""
         driver = self._holder.get(serial)
         if driver is None:
             raise device_offline(serial)
@@ -289,7 +290,7 @@ class Shell:
         self._nursery.start_soon(self._sample_device, effect.serial)
 
     async def _sample_device(self, serial: str) -> None:
-        health = await sample_health(self._driver_of, serial, self._clock, self._node_id)
+        health = await sample_health(self.driver_of, serial, self._clock, self._node_id)
         self._decided(self._core.health_read(health, self._clock.now()))
 
     def _log_line(self, effect: Log) -> None:

@@ -33,6 +33,7 @@ OPERATIONS = [
     ("POST", "/tasks/x/cancel", "operator"),
     ("GET", "/devices", "viewer"),
     ("GET", "/devices/x", "viewer"),
+    ("GET", "/devices/x/screen", "operator"),
     ("GET", "/nodes", "viewer"),
     ("GET", "/nodes/x", "viewer"),
     ("PATCH", "/devices/x", "operator"),
@@ -190,6 +191,8 @@ def test_the_table_has_every_operation(site: Site) -> None:
         ("PUT", "/artifacts/{}"),
         ("POST", "/join"),
         ("GET", "/tasks/{}/secrets"),
+        ("GET", "/screens"),
+        ("PUT", "/screens/{}"),
         ("GET", "/bots/{}/secrets/{}"),
     }
     assert shaped - of_nodes == listed

@@ -21,6 +21,7 @@ from doai.admin.mesh import Mesh
 from doai.admin.outlook import Outlooks
 from doai.admin.passwords import Passwords
 from doai.admin.receiving import Intake
+from doai.admin.screens import Screens
 from doai.admin.services import Services
 from doai.admin.sessions import Sessions
 from doai.admin.settings import Settings
@@ -52,6 +53,7 @@ def services(folder: Path) -> Services:
         feed=Feed(reader),
         backups=Backups(folder / "broker.db", folder / "keys", folder / "backups", every_h=0, keep=1),
         outlooks=Outlooks(reader),
+        screens=Screens(),
         janitor=Janitor(
             RetentionReader(folder / "broker.db"),
             folder / "artifacts",
