@@ -37,6 +37,12 @@ class IncidentType(KeyEnum):
     DEVICE_OFFLINE = "DEVICE_OFFLINE"
     DEVICE_FLAPPING = "DEVICE_FLAPPING"
     DUPLICATE_DEVICE = "DUPLICATE_DEVICE"
+    BATTERY_HOT = "BATTERY_HOT"
+    BATTERY_LOW = "BATTERY_LOW"
+    STORAGE_LOW = "STORAGE_LOW"
+    MEMORY_LOW = "MEMORY_LOW"
+    THERMAL_SEVERE = "THERMAL_SEVERE"
+    DEVICE_SILENT = "DEVICE_SILENT"
     LOW_DISK = "LOW_DISK"
     OUTBOX_FULL = "OUTBOX_FULL"
     CLOCK_SKEW = "CLOCK_SKEW"
@@ -77,6 +83,19 @@ def _lasting(severity: Severity, opens_after_s: float, means: str, to_do: str) -
         opens_after_s=opens_after_s,
         closes_at=1,
         closes_after_s=_FRESH_S,
+        means=means,
+        to_do=to_do,
+    )
+
+
+def _found(severity: Severity, means: str, to_do: str) -> Rule:
+    """What a bot finds: its thresholds lie apart, so that no time is needed here."""
+    return Rule(
+        severity=severity,
+        opens_at=1,
+        opens_after_s=0,
+        closes_at=1,
+        closes_after_s=0,
         means=means,
         to_do=to_do,
     )
@@ -191,6 +210,36 @@ RULES: Final[Mapping[IncidentType, Rule]] = {
         0,
         "two nodes see one device",
         "disconnect it from one of the two; two phones of one serial number can not be told apart",
+    ),
+    IncidentType.BATTERY_HOT: _found(
+        Severity.HIGH,
+        "the battery of a device is too hot: it ages, and may swell",
+        "give it air and shade, take it off the charger; thresholds: `doai bots show health-bot`",
+    ),
+    IncidentType.BATTERY_LOW: _found(
+        Severity.MEDIUM,
+        "the battery of a device is nearly empty",
+        "look at its cable and whether the hub gives enough power",
+    ),
+    IncidentType.STORAGE_LOW: _found(
+        Severity.MEDIUM,
+        "the storage of a device is nearly full: installations and pictures fail",
+        "remove apps and files from it: `app.uninstall`, `app.clear`, or by hand",
+    ),
+    IncidentType.MEMORY_LOW: _found(
+        Severity.LOW,
+        "a device has hardly any memory left: apps are ended and it is slow",
+        "restart it: `doai run reboot --on SERIAL`",
+    ),
+    IncidentType.THERMAL_SEVERE: _found(
+        Severity.HIGH,
+        "a device is so hot that Android slows it down: what is measured on it means little",
+        "give it air, or less to do; `doai devices samples SERIAL` shows since when",
+    ),
+    IncidentType.DEVICE_SILENT: _found(
+        Severity.MEDIUM,
+        "a device is connected and does not say how it is",
+        "look at its screen, restart it: `doai run reboot --on SERIAL`",
     ),
     IncidentType.LOW_DISK: _lasting(
         Severity.CRITICAL,

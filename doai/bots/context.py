@@ -152,14 +152,24 @@ class Context:
         count = self._given[digest] = self._given.get(digest, 0) + 1
         return f"bot:{self.bot}:{self.handler}:{about}:{digest}:{count}"
 
-    async def quarantine(self, serial: str, *, reason: str, minutes: float | None = None) -> None:
-        """Give a device no tasks for a while, or (None) until it is released."""
-        for_s = None if minutes is None else minutes * 60
-        await self.command(QuarantineDevice(serial=serial, for_s=for_s, reason=reason), subject=f"device/{serial}")
+    async def quarantine(
+        self, serial: str, *, reason: str, minutes: float | None = None, unless_other: bool = False
+    ) -> None:
+        """Give a device no tasks for a while, or (None) until it is released.
 
-    async def release(self, serial: str, *, reason: str = "") -> None:
-        """End the quarantine of a device."""
-        await self.command(ReleaseDevice(serial=serial, reason=reason), subject=f"device/{serial}")
+        ``unless_other``: one that somebody else keeps quarantined stays theirs; CommandRefused ``not_own``.
+        """
+        for_s = None if minutes is None else minutes * 60
+        wish = QuarantineDevice(serial=serial, for_s=for_s, reason=reason, unless_other=unless_other)
+        await self.command(wish, subject=f"device/{serial}")
+
+    async def release(self, serial: str, *, reason: str = "", only_own: bool = False) -> None:
+        """End the quarantine of a device.
+
+        ``only_own``: not one that somebody else set; CommandRefused ``not_own``.
+        """
+        wish = ReleaseDevice(serial=serial, reason=reason, only_own=only_own)
+        await self.command(wish, subject=f"device/{serial}")
 
     async def hold(self, serial: str, *, reason: str, minutes: float = HOLD_S / 60) -> DeviceHold:
         """Reserve a device for this bot: its tasks end, it is given no other."""

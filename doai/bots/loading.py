@@ -19,6 +19,7 @@ from doai.bots.errors import BotError
 GROUP: Final = "doai.bots"
 """Entry points of bots that are installed: name -> module, or module:attribute."""
 SHIPPED: Final[Mapping[str, str]] = {
+    "health-bot": "doai.bots.health",
     "install-bot": "doai.bots.install.bot",
     "notify-bot": "doai.bots.notify",
     "playback-bot": "doai.bots.playback",

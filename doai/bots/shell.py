@@ -196,8 +196,9 @@ class Shell:
             return
         self.config = config
         now = self.clock.now()
-        for handler, every_s in every.items():
-            self._sources.timers[handler].change(every_s, now.mono_s)
+        for handler, timer in self._sources.timers.items():
+            if handler in every:  # how often samples come is the broker's to know
+                timer.change(every[handler], now.mono_s)
         self._perform(self._core.limit(limit_of(self.bot, config), now))
 
     def _end(self, stop: StopBot) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from doai.changes.audit import AuditRow
 from doai.changes.bots import BotOp, BotRow, SubscriptionRow
 from doai.changes.campaigns import CampaignRow, FireRow
+from doai.changes.conditions import ConditionRow, HealthOp
 from doai.changes.dead_letters import DeadLetterRow, SettleDeadLetter
 from doai.changes.incidents import IncidentRow
 from doai.changes.people import DropSession, PutSession, PutUser, SessionRow, UserRow
@@ -44,7 +45,6 @@ from doai.changes.rows import (
     WorkflowRow,
 )
 from doai.changes.runs import StopRun
-from doai.changes.samples import SampleOp
 from doai.changes.statistics import EndedTask, Period, StatisticsRow
 from doai.changes.store_op import StoreOp
 from doai.envelope import Envelope
@@ -333,7 +333,7 @@ Op = (
     | PruneAudit
     | PutRetentionPass
     | BotOp
-    | SampleOp
+    | HealthOp
 )
 
 
@@ -396,3 +396,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: list[SubscriptionRow] = []
     dead_runs: list[RunRow] = []
     """Runs of which a dead letter is open, by id."""
+    conditions: list[ConditionRow] = []

@@ -14,6 +14,7 @@ from doai.messages import (
     dead_letters,
     enrolment,
     finished,
+    health,
     holds,
     incidents,
     link,
@@ -160,6 +161,7 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     bots.SET_BOT_STATUS: (bots.SetBotStatus, bots.BotSettings),
     bots.RESET_SUBSCRIPTION: (bots.ResetSubscription, bots.SubscriptionReset),
     bots.END_BOT_TASK: (bots.EndBotTask, bots.BotTaskEnded),
+    health.REPORT_HEALTH: (health.ReportHealth, health.HealthReported),
 }
 """Command type -> payload, answer."""
 

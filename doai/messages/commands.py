@@ -311,6 +311,8 @@ class QuarantineDevice(Message, frozen=True, kw_only=True):
     for_s: float | None = None
     """Then it is tried with one task at a time; None = until it is released."""
     reason: str = ""
+    unless_other: bool = False
+    """Refused (`not_own`) while somebody else keeps it quarantined: a bot must not take that from them."""
 
 
 class ReleaseDevice(Message, frozen=True, kw_only=True):
@@ -318,6 +320,8 @@ class ReleaseDevice(Message, frozen=True, kw_only=True):
 
     serial: str
     reason: str = ""
+    only_own: bool = False
+    """Refused (`not_own`) when somebody else keeps it quarantined."""
 
 
 class QuarantineNode(Message, frozen=True, kw_only=True):

@@ -329,6 +329,12 @@ class HealthCheckCompleted(Message, frozen=True, kw_only=True):
     node_id: str
     healthy: bool
     values: dict[str, float] = {}
+    """What is wrong, by rule (doai.messages.health.HealthRule), as measured when it began."""
+    began: list[str] = []
+    """Rules that hold since this check; of a device of which a bot had told nothing all that hold."""
+    ended: list[str] = []
+    bot: str = ""
+    """Which looked; empty = a node."""
 
 
 class SystemNotice(Message, frozen=True, kw_only=True):

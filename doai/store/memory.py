@@ -76,7 +76,7 @@ from doai.changes.statistics import StatisticsRow
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
 from doai.ids import Token
 from doai.states import TERMINAL, IncidentState, RunState
-from doai.store import bots_in_memory, campaigns_in_memory, memory_retention, sample_columns
+from doai.store import bots_in_memory, campaigns_in_memory, condition_columns, memory_retention, sample_columns
 from doai.store.campaigns_in_memory import Fires, goes_on
 from doai.store.digests import check_digests, split_digests
 from doai.store.letters_in_memory import dead_runs, kept_letters, settled_letter
@@ -87,13 +87,19 @@ _KeyT = TypeVar("_KeyT")
 _RowT = TypeVar("_RowT")
 
 
-class MemoryTables(memory_retention.RetentionTables, bots_in_memory.BotTables, sample_columns.SampleTables):
+class MemoryTables(
+    memory_retention.RetentionTables,
+    bots_in_memory.BotTables,
+    sample_columns.SampleTables,
+    condition_columns.ConditionTables,
+):
     """What is "on disk". Read it freely (a checker does); only a `MemoryWriter` changes it."""
 
     def __init__(self, store_id: str, generation: int = 1) -> None:
         memory_retention.RetentionTables.__init__(self)
         bots_in_memory.BotTables.__init__(self)
         sample_columns.SampleTables.__init__(self)
+        condition_columns.ConditionTables.__init__(self)
         self.store_id = store_id
         self.generation = generation
         self.meta: dict[str, int] = {"token_reserved": 0, "audit_n": 0}
@@ -212,6 +218,7 @@ class MemoryWriter:
             bots=_sorted_rows(t.bots),
             subscriptions=_sorted_rows(t.subscriptions),
             dead_runs=dead_runs(t.dead_letters, t.runs),
+            conditions=_sorted_rows(t.conditions),
         )
 
     def _check_open(self) -> None:
@@ -369,5 +376,6 @@ _APPLY: Final[dict[type, Callable[[MemoryWriter, Any], None]]] = {
     **campaigns_in_memory.APPLY,
     **bots_in_memory.APPLY,
     **sample_columns.APPLY_IN_MEMORY,
+    **condition_columns.APPLY_IN_MEMORY,
     **memory_retention.APPLY,
 }

@@ -63,6 +63,7 @@ from doai.store import (
     bot_columns,
     campaign_columns,
     columns,
+    condition_columns,
     dead_letter_columns,
     incident_columns,
     people_columns,
@@ -161,6 +162,7 @@ class SqliteWriter:
             bots=[bot_columns.bot_row(c) for c in query(sql["load_bots"])],
             subscriptions=[bot_columns.subscription_row(c) for c in query(sql["load_subscriptions"])],
             dead_runs=[columns.run_row(c) for c in query(sql["load_dead_runs"])],
+            conditions=[condition_columns.condition_row(c) for c in query(sql["load_conditions"])],
         )
 
     def _load_last_position(self) -> int:
@@ -331,6 +333,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     TrimFires: _each("trim_fires", lambda op: (op.campaign_id, op.keep)),
     **bot_columns.APPLY,
     **sample_columns.APPLY,
+    **condition_columns.APPLY,
 }
 
 _TABLES: Final[dict[type, str]] = {
@@ -376,4 +379,5 @@ _TABLES: Final[dict[type, str]] = {
     PutRetentionPass: "retention_passes",
     **bot_columns.TABLES,
     **sample_columns.TABLES,
+    **condition_columns.TABLES,
 }

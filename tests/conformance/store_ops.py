@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from doai.changes import bots, ops, outbox, people, retention, rows, samples
+from doai.changes import bots, conditions, ops, outbox, people, retention, rows, samples
 from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.campaigns import CampaignRow, FireRow
 from doai.changes.dead_letters import DeadLetterKind, DeadLetterRow, DeadReason, SettleDeadLetter
@@ -444,6 +444,10 @@ OPS = st.one_of(
     st.builds(bots.AddUptime, NAMES, TIMES, st.floats(0, 60), TIMES),
     st.builds(samples.PutDeviceSample, DEVICE_SAMPLES),
     st.builds(samples.PutDeviceSample, DEVICE_SAMPLES),
+    st.builds(
+        conditions.PutCondition,
+        st.builds(conditions.ConditionRow, serial=NAMES, bot=NAMES, body=BODIES, changed_at_ms=TIMES),
+    ),
     st.builds(samples.PruneSamples, st.lists(NAMES, max_size=2), st.integers(0, 130), st.integers(0, 3)),
     st.builds(ops.InsertStatistics, STATISTICS),
     st.builds(ops.AppendAudit, AUDIT),

@@ -159,6 +159,7 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
         ("users", state.users, tables.users),
         ("sessions", state.sessions, tables.sessions),
         ("incidents", state.incidents, open_incidents),
+        ("conditions", state.conditions, tables.conditions),
         ("queues", {name: queue.row for name, queue in state.queues.items() if queue.stored}, tables.queues),
         ("commands", state.commands, tables.commands),
         ("nodes", {name: peer.row for name, peer in state.nodes.items() if peer.row}, tables.nodes),

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from doai.broker.core.conditions import conditions_of
 from doai.changes.samples import MINUTES_AN_HOUR, SampleSum
 from doai.codec import Kind, decode, encode, unpack_header
+from doai.envelope import Message
 from doai.limits import SAMPLE_TIMEOUT_S
 from doai.messages import bots as b
 from doai.messages.commands import Reply
+from doai.messages.health import REPORT_HEALTH, Condition, HealthRule, ReportHealth
 from doai.messages.link import Role
 from doai.messages.samples import DEVICE_HEALTH, DeviceHealth
 from doai.states import DeviceState
@@ -30,6 +33,7 @@ IN_ONE_OF: Final = 8
 """Seeds: those that once broke a rule keep their worlds."""
 NAME: Final = "watcher"
 ORDER: Final = b.Subscription(name="health", samples=[DEVICE_HEALTH], every_s=10.0, at_once=2)
+HOT_C: Final = 45.0
 AGAIN_S: Final = 120.0
 """After the last fault each node is heard within this: connections, registration, an interval, a silent phone."""
 
@@ -52,13 +56,26 @@ class Watcher(AdminProcess):
         elif header.kind == Kind.SAMPLES:
             self._taken += 1
             for sample in decode(body, b.Samples).samples:
-                self._samples.given(msgspec.msgpack.decode(sample.payload, type=DeviceHealth))
+                health = msgspec.msgpack.decode(sample.payload, type=DeviceHealth)
+                self._samples.given(health)
+                self._report(health)
             self.world.after(self._samples.random.uniform(0.01, 3.0), self._done, epoch, instance)
 
     def _done(self, epoch: int, instance: str) -> None:
         if instance == self._instance and epoch == self._epoch:
             cursor = b.Cursor(channel=1, credit_events=1, credit_bytes=1 << 20, samples_taken=self._taken)
             self.send_raw(Kind.CURSOR, encode(cursor))
+
+    def _report(self, health: DeviceHealth) -> None:
+        found = []
+        if (health.battery_temp_c or 0.0) >= HOT_C:
+            rule = HealthRule.BATTERY_HOT
+            found.append(Condition(rule=rule, value=health.battery_temp_c or 0.0, limit=HOT_C))
+        if health.problem:
+            found.append(Condition(rule=HealthRule.UNANSWERED, value=1, limit=1))
+        wish = ReportHealth(serial=health.serial, conditions=found)
+        if self._samples.is_news(wish):
+            self.command(REPORT_HEALTH, wish, self._samples.reported, key=None)
 
     def _register(self) -> None:
         epoch = self._epoch
@@ -83,6 +100,8 @@ class Samples:
         """Node by whose name a serial begins -> when a sample of it last reached the bot."""
         self._reading: dict[tuple[str, int], set[str]] = {}
         """By node and its life."""
+        self._newest: dict[str, ReportHealth] = {}
+        """What the bot told last of each phone."""
         self.is_there = seed % IN_ONE_OF == 1
         if self.is_there:
             self._watcher = Watcher(self)
@@ -117,6 +136,26 @@ class Samples:
         for node in self.simulation.nodes:
             if health.serial in node.phones:
                 self.heard_s[node.name] = self.simulation.world.now_s
+
+    def is_news(self, wish: ReportHealth) -> bool:
+        """Whether another thing is wrong with a phone than the bot told last."""
+        before = self._newest.get(wish.serial)
+        if before is not None and [c.rule for c in before.conditions] == [c.rule for c in wish.conditions]:
+            return False
+        self._newest[wish.serial] = wish
+        return True
+
+    def reported(self, payload: Message, reply: Reply) -> None:
+        """The broker has taken it: unless there is something newer by now, that is what is so."""
+        assert isinstance(payload, ReportHealth)
+        broker = self.simulation.broker
+        if reply.problem is not None or self._newest[payload.serial] is not payload or broker.core is None:
+            return
+        row = broker.core.state.conditions.get((payload.serial, NAME))
+        rules = [condition.rule for condition in payload.conditions]
+        if row is not None and [condition.rule for condition in conditions_of(row)] != rules:
+            raise Violation("condition", f"{payload.serial}: told {rules}, kept {row.body!r}", payload.serial)
+        self.simulation.world.fault("condition_told" if rules else "condition_over")
 
     def check_at_end(self) -> None:
         """Samples come again, and what is stored of them adds up."""

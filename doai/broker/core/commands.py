@@ -46,6 +46,7 @@ from doai.messages import holds as h
 from doai.messages import incidents as incident_messages
 from doai.messages import queues as q
 from doai.messages.catalogue import COMMANDS
+from doai.messages.health import REPORT_HEALTH
 from doai.messages.link import Role
 from doai.workflow.mistakes import did_you_mean
 
@@ -60,6 +61,7 @@ _BOT_MAY: Final = frozenset(
         b.REGISTER_BOT,
         b.END_BOT_TASK,
         b.RESET_SUBSCRIPTION,
+        REPORT_HEALTH,
         c.CREATE_RUN,
         c.CANCEL_RUN,
         c.CANCEL_TASK,
@@ -69,7 +71,7 @@ _BOT_MAY: Final = frozenset(
         h.UNHOLD_DEVICE,
     }
 )
-"""What a bot may command: itself, runs, and whether a device gets tasks. Everything else is an operator's."""
+"""What a bot may command: itself, what it finds, runs, whether a device gets tasks. All else is an operator's."""
 _reply: Final = BodyDecoder(c.Reply)
 
 

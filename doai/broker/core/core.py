@@ -15,6 +15,7 @@ from doai.broker.core.bot_leases import BotLeases
 from doai.broker.core.bots import Bots
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.commands import Commands
+from doai.broker.core.conditions import Conditions
 from doai.broker.core.confirmations import Confirmations
 from doai.broker.core.dead_letters import DeadLetters
 from doai.broker.core.deadlines import Due
@@ -55,6 +56,7 @@ from doai.errors import ErrorClass, Failure
 from doai.ids import IdSource
 from doai.messages.bots import END_BOT_TASK
 from doai.messages.events import SystemNotice
+from doai.messages.health import REPORT_HEALTH
 from doai.messages.link import Role
 from doai.states import TaskState, TaskTrigger
 
@@ -119,7 +121,11 @@ class BrokerCore:
             self._campaigns,
             self._incidents,
             Retention(state, self._statistics),
-            {**self._bots.handlers, END_BOT_TASK: BotEnds(state, results).end},
+            {
+                **self._bots.handlers,
+                END_BOT_TASK: BotEnds(state, results).end,
+                REPORT_HEALTH: Conditions(state).report,
+            },
             now,
         )
         self._samples = Samples(state, self._feeds)

@@ -98,7 +98,10 @@ class Quarantines:
 
     def quarantine_device(self, decision: Decision, command: Envelope, wish: QuarantineDevice) -> Service:
         """Take a device out of service."""
-        return self._by_hand(decision, command, device_of(self._state, wish.serial), wish.for_s, wish.reason)
+        device = device_of(self._state, wish.serial)
+        if wish.unless_other:
+            _check_own(device, command)
+        return self._by_hand(decision, command, device, wish.for_s, wish.reason)
 
     def quarantine_node(self, decision: Decision, command: Envelope, wish: QuarantineNode) -> Service:
         """Take a node out of service."""
@@ -106,7 +109,10 @@ class Quarantines:
 
     def release_device(self, decision: Decision, command: Envelope, wish: ReleaseDevice) -> Service:
         """Take a device back into service."""
-        return self._release_by_hand(decision, command, device_of(self._state, wish.serial), wish.reason)
+        device = device_of(self._state, wish.serial)
+        if wish.only_own:
+            _check_own(device, command)
+        return self._release_by_hand(decision, command, device, wish.reason)
 
     def release_node(self, decision: Decision, command: Envelope, wish: ReleaseNode) -> Service:
         """Take a node back into service."""
@@ -241,3 +247,16 @@ def _service(unit: Unit) -> Service:
     quarantine = unit.row.quarantine if unit.row is not None else None
     name = unit.serial if isinstance(unit, Device) else unit.name
     return Service(name=name, state=unit.service, until_ms=quarantine.until_ms if quarantine is not None else None)
+
+
+def _check_own(device: Device, command: Envelope) -> None:
+    """Raise ConflictError when another keeps it quarantined; processes of one bot are one."""
+    standing = device.row.quarantine if device.row is not None else None
+    if standing is not None and _who(standing.by) != _who(actor_of(command)):
+        text = f"device {device.serial} is quarantined by {standing.by}, not by {actor_of(command)}"
+        raise ConflictError(f"{text}: nothing was changed", code="not_own")
+
+
+def _who(actor: str) -> str:
+    kind = actor.partition("/")[0]
+    return actor if kind == "user" else kind

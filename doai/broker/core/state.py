@@ -93,6 +93,8 @@ class State:
         """Streams by address and incarnation: HELLO takes the one it names, or begins it."""
         self.campaigns = CampaignTable(snapshot)
         self.bots: dict[str, Bot] = {}
+        self.conditions = {(row.serial, row.bot): row for row in snapshot.conditions}
+        """What bots found wrong, by device and bot."""
         self.sweep_s: float | None = now.mono_s
         """Nothing of peers, leases or remembered commands is due before; proofs only move it away."""
         _Loader(self, snapshot, now).load()

@@ -10,6 +10,7 @@ from typing import Final
 
 from doai import limits, topics
 from doai.broker.core.bot_symptoms import bot_symptoms
+from doai.broker.core.conditions import condition_symptoms
 from doai.broker.core.state import State
 from doai.broker.core.statistics import Statistics
 from doai.broker.core.symptom import Symptom
@@ -56,6 +57,7 @@ def symptoms(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom
             message=f"{waiting} dead letters wait for a person",
         )
     yield from bot_symptoms(state)
+    yield from condition_symptoms(state)
     for node in state.nodes.values():
         yield from _node(state, node)
     for device in state.devices.values():

@@ -196,6 +196,7 @@ class World:
         assert {row.name: row for row in snapshot.users} == state.users
         assert {row.token_sha256: row for row in snapshot.sessions} == state.sessions
         assert {(row.type, row.subject): row for row in snapshot.incidents} == state.incidents
+        assert {(row.serial, row.bot): row for row in snapshot.conditions} == state.conditions
         letters = {row.letter_id: row for row in snapshot.dead_letters if row.state is DeadLetterState.OPEN}
         kept = {name: msgspec.structs.replace(row, message="", data=b"") for name, row in letters.items()}
         assert kept == state.letters.rows

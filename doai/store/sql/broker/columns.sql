@@ -99,3 +99,6 @@ registered_at_ms, changed_at_ms
 
 -- name: subscription_columns
 bot, name, topics_body, position, open_body, again_body, since_ms, done_to_ms, moved_at_ms
+
+-- name: condition_columns
+serial, bot, body, changed_at_ms

@@ -543,3 +543,11 @@ CREATE TABLE device_sample_hours (
     body BLOB NOT NULL,                -- JSON: number of samples; of each measure count, low, total, high
     PRIMARY KEY (serial, hour)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE device_conditions (
+    serial TEXT NOT NULL,
+    bot TEXT NOT NULL,
+    body BLOB NOT NULL,                -- JSON: a list of conditions; empty = it is well
+    changed_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (serial, bot)
+) STRICT, WITHOUT ROWID;

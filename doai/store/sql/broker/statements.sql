@@ -360,3 +360,10 @@ DELETE FROM device_samples WHERE serial = ? AND minute < ?
 
 -- name: prune_sample_hours
 DELETE FROM device_sample_hours WHERE serial = ? AND hour < ?
+
+-- name: put_condition
+INSERT INTO device_conditions ({condition_columns}) VALUES (?, ?, ?, ?)
+ON CONFLICT (serial, bot) DO UPDATE SET body = excluded.body, changed_at_ms = excluded.changed_at_ms
+
+-- name: load_conditions
+SELECT {condition_columns} FROM device_conditions ORDER BY serial, bot

@@ -1,0 +1,141 @@
+"""What bots find wrong with devices: told once when it begins and ends, an incident while it is so (steps 12, 14).
+
+A bot tells all that is wrong with a device; what is another than before is an event. The rows outlive bot and
+broker: neither tells again what was told. What a bot found that does not work any more counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from doai import topics
+from doai.broker.core.decision import Decision
+from doai.broker.core.state import State
+from doai.broker.core.symptom import Symptom
+from doai.broker.core.terms import device_of
+from doai.changes.conditions import ConditionRow, PutCondition
+from doai.envelope import Envelope
+from doai.errors import ErrorClass, Failure, UserError
+from doai.incidents import IncidentType
+from doai.messages.events import DeviceError, HealthCheckCompleted
+from doai.messages.health import Condition, HealthReported, HealthRule, ReportHealth
+from doai.messages.link import Role
+from doai.messages.samples import THERMAL_LEVELS
+
+TYPES: Final[Mapping[HealthRule, IncidentType]] = {
+    HealthRule.BATTERY_HOT: IncidentType.BATTERY_HOT,
+    HealthRule.BATTERY_LOW: IncidentType.BATTERY_LOW,
+    HealthRule.STORAGE_LOW: IncidentType.STORAGE_LOW,
+    HealthRule.MEMORY_LOW: IncidentType.MEMORY_LOW,
+    HealthRule.THERMAL_SEVERE: IncidentType.THERMAL_SEVERE,
+    HealthRule.UNANSWERED: IncidentType.DEVICE_SILENT,
+}
+
+
+class Conditions:
+    """Takes what bots tell."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def report(self, decision: Decision, command: Envelope, told: ReportHealth) -> HealthReported:
+        """Compare with what the bot told before, and tell what is another."""
+        speaker = decision.speaker
+        if speaker is None or speaker.role is not Role.BOT:
+            raise UserError("only a bot tells what is wrong with devices", code="not_a_bot")
+        rules = [condition.rule for condition in told.conditions]
+        if len(set(rules)) != len(rules):
+            raise UserError("a rule is named twice: each holds or does not", code="bad_report")
+        device = device_of(self._state, told.serial)
+        key = told.serial, speaker.name
+        row = self._state.conditions.get(key)
+        before = {} if row is None else {condition.rule: condition for condition in conditions_of(row)}
+        began = [rule for rule in rules if rule not in before]
+        ended = [rule for rule in before if rule not in rules]
+        if began or ended or row is None:
+            # What goes on keeps the measure with which it began, so that the same told again changes nothing.
+            now = [before.get(condition.rule, condition) for condition in told.conditions]
+            after = ConditionRow(
+                serial=told.serial,
+                bot=speaker.name,
+                body=msgspec.json.encode(now),
+                changed_at_ms=decision.now.utc_ms,
+            )
+            self._state.conditions[key] = after
+            decision.ops.append(PutCondition(after))
+            self._tell(decision, command, device.row.node_id if device.row else "", after, began, ended)
+        values = {condition.rule.value: condition.value for condition in told.conditions}
+        subject = topics.device_subject(told.serial)
+        decision.changed(subject, {"wrong": sorted(rule.value for rule in before)}, {"wrong": sorted(values)})
+        return HealthReported(began=began, ended=ended)
+
+    def _tell(
+        self,
+        decision: Decision,
+        command: Envelope,
+        node_id: str,
+        row: ConditionRow,
+        began: list[HealthRule],
+        ended: list[HealthRule],
+    ) -> None:
+        subject, now = topics.device_subject(row.serial), conditions_of(row)
+        for condition in now:
+            if condition.rule in began:
+                failure = Failure(
+                    error_class=ErrorClass.DEVICE,
+                    code=condition.rule.value,
+                    message=sentence(row.serial, condition),
+                )
+                wrong = DeviceError(serial=row.serial, node_id=node_id, failure=failure)
+                decision.event(topics.DEVICE_ERROR, subject, wrong, actor=command.actor)
+        checked = HealthCheckCompleted(
+            serial=row.serial,
+            node_id=node_id,
+            healthy=not now,
+            values={condition.rule.value: condition.value for condition in now},
+            began=[rule.value for rule in began],
+            ended=[rule.value for rule in ended],
+            bot=row.bot,
+        )
+        decision.event(topics.HEALTH_CHECK_COMPLETED, subject, checked, actor=command.actor)
+
+
+def conditions_of(row: ConditionRow) -> list[Condition]:
+    """Return what a row says is wrong."""
+    return msgspec.json.decode(row.body, type=list[Condition])
+
+
+def condition_symptoms(state: State) -> Iterator[Symptom]:
+    """Measure what lasts, as bots that work have found it."""
+    for (serial, name), row in state.conditions.items():
+        bot = state.bots.get(name)
+        if bot is None or not bot.works:
+            continue
+        for condition in conditions_of(row):
+            yield Symptom(
+                type=TYPES[condition.rule],
+                subject=topics.device_subject(serial),
+                measure=1,
+                affected=1,
+                message=sentence(serial, condition),
+            )
+
+
+_SENTENCES: Final[Mapping[HealthRule, str]] = {
+    HealthRule.BATTERY_HOT: "the battery of device {serial} has {value:.1f} C, {limit:g} C is too hot",
+    HealthRule.BATTERY_LOW: "the battery of device {serial} has {value:.0f} %, {limit:g} % is too little",
+    HealthRule.STORAGE_LOW: "device {serial} has {value:.0f} MB of storage left, {limit:g} MB is too little",
+    HealthRule.MEMORY_LOW: "device {serial} has {value:.0f} MB of memory left, {limit:g} MB is too little",
+    HealthRule.UNANSWERED: "device {serial} did not answer {value:.0f} times in a row when it was asked how it is",
+}
+
+
+def sentence(serial: str, condition: Condition) -> str:
+    """Say what is wrong."""
+    if condition.rule is HealthRule.THERMAL_SEVERE:
+        level = THERMAL_LEVELS[max(0, min(round(condition.value), len(THERMAL_LEVELS) - 1))]
+        return f"device {serial} is so hot that Android slows it down (thermal status {level})"
+    return _SENTENCES[condition.rule].format(serial=serial, value=condition.value, limit=condition.limit)

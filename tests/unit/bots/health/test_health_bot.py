@@ -1,0 +1,128 @@
+"""health-bot: each crossing is told once, over restarts; quarantine only of what it took itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from doai.bots.health import bot
+from doai.bots.loading import load_bot
+from doai.bots.testing import Mesh, running
+from doai.errors import ConfigError
+from doai.messages.commands import QuarantineDevice, ReleaseDevice
+from doai.messages.health import HealthReported, HealthRule, ReportHealth
+from doai.messages.samples import DeviceHealth
+
+HOT, SILENT = HealthRule.BATTERY_HOT, HealthRule.UNANSWERED
+
+
+def answer(mesh: Mesh) -> None:
+    mesh.answer(ReportHealth, lambda told: HealthReported(began=[], ended=[]))
+
+
+async def tell(mesh: Mesh, serial: str = "A", **values: Any) -> None:
+    await mesh.sample("device.health", f"device/{serial}", DeviceHealth(serial=serial, **values))
+
+
+def told(mesh: Mesh) -> list[tuple[str, list[str]]]:
+    return [(c.serial, [each.rule.value for each in c.conditions]) for c in mesh.commands(ReportHealth)]
+
+
+def test_it_is_found_by_its_name_and_asks_for_samples() -> None:
+    found = load_bot("health-bot")
+    [subscription] = found.registration().subscriptions
+    assert (subscription.samples, subscription.every_s, subscription.every_setting) == (
+        ["device.health"],
+        30.0,
+        "interval",
+    )
+    assert subscription.at_once == 5
+    assert found.registration().config_schema["properties"]["battery_hot_from_c"]["default"] == 45.0
+
+
+async def test_a_hot_phone_is_told_once_and_out_of_service_until_it_is_cool(autojump_clock: object) -> None:
+    async with running(bot) as mesh:
+        answer(mesh)
+        for celsius in (30.0, 46.0, 47.0, 43.0, 44.5, 42.0, 41.0):
+            await tell(mesh, battery_temp_c=celsius)
+        assert told(mesh) == [("A", []), ("A", ["battery_hot"]), ("A", [])]
+        [taken] = mesh.commands(QuarantineDevice)
+        assert (taken.serial, taken.for_s, taken.unless_other) == ("A", None, True)
+        assert taken.reason == "health-bot: battery_hot 46"
+        [given_back] = mesh.commands(ReleaseDevice)
+        assert (given_back.serial, given_back.only_own) == ("A", True)
+
+
+async def test_a_restart_tells_nothing_again_and_forgets_nothing(autojump_clock: object) -> None:
+    async with running(bot) as mesh:
+        answer(mesh)
+        await tell(mesh, battery_temp_c=50.0)
+        for again in (mesh.kill, mesh.stop):
+            await again()
+            await mesh.start()
+            await tell(mesh, battery_temp_c=44.0)
+        assert len(told(mesh)) == 1, "44 C is still too hot for one that was"
+        await tell(mesh, battery_temp_c=41.0)
+        assert told(mesh)[1:] == [("A", [])]
+        assert len(mesh.commands(QuarantineDevice)) == len(mesh.commands(ReleaseDevice)) == 1
+
+
+async def test_what_was_not_told_is_told_with_the_next_sample(autojump_clock: object) -> None:
+    async with running(bot) as mesh:
+        mesh.refuse(ReportHealth, "there is no device A", code="device_not_found")
+        await tell(mesh, battery_temp_c=50.0)
+        assert mesh.commands(QuarantineDevice) == []
+        answer(mesh)
+        await tell(mesh, battery_temp_c=50.0)
+        assert told(mesh) == [("A", ["battery_hot"])] * 2
+        assert len(mesh.commands(QuarantineDevice)) == 1
+
+
+@pytest.mark.parametrize("code", ["not_own", "not_quarantined"])
+async def test_what_somebody_else_decided_of_a_phone_stays(autojump_clock: object, code: str) -> None:
+    async with running(bot) as mesh:
+        answer(mesh)
+        if code == "not_own":
+            mesh.refuse(QuarantineDevice, "it is ann's", code=code)
+        else:
+            mesh.refuse(ReleaseDevice, "ann released it", code=code)
+        for celsius in (50.0, 50.0, 40.0, 40.0):
+            await tell(mesh, battery_temp_c=celsius)
+        assert len(mesh.commands(QuarantineDevice)) == 1, "it does not insist"
+        assert len(mesh.commands(ReleaseDevice)) == (code == "not_quarantined")
+        assert told(mesh) == [("A", ["battery_hot"]), ("A", [])]
+
+
+async def test_a_phone_that_never_answers_is_told_after_three_times(autojump_clock: object) -> None:
+    async with running(bot) as mesh:
+        answer(mesh)
+        for _ in range(6):
+            await tell(mesh, problem="no answer")
+        assert told(mesh) == [("A", []), ("A", ["unanswered"])]
+        assert mesh.commands(QuarantineDevice) == [], "that alone takes no phone out of service"
+        await tell(mesh, battery_percent=50)
+        assert told(mesh)[-1] == ("A", [])
+
+
+async def test_phones_are_judged_each_by_itself_and_by_the_configuration_of_now(autojump_clock: object) -> None:
+    async with running(bot, battery_hot_from_c=60, battery_hot_until_c=50, quarantine=["battery_low"]) as mesh:
+        answer(mesh)
+        await tell(mesh, "A", battery_temp_c=59.0, battery_percent=10)
+        await tell(mesh, "B", battery_temp_c=61.0)
+        assert told(mesh) == [("A", ["battery_low"]), ("B", ["battery_hot"])]
+        assert [c.serial for c in mesh.commands(QuarantineDevice)] == ["A"]
+        await mesh.configure(battery_hot_from_c=80, battery_hot_until_c=70, quarantine=[])
+        await tell(mesh, "B", battery_temp_c=61.0)
+        assert told(mesh)[-1] == ("B", [])
+        with pytest.raises(ConfigError, match="battery_hot_from_c must be above battery_hot_until_c"):
+            await mesh.configure(battery_hot_from_c=30)
+
+
+async def test_what_lasts_is_told_again_each_hour(autojump_clock: object) -> None:
+    async with running(bot) as mesh:
+        answer(mesh)
+        for wait_s in (0, 1800, 1801, 1800):
+            await mesh.advance(wait_s)
+            await tell(mesh, battery_percent=3)
+        assert told(mesh) == [("A", ["battery_low"])] * 2
