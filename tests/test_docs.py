@@ -42,6 +42,7 @@ QUEUES = ROOT / "docs/how-to/queues.md"
 BOT = ROOT / "docs/tutorials/your-first-bot.md"
 XIAOWEI = ROOT / "docs/how-to/xiaowei.md"
 PLAYBACK = ROOT / "docs/how-to/check-playback.md"
+DASHBOARD = ROOT / "docs/how-to/dashboard.md"
 NOTIFY = ROOT / "docs/how-to/notifications.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
@@ -358,6 +359,19 @@ def test_a_secret_is_used_as_the_document_says(site: Up, tmp_path: Path) -> None
     assert "shop-password" in site.refused("run", "shop-login", "--on", "all")
 
 
+def test_people_and_tokens_step_by_step(site: Up, tmp_path: Path) -> None:
+    add, role, password, users, remove, create, tokens, revoke = commands(DASHBOARD)
+    shown = [run(command, tmp_path, site.data_dir).splitlines()[-1] for command in (add, password)]
+    assert shown[0] != shown[1]
+    assert all(line.startswith("password, shown once: ") for line in shown)
+    run(role, tmp_path, site.data_dir)
+    assert re.search(r"^ann +author", run(users, tmp_path, site.data_dir), re.MULTILINE)
+    run(remove, tmp_path, site.data_dir)
+    assert "ci-token" in run(create, tmp_path, site.data_dir)
+    assert re.search(r"^ci +operator +runs, workflows +live", run(tokens, tmp_path, site.data_dir), re.MULTILINE)
+    run(revoke, tmp_path, site.data_dir)
+
+
 def test_notifications_step_by_step(site: Up, tmp_path: Path) -> None:
     [channels], [check] = blocks(NOTIFY, "json"), blocks(NOTIFY, "python")
     enroll, start, mail, key, configure, listing, night, program = commands(NOTIFY)
@@ -428,6 +442,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         PLAYBACK,
         NOTIFY,
         XIAOWEI,
+        DASHBOARD,
         SECRETS,
         SCREENS,
         SCRIPT,

@@ -62,6 +62,11 @@ NAMES_OF: Final[Mapping[str, str]] = {
     "keys revoke name": "nodes",
     "secrets set name": "secrets",
     "secrets rm name": "secrets",
+    "notify test channel": "channels",
+    "users role name": "users",
+    "users password name": "users",
+    "users remove name": "users",
+    "tokens revoke name": "tokens",
     "backups name": "backups",
 }
 """Kind of name that an argument takes: the command, then a flag or the name of an operand."""

@@ -17,6 +17,7 @@ from doai.cli.campaign_flags import add_campaigns
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
 from doai.cli.notify_flags import add_notify
+from doai.cli.people_flags import add_tokens, add_users
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.play_flags import add_plays
 from doai.cli.plugin_flags import add_plugins
@@ -57,6 +58,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_apps(commands, _add, _count)
     _add_baselines(commands)
     _add_keys(commands)
+    add_users(commands, _add)
+    add_tokens(commands, _add)
     add_bots(commands, _add)
     add_notify(commands, _add)
     add_plays(commands, _add, _count)

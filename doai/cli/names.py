@@ -29,6 +29,9 @@ _SOURCES: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "files": ("/files", "name", ()),
     "secrets": ("/secrets", "name", ()),
     "backups": ("/backups", "name", ()),
+    "channels": ("/notifications", "name", ("kind",)),
+    "users": ("/users", "name", ("role",)),
+    "tokens": ("/tokens", "name", ("role",)),
     "campaigns": ("/campaigns", "name", ("when", "state")),
 }
 """By kind: a list of the API, the name of an item, and what it tells of it (the first two that are not empty)."""

@@ -1,4 +1,4 @@
-"""How far back a command looks: `12h`, `30d`, or a day such as `2026-11-01` (step 1)."""
+"""Times as people type them: how far back, `12h`, `30d`, a day such as `2026-11-01`; how long (step 1)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from doai.workflow.duration import parse_duration
 _DAYS: Final = re.compile(r"([0-9]{1,5})d")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DAY_S: Final = 86_400
+
+
+def seconds_of(text: str) -> float:
+    """Return how long ``90d`` or ``12h`` is; raises UserError for what is no such time."""
+    days = _DAYS.fullmatch(text)
+    return float(int(days[1]) * _DAY_S) if days is not None else parse_duration(text)
 
 
 def since_ms(text: str, now_s: float | None = None) -> int:

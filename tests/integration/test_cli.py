@@ -445,6 +445,61 @@ def test_refusals_are_one_sentence_with_an_exit_code(
     assert sentence in site.refused(*words, code=code)
 
 
+def test_people_are_let_in_changed_and_removed(site: Up, tmp_path: Path) -> None:
+    made = site.json("users", "add", "ann", "--role", "viewer")
+    assert len(made["password"]) >= 10
+    assert "ann is operator now" in site.doai("users", "role", "ann", "operator").stdout
+    [ann] = [user for user in site.json("users", "list") if user["name"] == "ann"]
+    assert (ann["role"], ann["removedAtMs"]) == ("operator", None)
+    out = tmp_path / "password"
+    told = site.doai("users", "password", "ann", "--out", str(out)).stdout
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert out.read_text().strip() not in told
+    assert out.read_text().strip() != made["password"]
+    assert "nothing was changed" in site.refused("users", "password", "ann", "--out", str(out), code=exits.IO_ERROR)
+    typed = with_input(site, "a password of my own\n", "users", "password", "ann", "--ask")
+    assert "shown once" not in typed.stdout
+    assert "10 to 200" in with_input(site, "short", "users", "password", "ann", "--ask").stderr
+    site.doai("users", "remove", "ann")
+    assert "ann" not in [user["name"] for user in site.json("users", "list")]
+
+
+def with_input(site: Up, text: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "doai.cli.main", *words]
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, env=environment(site.data_dir), timeout=60
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_tokens_open_what_they_say_until_they_are_revoked(site: Up, tmp_path: Path) -> None:
+    made = site.json("tokens", "create", "ci", "--role", "operator", "--scope", "fleet", "--expires", "90d")
+    with_token = {"DOAI_TOKEN": made["token"]}
+    assert "SIM0001" in site.doai("devices", **with_token).stdout
+    assert "opens fleet only" in site.refused("runs", code=exits.NO_PERMISSION, **with_token)
+    listed = site.json("tokens", "list")
+    assert made["token"] not in json.dumps(listed)
+    [ci] = [token for token in listed if token["name"] == "ci"]
+    assert (ci["state"], ci["scopes"], ci["role"]) == ("live", ["fleet"], "operator")
+    assert ci["expiresAtMs"] - ci["createdAtMs"] == 90 * 86_400_000
+    out = tmp_path / "token"
+    site.doai("tokens", "create", "ci-2", "--role", "viewer", "--out", str(out))
+    assert "SIM0001" in site.doai("devices", DOAI_TOKEN=out.read_text().strip()).stdout
+    again = site.refused("tokens", "create", "ci", "--role", "viewer", "--out", str(tmp_path / "none"))
+    assert "another token ci" in again
+    assert not (tmp_path / "none").exists(), "nothing came of it, so nothing is left"
+    soon = ("tokens", "create", "x", "--role", "viewer", "--expires", "soon")
+    assert "duration" in site.refused(*soon, code=exits.USAGE)
+    site.doai("tokens", "revoke", "ci")
+    assert [t["state"] for t in site.json("tokens", "list", "--all") if t["name"] == "ci"] == ["revoked"]
+
+
+def test_no_command_takes_a_secret_as_a_word(site: Up) -> None:
+    words = ("users", "add", "x", "--role", "viewer", "--password", "in the open")
+    assert "unrecognized arguments" in site.refused(*words, code=exits.USAGE)
+
+
 def test_a_wrong_token_is_no_permission(site: Up) -> None:
     assert "token is not accepted" in site.refused("runs", code=exits.NO_PERMISSION, DOAI_TOKEN="wrong")
 

@@ -153,6 +153,28 @@ def _secrets_are_nowhere(place: Place) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_given_up_is_a_dead_letter_that_a_person_sends_again(place: Place, received: Hook) -> None:
+    api = place.site.api
+    assert api.put("/secrets/hook-key", json={"value": KEY}).is_success
+    with place.bot():
+        wait(lambda: api.get(f"/bots/{BOT}").is_success)
+        assert place.configure(url=received.url, key="${secret.hook-key}").is_success
+        assert place.test()["sent"]
+        received.answers += [(410, {}), (410, {})]
+        place.run_ends()
+
+        def letters() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = api.get("/dead-letters").json()["items"]
+            return [letter for letter in found if letter["code"] == "undelivered"]
+
+        wait(lambda: len(letters()) == 1)
+        assert "1 notice to ops was given up: the receiver answered HTTP 410" in letters()[0]["message"]
+        assert api.post("/dead-letters/retry", json={"which": {"ids": [letters()[0]["letterId"]]}}).is_success
+        wait(lambda: len(received.requests) == 4)
+    assert len({headers["webhook-id"] for headers, _ in received.requests[1:]}) == 1
+
+
+@pytest.mark.slow
 def test_a_bot_is_given_what_its_configuration_names_and_nothing_else(place: Place, received: Hook) -> None:
     api = place.site.api
     for name, value in (("hook-key", KEY), ("other", OTHER)):

@@ -213,7 +213,9 @@ class Notifier:
                 return ChannelTested(wish.channel, True)
             except NotSent as error:
                 problem = str(error)
-        text = f"A message of {wish.message.count} notices to {wish.channel[:70]} was given up: {problem}."
+        count = wish.message.count
+        notices = "1 notice" if count == 1 else f"{count} notices"
+        text = f"A message of {notices} to {wish.channel[:70]} was given up: {problem}."
         raise StepError(Failure(error_class=ErrorClass.USER, code=UNDELIVERED, message=text))
 
 
