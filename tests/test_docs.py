@@ -309,7 +309,7 @@ def test_how_videos_play_and_stalls_that_were_ordered_are_those_that_are_told(si
     log = (site.data_dir / "log/phones.log").read_text()
     port = re.search(r"control port (\d+)", log)
     assert port is not None
-    stalls = {"SIM0001": [(1.0, 0.6), (3.0, 0.6)], "SIM0002": [(2.0, 1.0)], "SIM0003": []}
+    stalls = {"SIM0001": [(1.5, 0.6), (3.3, 0.5)], "SIM0002": [(2.0, 1.0)], "SIM0003": []}
     for serial, plan in stalls.items():
         for at_s, for_s in plan:
             order = {"fault": "media_stalls", "at_media_s": at_s, "duration_s": for_s}
@@ -325,7 +325,7 @@ def test_how_videos_play_and_stalls_that_were_ordered_are_those_that_are_told(si
     assert len(plays) == 3
     for play in plays:
         plan = stalls[play["device"]]
-        if play["lookGapMs"] < 900:
+        if play["lookGapMs"] < 700:  # A look lasts as long at most, so two are never 1.4 s apart.
             told = (play["outcome"], play["stalls"], play["stalledMs"])
             assert told == ("passed", len(plan), pytest.approx(sum(for_s for _, for_s in plan) * 1000, abs=20)), (
                 play

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
 
@@ -17,7 +17,7 @@ from doai.errors import ConfigError, DoaiError, UserError
 
 if TYPE_CHECKING:
     from doai.cli.client import Client
-    from doai.cli.demo_bots import BotDid
+    from doai.cli.demo_bots import BotDid, Errand
     from doai.cli.installation import Installation
     from doai.cli.waiting import Result
 
@@ -94,7 +94,7 @@ def _demo(options: argparse.Namespace) -> int:
             if options.once:
                 nursery.cancel_scope.cancel()
             else:
-                _say_where(installation)
+                _say_where(installation, sys.stderr if options.json else sys.stdout)
         return code
 
     return run_installation(plan, work, quiet=options.json)
@@ -133,13 +133,13 @@ def _run_on_all(installation: Installation, options: argparse.Namespace, begun: 
     return exits.PASSED if passed else exits.NOT_PASSED
 
 
-def _begin_errands(client: Client) -> dict[str, str]:
+def _begin_errands(client: Client) -> dict[str, Errand]:
     from doai.cli.demo_bots import begin  # a demo without bots needs nothing of it
 
     return begin(client)
 
 
-def _end_errands(client: Client, errands: dict[str, str]) -> list[BotDid]:
+def _end_errands(client: Client, errands: dict[str, Errand]) -> list[BotDid]:
     from doai.cli.demo_bots import end
 
     return end(client, errands)
@@ -186,10 +186,10 @@ def _summary(
     }
 
 
-def _say_where(installation: Installation) -> None:
+def _say_where(installation: Installation, file: TextIO) -> None:
     data_dir = installation.plan.data_dir
-    print(f"the API is at {installation.place.url} (description: {installation.place.url}/schema)")
-    print(f"try: DOAI_DATA_DIR={data_dir} bin/doai devices    Ctrl-C ends the demo", flush=True)
+    print(f"the API is at {installation.place.url} (description: {installation.place.url}/schema)", file=file)
+    print(f"try: DOAI_DATA_DIR={data_dir} bin/doai devices    Ctrl-C ends the demo", file=file, flush=True)
 
 
 if __name__ == "__main__":

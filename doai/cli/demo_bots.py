@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import trio
@@ -29,8 +29,10 @@ PHONES: Final = 3
 """On so many phones each does it."""
 APP: Final = Path(__file__).with_name("demo.apk")
 """A signed app of two kilobytes without code: com.example.doai.demo."""
+HEALTH_EVERY: Final = "5s"
+"""As often as it may."""
 APP_FILE: Final = "doai-demo@1"
-VIDEOS: Final = ("https://www.youtube.com/watch?v=doai-test-1", "https://www.youtube.com/watch?v=doai-test-2")
+VIDEO: Final = "https://www.youtube.com/watch?v=doai-test-2"
 
 
 class BotDid(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,51 +46,104 @@ class BotDid(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
 
-class Errand(msgspec.Struct, frozen=True, kw_only=True):
-    """A task for a bot."""
+class Errand(Protocol):
+    """What a bot is asked to do."""
 
-    kind: str
-    params: Callable[[Client, Sequence[str]], dict[str, Any]]
-    """Prepares what the task needs; given serials of phones."""
-    said: Callable[[Mapping[str, Any]], str]
-    """Tells what came of it, from its outputs."""
-    good: Callable[[Mapping[str, Any]], bool]
+    def look(self) -> tuple[str, bool] | None:
+        """Return one sentence of what came of it and whether it is good; None = it is not done yet."""
+        ...
 
-
-def _play(client: Client, serials: Sequence[str]) -> dict[str, Any]:
-    return {"videos": [{"url": url} for url in VIDEOS], "targets": _devices(serials), "watchSeconds": 2}
+    def waits_for(self) -> str:
+        """Return why it is not done yet."""
+        ...
 
 
-def _played(outputs: Mapping[str, Any]) -> str:
+class TaskErrand:
+    """A task of a kind; its outputs tell what came of it."""
+
+    def __init__(
+        self,
+        client: Client,
+        bot: str,
+        kind: str,
+        params: dict[str, Any],
+        said: Callable[[Mapping[str, Any]], str],
+        good: Callable[[Mapping[str, Any]], bool],
+    ) -> None:
+        """Give the task."""
+        self._client = client
+        self._said = said
+        self._good = good
+        self._task: dict[str, Any] = ask_bot(client, bot, kind, params)
+
+    def look(self) -> tuple[str, bool] | None:
+        self._task = self._client.get(f"/tasks/{self._task['taskId']}")
+        if self._task["state"] in OPEN_STATES:
+            return None
+        if self._task["state"] != "passed":
+            failure = self._task["failure"] or {}
+            return f"{self._task['state']}: {failure.get('message') or self._task['reason']}", False
+        outputs = self._task["outputs"]
+        return self._said(outputs), self._good(outputs)
+
+    def waits_for(self) -> str:
+        return str(self._task["waitingBecause"] or f"its task is {self._task['state']}")
+
+
+class HealthErrand:
+    """The health-bot works by itself: it is told to look often, and what it found of each phone is an event."""
+
+    def __init__(self, client: Client, serials: Sequence[str]) -> None:
+        self._client = client
+        self._serials = serials
+        self._found: dict[str, bool] = {}
+        client.request("PUT", "/bots/health-bot/config", json_body={"interval": HEALTH_EVERY})
+
+    def look(self) -> tuple[str, bool] | None:
+        for serial in self._serials:
+            query = {"subject": f"device/{serial}", "type": "health.check.completed"}
+            for event in self._client.items("/events", limit=500, **query):
+                self._found[serial] = event["payload"]["healthy"]
+        if len(self._found) < len(self._serials):
+            return None
+        return f"{sum(self._found.values())} of {len(self._found)} phones are healthy", True
+
+    def waits_for(self) -> str:
+        return f"it has told of {len(self._found)} of {len(self._serials)} phones"
+
+
+def _playback(client: Client, serials: Sequence[str]) -> Errand:
+    params = {"videos": [{"url": VIDEO}], "targets": _devices(serials), "watchSeconds": 3}
+    return TaskErrand(
+        client, "playback-bot", PLAYBACK, params, played, lambda outputs: 0 < outputs["plays"] == outputs["passed"]
+    )
+
+
+def played(outputs: Mapping[str, Any]) -> str:
+    """Return what a check of videos came to."""
     starts = [model["startP50Ms"] for model in outputs["models"] if model["startP50Ms"] is not None]
     begun = f", started within {max(starts) / 1000:.2f} s" if starts else ""
     return f"{outputs['passed']} of {outputs['plays']} plays passed{begun}, {outputs['stalls']} stalls"
 
 
-def _install(client: Client, serials: Sequence[str]) -> dict[str, Any]:
+def _install(client: Client, serials: Sequence[str]) -> Errand:
     client.request("PUT", f"/files/{APP_FILE}", content=APP.read_bytes(), headers={"Content-Type": APK})
-    return {"file": APP_FILE, "targets": _devices(serials)}
+    params = {"file": APP_FILE, "targets": _devices(serials)}
+    return TaskErrand(
+        client, "install-bot", INSTALL, params, lambda outputs: str(outputs["summary"]), lambda outputs: True
+    )
 
 
 def _devices(serials: Sequence[str]) -> dict[str, Any]:
     return {"kind": "devices", "serials": list(serials)}
 
 
-ERRANDS: Final[Mapping[str, Errand]] = {
-    "playback-bot": Errand(
-        kind=PLAYBACK,
-        params=_play,
-        said=_played,
-        good=lambda outputs: 0 < outputs["plays"] == outputs["passed"],
-    ),
-    "install-bot": Errand(
-        kind=INSTALL,
-        params=_install,
-        said=lambda outputs: str(outputs["summary"]),
-        good=lambda outputs: True,
-    ),
+ERRANDS: Final[Mapping[str, Callable[[Client, Sequence[str]], Errand]]] = {
+    "health-bot": HealthErrand,
+    "install-bot": _install,
+    "playback-bot": _playback,
 }
-"""By the name of the bot; one that is not here has nothing to do but what it does by itself."""
+"""By the name of the bot, given serials of phones; one that is not here does only what it does by itself."""
 
 
 async def start_bots(installation: Installation) -> None:
@@ -116,44 +171,30 @@ def _settings(installation: Installation) -> dict[str, Path]:
     return paths
 
 
-def begin(client: Client) -> dict[str, str]:
-    """Give each bot its task; return the task ids by the bots' names."""
+def begin(client: Client) -> dict[str, Errand]:
+    """Give each bot what it is to do, by the bots' names."""
     online = [device["serial"] for device in client.items("/devices", state="online", limit=500)]
     serials = sorted(online)[:PHONES]
-    return {
-        name: ask_bot(client, name, errand.kind, errand.params(client, serials))["taskId"]
-        for name, errand in ERRANDS.items()
-        if name in SHIPPED
-    }
+    return {name: errand(client, serials) for name, errand in ERRANDS.items() if name in SHIPPED}
 
 
-def end(client: Client, task_ids: Mapping[str, str]) -> list[BotDid]:
+def end(client: Client, errands: Mapping[str, Errand]) -> list[BotDid]:
     """Wait for what the bots do; return what became of each, by name."""
     until_s = time.monotonic() + ERRAND_S
-    tasks = {name: _wait(client, task_id, until_s) for name, task_id in task_ids.items()}
-    known = {bot["name"]: bot for bot in client.items("/bots")}
-    return [_did(name, known.get(name), tasks.get(name)) for name in sorted(SHIPPED)]
+    came_of = {name: _wait(errand, until_s) for name, errand in errands.items()}
+    states = {bot["name"]: str(bot["state"]) for bot in client.items("/bots")}
+    return [did_of(name, states.get(name, "offline"), came_of.get(name)) for name in sorted(SHIPPED)]
 
 
-def _wait(client: Client, task_id: str, until_s: float) -> dict[str, Any]:
-    while True:
-        task: dict[str, Any] = client.get(f"/tasks/{task_id}")
-        if task["state"] not in OPEN_STATES or time.monotonic() > until_s:
-            return task
+def _wait(errand: Errand, until_s: float) -> tuple[str, bool]:
+    while (found := errand.look()) is None:
+        if time.monotonic() > until_s:
+            return f"not done in {ERRAND_S:.0f} s: {errand.waits_for()}", False
         time.sleep(POLL_S)
+    return found
 
 
-def _did(name: str, bot: Mapping[str, Any] | None, task: Mapping[str, Any] | None) -> BotDid:
-    state = "offline" if bot is None else str(bot["state"])
-    if task is None:
-        return BotDid(
-            name=name, state=state, did="it listens; nobody asked it for anything", passed=state == "online"
-        )
-    if task["state"] != "passed":
-        failure = task["failure"] or {}
-        why = failure.get("message") or task["waitingBecause"] or task["reason"] or f"not done in {ERRAND_S:.0f} s"
-        return BotDid(name=name, state=state, did=f"{task['state']}: {why}", passed=False)
-    errand, outputs = ERRANDS[name], task["outputs"]
-    return BotDid(
-        name=name, state=state, did=errand.said(outputs), passed=state == "online" and errand.good(outputs)
-    )
+def did_of(name: str, state: str, came_of: tuple[str, bool] | None) -> BotDid:
+    """Return what is said of a bot; ``came_of`` is None of one that was asked for nothing."""
+    did, good = came_of or ("it listens; nobody asked it for anything", True)
+    return BotDid(name=name, state=state, did=did, passed=good and state != "offline")
