@@ -37,6 +37,8 @@ class Kind(enum.IntEnum):
     """A bot handled events, and takes more."""
     DEVICE_SAMPLES = 10
     """What a node has read of its devices; never sent again."""
+    LOG_LINES = 11
+    """What a peer's process logged; never stored by the broker."""
     WELCOME = 17
     HELLO_REQUIRED = 18
     FENCED = 19
@@ -59,6 +61,8 @@ class Kind(enum.IntEnum):
     """What an operator wants of a bot."""
     SAMPLE_ORDER = 32
     """How often a node is to read its devices."""
+    RELAYED_LINES = 33
+    """LOG_LINES of some process, for an admin that listens."""
 
 
 KINDS: Final = frozenset(int(kind) for kind in Kind)

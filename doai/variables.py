@@ -60,6 +60,8 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_KEEP_EVENTS_MAX",
         "DOAI_KEEP_SAMPLES_HOURS",
         "DOAI_KEEP_SAMPLE_HOURS_DAYS",
+        "DOAI_KEEP_LOG_DAYS",
+        "DOAI_KEEP_LOG_LINES",
         "DOAI_KEEP_TASKS_DAYS",
         "DOAI_KEEP_TASKS_MAX",
         "DOAI_LEASE_S",

@@ -1,7 +1,10 @@
 """What holds for every test: property tests are deterministic and untimed, Ctrl-C is heard, nothing is left."""
 
+import logging
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # A loaded machine is no failure, the same commit gives the same examples, and no .hypothesis folder is written.
@@ -11,3 +14,14 @@ settings.load_profile("doai")
 # A shell starts what it runs in the background with SIGINT ignored, and every program of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A program that a test runs in this process sets up logging for itself; the next test hears all again."""
+    root, doai = logging.getLogger(), logging.getLogger("doai")
+    before = (root.level, doai.level, list(root.handlers))
+    yield
+    root.setLevel(before[0])
+    doai.setLevel(before[1])
+    root.handlers[:] = before[2]

@@ -40,6 +40,7 @@ from doai.admin.routes import (
     holds,
     incidents,
     keys,
+    logs,
     metrics,
     notifications,
     plays,
@@ -149,6 +150,7 @@ _OPERATIONS: Final = (
     plays.list_plays,
     plays.report_plays,
     audit.list_audit,
+    logs.list_logs,
     retention.show_retention,
     retention.begin_retention,
     retention.list_usage,
@@ -261,9 +263,11 @@ def log_requests(app: ASGIApp) -> ASGIApp:
         try:
             await app(scope, receive, note)
         finally:
-            level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
             client = scope.get("client")
             caller = scope.get("auth")
+            # A page that is open asks every second: what somebody read and got is said only to who wants all.
+            is_read = scope.get("method") == "GET" and status < 400 and caller is not None
+            level = logging.DEBUG if is_read or scope["path"] in _QUIET else logging.INFO
             _log.log(
                 level,
                 "%s %s %d",

@@ -23,6 +23,7 @@ from doai.envelope import Envelope
 from doai.errors import ConfigError, DecodeError, DoaiError, Fault, UserError
 from doai.messages.commands import Reply
 from doai.messages.link import Bye, Fenced, Heartbeat, Hello, HostSample, Role, Welcome
+from doai.messages.logs import HEARS_LOG, RelayedLines
 from doai.wire.aio import AsyncioDealer, open_dealer
 from doai.wire.base import Connection, WouldBlock
 from doai.wire.keys import KeyPair
@@ -41,6 +42,7 @@ _log: Final = logging.getLogger(__name__)
 _welcome: Final = BodyDecoder(Welcome)
 _fenced: Final = BodyDecoder(Fenced)
 _reply: Final = BodyDecoder(Reply)
+_relayed: Final = BodyDecoder(RelayedLines)
 
 LoadKeys = Callable[[], tuple[KeyPair, str]]
 """Reads our key pair and the broker's public key; raises ConfigError while there is none."""
@@ -80,13 +82,16 @@ class Mesh:
         sample: Callable[[], HostSample],
         random01: Callable[[], float] = random.random,
         wire: WireVersions = SPOKEN,
+        on_log: Callable[[RelayedLines], None] | None = None,
     ) -> None:
+        """``on_log`` is given what other processes logged; None = it is not asked for."""
         self._endpoint = endpoint
         self._load_keys = load_keys
         self._instance = instance
         self._sample = sample
         self._random01 = random01
         self._agreement = Agreement(NAME, wire)
+        self._on_log = on_log
         self._unknown_frames = 0
         self.broker_version = ""
         """Release of the broker; empty = it does not answer."""
@@ -207,6 +212,8 @@ class Mesh:
                 pending = self._pending.get(reply.command_id)
                 if pending is not None and not pending.reply.done():
                     pending.reply.set_result(reply)
+            elif kind == Kind.RELAYED_LINES and self._on_log is not None:
+                self._on_log(_relayed(body))
             elif kind not in KINDS:
                 self._unknown_frames += 1
                 if text := unknown_frame(kind, "the broker", self._unknown_frames):
@@ -239,6 +246,7 @@ class Mesh:
             instance=self._instance,
             role=Role.ADMIN,
             sample=self._sample(),
+            capabilities=[] if self._on_log is None else [HEARS_LOG],
             wire_lowest=offered.lowest,
             wire_highest=offered.highest,
         )

@@ -26,8 +26,9 @@ from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.first_token import make_first_token
 from doai.admin.janitor import Janitor
+from doai.admin.log_keeper import LogKeeper
 from doai.admin.login_limit import LoginLimit
-from doai.admin.mesh import BrokerUnavailable, Mesh
+from doai.admin.mesh import NAME, BrokerUnavailable, Mesh
 from doai.admin.outlook import Outlooks
 from doai.admin.passwords import Passwords
 from doai.admin.receiving import Intake
@@ -45,6 +46,7 @@ from doai.readiness import keep_watchdog, notify
 from doai.store.reader import StoreReader
 from doai.store.retention_reader import RetentionReader
 from doai.wire.keys import KeyPair, load_or_make_keypair, load_public_key, public_key_file
+from doai.wire.log_tap import LogTap, tapped
 
 GRACE_S: Final = 3
 """Requests that are being answered get this long at a stop; streams are ended at once."""
@@ -104,7 +106,14 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
     Raises ConfigError (folder, keys, token file) and FencedError (the broker refuses this admin).
     ``tell`` prints what a person must see: the first token.
     """
-    services = _services(settings)
+    instance = secrets.token_hex(6)
+    with tapped("admin", instance) as tap:
+        await _serve(_services(settings, instance, tap), settings, listener, tell)
+
+
+async def _serve(
+    services: Services, settings: Settings, listener: socket.socket, tell: Callable[[str], None]
+) -> None:
     services.artifacts.open()
     services.files.open()
     server = _Server(_uvicorn_config(make_app(services), settings))
@@ -120,6 +129,7 @@ async def serve(settings: Settings, listener: socket.socket, tell: Callable[[str
         _back_up(services),
         _tidy(services),
         _record_again(services, settings),
+        services.logs.run(),
     ]
     serving = asyncio.create_task(server.serve([listener]), name="http")
     working = [asyncio.create_task(part) for part in parts]
@@ -208,7 +218,7 @@ async def _sweep_files(services: Services) -> None:
         _log.warning("files without a name stay until the next start: %s", error)
 
 
-def _services(settings: Settings) -> Services:
+def _services(settings: Settings, instance: str, tap: LogTap) -> Services:
     reader = StoreReader(settings.store_path)
     keys = settings.data_dir / "keys"
     broker_key_path = public_key_file(keys / "broker.key")
@@ -240,9 +250,17 @@ def _services(settings: Settings) -> Services:
         every_h=settings.retention_every_h,
         wait_free=backups.wait_free,
     )
+    logs = LogKeeper(
+        settings.log_path,
+        tap,
+        f"{NAME}/{instance}",
+        days=settings.keep_log_days,
+        lines_max=settings.keep_log_lines,
+    )
+    on_log = logs.relayed if logs.keeps else None
     return Services(
         reader=reader,
-        mesh=Mesh(settings.endpoint, load_keys, instance=secrets.token_hex(6), sample=sample),
+        mesh=Mesh(settings.endpoint, load_keys, instance=instance, sample=sample, on_log=on_log),
         tokens=Tokens(reader),
         sessions=Sessions(reader),
         passwords=Passwords(),
@@ -255,6 +273,7 @@ def _services(settings: Settings) -> Services:
         feed=Feed(reader),
         backups=backups,
         janitor=janitor,
+        logs=logs,
         outlooks=Outlooks(reader),
         screens=Screens(),
         vault=Vault(keys / "secrets.key"),

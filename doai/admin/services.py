@@ -15,6 +15,7 @@ from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.janitor import Janitor
+from doai.admin.log_keeper import LogKeeper
 from doai.admin.login_limit import LoginLimit
 from doai.admin.mesh import Mesh
 from doai.admin.outlook import Outlooks
@@ -60,6 +61,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     backups: Backups
     vault: Vault
     janitor: Janitor
+    logs: LogKeeper
     outlooks: Outlooks
     screens: Screens
     public_url: str

@@ -78,6 +78,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_artifacts_disk_percent: Annotated[
         float, Meta(ge=0, le=100, description="share of their disk that artifacts take at most; 0 = all of it")
     ] = 50.0
+    keep_log_days: Annotated[
+        float, Meta(ge=0, description="days that log lines of all processes stay; 0 = none are kept")
+    ] = 7.0
+    keep_log_lines: Annotated[int, Meta(ge=1000, description="log lines that stay at most")] = 2_000_000
     keep_audit_days: Annotated[float, Meta(ge=0, description="days that rows of the audit stay; 0 = for ever")] = (
         400.0
     )
@@ -119,6 +123,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def files_path(self) -> Path:
         return self.files_dir or self.data_dir / "files"
+
+    @property
+    def log_path(self) -> Path:
+        """The file of log lines."""
+        return self.data_dir / "log.db"
 
     @property
     def backups_path(self) -> Path:

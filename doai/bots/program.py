@@ -41,6 +41,7 @@ from doai.readiness import keep_watchdog, notify
 from doai.store.bot_state import SqliteBotState
 from doai.wire.dealer import open_dealer
 from doai.wire.keys import KeyPair, load_or_make_keypair, public_key_of
+from doai.wire.log_tap import LogTap, tapped
 
 PURPOSE: Final = "Runs a bot: a program that hears of events, takes tasks of its kind, and gives commands."
 STOP_S: Final = 10.0
@@ -133,11 +134,20 @@ async def run_bot(
     """
     server_key = public_key_of(config.broker_public_key)
     _log.info("the bot %s has public key %s", bot.name, keys.public, extra={"bot": bot.name})
+    instance = f"{os.getpid()}-{os.urandom(4).hex()}"
+    with tapped("bot", instance) as tap:
+        shell = _shell(bot, config, keys, server_key, program, instance, tap)
+        return await _until_stopped(shell, config.drain_s, supervisor)
+
+
+def _shell(
+    bot: Bot, config: BotConfig, keys: KeyPair, server_key: str, program: str, instance: str, tap: LogTap
+) -> Shell:
     ids = RandomIds(random.Random(os.urandom(32)).getrandbits)
     clock = SystemClock()
-    shell = Shell(
+    return Shell(
         bot,
-        instance=f"{os.getpid()}-{os.urandom(4).hex()}",
+        instance=instance,
         entry_point=program,
         open_dealer=lambda: open_dealer(config.endpoint, keys, server_key),
         clock=clock,
@@ -151,8 +161,8 @@ async def run_bot(
             _admin_secrets(bot.name, config),
         ),
         sample=partial(_sample, bot, clock.now().utc_ms),
+        tap=tap,
     )
-    return await _until_stopped(shell, config.drain_s, supervisor)
 
 
 async def _until_stopped(shell: Shell, drain_s: float, supervisor: Supervisor | None) -> StopBot:

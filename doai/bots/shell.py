@@ -24,7 +24,7 @@ from doai.bots.settings import Interval, config_of, intervals, limit_of
 from doai.bots.sources import sources_of
 from doai.bots.state import State
 from doai.clock import Clock
-from doai.codec import encode
+from doai.codec import Kind, encode
 from doai.errors import ConfigError, LocalProtocolError, StepError
 from doai.ids import IdSource
 from doai.limits import BOT_COMMANDS_MAX, FRAME_BYTES_MAX
@@ -33,6 +33,7 @@ from doai.messages.bots import BotSettings, BotStatus
 from doai.messages.commands import Reply
 from doai.messages.link import HostSample
 from doai.wire.connecting import Connecting, OpenDealer
+from doai.wire.log_tap import TELL_EVERY_S, LogTap
 
 SAMPLE_EVERY_S: Final = 5.0
 GOODBYE_S: Final = 0.5
@@ -80,8 +81,11 @@ class Shell:
         outside: Outside,
         sample: Callable[[], HostSample],
         random01: Callable[[], float] = random.random,
+        tap: LogTap | None = None,
     ) -> None:
+        """``tap`` has what this process logs, to be told to the admin."""
         self.bot = bot
+        self._tap = tap
         self.clock = clock
         self._connection = Connecting(open_dealer, self)
         self._state = state
@@ -118,6 +122,7 @@ class Shell:
                 self._nursery = nursery
                 nursery.start_soon(self._tick)
                 nursery.start_soon(self._take_samples)
+                nursery.start_soon(self._tell_log)
                 task_status.started()
         finally:
             self._state.close()
@@ -175,6 +180,12 @@ class Shell:
         while True:
             await trio.sleep(SAMPLE_EVERY_S)
             self._core.sampled(self._sample())
+
+    async def _tell_log(self) -> None:
+        while self._tap is not None:
+            await trio.sleep(TELL_EVERY_S)
+            if self._session.takes_log_lines and (lines := self._tap.take()) is not None:
+                self._send(self._session.frame_of(Kind.LOG_LINES, lines))
 
     def _note(self, note: Note) -> None:
         _log.log(note.level, "%s", note.message, extra={"bot": self.bot.name, **note.fields})

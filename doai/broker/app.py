@@ -39,6 +39,7 @@ from doai.store.process_writer import open_process_writer
 from doai.store.sqlite_writer import open_writer
 from doai.wire.base import Router
 from doai.wire.keys import KeyPair, load_or_make_keypair
+from doai.wire.log_tap import LogTap, tapped
 from doai.wire.router import open_router
 
 ADMIN: Final = "admin"
@@ -104,7 +105,8 @@ async def run_broker(
         registered = core.register_admin(ADMIN, admin.public, now)
         if registered.ops:
             writer.commit(registered.ops)
-        await _serve(config, core, load, writer, log, keypair, mode, task_status)
+        with tapped("broker", core.state.life) as tap:
+            await _serve(config, core, load, writer, log, keypair, mode, tap, task_status)
     finally:
         log.close()
         writer.close()
@@ -132,6 +134,7 @@ async def _serve(
     log: SqliteLogReader,
     keypair: KeyPair,
     mode: WriterMode,
+    tap: LogTap,
     task_status: trio.TaskStatus[Router],
 ) -> None:
     keys = LiveKeys(core.live_keys())
@@ -148,6 +151,7 @@ async def _serve(
                 load_again=load_again,
                 disk_free_bytes=partial(free_bytes, _data_dir(config)),
                 log=log,
+                tap=tap,
             )
             nursery.start_soon(_stop_on_signal, signals, stop)
             nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)

@@ -35,6 +35,7 @@ from doai.store.base import LogReader, Writer
 from doai.store.committer import Committer, WriterMode
 from doai.store.pipeline import Pipeline
 from doai.wire.base import Incoming, PeerGone, PeerStuck, Router
+from doai.wire.log_tap import TELL_EVERY_S, LogTap
 
 _log: Final = logging.getLogger("doai.broker")
 _LEVELS: Final = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error")}
@@ -69,8 +70,10 @@ class Shell:
         load_again: Callable[[], BrokerCore],
         disk_free_bytes: Callable[[], int | None] | None = None,
         log: LogReader | None = None,
+        tap: LogTap | None = None,
     ) -> None:
         """``load_again`` makes a core of what is on disk now; ``log`` is read where bots are behind.
+        ``tap`` has what this process logs, for the admins that listen.
 
         ``disk_free_bytes`` looks at the disk of the store; None = there is none to run full.
         """
@@ -81,6 +84,7 @@ class Shell:
         self._now = now
         self._disk_free_bytes = disk_free_bytes
         self._log = log
+        self._tap = tap
         self._reads: deque[ReadLog] = deque()
         self._reads_wait = trio.Event()
         self._committer: Committer[Op, Effect] = Committer(Pipeline(), writer, self._perform, mode=mode)
@@ -116,6 +120,7 @@ class Shell:
                 intake.start_soon(self._keep_time, name="time")
                 intake.start_soon(self._watch_disk, name="disk")
                 intake.start_soon(self._read_log, name="log")
+                intake.start_soon(self._tell_log, name="log lines")
                 await self._committer.wait_idle()
                 task_status.started()
                 await stop.wait()
@@ -195,6 +200,12 @@ class Shell:
             if core is self._core:  # else it is another's question, asked anew when it is wanted
                 self.submit(core.log_read(read, found, self._now()))
                 self._set_timer()
+
+    async def _tell_log(self) -> None:
+        while self._tap is not None:
+            await trio.sleep(TELL_EVERY_S)
+            if self._core.log_is_wanted and (lines := self._tap.take()) is not None:
+                self.submit(self._core.logged(lines, self._now()))
 
     # --- effects ------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from doai.cli.bot_flags import add_bots
 from doai.cli.campaign_flags import add_campaigns
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
+from doai.cli.logs import add_logs
 from doai.cli.notify_flags import add_notify
 from doai.cli.people_flags import add_tokens, add_users
 from doai.cli.place import add_place_flags, find_place
@@ -68,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_backup(commands)
     _add_doctor(commands)
     add_audit(commands, _add, _count)
+    add_logs(commands, _add, _count)
     add_retention(commands, _add)
     completion = commands.add_parser(
         "completion", help="Print the completion script of a shell: see its first line."

@@ -18,6 +18,7 @@ from doai.messages import (
     holds,
     incidents,
     link,
+    logs,
     people,
     retention,
     samples,
@@ -192,5 +193,7 @@ BODIES: Final[Mapping[Kind, type | None]] = {
     Kind.SETTINGS: bots.BotSettings,
     Kind.DEVICE_SAMPLES: samples.DeviceSamples,
     Kind.SAMPLE_ORDER: samples.SampleOrder,
+    Kind.LOG_LINES: logs.LogLines,
+    Kind.RELAYED_LINES: logs.RelayedLines,
 }
 """Frame kind -> body; None = the body is empty or not looked at."""

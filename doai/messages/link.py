@@ -72,7 +72,8 @@ class Hello(Message, frozen=True, kw_only=True):
     store_id: str = ""
     """The broker store this outbox last spoke to; empty = none yet."""
     capabilities: list[str] = []
-    """Names of what the peer can do; nodes list their steps as ``step:NAME``, drivers as ``driver:NAME``."""
+    """Names of what the peer can do; nodes list their steps as ``step:NAME``, drivers as ``driver:NAME``;
+    an admin that wants log lines says ``log-lines``."""
     wire_lowest: int = GREETING
     wire_highest: int = GREETING
     """The peer speaks these wire versions and those between."""
@@ -101,6 +102,8 @@ class Welcome(Message, frozen=True, kw_only=True):
     """What both speak from now on, in the header of every frame that is not of the greeting."""
     doai_version: str = ""
     """Release of the broker."""
+    takes_log_lines: bool = False
+    """LOG_LINES may be sent."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -49,6 +49,7 @@ from doai.store.outbox import open_outbox
 from doai.wire.base import Dealer
 from doai.wire.dealer import open_dealer
 from doai.wire.keys import load_or_make_keypair, public_key_of
+from doai.wire.log_tap import LogTap, tapped
 
 EXIT_AT_ONCE: Final = 130
 _log: Final = logging.getLogger(__name__)
@@ -60,6 +61,11 @@ async def run_node(config: NodeConfig) -> StopNode:
     Raises ConfigError, StoreUnavailable (its file is in use or damaged), StoreError (a commit failed), and
     EndpointError, alone or in groups.
     """
+    with tapped("node", os.urandom(8).hex()) as tap:
+        return await _run_node(config, tap)
+
+
+async def _run_node(config: NodeConfig, tap: LogTap) -> StopNode:
     data_dir = Path(config.data_dir)
     check_config(config)
     server_key = public_key_of(config.broker_public_key)
@@ -107,6 +113,7 @@ async def run_node(config: NodeConfig) -> StopNode:
             disk_free_bytes=partial(free_bytes, data_dir),
             files=files,
             secrets=_secret_source(config),
+            tap=tap,
         )
         return await _run(shell, _uploader(config, spool, shell), files, _screens(config, shell))
     finally:

@@ -48,6 +48,7 @@ from doai.store.committer import Committer
 from doai.store.outbox import OutboxFile
 from doai.store.pipeline import Pipeline
 from doai.wire.connecting import Connecting, OpenDealer
+from doai.wire.log_tap import TELL_EVERY_S, LogTap
 
 SAMPLE_EVERY_S: Final = 5.0
 """Twice a heartbeat: each tells numbers that are at most this old."""
@@ -77,10 +78,12 @@ class Shell:
         disk_free_bytes: Callable[[], int | None] | None = None,
         files: FileSource | None = None,
         secrets: SecretSource | None = None,
+        tap: LogTap | None = None,
     ) -> None:
         """``disk_free_bytes`` looks at the disk of the node's files; None = there is none to run full.
 
         ``files`` gives steps stored files; it runs elsewhere. ``secrets`` gives them what tasks name.
+        ``tap`` has what this process logs, to be told to the admin.
         """
         self._node_id = node_id
         self._core = core
@@ -89,6 +92,7 @@ class Shell:
         self._drivers = drivers
         self._connection = Connecting(open_dealer, self)
         self._clock = clock
+        self._tap = tap
         self._random01 = random01
         self._disk_free_bytes = disk_free_bytes
         self._committer: Committer[OutboxOp, NodeEffect] = Committer(
@@ -127,6 +131,7 @@ class Shell:
             nursery.start_soon(self._tick)
             nursery.start_soon(self._sample)
             nursery.start_soon(self._watch_disk)
+            nursery.start_soon(self._tell_log)
             task_status.started()
         assert self._stop is not None
         return self._stop
@@ -185,6 +190,12 @@ class Shell:
         while True:
             self._core.sampled(meter.read())
             await trio.sleep(SAMPLE_EVERY_S)
+
+    async def _tell_log(self) -> None:
+        while self._tap is not None:
+            await trio.sleep(TELL_EVERY_S)
+            if self._core.takes_log_lines and (lines := self._tap.take()) is not None:
+                self._decided(self._core.tell_log(lines, self._clock.now()))
 
     async def _watch_disk(self) -> None:
         while True:

@@ -32,11 +32,14 @@ class Kind(msgspec.Struct, frozen=True):
     application_id: int
     title: str
     """How messages call it."""
+    synchronous: str = "FULL"
+    """What a commit waits for; NORMAL: a power cut may take the newest commits."""
 
 
 BROKER: Final = Kind("broker", 0x646F6162, "the broker's store")
 OUTBOX: Final = Kind("outbox", 0x646F616F, "the node's outbox")
 BOT: Final = Kind("bot", 0x646F6174, "the state of a bot")
+LOG: Final = Kind("log", 0x646F616C, "the log lines of the admin", synchronous="NORMAL")
 
 
 class Database:
@@ -175,7 +178,8 @@ class Database:
         connection.set_busy_timeout(5000)
         self._check_header(connection)
         connection.execute(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = {self._kind.synchronous};"
+            "PRAGMA wal_autocheckpoint = 0;"
             "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000; PRAGMA journal_size_limit = 33554432"
         )
         connection.set_wal_hook(self._log_grew)

@@ -9,10 +9,10 @@ import apsw
 import msgspec
 
 from doai.errors import StoreUnavailable
-from doai.store.database import BOT, BROKER, OUTBOX, Kind
+from doai.store.database import BOT, BROKER, LOG, OUTBOX, Kind
 from doai.store.sql_files import Migration, load_migrations
 
-_KINDS: Final = {kind.application_id: kind for kind in (BROKER, OUTBOX, BOT)}
+_KINDS: Final = {kind.application_id: kind for kind in (BROKER, OUTBOX, BOT, LOG)}
 
 
 class Schema(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ HOSTILE = """<script>window.hacked=1</script><img src=x onerror="window.hacked=2
 PAGES = (
     "/", "/throughput", "/devices", "/devices?view=map", "/devices/SIM0001", "/devices/labels", "/runs",
     "/runs/new?workflow=playback-check", "/tasks", "/queues", "/dead", "/workflows/playback-check",
-    "/nodes", "/bots", "/incidents", "/audit", "/schedules", "/people",
+    "/nodes", "/bots", "/incidents", "/logs", "/audit", "/schedules", "/people",
 )  # fmt: skip
 LOOKED_AT = (
     "/",
@@ -281,3 +281,17 @@ def test_pages_say_when_something_is_not_there(desk: Desk) -> None:
             assert answer.status_code in (404, BUSY), path
         assert answer.headers["content-type"].startswith("text/html")
         assert "script-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_the_log_of_all_processes_is_one_and_leads_to_what_a_line_is_about(desk: Desk) -> None:
+    run_id = desk.run("screenshot-baseline")
+    page = desk.page(f"/logs?run_id={run_id}")
+    expect(page.locator("tbody tr").filter(has_text="Task started").first).to_be_visible()
+    expect(page.locator("tbody tr").filter(has_text="run of screenshot-baseline")).to_have_count(1)
+    page.get_by_label("Program").select_option("broker")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("tbody tr").filter(has_text="Task started")).to_have_count(0)
+    assert f"--program 'broker' --run {run_id}" in page.locator("#command").inner_text()
+    page.locator("tbody tr").filter(has_text="run of screenshot-baseline").get_by_role("link").last.click()
+    page.wait_for_url(f"**/runs/{run_id}")
+    page.close()

@@ -84,6 +84,7 @@ OPERATIONS = [
     ("GET", "/contents/x", "viewer"),
     ("POST", "/baselines", "author"),
     ("GET", "/events", "viewer"),
+    ("GET", "/logs", "operator"),
     ("GET", "/events/stream", "viewer"),
     ("GET", "/story/x", "viewer"),
     ("GET", "/statistics", "viewer"),

@@ -171,7 +171,7 @@ async def list_plays(
 )
 async def report_plays(
     services: Given,
-    by: GroupBy = GroupBy.MODEL,
+    by: Annotated[GroupBy, QueryParameter(description="what a row is of")] = GroupBy.MODEL,
     hours: Hours = 24,
     check: Check = None,
     run_id: RunId = None,

@@ -108,6 +108,7 @@ class Session:
         self.tokens: Callable[[], list[tuple[int, int]]] = list
         """Returns the tokens of the tasks that are held."""
         self.intake_closed = ""
+        self._takes_log_lines = False
         """Why no task is taken, one sentence; empty = they are."""
         self.source = f"{registration.name}/{instance}"
         self._link = Outgoing(
@@ -203,6 +204,7 @@ class Session:
         if kind == Kind.WELCOME:
             welcome = _welcome(body)
             self._heartbeat_s = welcome.heartbeat_s
+            self._takes_log_lines = welcome.takes_log_lines
             return self._of_link(self._link.welcome(welcome, header, now.mono_s).effects, now)
         if kind == Kind.FENCED:
             return self._of_link(self._link.fenced(_fenced(body).reason).effects, now)
@@ -303,6 +305,11 @@ class Session:
     def _send(self, pending: _Pending) -> SendFrame:
         pending.epoch = self._link.epoch
         return SendFrame(self._link.epoch, self._link.agreement.header(Kind.COMMAND), pending.body)
+
+    @property
+    def takes_log_lines(self) -> bool:
+        """Whether the broker takes what the process logged, now."""
+        return self._is_live and self._takes_log_lines
 
     def frame_of(self, kind: Kind, body: object) -> SendFrame:
         """Return a frame over the connection there is."""

@@ -34,6 +34,7 @@ from doai.broker.core.ingress import Ingress
 from doai.broker.core.leases import Leases
 from doai.broker.core.letter_decisions import LetterDecisions
 from doai.broker.core.library import Library
+from doai.broker.core.log_relay import LogRelay
 from doai.broker.core.peers import Peers
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.queues import Queues
@@ -58,6 +59,7 @@ from doai.messages.bots import END_BOT_TASK
 from doai.messages.events import SystemNotice
 from doai.messages.health import REPORT_HEALTH
 from doai.messages.link import Role
+from doai.messages.logs import LogLines
 from doai.states import TaskState, TaskTrigger
 
 
@@ -129,8 +131,9 @@ class BrokerCore:
             now,
         )
         self._samples = Samples(state, self._feeds)
+        self._log = LogRelay(state, now.mono_s)
         self._ingress = Ingress(
-            state, self._peers, self._leases, devices, results, self._commands, self._bots, self._samples
+            state, self._peers, self._leases, devices, results, self._commands, self._bots, self._samples, self._log
         )
         self._timers = {Due.RETRY: self._retry, Due.EXPIRE: self._expire, Due.GIVE_UP: self._leases.give_up}
 
@@ -246,6 +249,18 @@ class BrokerCore:
         decision = Decision(self.state.log, now)
         self._access.register_own(decision, name, Role.ADMIN, public_key)
         return self._finish(decision)
+
+    @property
+    def log_is_wanted(self) -> bool:
+        """Whether an admin listens to log lines."""
+        return self._log.is_wanted
+
+    def logged(self, lines: LogLines, now: Now) -> Changes:
+        """The broker's own process logged something, which goes to the admins that listen."""
+        decision = Decision(self.state.log, now)
+        if not self._is_spent:
+            self._log.own(decision, lines)
+        return decision.finish()
 
     def live_keys(self) -> Mapping[str, str]:
         """Return who may connect: public key -> name."""

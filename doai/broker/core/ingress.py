@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from doai import topics
 from doai.broker.core.bots import Bots
+from doai.broker.core.bucket import Bucket
 from doai.broker.core.commands import Commands
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
 from doai.broker.core.effects import ShutLink
 from doai.broker.core.leases import Leases
+from doai.broker.core.log_relay import LogRelay
 from doai.broker.core.peers import Peers
 from doai.broker.core.results import Results
 from doai.broker.core.samples import Samples
-from doai.broker.core.settings import EVENT_BYTES_KEPT, CoreSettings, RateLimit
+from doai.broker.core.settings import EVENT_BYTES_KEPT, CoreSettings
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.changes.ops import PutSample
@@ -36,26 +40,6 @@ _NODE: Final = frozenset({Role.NODE})
 _BOT: Final = frozenset({Role.BOT})
 _ANYONE: Final = frozenset(Role)
 _hello: Final = BodyDecoder(Hello)
-
-
-class Bucket:
-    """A token bucket."""
-
-    __slots__ = ("_burst", "_level", "_rate_per_s", "_seen_s")
-
-    def __init__(self, limit: RateLimit, now_s: float) -> None:
-        self._rate_per_s = limit.rate_per_s
-        self._burst = self._level = limit.burst
-        self._seen_s = now_s
-
-    def take(self, now_s: float) -> bool:
-        """Take one, if there is one."""
-        self._level = min(self._burst, self._level + (now_s - self._seen_s) * self._rate_per_s)
-        self._seen_s = now_s
-        if self._level < 1.0:
-            return False
-        self._level -= 1.0
-        return True
 
 
 class _Rates:
@@ -83,6 +67,7 @@ class Ingress:
         commands: Commands,
         bots: Bots,
         samples: Samples,
+        log_relay: LogRelay,
     ) -> None:
         self._state = state
         self._peers = peers
@@ -92,6 +77,7 @@ class Ingress:
         self._commands = commands
         self._bots = bots
         self._samples = samples
+        self._log_relay = log_relay
         self._rates: dict[str, _Rates] = {}
         handlers: dict[Kind, tuple[frozenset[Role], type | None, Callable[[Decision, Peer, int, Any], None]]] = {
             Kind.RECORDS: (_NODE, Records, self._records),
@@ -102,6 +88,7 @@ class Ingress:
             Kind.BYE: (_ANYONE, Bye, self._bye),
             Kind.SUBSCRIBE: (_BOT, Subscribe, bots.subscribe),
             Kind.CURSOR: (_BOT, Cursor, bots.cursor),
+            Kind.LOG_LINES: (_ANYONE, msgspec.Raw, log_relay.heard),
         }
         self._handlers = {
             int(kind): (roles, BodyDecoder(body), handler) for kind, (roles, body, handler) in handlers.items()
@@ -171,7 +158,9 @@ class Ingress:
     def _greet(self, decision: Decision, link: int, key_name: str, rates: _Rates, body: bytes) -> None:
         # The address is not known before decoding; the rate is the key's.
         if rates.hellos.take(decision.now.mono_s):
-            self._peers.hello(decision, link, key_name, _hello(body))
+            hello: Hello = _hello(body)
+            self._peers.hello(decision, link, key_name, hello)
+            self._log_relay.greeted(link, hello)
 
     def _ask_for_hello(self, decision: Decision, link: int, rates: _Rates) -> None:
         if rates.hellos.take(decision.now.mono_s):

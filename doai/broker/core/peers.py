@@ -216,6 +216,7 @@ class Peers:
             broker_life=self._state.life,
             wire_version=peer.wire_version,
             doai_version=__version__,
+            takes_log_lines=True,
         )
         decision.send_to(peer, Kind.WELCOME, encode(welcome))
 

@@ -20,6 +20,7 @@ from doai.drivers.base import DeviceChange, DriverNotice, Proof
 from doai.ids import IdSource
 from doai.link.outgoing import Outgoing
 from doai.messages.link import Role
+from doai.messages.logs import LogLines
 from doai.messages.samples import DeviceHealth
 from doai.node.core.devices import Devices
 from doai.node.core.effects import Changes, Decision, HostNumbers, Level, Log, NodeSettings, StepEnded, StopNode
@@ -209,6 +210,17 @@ class NodeCore:
         """Something on this host needs an operator: e.g. the admin refused an artifact for good."""
         out = Decision()
         self._facts.alert(out, now, code, message)
+        return self._decided(out, now)
+
+    @property
+    def takes_log_lines(self) -> bool:
+        """Whether `tell_log` reaches a broker now."""
+        return self.live and self._session.takes_log_lines
+
+    def tell_log(self, lines: LogLines, now: Now) -> Changes:
+        """Tell the broker what this process logged; where that can not be, it is lost."""
+        out = Decision()
+        self._session.tell_log(lines, out)
         return self._decided(out, now)
 
     def sampled(self, numbers: HostNumbers) -> None:

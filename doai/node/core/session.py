@@ -14,6 +14,7 @@ from doai.limits import HEARTBEAT_S, OUTBOX_RECORDS_MAX, OUTBOX_START_SHARE
 from doai.link.actions import Actions, Effect, Established, OutgoingState, Renewing, SendFrame, Stop
 from doai.link.outgoing import Outgoing
 from doai.messages.link import Beat, Bye, Fenced, Heartbeat, HostSample, Welcome
+from doai.messages.logs import LogLines
 from doai.messages.samples import DeviceHealth, DeviceSamples, SampleOrder
 from doai.messages.work import Cancels, Dispatches, Holdings, Recipe, Releases
 from doai.node.core.devices import Devices
@@ -57,6 +58,8 @@ class Session:
         self._greeted_s = 0.0
         self._broker_life = ""
         self._unknown_frames = 0
+        self.takes_log_lines = False
+        """Whether the broker of the newest connection passes log lines on."""
         self.broker_is_new = False
         """Another process of the broker answered than before: it does not know what only memory held."""
         self.renewing = False
@@ -280,6 +283,7 @@ class Session:
         self.broker_is_new = self._broker_life not in ("", welcome.broker_life)
         self._broker_life = welcome.broker_life
         self._beat_every_s = welcome.heartbeat_s
+        self.takes_log_lines = welcome.takes_log_lines
         self._tasks.greeted(self._greeted_s)
         self.sampling.order(SampleOrder(every_s=0.0), now.mono_s)
         # A recipe comes once a connection, so between connections is when one can be forgotten.
@@ -306,6 +310,11 @@ class Session:
             said_s=now.mono_s,
         )
         self._send(Kind.HEARTBEAT, beat, out)
+
+    def tell_log(self, lines: LogLines, out: Decision) -> None:
+        """Tell what the process logged, where there is somebody to hear it."""
+        if self.live and self.takes_log_lines:
+            self._send(Kind.LOG_LINES, lines, out)
 
     def _send(self, kind: Kind, body: object, out: Decision) -> None:
         outgoing = self._outgoing

@@ -16,6 +16,7 @@ from doai.admin.backups import Backups
 from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.janitor import Janitor
+from doai.admin.log_keeper import LogKeeper
 from doai.admin.login_limit import LoginLimit
 from doai.admin.mesh import Mesh
 from doai.admin.outlook import Outlooks
@@ -29,6 +30,7 @@ from doai.admin.vault import Vault
 from doai.messages.link import HostSample
 from doai.store.reader import StoreReader
 from doai.store.retention_reader import RetentionReader
+from doai.wire.log_tap import LogTap
 
 
 async def nothing_to_wait_for() -> None:
@@ -61,6 +63,7 @@ def services(folder: Path) -> Services:
             every_h=0,
             wait_free=nothing_to_wait_for,
         ),
+        logs=LogKeeper(folder / "log.db", LogTap("admin", "i"), "admin/i", days=1, lines_max=1000),
         vault=Vault(folder / "secrets.key"),
         public_url="",
         fingerprint="",

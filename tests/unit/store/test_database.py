@@ -13,7 +13,7 @@ import pytest
 
 from doai.changes import ops
 from doai.errors import LocalProtocolError, StoreError, StoreUnavailable
-from doai.store.database import BOT, BROKER, OUTBOX, Database, Kind
+from doai.store.database import BOT, BROKER, LOG, OUTBOX, Database, Kind
 from doai.store.file_lock import FileLock
 from doai.store.outbox import open_outbox
 from doai.store.sql_files import load_migrations
@@ -81,7 +81,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("kind", [BROKER, OUTBOX, BOT], ids=lambda kind: kind.folder)
+@pytest.mark.parametrize("kind", [BROKER, OUTBOX, BOT, LOG], ids=lambda kind: kind.folder)
 def test_the_schema_to_read_is_the_sum_of_the_migrations(kind: Kind) -> None:
     connection = apsw.Connection(":memory:")
     for migration in load_migrations(kind.folder):

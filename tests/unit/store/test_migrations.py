@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from doai.store.database import BOT, BROKER, OUTBOX
+from doai.store.database import BOT, BROKER, LOG, OUTBOX
 from doai.store.sql_files import Migration, load_migrations
 
 BEFORE_THE_FIRST_RELEASE = {("broker", "004_workflow_states.sql")}
 """It dropped a column before there was a release that could have used it; nothing is ever added here."""
 CHANGELOG = Path(__file__).parents[3] / "CHANGELOG.md"
-FOLDERS = [kind.folder for kind in (BROKER, OUTBOX, BOT)]
+FOLDERS = [kind.folder for kind in (BROKER, OUTBOX, BOT, LOG)]
 MIGRATIONS = [(folder, migration) for folder in FOLDERS for migration in load_migrations(folder)]
 WORD = r"[\"\[`]?(\w+)"
 
