@@ -37,6 +37,7 @@ class Member:
     """One process over one connection, for one subscription."""
 
     __slots__ = (
+        "_crowded_from",
         "again",
         "batch",
         "channel",
@@ -64,6 +65,8 @@ class Member:
         self.credit_bytes = credit_bytes
         self.window = credit_events
         """So many events it may hold."""
+        self._crowded_from = 0
+        """It is looked at again when so many events were given."""
         self.given = 0
         self.given_bytes = 0
         self.told = 0
@@ -109,9 +112,13 @@ class Member:
 
     def is_crowded(self) -> bool:
         """Whether one subject takes more than its part of what it may hold, and has to wait behind."""
-        if len(self.in_flight) <= max(SUBJECT_IN_FLIGHT_MAX, self.window * 3 // 4):
+        few = len(self.in_flight) <= max(SUBJECT_IN_FLIGHT_MAX, self.window * 3 // 4)
+        if few or self.given < self._crowded_from:
             return False
-        return max(Counter(self.in_flight.values()).values()) > SUBJECT_IN_FLIGHT_MAX
+        most = max(Counter(self.in_flight.values()).values())
+        # So many more of one subject must come first.
+        self._crowded_from = self.given + SUBJECT_IN_FLIGHT_MAX + 1 - most
+        return most > SUBJECT_IN_FLIGHT_MAX
 
     def takes(self, size: int) -> bool:
         """Whether it may be given one more event of so many bytes."""
