@@ -130,7 +130,7 @@ class AdminProcess:
         self._push()
         if self._link.state is OutgoingState.LIVE and now.mono_s - self._beat_s > 8.0:
             self._beat_s = now.mono_s
-            self.send_raw(Kind.HEARTBEAT, encode(Heartbeat(sample=self._sample())))
+            self.send_raw(Kind.HEARTBEAT, encode(Heartbeat(sample=self._sample(), tokens=self._tokens())))
         idle = self._link.state is OutgoingState.LIVE and not self._pending
         self.world.after(4.0 if idle else 1.0, self._tick)
 
@@ -153,6 +153,10 @@ class AdminProcess:
 
     def _sample(self) -> HostSample:
         return HostSample(host="desk", pid=1, version="sim", started_at_ms=0)
+
+    def _tokens(self) -> list[tuple[int, int]]:
+        """Of the tasks that it holds."""
+        return []
 
     def _take(self, effects: Any) -> None:
         for effect in effects:

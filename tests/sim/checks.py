@@ -15,8 +15,8 @@ from doai.codec import BodyDecoder, Kind, decode, unpack_header
 from doai.envelope import Envelope
 from doai.link.actions import OutgoingState
 from doai.link.actions import SendFrame as NodeSendFrame
-from doai.messages.commands import Reply
-from doai.messages.link import Hello, Records
+from doai.messages.commands import Reply, TargetKind
+from doai.messages.link import Hello, Records, Role
 from doai.messages.work import Dispatches
 from doai.node.core.effects import StartStep
 from doai.states import HELD, TERMINAL, DeviceState, IncidentState, RunState, TaskState
@@ -197,7 +197,15 @@ def _compare_runs(core: BrokerCore, tables: MemoryTables) -> None:
 
 def _check_held(core: BrokerCore) -> None:
     state = core.state
-    held = {(t.token.generation, t.token.n): t for t in state.tasks.values() if t.state in HELD and t.token}
+    with_token = {(t.token.generation, t.token.n): t for t in state.tasks.values() if t.state in HELD and t.token}
+    held = {key: task for key, task in with_token.items() if task.target_kind is not TargetKind.BOT}
+    of_bots = {key: task for key, task in with_token.items() if task.target_kind is TargetKind.BOT}
+    if of_bots != core._scheduler.bots.held:
+        raise Violation("memory_differs", "held tasks of bots are not those of their leases")
+    for peer in state.peers.values():
+        theirs = {key: task for key, task in of_bots.items() if task.node == peer.address}
+        if peer.role is Role.BOT and not peer.held.items() <= theirs.items():
+            raise Violation("memory_differs", f"{peer.address} holds tasks of bots that are not its own")
     by_device = {key: task for device in state.devices.values() for key, task in device.held.items()}
     by_node = {key: task for node in state.nodes.values() for key, task in node.held.items()}
     if held != by_device or not by_node.items() <= held.items():

@@ -13,6 +13,8 @@ from unittest import mock
 import msgspec
 
 from doai.broker.core import leases, results
+from doai.broker.core.bot_ends import BotEnds
+from doai.broker.core.bot_work import BotWork
 from doai.broker.core.campaign_table import CampaignTable
 from doai.broker.core.effects import SendFrame
 from doai.broker.core.firing import Firing
@@ -197,6 +199,31 @@ def pause_ignored() -> AbstractContextManager[Any]:
     return mock.patch.object(Queue, "configure", open_always)
 
 
+def old_end_accepted() -> AbstractContextManager[Any]:
+    """What a process says of a task of bots counts, though its lease has ended and another has the task."""
+    end = BotEnds.end
+
+    def lenient(self: BotEnds, decision: Any, command: Any, wish: Any) -> Any:
+        task = self._state.tasks.get(wish.task_id)
+        if task is not None and task.token is not None:
+            wish = msgspec.structs.replace(wish, token=task.token)
+        return end(self, decision, command, wish)
+
+    return mock.patch.object(BotEnds, "end", lenient)
+
+
+def leased_to_all() -> AbstractContextManager[Any]:
+    """A process that registers is told what others hold as its own."""
+    registered = BotWork.registered
+
+    def generous(self: BotWork, decision: Any, peer: Any) -> None:
+        registered(self, decision, peer)
+        for task in self.held.values():
+            self._send(decision, peer, task)
+
+    return mock.patch.object(BotWork, "registered", generous)
+
+
 BUGS: Final[dict[str, Bug]] = {
     bug.__name__: bug
     for bug in (
@@ -216,5 +243,7 @@ BUGS: Final[dict[str, Bug]] = {
         overlap_ignored,
         time_decided_again,
         pause_ignored,
+        old_end_accepted,
+        leased_to_all,
     )
 }

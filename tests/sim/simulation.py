@@ -19,6 +19,8 @@ from doai.states import DeviceState, TaskState
 from doai.store.memory import MemoryTables
 from doai.store.memory_outbox import MemoryOutboxFile
 from tests.sim.admin import AdminProcess
+from tests.sim.bot_tasks import NAME as BUILDER
+from tests.sim.bot_tasks import BotTasks
 from tests.sim.bots import NAME as BOT
 from tests.sim.bots import Bots
 from tests.sim.broker import ADMIN, BrokerProcess
@@ -118,12 +120,15 @@ class Simulation:
         self.queue_operator = QueueOperator(world, self.admin)
         self.bots = Bots(self, seed)
         self.samples = Samples(self, seed)
+        self.bot_tasks = BotTasks(self, seed)
         self.nemesis: Nemesis
 
     def _broker_sends(self, broker: BrokerProcess, effect: SendFrame) -> None:
         self.checks.broker_sends(broker, effect)
         if self.bots.is_there:
             self.bots.sent(effect)
+        if self.bot_tasks.is_there:
+            self.bot_tasks.sent(effect)
 
     def _make_node(self, name: str) -> NodeProcess:
         world, scenario = self.world, self.scenario
@@ -150,7 +155,7 @@ class Simulation:
 
     def _prepare_keys(self) -> None:
         rows = [("robot", "bot", "r" * 40), ("stranger", "node", "s" * 40), (BOT, "bot", "b" * 40)]
-        rows.append((WATCHER, "bot", "w" * 40))
+        rows += [(WATCHER, "bot", "w" * 40), (BUILDER, "bot", "t" * 40)]
         rows += [(node.name, "node", node.name.ljust(40, "n")) for node in self.nodes]
         self.broker.disk.open()
         for name, role, key in rows:
@@ -227,6 +232,7 @@ class Simulation:
         self._operator()
         self.operator.settle()
         self.bots.settle()
+        self.bot_tasks.settle()
         self.strange.close()
         self.strange.release_all()
         self.queue_operator.resume_all()
@@ -244,6 +250,7 @@ class Simulation:
         if self.admin.fenced:
             self.admin.restart()
         self.bots.restart_fenced()
+        self.bot_tasks.look_after()
         if self.world.now_s >= self._mended_s + CHECKED_AFTER_S:
             self.janitor.stop()
         if self.janitor.stopped and self.broker.core is not None:
@@ -254,7 +261,7 @@ class Simulation:
         core = self.broker.core
         if core is None or not self.workload.asked_all or not self.broker.commits.idle:
             return False
-        if not all_are_quiet(core) or not self.bots.quiet():
+        if not all_are_quiet(core) or not self.bots.quiet() or not self.bot_tasks.quiet():
             return False
         if any(node.core is None or not node.commits.idle or node.disk.file.facts for node in self.nodes):
             return False
@@ -324,6 +331,7 @@ class Simulation:
         self.world.run(self.world.now_s + 60.0, self.bots.quiet)
         self.bots.check_at_end()
         self.samples.check_at_end()
+        self.bot_tasks.check_at_end()
         if not self.workload.asked_all:
             raise Violation("unanswered", f"{self.admin.waiting} commands were never answered")
         if len(core.state.deadlines) > 12 * (len(self.ledger.tasks) + 1):

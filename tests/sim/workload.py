@@ -133,7 +133,7 @@ class Workload:
             stop_rate=random.choice((None, None, None, None, None, 0.3)),
             stop_after=random.choice((None,) * 7 + (3,)),
         )
-        self._admin.command(c.CREATE_RUN, create, self._was_created)
+        self._admin.command(c.CREATE_RUN, create, self.was_created)
 
     def _params(self, name: str) -> dict[str, Any]:
         random = self._world.random
@@ -141,7 +141,8 @@ class Workload:
             return {"fast": random.random() < 0.5}
         return {"rounds": random.choice((1, 2, 2, 3, 9))} if name == "journey" else {}
 
-    def _was_created(self, payload: Any, reply: c.Reply) -> None:
+    def was_created(self, payload: Any, reply: c.Reply) -> None:
+        """A run was answered: it must be there in the end, unless it was refused."""
         if reply.problem is not None or reply.result is None:
             self.refused += 1
             return

@@ -1,0 +1,408 @@
+"""Tasks of bots in a world: processes that take them, die, freeze, leave; an operator; and what must hold.
+
+Each task ends once; an attempt is one process's, and ends as that process said, or by the end of its lease; an end
+that comes after it changes nothing. In the end none is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from doai.broker.core.effects import SendFrame
+from doai.changes.bots import PutSubscription
+from doai.changes.ops import InsertAttempt, Op
+from doai.codec import Kind, decode, encode, unpack_header
+from doai.errors import ErrorClass, Failure
+from doai.ids import Token
+from doai.messages import bots as b
+from doai.messages import commands as c
+from doai.messages.link import Bye, HostSample, Role
+from doai.messages.work import Cancels, Releases
+from doai.states import TERMINAL, Outcome
+from tests.sim.admin import AdminProcess
+from tests.sim.world import Violation
+
+if TYPE_CHECKING:
+    from tests.sim.simulation import Simulation
+
+IN_ONE_OF: Final = 8
+"""Seeds: those that once broke a rule keep their worlds."""
+NAME: Final = "builder"
+KINDS: Final = ("report.build", "mail.send")
+SUBSCRIPTION: Final = "log"
+SCHEMA: Final = {
+    "type": "object",
+    "properties": {"pages": {"type": "integer", "minimum": 1}},
+    "additionalProperties": False,
+}
+SLOTS: Final = 3
+TASK_S: Final = 4.0
+RUNS: Final = 14
+_TOLD: Final = (Outcome.PASSED,) * 8 + (Outcome.FAILED, Outcome.FAILED, Outcome.UNKNOWN)
+_CLASSES: Final = (ErrorClass.APP, ErrorClass.USER, ErrorClass.INFRASTRUCTURE, ErrorClass.TIMEOUT)
+
+
+class Builder(AdminProcess):
+    """One process of the bot."""
+
+    def __init__(self, tasks: BotTasks) -> None:
+        self._tasks = tasks
+        self._random = tasks.random
+        self._frozen: list[tuple[int, str, bytes, bytes]] | None = None
+        self._life = 0
+        self._work: dict[Token, b.BotTask] = {}
+        self._late: list[b.BotTask] = []
+        """Whose handlers were to end while it stood still."""
+        super().__init__(tasks.simulation.world, tasks.simulation.network, NAME, Role.BOT)
+
+    def die(self) -> None:
+        """SIGKILL in the middle of its handlers, and a new process, which knows nothing."""
+        self._life += 1
+        self._work.clear()
+        self._late.clear()
+        self._pending.clear()
+        self._frozen = None
+        self.restart()
+
+    def leave(self) -> None:
+        """It says so, and comes again."""
+        self.send_raw(Kind.BYE, encode(Bye(reason="stopped")))
+        self.die()
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        if self._frozen is None:
+            self._frozen = []
+
+    def thaw(self) -> None:
+        """SIGCONT: handlers that were due end, and everything that waited comes, at once."""
+        frames, self._frozen = self._frozen or [], None
+        late, self._late = self._late, []
+        for task in late:
+            self._end(self._life, task)
+        for frame in frames:
+            self._frame(*frame)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still."""
+        return self._frozen is not None
+
+    @property
+    def instance(self) -> str:
+        """Of this life."""
+        return self._instance
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _sample(self) -> HostSample:
+        return HostSample(host="desk", pid=1, version="sim", started_at_ms=0, slots=SLOTS)
+
+    def _tokens(self) -> list[tuple[int, int]]:
+        return [(token.generation, token.n) for token in self._work]
+
+    def _tick(self) -> None:
+        if self._frozen is not None:
+            self.world.after(1.0, self._tick)
+            return
+        super()._tick()
+
+    def _opened(self, epoch: int, instance: str) -> None:
+        if self._frozen is None:
+            super()._opened(epoch, instance)
+
+    def _frame(self, epoch: int, instance: str, header_bytes: bytes, body: bytes) -> None:
+        if self._frozen is not None:
+            self._frozen.append((epoch, instance, header_bytes, body))
+            return
+        super()._frame(epoch, instance, header_bytes, body)
+        if instance != self._instance or epoch != self._epoch:
+            return
+        kind = unpack_header(header_bytes).kind
+        if kind == Kind.WELCOME:
+            self._register(epoch)
+        elif kind == Kind.TASKS:
+            for task in decode(body, b.BotTasks).tasks:
+                self._begin(task)
+        elif kind in (Kind.CANCEL, Kind.RELEASE):
+            if kind == Kind.RELEASE and self._random.random() < 0.3:
+                return  # a handler that does not let itself be cut off ends later, and tells it
+            for ref in decode(body, Cancels if kind == Kind.CANCEL else Releases).tasks:
+                task = self._work.pop(ref.token, None)
+                if task is not None and kind == Kind.CANCEL:
+                    self._tell(task, Outcome.CANCELLED)
+        elif kind == Kind.EVENTS:
+            events = decode(body, b.Events).events
+            done = [event.position for event in events]
+            cursor = b.Cursor(channel=1, done=done, credit_events=1 << 30, credit_bytes=1 << 40)
+            self.send_raw(Kind.CURSOR, encode(cursor))
+
+    def _register(self, epoch: int) -> None:
+        wish = b.RegisterBot(
+            name=NAME,
+            version=str(self._life),
+            config_schema=SCHEMA,
+            subscriptions=[b.Subscription(name=SUBSCRIPTION, topics=["**"])],
+            task_kinds=list(KINDS),
+        )
+
+        def subscribe(payload: Any, reply: c.Reply) -> None:
+            if epoch == self._epoch and reply.problem is None:
+                ask = b.Subscribe(channel=1, subscription=SUBSCRIPTION, credit_events=1 << 30, credit_bytes=1 << 40)
+                self.send_raw(Kind.SUBSCRIBE, encode(ask))
+
+        for waiting in [key for key, found in self._pending.items() if isinstance(found.payload, b.RegisterBot)]:
+            del self._pending[waiting]
+        self.command(b.REGISTER_BOT, wish, subscribe, key=None)
+
+    def _begin(self, task: b.BotTask) -> None:
+        self._tasks.given(self, task)
+        if task.token in self._work or self._tasks.was_told(task.token):
+            return
+        self._work[task.token] = task
+        # Some take longer than a lease: who lost one in the middle tells its end while another has the task.
+        usual_s, long_s = self._random.expovariate(1.0 / TASK_S), self._random.uniform(30.0, 150.0)
+        duration_s = long_s if self._random.random() < 0.2 and not self._tasks.calm else usual_s
+        self.world.after(duration_s, self._end, self._life, task)
+
+    def _end(self, life: int, task: b.BotTask) -> None:
+        if life != self._life or task.token not in self._work:
+            return
+        if self._frozen is not None:
+            self._late.append(task)
+            return
+        del self._work[task.token]
+        self._tell(task, self._random.choice(_TOLD) if not self._tasks.calm else Outcome.PASSED)
+
+    def _tell(self, task: b.BotTask, outcome: Outcome) -> None:
+        failure = None
+        if outcome is not Outcome.PASSED and self._random.random() < 0.8:
+            failure = Failure(error_class=self._random.choice(_CLASSES), code="sim", message="as the seed says")
+        end = b.EndBotTask(
+            task_id=task.task_id, token=task.token, outcome=outcome, outputs={"pages": 3}, failure=failure
+        )
+        self._tasks.told(task, outcome)
+        self.command(b.END_BOT_TASK, end, self._tasks.answered, key=f"bot-task:{task.task_id}:{task.token}")
+
+
+class BotTasks:
+    """The bot of a world that takes tasks, its operator, and its checker."""
+
+    def __init__(self, simulation: Simulation, seed: int) -> None:
+        self.simulation = simulation
+        self.random = Random(seed)
+        self.calm = False
+        self.is_there = seed % IN_ONE_OF == 4
+        self._holders: dict[Token, str] = {}
+        """Which process was given each attempt."""
+        self._told: dict[Token, Outcome] = {}
+        """How the process that had it said that it ended."""
+        self._ended: dict[Token, str] = {}
+        """How attempts ended on disk."""
+        self._place = 0
+        self._processes: list[Builder] = []
+        if not self.is_there:
+            return
+        simulation.broker.disk.observers.append(self._observe)
+        self._processes = [Builder(self) for _ in range(self.random.choice((1, 2, 3)))]
+        for _ in range(RUNS):
+            simulation.world.after(self.random.uniform(8.0, 8.0 + simulation.scenario.work_s * 0.8), self._ask)
+        simulation.world.after(self.random.expovariate(1.0 / 12.0), self._strike)
+        simulation.world.after(self.random.expovariate(1.0 / 12.0), self._operate)
+
+    def settle(self) -> None:
+        """No more faults; the bot works."""
+        self.calm = True
+        for process in self._processes:
+            process.thaw()
+        if self.is_there:
+            self._command(b.SET_BOT_STATUS, b.SetBotStatus(name=NAME, status=b.BotStatus.ACTIVE))
+
+    def look_after(self) -> None:
+        """Whoever was refused is started anew; a bot that a restore put to rest works again."""
+        for process in self._processes:
+            if process.fenced:
+                process.die()
+        core = self.simulation.broker.core
+        bot = core.state.bots.get(NAME) if core is not None else None
+        if self.is_there and bot is not None and not bot.works:
+            self._command(b.SET_BOT_STATUS, b.SetBotStatus(name=NAME, status=b.BotStatus.ACTIVE))
+
+    def quiet(self) -> bool:
+        """Whether no task of a bot is open."""
+        core = self.simulation.broker.core
+        return core is None or not any(
+            task.target_kind is c.TargetKind.BOT and task.run.row.workflow in KINDS
+            for task in core.state.tasks.values()
+        )
+
+    # --- what people do -------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        random = self.random
+        kind = random.choice((*KINDS, KINDS[0], "no.such.kind"))
+        create = c.CreateRun(
+            project="sim",
+            workflow="",
+            targets=c.Targets(kind=c.TargetKind.BOT, bot=kind, count=random.choice((1, 1, 3, 12))),
+            params={"month": "2026-11"},
+            queue=random.choice(("default", "default", "urgent", "bulk")),
+            priority=random.choice((0, 0, 5)),
+            attempts=random.choice((None, 1, 2, 6)),
+            expires_in_s=random.choice((None, None, None, 30.0)) if kind in KINDS else 60.0,
+            max_parallel=random.choice((None, None, None, 2)),
+        )
+        self.simulation.admin.command(c.CREATE_RUN, create, self.simulation.workload.was_created)
+
+    def _operate(self) -> None:
+        """Say something of the bot that may be right or wrong."""
+        if self.calm:
+            return
+        random = self.random
+        name = random.choice((NAME, NAME, NAME, NAME, "no-such-bot"))
+        deed = random.choice(("config", "config", "status", "status", "reset", "reset"))
+        if deed == "config":
+            config: dict[str, Any] = random.choice(
+                ({"pages": 5}, {}, {"pages": 0}, {"sheets": 1}, {"pages": "x" * 70_000})
+            )
+            self._command(b.CONFIGURE_BOT, b.ConfigureBot(name=name, config=config))
+        elif deed == "status":
+            status = random.choice(list(b.BotStatus))
+            self._command(b.SET_BOT_STATUS, b.SetBotStatus(name=name, status=status, reason="sim"))
+            back = b.SetBotStatus(name=NAME, status=b.BotStatus.ACTIVE)
+            self.simulation.world.after(random.uniform(1.0, 40.0), self._command, b.SET_BOT_STATUS, back)
+        else:
+            self._command(b.RESET_SUBSCRIPTION, self._reset(name))
+        self.simulation.world.fault(f"operator_bot_{deed}")
+        self.simulation.world.after(random.expovariate(1.0 / 12.0), self._operate)
+
+    def _reset(self, name: str) -> b.ResetSubscription:
+        random, last = self.random, self.simulation.broker.disk.tables.last_position
+        subscription = random.choice((SUBSCRIPTION,) * 5 + ("none",))
+        kind = random.choice(("position", "position", "time", "end", "both", "ahead"))
+        return b.ResetSubscription(
+            name=name,
+            subscription=subscription,
+            position={"position": random.randrange(last + 1), "both": 0, "ahead": last + 1000}.get(kind),
+            time_ms=self.simulation.broker.clock.now().utc_ms - random.randrange(100_000)
+            if kind == "time"
+            else None,
+            to_end=kind in ("end", "both"),
+        )
+
+    def _command(self, command_type: str, payload: Any) -> None:
+        self.simulation.admin.command(command_type, payload, _nothing)
+
+    def _strike(self) -> None:
+        if self.calm:
+            return
+        self.simulation.world.after(self.random.expovariate(1.0 / 12.0), self._strike)
+        standing = [process for process in self._processes if not process.is_frozen]
+        if not standing:
+            return
+        process = self.random.choice(standing)
+        deed = self.random.choice(
+            ("builder_dies", "builder_dies", "builder_leaves", "builder_frozen", "builder_cut")
+        )
+        if deed == "builder_dies":
+            process.die()
+        elif deed == "builder_leaves":
+            process.leave()
+        elif deed == "builder_cut":
+            self.simulation.network.break_links(NAME)
+        else:
+            process.freeze()
+            self.simulation.world.after(self.random.choice((3.0, 30.0, 90.0)), process.thaw)
+        self.simulation.world.fault(deed)
+
+    # --- what must hold -----------------------------------------------------------------------------------
+
+    def was_told(self, token: Token) -> bool:
+        """Whether the end of an attempt was told by whoever had it."""
+        return token in self._told
+
+    def given(self, process: Builder, task: b.BotTask) -> None:
+        """A process is given an attempt: it is nobody else's."""
+        holder = self._holders.setdefault(task.token, process.instance)
+        if holder != process.instance:
+            message = (
+                f"{process.instance} is given attempt {task.attempt} of {task.task_id}, which {holder} was given"
+            )
+            raise Violation("leased_twice", message, task.task_id)
+
+    def told(self, task: b.BotTask, outcome: Outcome) -> None:
+        """A process says how its attempt ended."""
+        self._told.setdefault(task.token, outcome)
+
+    def answered(self, payload: Any, reply: c.Reply) -> None:
+        """The broker took an end, or it was that of nobody."""
+        if self.simulation.restored_s:
+            return
+        if reply.problem is not None:
+            raise Violation("end_refused", f"an end was refused: {reply.problem.message}", payload.task_id)
+        taken = msgspec.convert(reply.result, b.BotTaskEnded).taken
+        if not taken:
+            self.simulation.world.fault("bot_end_of_nobody")
+        how = self._ended.get(payload.token, "open")
+        if taken and how != payload.outcome.value:
+            message = f"the end of attempt {payload.token} of {payload.task_id} was taken, on disk it is {how}"
+            raise Violation("ack_lost", message, payload.task_id)
+        track = self.simulation.ledger.tasks.get(payload.task_id)
+        if not taken and track is not None and track.token == payload.token:
+            message = f"the end of attempt {payload.token} of {payload.task_id} was refused while it was the lease"
+            raise Violation("end_refused", message, payload.task_id)
+
+    def _observe(self, ops: Sequence[Op]) -> None:
+        for op in ops:
+            if isinstance(op, InsertAttempt) and op.row.token in self._holders:
+                row = op.row
+                if row.token in self._ended and not self.simulation.restored_s:
+                    raise Violation("ended_twice", f"attempt {row.token} of {row.task_id} ended twice", row.task_id)
+                how = self._ended[row.token] = _how(row.outcome, row.failure)
+                self.simulation.world.fault(f"bot_attempt_{how}")
+                self._check_outcome(op)
+            elif isinstance(op, PutSubscription) and op.row.bot == NAME:
+                self._place = op.row.position
+
+    def _check_outcome(self, op: InsertAttempt) -> None:
+        """An attempt whose process said nothing of it was lost."""
+        row = op.row
+        by_broker = _how(row.outcome, row.failure) in ("lost", "released", "cancelled")
+        if not by_broker and row.token not in self._told:
+            message = f"attempt {row.token} of {row.task_id} is {row.outcome}, and its process has not told an end"
+            raise Violation("ended_by_nobody", message, row.task_id)
+
+    def sent(self, effect: SendFrame) -> None:
+        """A frame leaves the broker: a lease is on disk before its process knows of it."""
+        header = unpack_header(effect.header)
+        if header.kind != Kind.TASKS:
+            return
+        for task in decode(effect.body, b.BotTasks).tasks:
+            if task.token not in self.simulation.ledger.tokens_ever:
+                raise Violation(
+                    "ack_before_commit", f"token {task.token} leaves before it is on disk", task.task_id
+                )
+
+    def check_at_end(self) -> None:
+        """No task of a bot is open, and who told the last end of each was heard."""
+        tables = self.simulation.broker.disk.tables
+        for task_id, row in tables.tasks.items():
+            run = tables.runs.get(row.run_id)
+            if run is not None and run.workflow in KINDS and row.status.state not in TERMINAL:
+                raise Violation(
+                    "never_ends", f"task {task_id} of {run.workflow} is {row.status.state.value}", task_id
+                )
+
+
+def _how(outcome: Outcome | None, failure: Failure | None) -> str:
+    if failure is not None and failure.code == "attempt_lost":
+        return "lost"
+    return outcome.value if outcome is not None else "released"
+
+
+def _nothing(payload: Any, reply: c.Reply) -> None:
+    """An answer of which nothing follows."""
