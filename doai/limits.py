@@ -247,8 +247,8 @@ SAMPLES_PER_FRAME_MAX: Final = 200
 """Of a kilobyte at most each; what is more goes with the next frame."""
 SAMPLE_EVERY_S: Final = 30.0
 """How often devices are read unless the bot that wants it says otherwise."""
-SAMPLE_EVERY_MIN_S: Final = 5.0
-"""Not more often: reading one takes some 0.1 s of a phone's processor, which is 2 % then."""
+SAMPLE_EVERY_MIN_S: Final = 2.0
+"""Not more often: reading one takes some 0.1 s of a phone's processor, which is 5 % then."""
 SAMPLE_EVERY_MAX_S: Final = 3600.0
 SAMPLE_AT_ONCE: Final = 5
 SAMPLE_AT_ONCE_MAX: Final = 50

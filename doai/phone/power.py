@@ -12,6 +12,10 @@ class Power:
     def __init__(self, level_percent: float, now_s: float) -> None:
         self.charging = False
         self.screen_on = True
+        self.ordered_tenths_c: int | None = None
+        """The battery's temperature as somebody wants it; None = as it comes."""
+        self.ordered_thermal: int | None = None
+        """The thermal status likewise."""
         self._level_percent = level_percent
         self._counted_at_s = now_s
 
@@ -24,6 +28,8 @@ class Power:
 
     def temperature_tenths_c(self) -> int:
         """The battery's temperature in tenths of a degree: warmer with the screen on, and when charging."""
+        if self.ordered_tenths_c is not None:
+            return self.ordered_tenths_c
         return 270 + (30 if self.screen_on else 0) + (25 if self.charging else 0)
 
     def set_level(self, level_percent: float, now_s: float) -> None:

@@ -198,6 +198,10 @@ class Fleet:
         [pid] = self.adb_server_pids(node)
         return pid
 
+    def adb_port(self, node: str) -> int:
+        """Return the port of the adb server that a node starts."""
+        return self._adb_ports[node]
+
     def adb_server_pids(self, node: str) -> list[int]:
         """Return the pids of the adb servers that a node started and that are there: one, or none for a moment."""
         words = f"-P {self._adb_ports[node]}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from doai.broker.core.conditions import conditions_of
+from doai.broker.core.condition_symptoms import conditions_of
 from doai.changes.samples import MINUTES_AN_HOUR, SampleSum
 from doai.codec import Kind, decode, encode, unpack_header
 from doai.envelope import Message

@@ -1,8 +1,8 @@
 """health-bot: judges every sample of a phone; what begins or ends is told once, some phones get no tasks (step 14).
 
 What is wrong with each phone is in the state of the bot, written when it is another: a bot that starts again goes
-on where it was. It is told before it is written there, and the broker tells what is new from what it was told
-before: a bot that is killed in between tells it again, and nothing happens twice.
+on where it was. That something is in hand is written first, then it is told, then written: a bot that is killed
+in between does all of it again, and the broker knows what is new to it, so that nothing happens twice.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Phone(msgspec.Struct, frozen=True, kw_only=True):
     unanswered: int = 0
     quarantined: bool = False
     """By this bot, and not taken back by it."""
+    in_hand: bool = False
+    """Something was about to be told, or done: whether it was is not known."""
     told_at_ms: int = 0
     """0 = never."""
     began_at_ms: dict[str, int] = {}
@@ -67,7 +69,9 @@ async def check(health: DeviceHealth, ctx: Context) -> None:
     ended = [rule for rule in known if rule not in rules]
     now_ms = ctx.now_ms
     after = msgspec.structs.replace(before, wrong=judged.conditions, unanswered=judged.unanswered)
-    if began or ended or now_ms - before.told_at_ms >= (AGAIN_MS if rules else WELL_AGAIN_MS):
+    is_due = now_ms - before.told_at_ms >= (AGAIN_MS if rules else WELL_AGAIN_MS)
+    if began or ended or before.in_hand or is_due:
+        await ctx.state.put(key, msgspec.structs.replace(before, in_hand=True))
         told: HealthReported = await ctx.command(
             ReportHealth(serial=health.serial, conditions=judged.conditions), subject=f"device/{health.serial}"
         )
@@ -75,7 +79,8 @@ async def check(health: DeviceHealth, ctx: Context) -> None:
             ctx.log.info("%s of %s %s", rule.value, health.serial, "began" if rule in told.began else "is over")
         after = msgspec.structs.replace(
             after,
-            quarantined=await _quarantined(ctx, health.serial, before.quarantined, began, judged.conditions),
+            quarantined=await _quarantined(ctx, health.serial, before, began, judged.conditions),
+            in_hand=False,
             told_at_ms=now_ms,
             began_at_ms={rule.value: before.began_at_ms.get(rule.value, now_ms) for rule in rules},
             times=before.times | {rule.value: before.times.get(rule.value, 0) + 1 for rule in began},
@@ -86,17 +91,18 @@ async def check(health: DeviceHealth, ctx: Context) -> None:
 
 
 async def _quarantined(
-    ctx: Context, serial: str, is_ours: bool, began: list[HealthRule], wrong: list[Condition]
+    ctx: Context, serial: str, before: Phone, began: list[HealthRule], wrong: list[Condition]
 ) -> bool:
     """Take a phone out of service when a rule begins that wants it, and back when none does; return whose it is."""
     config: HealthConfig = ctx.config
     wanted = [condition for condition in wrong if condition.rule.value in config.quarantine]
     try:
-        if wanted and not is_ours and any(condition.rule in began for condition in wanted):
+        begins = not before.quarantined and any(condition.rule in began for condition in wanted)
+        if wanted and (begins or before.in_hand):
             reason = ", ".join(f"{each.rule.value} {each.value:g}" for each in wanted)
             await ctx.quarantine(serial, reason=f"{NAME}: {reason}", unless_other=True)
             return True
-        if not wanted and is_ours:
+        if not wanted and (before.quarantined or before.in_hand):
             await ctx.release(serial, reason=f"{NAME}: it is well again", only_own=True)
             return False
     except CommandRefused as error:
@@ -105,4 +111,4 @@ async def _quarantined(
             raise
         ctx.log.info("%s", error)
         return False
-    return is_ours
+    return before.quarantined

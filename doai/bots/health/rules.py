@@ -19,7 +19,7 @@ Calm = Literal["none", "light", "moderate", "severe", "critical", "emergency"]
 class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an operator sets. Of each rule `from` is where it begins and `until` where it is over."""
 
-    interval: Annotated[str, Meta(description="how often each phone is read, 5s to 1h")] = "30s"
+    interval: Annotated[str, Meta(description="how often each phone is read, 2s to 1h")] = "30s"
     max_concurrent: Annotated[int, Meta(ge=1, le=50, description="phones that a node reads at once")] = 5
     battery_hot_from_c: Annotated[float, Meta(ge=20, le=90)] = 45.0
     battery_hot_until_c: Annotated[float, Meta(ge=10, le=90)] = 42.0

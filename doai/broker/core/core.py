@@ -126,7 +126,7 @@ class BrokerCore:
             {
                 **self._bots.handlers,
                 END_BOT_TASK: BotEnds(state, results).end,
-                REPORT_HEALTH: Conditions(state).report,
+                REPORT_HEALTH: Conditions(state, self._incidents).report,
             },
             now,
         )

@@ -27,6 +27,8 @@ from doai.states import INCIDENT_TABLE, IncidentState, IncidentTrigger, move
 
 Key = tuple[IncidentType, str]
 NOTE_CHARS_MAX: Final = 2000
+LOOKS_APART_S: Final = 1.0
+"""A look goes through all open tasks: whoever tells much must not make it cost a core."""
 _OF_ALERT: Final = {
     "cloned_outbox": IncidentType.CLONED_OUTBOX,
     "rolled_back": IncidentType.STORE_ROLLED_BACK,
@@ -44,18 +46,24 @@ class Incidents:
         """Since when conditions are so bad that they would be incidents; or, of open ones, so good that not."""
         self._quiet_until_s: dict[Key, float] = {}
         """Resolved by a person: not opened again before."""
-        self._due_s = now.mono_s + limits.INCIDENT_LOOK_S
+        self._looked_s, self._due_s = now.mono_s, now.mono_s + limits.INCIDENT_LOOK_S
 
     def due_s(self) -> float:
         """Return when it is looked again."""
         return self._due_s
+
+    def look_soon(self, decision: Decision) -> None:
+        """Something that lasts is told to be another: it is looked at once, once a second at most."""
+        now_s = decision.now.mono_s
+        self._due_s = min(self._due_s, max(now_s, self._looked_s + LOOKS_APART_S))
+        self._state.sweep_by(self._due_s)
 
     def sweep(self, decision: Decision) -> None:
         """Look at everything that lasts, and close what has not happened for long."""
         now_s = decision.now.mono_s
         if now_s < self._due_s:
             return
-        self._due_s = now_s + limits.INCIDENT_LOOK_S
+        self._looked_s, self._due_s = now_s, now_s + limits.INCIDENT_LOOK_S
         bad: dict[Key, Symptom] = {}
         for symptom in symptoms(self._state, self._statistics, decision.now):
             key = symptom.type, symptom.subject

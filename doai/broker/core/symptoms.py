@@ -10,7 +10,7 @@ from typing import Final
 
 from doai import limits, topics
 from doai.broker.core.bot_symptoms import bot_symptoms
-from doai.broker.core.conditions import condition_symptoms
+from doai.broker.core.condition_symptoms import condition_symptoms
 from doai.broker.core.state import State
 from doai.broker.core.statistics import Statistics
 from doai.broker.core.symptom import Symptom

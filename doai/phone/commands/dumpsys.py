@@ -61,6 +61,11 @@ def _battery(call: Call, words: list[str]) -> str:
     if words[:1] == ["set"] and len(words) == 3 and words[1] == "level" and words[2].isdecimal():
         power.set_level(min(100, int(words[2])), call.now_s)
         return ""
+    if words[:2] == ["set", "temp"] and len(words) == 3 and words[2].isdecimal():
+        power.ordered_tenths_c = int(words[2])
+        return ""
+    if words[:1] == ["reset"]:
+        power.ordered_tenths_c = None
     if words[:1] == ["unplug"] or words[:1] == ["reset"]:
         power.set_charging(False, call.now_s)
         return ""
@@ -111,7 +116,11 @@ def _thermal(call: Call, words: list[str]) -> str:
         f"\tTemperature{{mValue={value:.1f}, mType={kind}, mName={name}, mStatus=0}}"
         for name, kind, value in readings
     ]
-    head = "IsStatusOverride: false\nThermalEventListeners:\nThermal Status: 0\n"
+    ordered = call.device.power.ordered_thermal
+    head = (
+        f"IsStatusOverride: {str(ordered is not None).lower()}\nThermalEventListeners:\n"
+        f"Thermal Status: {ordered or 0}\n"
+    )
     return head + "Current temperatures from HAL:\n" + "\n".join(lines) + "\n"
 
 

@@ -106,7 +106,25 @@ def connectivity(call: Call) -> int:
     return 0
 
 
-CMD_SERVICES: dict[str, Program] = {"alarm": alarm, "connectivity": connectivity, "uimode": uimode}
+def thermalservice(call: Call) -> int:
+    """`cmd thermalservice override-status N|reset`."""
+    words, power = call.words[1:], call.device.power
+    if words[:1] == ["override-status"] and len(words) == 2 and words[1].isdecimal():
+        power.ordered_thermal = int(words[1])
+        return 0
+    if words == ["reset"]:
+        power.ordered_thermal = None
+        return 0
+    call.err("Thermal service (thermalservice) commands: override-status STATUS, reset")
+    return 255
+
+
+CMD_SERVICES: dict[str, Program] = {
+    "alarm": alarm,
+    "connectivity": connectivity,
+    "thermalservice": thermalservice,
+    "uimode": uimode,
+}
 """What `cmd SERVICE` does besides packages and activities."""
 
 

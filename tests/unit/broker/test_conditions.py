@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from doai import limits
+from doai.broker.core.incidents import LOOKS_APART_S
 from doai.incidents import IncidentType
 from doai.messages import bots as b
 from doai.messages import commands as c
@@ -43,7 +44,7 @@ def incidents(world: World) -> list[tuple[IncidentType, str]]:
 
 def look(world: World, bot: FakeBot) -> None:
     bot.heartbeat()
-    world.pass_time(limits.INCIDENT_LOOK_S)
+    world.pass_time(LOOKS_APART_S)
 
 
 def test_what_begins_and_ends_is_told_once(place: tuple[World, FakeBot, FakeAdmin]) -> None:
@@ -83,7 +84,7 @@ def test_an_incident_is_open_while_it_is_so(place: tuple[World, FakeBot, FakeAdm
     assert incidents(world) == [(IncidentType.STORAGE_LOW, "device/d1")]
     wish = b.SetBotStatus(name="robot", status=BotStatus.INACTIVE, reason="why not")
     admin.do(b.SET_BOT_STATUS, wish, b.BotSettings)
-    look(world, bot)
+    world.pass_time(limits.INCIDENT_LOOK_S)
     assert incidents(world) == [], "what a bot that does not work once found counts for nothing"
 
 

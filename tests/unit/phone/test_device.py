@@ -144,6 +144,16 @@ def test_battery_drains(device: Device) -> None:
     assert device.power.level_percent(10**7) == 0.0
 
 
+def test_heat_can_be_ordered_as_android_lets_one(sh: Sh) -> None:
+    sh("dumpsys battery set temp 461; cmd thermalservice override-status 4")
+    assert b"temperature: 461" in sh("dumpsys battery").stdout
+    assert b"Thermal Status: 4" in sh("dumpsys thermalservice").stdout
+    sh("dumpsys battery reset; cmd thermalservice reset")
+    assert b"temperature: 300" in sh("dumpsys battery").stdout
+    assert b"Thermal Status: 0" in sh("dumpsys thermalservice").stdout
+    assert sh("cmd thermalservice melt").exit_code == 255
+
+
 def test_same_serial(sh: Sh, device: Device) -> None:
     device.order(FaultOrder(Fault.SAME_SERIAL, text="SIM0009"), 0.0)
     assert sh("getprop ro.serialno").stdout == b"SIM0009\n"

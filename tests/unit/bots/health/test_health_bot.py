@@ -79,6 +79,21 @@ async def test_what_was_not_told_is_told_with_the_next_sample(autojump_clock: ob
         assert len(mesh.commands(QuarantineDevice)) == 1
 
 
+async def test_what_was_cut_off_half_way_is_done_again_or_taken_back(autojump_clock: object) -> None:
+    async with running(bot) as mesh:
+        answer(mesh)
+        await tell(mesh, battery_temp_c=30.0)
+        mesh.refuse(QuarantineDevice, "try later", code="busy")
+        await tell(mesh, battery_temp_c=50.0)
+        await mesh.kill()
+        await mesh.start()
+        await tell(mesh, battery_temp_c=30.0)
+        assert told(mesh) == [("A", []), ("A", ["battery_hot"]), ("A", [])]
+        assert len(mesh.commands(ReleaseDevice)) == 1, "it may have been taken out of service"
+        await tell(mesh, battery_temp_c=30.0)
+        assert len(told(mesh)) == 3
+
+
 @pytest.mark.parametrize("code", ["not_own", "not_quarantined"])
 async def test_what_somebody_else_decided_of_a_phone_stays(autojump_clock: object, code: str) -> None:
     async with running(bot) as mesh:
