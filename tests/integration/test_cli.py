@@ -385,7 +385,7 @@ def test_keys(site: Up, tmp_path: Path) -> None:
     assert added["brokerEndpoint"].startswith("tcp://")
     (tmp_path / "bot.pub").write_text(make_keypair().public + "\n")
     shown = site.doai("keys", "add", "a-bot", str(tmp_path / "bot.pub"), "--role", "bot").stdout
-    assert "secret" not in shown
+    assert 'secret = "' in shown, "by which the admin knows a bot that asks for its secrets"
     secret_file = tmp_path / "secret"
     shown = site.doai("keys", "add", "lab-3", make_keypair().public, "--secret-file", str(secret_file)).stdout
     assert secret_file.stat().st_mode & 0o777 == 0o600
