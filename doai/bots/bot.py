@@ -293,7 +293,7 @@ class Bot:
 
     # --- what it is -----------------------------------------------------------------------------------------
 
-    def registration(self, entry_point: str = "") -> RegisterBot:
+    def registration(self, entry_point: str = "", replaces: str = "") -> RegisterBot:
         """Return what the broker is told of it."""
         if not self.handlers:
             raise BotError(f"the bot {self.name} has no handlers: decorate a function with @bot.on or another")
@@ -323,6 +323,7 @@ class Bot:
             tags=self.tags,
             subscriptions=subscriptions,
             task_kinds=[handler.topics[0] for handler in self._of(Cause.TASK)],
+            replaces=replaces,
         )
 
     def run(self) -> None:

@@ -31,6 +31,7 @@ from doai.bots.loop_watch import LoopWatch
 from doai.bots.outside import HostOutside
 from doai.bots.shell import Shell
 from doai.bots.state import State
+from doai.bots.succession import take_place
 from doai.bots.supervisor import Supervisor
 from doai.clock import Now
 from doai.configuration import load
@@ -136,23 +137,34 @@ async def run_bot(
     _log.info("the bot %s has public key %s", bot.name, keys.public, extra={"bot": bot.name})
     instance = f"{os.getpid()}-{os.urandom(4).hex()}"
     with tapped("bot", instance) as tap:
-        shell = _shell(bot, config, keys, server_key, program, instance, tap)
+        state = State(partial(SqliteBotState, Path(config.bot_dir) / "state.db"), in_thread=True)
+        replaces = take_place(Path(config.bot_dir), instance) if await state.hold() else ""
+        shell = _shell(bot, config, keys, server_key, program, instance, replaces, state, tap)
         return await _until_stopped(shell, config.drain_s, supervisor)
 
 
 def _shell(
-    bot: Bot, config: BotConfig, keys: KeyPair, server_key: str, program: str, instance: str, tap: LogTap
+    bot: Bot,
+    config: BotConfig,
+    keys: KeyPair,
+    server_key: str,
+    program: str,
+    instance: str,
+    replaces: str,
+    state: State,
+    tap: LogTap,
 ) -> Shell:
     ids = RandomIds(random.Random(os.urandom(32)).getrandbits)
     clock = SystemClock()
     return Shell(
         bot,
         instance=instance,
+        replaces=replaces,
         entry_point=program,
         open_dealer=lambda: open_dealer(config.endpoint, keys, server_key),
         clock=clock,
         ids=ids,
-        state=State(partial(SqliteBotState, Path(config.bot_dir) / "state.db"), in_thread=True),
+        state=state,
         outside=HostOutside(
             config.admin_url,
             config.api_token.reveal(),

@@ -73,6 +73,7 @@ class Shell:
         bot: Bot,
         *,
         instance: str,
+        replaces: str = "",
         entry_point: str = "",
         open_dealer: OpenDealer,
         clock: Clock,
@@ -92,7 +93,7 @@ class Shell:
         self._outside = outside
         self._sample = sample
         self._random01 = random01
-        registration = bot.registration(entry_point)
+        registration = bot.registration(entry_point, replaces)
         self._session = Session(registration, instance=instance, ids=ids, sample=sample())
         self._sources = sources_of(bot, clock.now().mono_s)
         self._core = BotCore(

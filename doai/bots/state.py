@@ -9,6 +9,7 @@ import msgspec
 import trio
 
 from doai.bots.errors import BotError
+from doai.errors import StoreUnavailable
 from doai.store.bot_state import BotStateFile
 
 KEY_CHARS_MAX: Final = 200
@@ -52,6 +53,14 @@ class State:
         """Return the values whose keys begin so, by key; 10,000 at most."""
         entries = await self._do(lambda file: file.list(prefix, LIST_MAX))
         return {key: _read(key, data, type) for key, data in entries}
+
+    async def hold(self) -> bool:
+        """Open the file, which no other process has then; False = another one has it."""
+        try:
+            await self._do(lambda file: None)
+        except StoreUnavailable:
+            return False
+        return True
 
     async def _do(self, work: Callable[[BotStateFile], _R]) -> _R:
         async with self._lock:

@@ -72,6 +72,9 @@ class RegisterBot(Message, frozen=True, kw_only=True):
     subscriptions: list[Subscription] = []
     task_kinds: list[str] = []
     """Kinds of tasks that this process takes; it holds at most its sample's `slots` of them at once."""
+    replaces: str = ""
+    """Instance of the process that had the same folder before and is known to have ended, since its lock is free:
+    what it held goes to others at once."""
 
 
 class BotSettings(Message, frozen=True, kw_only=True):

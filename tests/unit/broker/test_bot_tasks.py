@@ -15,6 +15,7 @@ from doai.messages.dead_letters import RETRY_DEAD_LETTERS as RETRY
 from doai.messages.dead_letters import DeadLettersRetried, LetterFilter, RetryDeadLetters
 from doai.states import Outcome, TaskState
 from tests.unit.broker.harness import FakeAdmin, FakeBot, World, failure, started_world
+from tests.unit.broker.test_bots import processes
 
 KIND = "report.build"
 ON_BOTS = c.Targets(kind=c.TargetKind.BOT, bot=KIND)
@@ -107,6 +108,26 @@ def test_a_process_that_leaves_gives_its_tasks_to_others_at_once() -> None:
     two.heartbeat()
     [again] = two.tasks()
     assert (again.task_id, again.attempt) == (task.task_id, 2)
+
+
+def test_a_process_in_the_place_of_a_killed_one_has_its_tasks_at_once() -> None:
+    world, _, admin = started_world("d1")
+    killed = worker(world, "x1")
+    [task_id] = ask(admin)
+    assert killed.tasks()
+    other = FakeBot(world, "x2").connect(task_kinds=[KIND], replaces="nobody")
+    assert world.task_state(task_id) is TaskState.RUNNING
+    FakeBot(world, "x3").connect(task_kinds=[KIND], replaces="x1")
+    assert world.task_state(task_id) is TaskState.DELAYED
+    assert b"replaces" not in world.tables.bots["robot"].declared_body, "it is of a process, not of the bot"
+    [fenced] = world.take(killed.link, Kind.FENCED)
+    assert fenced.reason == "robot/x3 took its place"
+    killed.bye()
+    assert processes(world) == ["x2", "x3"]
+    world.pass_time(10.0)
+    assert world.tables.tasks[task_id].status.attempt == 2
+    assert other.name == "robot"
+    world.check()
 
 
 def test_a_restart_of_the_broker_takes_no_task_from_its_process() -> None:
