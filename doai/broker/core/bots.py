@@ -9,7 +9,7 @@ import msgspec
 
 from doai import topics
 from doai.broker.core.bot_leases import BotLeases
-from doai.broker.core.bot_successors import successor
+from doai.broker.core.bot_successors import succeed
 from doai.broker.core.bot_table import Bot, Process
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
@@ -112,9 +112,7 @@ class Bots:
                 code="not_its_name",
             )
         self._check(wish)
-        if former := successor(decision, self._state, self._feeds, peer, wish.replaces):
-            self.went(decision, *former)
-        wish = msgspec.structs.replace(wish, replaces="")
+        wish = succeed(decision, self._state, self._feeds, peer, wish, self.went)
         bot, now_ms = self.by_name.get(wish.name), decision.now.utc_ms
         body = msgspec.json.encode(wish)
         if bot is None:
