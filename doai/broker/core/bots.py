@@ -56,7 +56,6 @@ _HOUR_MS: Final = 3_600_000
 _HOURS_KEPT: Final = 8 * 24
 """A week is asked for; a day more, so that its first hour is whole."""
 _NO_PATTERN: Final = "{!r} is no pattern of types: words joined by dots, * is one, a last ** any"
-_BEST: Final = (PeerState.ONLINE, PeerState.LATE)
 
 
 class Bots:
@@ -362,7 +361,7 @@ class Bots:
         """Write how its processes are."""
         processes = list(bot.processes.values())
         states = {process.peer.liveness.state for process in processes}
-        state = next((best for best in _BEST if best in states), PeerState.OFFLINE)
+        state = next((best for best in (PeerState.ONLINE, PeerState.LATE) if best in states), PeerState.OFFLINE)
         now_ms, row = decision.now.utc_ms, bot.row
         silent_s = [decision.now.mono_s - process.peer.liveness.proven_s for process in processes]
         bot.row = msgspec.structs.replace(
