@@ -32,6 +32,7 @@ class IncidentType(KeyEnum):
     NO_PROGRESS = "NO_PROGRESS"
     NODE_DOWN = "NODE_DOWN"
     BOT_DOWN = "BOT_DOWN"
+    PLUGIN_BROKEN = "PLUGIN_BROKEN"
     CURSOR_LAG = "CURSOR_LAG"
     UNKNOWN_KIND = "UNKNOWN_KIND"
     DEVICE_OFFLINE = "DEVICE_OFFLINE"
@@ -174,6 +175,12 @@ RULES: Final[Mapping[IncidentType, Rule]] = {
         limits.BOT_DOWN_S,
         "a bot is not heard: what it is for is not done",
         "look at its process and its log: `doai bots show NAME`; not wanted any more: `doai bots deactivate NAME`",
+    ),
+    IncidentType.PLUGIN_BROKEN: _lasting(
+        Severity.MEDIUM,
+        0,
+        "a plug-in of a node does not import, crashed again and again, or leaks",
+        "`doai plugins list` says what is wrong: mend its folder, the node takes a change by itself",
     ),
     IncidentType.CURSOR_LAG: Rule(
         severity=Severity.HIGH,

@@ -215,6 +215,8 @@ BOT_COMMAND_S: Final = 30.0
 # --- bots at the broker ------------------------------------------------------------------------------------
 BOTS_MAX: Final = 1000
 """Bots that may be registered: each is in the broker's memory with its declaration."""
+PLUGINS_BYTES_MAX: Final = 96 * 1024
+"""Schemas of all plug-ins of a node, as one fact: a step has 1 KB or two."""
 BOT_DECLARED_BYTES_MAX: Final = 64 * 1024
 """What a bot says of itself and its configuration, as JSON each: a frame of either fits."""
 SUBSCRIPTIONS_PER_BOT_MAX: Final = 32
@@ -326,6 +328,7 @@ assert SAMPLE_EVERY_MIN_S <= SAMPLE_EVERY_S <= SAMPLE_EVERY_MAX_S
 assert SAMPLE_TIMEOUT_S < SAMPLE_EVERY_S, "a phone that does not answer is not asked again meanwhile"
 assert FILES_PINNED_MAX * 512 + PARAMS_BYTES_MAX <= FRAME_BYTES_MAX, "a Dispatch with all its files fits a frame"
 assert FILE_MAX_MB < FILE_CACHE_MB, "any file that can be put fits a node"
+assert PLUGINS_BYTES_MAX < RECORD_BYTES_MAX, "what a node tells of its plug-ins fits a record"
 assert RECORD_BYTES_MAX * 2 <= FRAME_BYTES_MAX, "one record always fits a frame"
 assert EVENTS_FRAME_BYTES + RECORD_BYTES_MAX <= FRAME_BYTES_MAX, "a frame of events takes the largest one too"
 assert 2 * BOT_DECLARED_BYTES_MAX < FRAME_BYTES_MAX

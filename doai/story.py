@@ -343,6 +343,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.NODE_JOINED: _node_joined,
     topics.NODE_REVOKED: lambda p: f"The key of node {_word(p, 'nodeId')} was revoked by {_word(p, 'actor')}",
     topics.NODE_REKEYED: lambda p: f"Node {_word(p, 'nodeId')} uses its new key: the one before is refused",
+    topics.PLUGIN_CHANGED: lambda p: f"Node {_word(p, 'nodeId')} has other plug-ins",
     topics.BOT_REGISTERED: _bot_registered,
     topics.BOT_STATUS_CHANGED: _bot_status_changed,
     topics.TASK_QUEUED: _task_queued,

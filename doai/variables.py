@@ -69,6 +69,7 @@ OF_SETTINGS: Final = frozenset(
         "DOAI_LOG_LEVEL",
         "DOAI_NAME",
         "DOAI_PLUGIN_DIRS",
+        "DOAI_PLUGIN_MEMORY_MB",
         "DOAI_PORT",
         "DOAI_PROGRAM",
         "DOAI_PUBLIC_ENDPOINT",

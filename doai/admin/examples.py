@@ -12,6 +12,7 @@ from litestar.openapi.spec import Example
 
 from doai.admin import views as v
 from doai.admin.app_views import AppJson
+from doai.admin.plugin_views import PluginJson
 from doai.admin.problems import MEDIA_TYPE, ProblemDocument
 
 RUN_ID: Final = "01KAJD8B00R0N0000000000001"
@@ -222,6 +223,18 @@ DEVICE: Final = v.DeviceJson(
 NODE: Final = v.NodeJson(
     service="in_service",
     quarantine=None,
+    plugins=[
+        PluginJson(
+            name="acme",
+            version="1.2",
+            digest=SHA256,
+            state="ready",
+            reason="",
+            steps=["acme.reset"],
+            drivers=[],
+            bots=[],
+        )
+    ],
     node_id="node-1",
     host="rack-1",
     version="0.1.0",

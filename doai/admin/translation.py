@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from doai.admin.plugin_views import plugins_json
 from doai.admin.views import (
     ArtifactJson,
     AttemptJson,
@@ -185,7 +186,8 @@ def node_json(view: NodeView, now_ms: int) -> NodeJson:
         )
     fields = msgspec.structs.asdict(view.row)
     service = service_of(fields["quarantine"], now_ms).value
-    return NodeJson(sample=sample, service=service, quarantine=_quarantine_json(fields.pop("quarantine")), **fields)
+    fields |= {"quarantine": _quarantine_json(fields["quarantine"]), "plugins": plugins_json(view.row.plugins)}
+    return NodeJson(sample=sample, service=service, **fields)
 
 
 def workflow_json(row: WorkflowRow) -> WorkflowJson:

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from doai.admin.plugin_views import PluginJson
+
 
 class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of all answers; every field is always there, null when there is nothing."""
@@ -312,6 +314,7 @@ class NodeJson(View, frozen=True, kw_only=True):
     service: str
     """As of a device; a node that is quarantined has all of its devices wait."""
     quarantine: QuarantineJson | None
+    plugins: list[PluginJson]
 
 
 class WorkflowJson(View, frozen=True, kw_only=True):

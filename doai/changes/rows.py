@@ -11,6 +11,7 @@ import msgspec
 from doai.errors import Failure
 from doai.ids import Token
 from doai.messages.commands import TargetKind
+from doai.messages.plugins import PluginOffer, PluginState
 from doai.states import DeviceState, Outcome, RunState, TaskState, WorkflowState
 
 
@@ -197,6 +198,14 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True):
     state_reason: str
     changed_at_ms: int
     quarantine: Quarantine | None = None
+    plugins: list[PluginOffer] = []
+    """As its process last told, and after them those that are gone."""
+
+    @property
+    def offered_steps(self) -> frozenset[str]:
+        """Steps of plug-ins that it performs now."""
+        ready = (offer for offer in self.plugins if offer.state is PluginState.READY)
+        return frozenset(schema.name for offer in ready for schema in offer.steps)
 
 
 class SampleRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,10 @@ def add_plugins(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> N
     """Add the group with its actions; ``add`` makes a command that may talk to the API."""
     group = commands.add_parser("plugins", help="Check plug-ins, and list what is found.")
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = add(
+        actions, "list", "List the plug-ins of nodes, and what is wrong with them.", "plugins", "show_list"
+    )
+    listing.add_argument("--node", metavar="NAME", help="only of this node")
     summary = "Check plug-ins here, without an installation; exit code 1 for one that can not be used."
     check: argparse.ArgumentParser = actions.add_parser("check", help=summary, description=summary)
     check.add_argument(

@@ -8,9 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from doai.cli import exits, show
+from doai.cli.client import Client
 from doai.errors import UserError
 from doai.plugins.discovery import Found, Plugin, find_plugins, folders_with_manifest, read_plugin
 from doai.plugins.manifest import FILE, ManifestError, unmet_needs
+
+
+def show_list(client: Client, options: argparse.Namespace) -> int:
+    """`doai plugins list [--node NAME]`: what each node told of its plug-ins."""
+    nodes = [client.get(f"/nodes/{options.node}")] if options.node else list(client.items("/nodes", limit=500))
+    found = [{"nodeId": node["nodeId"], **plugin} for node in nodes for plugin in node["plugins"]]
+    if options.json:
+        show.print_json(found)
+        return exits.PASSED
+    rows = (
+        (
+            item["name"],
+            item["version"],
+            item["digest"][:8],
+            item["nodeId"],
+            item["state"],
+            ", ".join([*item["steps"], *item["drivers"], *item["bots"]]),
+            item["reason"],
+        )
+        for item in sorted(found, key=lambda item: (item["name"], item["nodeId"]))
+    )
+    headings = ("plug-in", "version", "digest", "node", "state", "brings", "why")
+    show.print_table(headings, rows, empty="No node has a plug-in: put its folder into plugin_dirs of one.")
+    return exits.PASSED
 
 
 def check(options: argparse.Namespace) -> int:

@@ -47,14 +47,6 @@ class HostSample(Message, frozen=True, kw_only=True):
     """The process speaks these wire versions and those between."""
 
 
-class StepSchema(Message, frozen=True, kw_only=True):
-    """What a node can execute: one step type, as data."""
-
-    name: str
-    arguments: dict[str, object]
-    """JSON Schema of the step's arguments."""
-
-
 class Hello(Message, frozen=True, kw_only=True):
     """First words of every connection. Of the stream fields a bot or an admin sends the defaults."""
 

@@ -35,6 +35,7 @@ from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.fetch import Fetcher
 from doai.node.file_cache import FileCache
+from doai.node.plugins import Plugins
 from doai.node.screens import ScreenFeed
 from doai.node.secrets import AdminSecrets
 from doai.node.shell import Shell
@@ -101,6 +102,13 @@ async def _run_node(config: NodeConfig, tap: LogTap) -> StopNode:
             find_adb(_adb(config)) if "adb" in config.drivers and config.adb_start_server else None,
         )
         files = _file_cache(config, data_dir)
+        steps = {**STEPS, "host.run": scripts.run}
+        plugins = Plugins(
+            plugin_folders(config),
+            data_dir / "plugins-run",
+            {name: function for name, function in steps.items() if name != "host.run"},
+            memory_bytes=config.plugin_memory_mb * 1024 * 1024,
+        )
         shell = Shell(
             node_id=config.name,
             core=NodeCore(outbox.load(), settings, ids, now),
@@ -108,12 +116,13 @@ async def _run_node(config: NodeConfig, tap: LogTap) -> StopNode:
             spool=spool,
             drivers=drivers,
             open_dealer=dealer,
-            steps={**STEPS, "host.run": scripts.run},
+            steps=steps,
             clock=clock,
             disk_free_bytes=partial(free_bytes, data_dir),
             files=files,
             secrets=_secret_source(config),
             tap=tap,
+            plugins=plugins,
         )
         return await _run(shell, _uploader(config, spool, shell), files, _screens(config, shell))
     finally:

@@ -43,6 +43,9 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     plugin_dirs: Annotated[
         list[str], Meta(description="folder with plug-ins; DATA_DIR/plugins unless one is named")
     ] = []
+    plugin_memory_mb: Annotated[
+        int, Meta(description="MB of memory from which on a plug-in's process is replaced", ge=64)
+    ] = 512
     tags: Annotated[list[str], Meta(description="tags of all devices of this node")] = []
     admin_url: Annotated[
         str, Meta(description="address of the admin API, for artifacts; empty = they wait in the spool")

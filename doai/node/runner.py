@@ -22,6 +22,7 @@ from doai.node.artifacts import ArtifactOwner
 from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
 from doai.node.guarded_device import GuardedDevice
 from doai.node.mask import Mask
+from doai.node.plugin_host import TryContext
 from doai.node.secrets import SecretSource, TaskSecrets
 from doai.node.steps.base import ArtifactRef, StepFunction, step_failed
 from doai.workflow.arguments import arguments_of
@@ -60,6 +61,14 @@ class FileSource(Protocol):
         ...
 
 
+class PluginSteps(Protocol):
+    """What performs the steps of plug-ins; `doai.node.plugins.Plugins` is it."""
+
+    async def perform(self, effect: StartStep, arguments: dict[str, Any], context: TryContext) -> dict[str, Any]:
+        """Perform a try and return its outputs; raises StepError."""
+        ...
+
+
 class Runner:
     """Performs what StartStep says; `run` must be running in a nursery."""
 
@@ -75,10 +84,11 @@ class Runner:
         step_types: Mapping[str, StepType] = BUILT_IN,
         files: FileSource | None = None,
         secrets: SecretSource | None = None,
+        plugins: PluginSteps | None = None,
     ) -> None:
         """``driver_of`` returns the driver that has a device now, or raises StepError; ``ended`` must not block.
 
-        Without ``files`` steps get no stored files, without ``secrets`` no secrets.
+        Without ``files`` steps get no stored files, without ``secrets`` no secrets; ``plugins`` perform theirs.
         """
         self._node_id = node_id
         self._driver_of = driver_of
@@ -89,6 +99,7 @@ class Runner:
         self._step_types = step_types
         self._files = files
         self._secrets = TaskSecrets(secrets)
+        self._plugins = plugins
         self._scopes: dict[TryKey, trio.CancelScope] = {}
         self._cancelled: set[TryKey] = set()
         """Tries that were told to stop; the other ones whose scope is cancelled took too long."""
@@ -186,12 +197,15 @@ class Runner:
         )
 
     async def _call(self, effect: StartStep, context: _Context) -> dict[str, Any]:
+        key = effect.key
+        if effect.provider and self._plugins is not None:
+            filled = await self._secrets.reveal(key.task_id, key.token, effect.arguments)
+            return await self._plugins.perform(effect, filled, context)
         step_type, function = self._step_types.get(effect.use), self._steps.get(effect.use)
         if step_type is None or function is None:
             raise step_failed(
                 ErrorClass.USER, "unknown_step", f"This node has no step {effect.use}: a newer node may have it."
             )
-        key = effect.key
         filled = await self._secrets.reveal(key.task_id, key.token, effect.arguments)
         arguments = arguments_of(step_type, filled)
         result = await function(arguments, context)

@@ -24,6 +24,7 @@ from doai.limits import (
     RECORDS_PER_FRAME_MAX,
 )
 from doai.link.actions import OpenSocket, ReadFacts, SendFrame
+from doai.messages.plugins import PluginOffer
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import (
     CancelStep,
@@ -38,6 +39,7 @@ from doai.node.core.effects import (
     StopNode,
 )
 from doai.node.host import HostMeter
+from doai.node.plugins import Plugins
 from doai.node.runner import FileSource, Runner
 from doai.node.sampler import sample_health
 from doai.node.secrets import SecretSource
@@ -49,6 +51,7 @@ from doai.store.outbox import OutboxFile
 from doai.store.pipeline import Pipeline
 from doai.wire.connecting import Connecting, OpenDealer
 from doai.wire.log_tap import TELL_EVERY_S, LogTap
+from doai.workflow.step_type import StepType
 
 SAMPLE_EVERY_S: Final = 5.0
 """Twice a heartbeat: each tells numbers that are at most this old."""
@@ -79,11 +82,12 @@ class Shell:
         files: FileSource | None = None,
         secrets: SecretSource | None = None,
         tap: LogTap | None = None,
+        plugins: Plugins | None = None,
     ) -> None:
         """``disk_free_bytes`` looks at the disk of the node's files; None = there is none to run full.
 
         ``files`` gives steps stored files; it runs elsewhere. ``secrets`` gives them what tasks name.
-        ``tap`` has what this process logs, to be told to the admin.
+        ``tap`` has what this process logs, to be told to the admin. ``plugins`` performs steps of plug-ins.
         """
         self._node_id = node_id
         self._core = core
@@ -107,7 +111,9 @@ class Shell:
             ended=self._step_ended,
             files=files,
             secrets=secrets,
+            plugins=plugins,
         )
+        self._plugins = plugins
         self._to_drop: list[tuple[str, Token]] = []
         """Attempts that have ended, and that made files."""
         self._holder: dict[str, Driver] = {}
@@ -132,6 +138,8 @@ class Shell:
             nursery.start_soon(self._sample)
             nursery.start_soon(self._watch_disk)
             nursery.start_soon(self._tell_log)
+            if self._plugins is not None:
+                nursery.start_soon(self._plugins.run, self._plugins_changed)
             task_status.started()
         assert self._stop is not None
         return self._stop
@@ -230,6 +238,9 @@ class Shell:
         if driver is None:
             raise device_offline(serial)
         return driver
+
+    def _plugins_changed(self, offers: list[PluginOffer], step_types: Mapping[str, StepType]) -> None:
+        self._decided(self._core.plugins_changed(offers, step_types, self._clock.now()))
 
     def _step_ended(self, ended: StepEnded) -> None:
         self._decided(self._core.step_ended(ended, self._clock.now(), self._random01()))

@@ -16,19 +16,13 @@ from doai import __version__
 from doai.workflow.mistakes import Mistake, MistakeList, MistakesError, WorkflowError
 from doai.workflow.reading import read_struct
 from doai.workflow.source import read_source
+from doai.workflow.step_schema import FAMILIES
 
 FILE: Final = "plugin.yaml"
 MANIFEST_BYTES_MAX: Final = 64 * 1024
 """A hundred steps with their titles are 10 KiB."""
 ENTRIES_MAX: Final = 200
 """Steps of one plug-in; as many bots and drivers."""
-FAMILIES: Final = frozenset(
-    {
-        *("app", "artifact", "device", "file", "flow", "host", "http", "log", "media", "plugin", "report"),
-        *("screen", "step", "ui", "wait", "workflow"),
-    }
-)
-"""First words of the steps that doai has, or may have: no name for a plug-in."""
 DRIVERS: Final = frozenset({"adb", "fake"})
 """Names of drivers that a plug-in can not bring."""
 

@@ -32,11 +32,13 @@ from doai.changes.rows import (
 from doai.errors import Failure
 from doai.ids import Token
 from doai.messages.commands import TargetKind
+from doai.messages.plugins import PluginOffer
 from doai.states import DeviceState, Outcome, RunState, TaskState, WorkflowState
 
 Columns = tuple[Any, ...]
 
 _encode_json: Final = msgspec.json.Encoder().encode
+_decode_plugins: Final = msgspec.json.Decoder(list[PluginOffer]).decode
 _decode_quarantine: Final = msgspec.json.Decoder(Quarantine).decode
 _decode_hold: Final = msgspec.json.Decoder(Hold).decode
 _decode_description: Final = msgspec.json.Decoder(Description).decode
@@ -278,6 +280,7 @@ def node_columns(row: NodeRow) -> Columns:
         row.state_reason,
         row.changed_at_ms,
         _quarantine_column(row.quarantine),
+        _encode_json(row.plugins).decode() if row.plugins else None,
     )
 
 
@@ -295,6 +298,7 @@ def node_row(c: Columns) -> NodeRow:
         state_reason=c[9],
         changed_at_ms=c[10],
         quarantine=_quarantine(c[11]),
+        plugins=[] if c[12] is None else _decode_plugins(c[12]),
     )
 
 

@@ -45,6 +45,9 @@ def check_arguments(
     step: Step, step_type: StepType, known: Symbols, timeout_s: float, path: Path, mistakes: MistakeList
 ) -> None:
     """Note every argument of the step that its type does not take; `known` is what it may refer to."""
+    if step_type.is_opaque:
+        check_references(step.with_, known, (*path, "with"), mistakes, secret_ok=True)
+        return
     fields = {item.encode_name: item for item in msgspec.structs.fields(step_type.arguments)}
     hints = hints_of(step_type.arguments)
     secret_ok = step.use not in _SHOWN_TO_PEOPLE
@@ -169,4 +172,4 @@ def _check_times(step: Step, timeout_s: float, path: Path, mistakes: MistakeList
 
 def arguments_of(step_type: StepType, filled: Mapping[str, Any]) -> Any:
     """Return the step type's Arguments from values without references; raises msgspec.ValidationError."""
-    return msgspec.convert(dict(filled), step_type.arguments)
+    return dict(filled) if step_type.is_opaque else msgspec.convert(dict(filled), step_type.arguments)

@@ -75,10 +75,13 @@ def step_retry(step: Step, step_type: StepType | None, defaults: Defaults) -> Re
 
 def _filled(step: Step, step_type: StepType | None, defaults: Defaults) -> Step:
     retry = step_retry(step, step_type, defaults)
+    declared = step_type.idempotent if step_type is not None and step_type.provider else None
     return msgspec.structs.replace(
         step,
         timeout=step_timeout(step, step_type, defaults),
         retry=None if retry is None else _with_classes(retry, STEP_RETRY_ON),
+        # Of a plug-in's step nobody knows later what its author said; of doai's own it is known for ever.
+        idempotent=declared if step.idempotent is None else step.idempotent,
     )
 
 

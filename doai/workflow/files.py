@@ -15,8 +15,8 @@ from doai.workflow.language import Step, Workflow
 from doai.workflow.mistakes import MistakeList, ParameterError, Path
 from doai.workflow.nesting import every_step
 from doai.workflow.reading import fields_of, hints_of
+from doai.workflow.step_schema import STORED
 from doai.workflow.step_type import StepType
-from doai.workflow.steps import BUILT_IN
 from doai.workflow.templates import Reference, TemplateError, fill, parse_template, references
 
 ANYTHING: Final = "*"
@@ -58,7 +58,7 @@ class FileNeed(msgspec.Struct, frozen=True):
 
 
 def file_needs(
-    workflow: Workflow, params: Mapping[str, Any], step_types: Mapping[str, StepType] = BUILT_IN
+    workflow: Workflow, params: Mapping[str, Any], step_types: Mapping[str, StepType] = STORED
 ) -> list[FileNeed]:
     """Return what the steps may ask for with these (resolved) parameters, without repetitions.
 

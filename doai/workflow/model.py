@@ -21,6 +21,7 @@ from doai.workflow.names import SECRET
 from doai.workflow.nesting import every_called_step
 from doai.workflow.reading import read_struct
 from doai.workflow.source import SourceText, read_source
+from doai.workflow.step_schema import STORED, is_of_plugin
 from doai.workflow.step_type import StepType
 from doai.workflow.steps import BUILT_IN
 from doai.workflow.templates import references
@@ -35,6 +36,7 @@ __all__ = [
     "from_stored",
     "link_workflow",
     "parse_workflow",
+    "plugin_steps",
     "secret_names",
     "to_stored",
 ]
@@ -63,7 +65,7 @@ def parse_workflow(
 
 
 def link_workflow(
-    workflow: Workflow, title: str, find: Find, step_types: Mapping[str, StepType] = BUILT_IN
+    workflow: Workflow, title: str, find: Find, step_types: Mapping[str, StepType] = STORED
 ) -> Workflow:
     """Return a stored workflow with those that it calls now, checked together; raises WorkflowError."""
     mistakes = MistakeList()
@@ -82,8 +84,10 @@ def to_stored(workflow: Workflow) -> bytes:
     return msgspec.json.encode(workflow, order="sorted")
 
 
-def from_stored(data: bytes, step_types: Mapping[str, StepType] = BUILT_IN) -> Workflow:
+def from_stored(data: bytes, step_types: Mapping[str, StepType] = STORED) -> Workflow:
     """Return the workflow of stored bytes, checked again; raises WorkflowError.
+
+    Steps of plug-ins were checked when it was stored; only a node, which knows its own, checks them again.
 
     A node may be older than the broker: a step type that it does not know is refused here, before anything
     is touched.
@@ -106,6 +110,11 @@ def secret_names(workflow: Workflow) -> frozenset[str]:
     """Return the names of the secrets that the steps' arguments refer to."""
     found = (reference.names for step in every_called_step(workflow) for reference in references(step.with_))
     return frozenset(names[1] for names in found if names[0] == SECRET)
+
+
+def plugin_steps(workflow: Workflow) -> frozenset[str]:
+    """Return the names of the steps that only a node with their plug-in can perform."""
+    return frozenset(step.use for step in every_called_step(workflow) if is_of_plugin(step.use))
 
 
 def _unreadable(reason: str) -> WorkflowError:

@@ -92,7 +92,7 @@ def step_kinds(step: Step, step_types: Mapping[str, StepType], called: Mapping[s
     """
     step_type = step_types.get(step.use)
     name = called_by(step)
-    if step_type is None or (name is not None and name not in called):
+    if step_type is None or step_type.is_opaque or (name is not None and name not in called):
         return ANY
     if name is not None:
         return called[name]

@@ -22,8 +22,8 @@ from doai.workflow.mistakes import MistakeList, ParameterError, shown
 from doai.workflow.nesting import every_step
 from doai.workflow.parameters import check_step_timeouts, resolve_params
 from doai.workflow.reading import explain
+from doai.workflow.step_schema import STORED
 from doai.workflow.step_type import StepType
-from doai.workflow.steps import BUILT_IN
 from doai.workflow.templates import TemplateError, fill, references
 
 ATTEMPTS_MAX: Final = 10
@@ -101,6 +101,8 @@ class PlannedStep(msgspec.Struct, frozen=True, kw_only=True):
     predecessors: tuple[str, ...]
     """Steps that must have ended before it starts; of `on_failure` and `always`: the one before it."""
     takes_pictures: bool = False
+    provider: str = ""
+    """Plug-in that performs it, ``name@digest``; empty = doai itself."""
     block: Block | None = None
     """Of a loop and of a call."""
 
@@ -122,7 +124,7 @@ def pin_run(
     *,
     step_timeouts_s: Mapping[str, float] | None = None,
     attempts: int | None = None,
-    step_types: Mapping[str, StepType] = BUILT_IN,
+    step_types: Mapping[str, StepType] = STORED,
 ) -> PinnedRun:
     """Return what a run of the workflow with these parameters and overrides pins.
 
@@ -168,7 +170,7 @@ def plan_task(
     workflow: Workflow,
     step_timeouts_s: Mapping[str, float] | None = None,
     *,
-    step_types: Mapping[str, StepType] = BUILT_IN,
+    step_types: Mapping[str, StepType] = STORED,
 ) -> TaskPlan:
     """Return the plan of a task of a checked workflow; the overrides were checked when the run was made."""
     return _Planning(workflow, workflow.called, step_timeouts_s or {}, step_types).task(sensitive=False)
@@ -230,6 +232,7 @@ class _Planning:
             label=text_of(step.label, otherwise=step.use),
             predecessors=predecessors,
             takes_pictures=step_type.takes_pictures or any(other.takes_pictures for other in inner),
+            provider=step_type.provider,
             block=block,
         )
 

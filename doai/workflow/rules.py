@@ -27,8 +27,8 @@ from doai.workflow.nesting import every_step
 from doai.workflow.parameters import resolve_params
 from doai.workflow.resolve import TaskPlan, content_id_of, plan_task
 from doai.workflow.selection import DeviceFacts
+from doai.workflow.step_schema import STORED
 from doai.workflow.step_type import StepType
-from doai.workflow.steps import BUILT_IN
 
 Outputs = Mapping[str, Mapping[str, Any]]
 """Outputs of the steps that passed, by step id."""
@@ -40,7 +40,7 @@ class Recipe:
     def __init__(
         self,
         workflow: Workflow,
-        step_types: Mapping[str, StepType] = BUILT_IN,
+        step_types: Mapping[str, StepType] = STORED,
         called: Mapping[str, Recipe] | None = None,
     ) -> None:
         """``called`` are those of all workflows that are called, when this is one of them."""
@@ -57,7 +57,7 @@ class Recipe:
             found[title] = Recipe(other, step_types, found)
 
     @classmethod
-    def from_stored(cls, data: bytes, step_types: Mapping[str, StepType] = BUILT_IN) -> Recipe:
+    def from_stored(cls, data: bytes, step_types: Mapping[str, StepType] = STORED) -> Recipe:
         """Read the stored form; raises WorkflowError, also for a step type that is not known here."""
         return cls(from_stored(data, step_types), step_types)
 

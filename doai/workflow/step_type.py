@@ -92,6 +92,10 @@ class StepType(msgspec.Struct, frozen=True, kw_only=True):
     """It is made of steps; the node's core does them, and it needs the device when they do."""
     takes_pictures: bool = False
     """Of the screen: never while a step runs that is `sensitive`."""
+    provider: str = ""
+    """Plug-in that performs it, ``name@digest``; empty = doai itself."""
+    is_opaque: bool = False
+    """Nothing is known of it but its name: its arguments and outputs are taken as they are."""
     files: tuple[str, ...] = ()
     """Stored files that every step of this type may ask for beside those its arguments name: names in which
     ``{workflow}`` and ``{step}`` stand for its place and ``*`` for what only the node knows, such as

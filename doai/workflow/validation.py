@@ -30,6 +30,7 @@ from doai.workflow.names import (
 )
 from doai.workflow.nesting import every_step
 from doai.workflow.parameters import check_declarations
+from doai.workflow.step_schema import is_of_plugin
 from doai.workflow.step_type import StepType
 from doai.workflow.templates import TemplateError, references
 
@@ -153,8 +154,7 @@ class _Validation:
         step_type = self._step_types.get(step.use)
         if step_type is None:
             if not self._mistakes.within((*path, "use")) and step.use:
-                hint = did_you_mean(step.use, self._step_types)
-                self._mistakes.add((*path, "use"), f"there is no step called {shown(step.use)}; {hint}")
+                self._mistakes.add((*path, "use"), self._no_such_step(step.use))
             check_references(step.with_, known, (*path, "with"), self._mistakes, secret_ok=True)
         elif not self._mistakes.within((*path, "with")):
             check_arguments(step, step_type, known, self._timeout_s(step, step_type), path, self._mistakes)
@@ -183,6 +183,13 @@ class _Validation:
         # A label is shown as it is: nothing in it is looked up, so nothing secret can get into it.
         if any(f"${{{SECRET}." in text for text in (text_of(step.label), text_of(step.label, "ko"))):
             self._mistakes.add((*path, "label"), "a label is shown to people as it is; name no secret in it")
+
+    def _no_such_step(self, use: str) -> str:
+        hint = did_you_mean(use, self._step_types)
+        if not is_of_plugin(use):
+            return f"there is no step called {shown(use)}; {hint}"
+        more = f", or {hint}" if hint.startswith("did you mean") else ""
+        return f"no node ever offered a step called {shown(use)}; install its plug-in on one{more}"
 
     def _timeout_s(self, step: Step, step_type: StepType) -> float:
         try:

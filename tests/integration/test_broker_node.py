@@ -26,6 +26,7 @@ from doai.messages.link import Hello, HostSample, Role
 from doai.node.boot_clock import BootClock
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings
+from doai.node.plugins import Plugins
 from doai.node.shell import Shell as NodeShell
 from doai.node.spool import Spool
 from doai.node.steps.table import STEPS
@@ -53,8 +54,9 @@ IDS = RandomIds(random.Random(3).getrandbits)
 class Plant:
     """Broker and node that can each be killed and started again on their files."""
 
-    def __init__(self, folder: Path, phones: int) -> None:
+    def __init__(self, folder: Path, phones: int, plugins: Path | None = None) -> None:
         self.folder = folder
+        self.plugins = plugins
         self.driver = FakeDriver(count=phones)
         self.mesh = MemoryMesh()
         self.keys = {name: make_keypair() for name in ("broker", "admin", "node-1")}
@@ -106,6 +108,7 @@ class Plant:
             open_dealer=lambda: self.mesh.open_dealer("b", self.keys["node-1"], self.keys["broker"].public),
             steps=STEPS,
             clock=clock,
+            plugins=self._plugins(),
         )
         try:
             async with trio.open_nursery() as nursery:
@@ -115,6 +118,11 @@ class Plant:
                 nursery.cancel_scope.cancel()
         finally:
             outbox.close()
+
+    def _plugins(self) -> Plugins | None:
+        if self.plugins is None:
+            return None
+        return Plugins([self.plugins], self.folder / "copies", STEPS, memory_bytes=2**40, look_s=0.05)
 
     async def _run_node(self, shell: NodeShell, stopped: trio.Event) -> None:
         await shell.run()

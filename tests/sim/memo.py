@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 from unittest import mock
@@ -14,6 +14,8 @@ from doai.workflow import rules
 from doai.workflow.calls import calls
 from doai.workflow.flow_steps import called_by
 from doai.workflow.model import Workflow, from_stored, parse_workflow
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
 
 _parse: Final = functools.lru_cache(maxsize=64)(parse_workflow)
 _from_stored: Final = functools.lru_cache(maxsize=64)(from_stored)
@@ -24,7 +26,9 @@ _linked_well: Final[set[tuple[str, str]]] = set()
 """Texts, and the versions that they called, in which nothing was wrong."""
 
 
-def _parse_linked(source: str, *, find: Any = None) -> Workflow:
+def _parse_linked(source: str, step_types: Mapping[str, StepType], *, find: Any = None) -> Workflow:
+    if step_types is not BUILT_IN:
+        return parse_workflow(source, step_types, find=find)
     workflow = _parse(source)
     if find is None or not calls(workflow):
         return workflow
@@ -40,7 +44,9 @@ def _parse_linked(source: str, *, find: Any = None) -> Workflow:
     return workflow
 
 
-def _recipe(body: bytes) -> Any:
+def _recipe(body: bytes, step_types: Mapping[str, StepType]) -> Any:
+    if step_types is not BUILT_IN:
+        return rules.Recipe(from_stored(body, step_types), step_types)
     return _recipe_from_stored(rules.Recipe, body)
 
 

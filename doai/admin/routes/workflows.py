@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -26,6 +27,9 @@ from doai.workflow.diff import differences
 from doai.workflow.drawing import draw
 from doai.workflow.mistakes import WorkflowError
 from doai.workflow.model import content_hash, from_stored, parse_workflow, to_stored
+from doai.workflow.step_schema import best_offers, steps_of
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
 
 VERSION_MAX: Final = 2**31
 Version = Annotated[
@@ -192,9 +196,9 @@ async def archive_version(
     operation_class=WorkflowText,
     responses=examples.answer(200, CheckedJson, _CHECKED, "It has no mistake.", problems=(413, 422)),
 )
-async def check_workflow(request: AnyRequest) -> CheckedJson:
+async def check_workflow(request: AnyRequest, services: Given) -> CheckedJson:
     """422 with every mistake's line and column, as storing it would answer."""
-    workflow = parse_workflow(_text(await request.body()))
+    workflow = parse_workflow(_text(await request.body()), await _step_types(services))
     return CheckedJson(
         name=workflow.name, steps=len(workflow.steps), content_hash=content_hash(to_stored(workflow))
     )
@@ -223,10 +227,16 @@ async def store_workflow(
     except CommandRefused as refused:
         if refused.code == WorkflowError.code:
             # The broker's refusal has the sentences; places as data come from the same parser.
-            parse_workflow(source)
+            parse_workflow(source, await _step_types(services))
         raise
     stored: WorkflowStored = done.result
     return Response(stored, status_code=201 if stored.new else 200, headers=done.headers)
+
+
+async def _step_types(services: Services) -> Mapping[str, StepType]:
+    """Return the steps of doai, and of every plug-in that a node ever offered."""
+    nodes = await services.reader.nodes()
+    return {**BUILT_IN, **steps_of(best_offers(offer for view in nodes for offer in view.row.plugins))}
 
 
 async def _versions(services: Services, name: str) -> list[WorkflowRow]:

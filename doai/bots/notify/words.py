@@ -82,6 +82,7 @@ _KO: Final = _Language(
         "TASK_LATE": "작업이 오래 대기함",
         "NO_PROGRESS": "대기열이 멈춤",
         "NODE_DOWN": "노드의 소식이 끊김",
+        "PLUGIN_BROKEN": "노드의 플러그인을 쓸 수 없음",
         "BOT_DOWN": "봇의 소식이 끊김",
         "CURSOR_LAG": "봇이 이벤트에 뒤처짐",
         "UNKNOWN_KIND": "작업을 맡을 봇이 없음",

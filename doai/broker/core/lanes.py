@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _WAITS: Final = TaskState.QUEUED
 _DELAYED: Final = TaskState.DELAYED
 _Key = tuple[str, int, str]
-"""Queue, priority, and the run where it is bounded."""
+"""Queue, priority, and the run where it is bounded or needs a plug-in: what waits for that holds nobody up."""
 
 
 class Queue:
@@ -144,7 +144,7 @@ class Lanes:
 
     def _lane(self, task: Task) -> Lane:
         run = task.run
-        key = run.row.queue, run.row.priority, run.row.run_id if run.gate is not None else ""
+        key = run.row.queue, run.row.priority, run.row.run_id if run.gate is not None or run.needs else ""
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane()
@@ -154,12 +154,19 @@ class Lanes:
 def may_go(task: Task, device: Device) -> bool:
     """Whether queue and run let the task be given out now; a device that the run holds up is asked again later."""
     queue, gate = task.run.queue, task.run.gate
+    if task.run.needs and not offers(device, task.run.needs):
+        return False
     if not queue.open or (queue.rate is not None and device.held):
         return False  # of a queue with a rate nothing is given ahead: it would begin at another time
     if gate is None or gate.lets(task):
         return True
     gate.blocked[device] = None
     return False
+
+
+def offers(device: Device, steps: frozenset[str]) -> bool:
+    """Whether the node that holds the device performs these steps of plug-ins."""
+    return device.node is not None and steps <= device.node.steps
 
 
 def goes_before(task: Task, other: Task, *, oldest: bool) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from doai import topics
 from doai.broker.core.decision import Decision
+from doai.broker.core.plugins import KnownSteps
 from doai.broker.core.state import State
 from doai.changes.ops import InsertArtifact, InsertWorkflow, SetWorkflowState
 from doai.changes.rows import ArtifactRow, WorkflowRow
@@ -35,12 +36,15 @@ class Library:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._steps = KnownSteps(state)
 
     def store_workflow(self, decision: Decision, command: Envelope, store: StoreWorkflow) -> WorkflowStored:
         """Store a text as the next version of its workflow; the same content again stores nothing."""
         recipes = self._state.recipes
         workflow = parse_workflow(
-            store.source, find=lambda workflow: recipes.called_by(workflow, activate=store.activate)
+            store.source,
+            self._steps.types(),
+            find=lambda workflow: recipes.called_by(workflow, activate=store.activate),
         )
         body = to_stored(workflow)
         digest = content_hash(body)

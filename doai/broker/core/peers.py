@@ -9,6 +9,7 @@ from doai.broker.core.bots import Bots
 from doai.broker.core.decision import Decision
 from doai.broker.core.devices import Devices
 from doai.broker.core.incidents import Incidents
+from doai.broker.core.plugins import forgotten
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State, proven
 from doai.broker.core.tables import Peer
@@ -194,7 +195,12 @@ class Peers:
             state_reason="connected",
             changed_at_ms=now.utc_ms if before is None or change is not None else before.changed_at_ms,
             quarantine=before.quarantine if before is not None else None,
+            plugins=[] if before is None else before.plugins,
         )
+        if before is not None and before.started_at_ms != sample.started_at_ms:
+            # Another process: it tells what it has once it has looked.
+            peer.row = msgspec.structs.replace(peer.row, plugins=forgotten(before.plugins))
+            peer.steps = frozenset()
         decision.ops.append(PutNode(peer.row))
         if before is None:
             self._say_online(decision, peer, topics.NODE_REGISTERED)

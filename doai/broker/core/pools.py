@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from doai.broker.core.lanes import goes_before, may_go
+from doai.broker.core.lanes import goes_before, may_go, offers
 from doai.broker.core.recipes import Recipe
 from doai.broker.core.tables import Device, Run, Task
 from doai.states import TaskState
@@ -52,6 +52,8 @@ class Pool:
 
     def fits(self, device: Device) -> bool:
         """Whether the device matches the run's selector and what the recipe requires, as it is known now."""
+        if self.run.needs and not offers(device, self.run.needs):
+            return False
         known = self._fits.get(device.serial)
         if known is not None and known[0] == device.facts:
             return known[1]

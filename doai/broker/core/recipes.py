@@ -13,7 +13,7 @@ from doai.workflow.calls import Find, Found, calls
 from doai.workflow.defaults import TASK_RETRY_ON
 from doai.workflow.language import Requires, Retry, Workflow
 from doai.workflow.mistakes import did_you_mean
-from doai.workflow.model import content_hash, from_stored, link_workflow, secret_names, to_stored
+from doai.workflow.model import content_hash, from_stored, link_workflow, plugin_steps, secret_names, to_stored
 from doai.workflow.nesting import every_called_step
 from doai.workflow.resolve import retry_rule
 from doai.workflow.steps import BUILT_IN
@@ -27,7 +27,18 @@ calls, as runs pin them; each combination of versions is a version of that row. 
 class Recipe:
     """One version of a workflow, read."""
 
-    __slots__ = ("name", "pins", "repeatable", "requires", "retry", "row", "secrets", "version", "workflow")
+    __slots__ = (
+        "name",
+        "pins",
+        "plugin_steps",
+        "repeatable",
+        "requires",
+        "retry",
+        "row",
+        "secrets",
+        "version",
+        "workflow",
+    )
 
     def __init__(self, row: WorkflowRow, workflow: Workflow) -> None:
         self.row = row
@@ -39,6 +50,8 @@ class Recipe:
         self.repeatable = all(_idempotent(workflow))
         """Every step may be repeated: an attempt whose end nobody saw is no `unknown`."""
         self.pins = Pins(workflow)
+        self.plugin_steps = plugin_steps(workflow)
+        """Only a node that offers all of them can execute its tasks."""
         name, linked, version = row.name.partition(LINKED)
         self.name = name
         self.version = int(version) if linked else row.version

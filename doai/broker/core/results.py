@@ -14,6 +14,7 @@ from doai.broker.core.devices import Devices
 from doai.broker.core.incidents import Incidents
 from doai.broker.core.leases import Leases
 from doai.broker.core.peers import Peers
+from doai.broker.core.plugins import Plugins
 from doai.broker.core.quarantine import Quarantines
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.settings import EVENT_BYTES_KEPT
@@ -29,6 +30,7 @@ from doai.incidents import IncidentType
 from doai.link.incoming import Gap, Refused
 from doai.messages.events import AttemptEnded, DeviceOffline, DeviceOnline, SystemNotice, TaskStarted
 from doai.messages.link import Record
+from doai.messages.plugins import NodePluginsChanged
 from doai.states import Outcome, TaskState, TaskTrigger
 
 _TOLD_BY_NODES: Final = frozenset(
@@ -44,6 +46,7 @@ _TOLD_BY_NODES: Final = frozenset(
         topics.HEALTH_CHECK_COMPLETED,
         topics.SYSTEM_ERROR,
         topics.SYSTEM_ALERT,
+        topics.PLUGIN_CHANGED,
     }
 )
 _ONLY_TOLD: Final = frozenset({topics.STEP_STARTED, topics.STEP_COMPLETED, topics.STEP_FAILED})
@@ -59,6 +62,7 @@ _started: Final = BodyDecoder(TaskStarted)
 _ended: Final = BodyDecoder(AttemptEnded)
 _device_online: Final = BodyDecoder(DeviceOnline)
 _notice: Final = BodyDecoder(SystemNotice)
+_plugins: Final = BodyDecoder(NodePluginsChanged)
 _device_offline: Final = BodyDecoder(DeviceOffline)
 
 
@@ -112,12 +116,14 @@ class Results:
         self._leases = leases
         self._quarantines = quarantines
         self._letters = letters
+        self._plugins = Plugins(state, scheduler)
         self._facts: dict[str, Callable[[Decision, Peer, Envelope, bytes | None], None]] = {
             topics.TASK_STARTED: self._started,
             topics.ATTEMPT_ENDED: self._ended,
             topics.DEVICE_ONLINE: self._device_online,
             topics.DEVICE_OFFLINE: self._device_offline,
             topics.SYSTEM_ALERT: self._alerted,
+            topics.PLUGIN_CHANGED: self._plugins_changed,
         }
 
     def records(self, decision: Decision, peer: Peer, link: int, records: list[Record]) -> None:
@@ -304,6 +310,11 @@ class Results:
         told: SystemNotice = _notice(envelope.payload)
         decision.fact(envelope, body)
         self._peers.alerted(decision, peer, told)
+
+    def _plugins_changed(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
+        told: NodePluginsChanged = _plugins(envelope.payload)
+        decision.fact(envelope, body)
+        self._plugins.changed(decision, peer, told)
 
 
 def _held(peer: Peer, told: TaskStarted | AttemptEnded) -> Task | None:

@@ -34,6 +34,9 @@ OLDEST_EVERY: Final = 10
 work is what the fleet pays so that low priorities go on."""
 
 
+_MEND: Final = "install or mend its plug-in, `doai plugins list` tells where it is"
+
+
 class Scheduler:
     """Gives tasks to nodes."""
 
@@ -59,6 +62,7 @@ class Scheduler:
         if task.target_kind is TargetKind.BOT:
             self.bots.enqueue(task)
             return
+        self._needs(task.run)
         if device is None:
             pool = self._pools.add(task, self._state.recipes.by_hash(task.run.recipe_hash))
             self._new_pools[pool] = None
@@ -128,6 +132,8 @@ class Scheduler:
             return f"its run lets {task.run.gate.held} tasks go now, and no more"
         if task.target_kind is TargetKind.BOT:
             return self.bots.waiting_reason(task)
+        if unoffered := self._unoffered(task):
+            return unoffered
         if device is None:
             return "waits for a device that matches"
         if device.node is None:
@@ -141,11 +147,22 @@ class Scheduler:
             return f"device {device.serial} is quarantined: {device.row.quarantine.reason}"
         if device.row is not None and device.row.hold is not None:
             return f"device {device.serial} is held for {device.row.hold.by}"
-        if device.node.row is not None and device.node.row.quarantine is not None:
-            return f"node {device.node.name} is quarantined: {device.node.row.quarantine.reason}"
-        if device.node.row is not None and len(device.node.held) >= _capacity(device.node):
-            return f"all {device.node.row.slots} slots of node {device.node.name} are busy"
-        return ""
+        return _busy(device.node)
+
+    def _unoffered(self, task: Task) -> str:
+        """Say which step of a plug-in is missing where the task would go; empty when none is."""
+        needs, device = sorted(self._needs(task.run)), task.device
+        nodes = [node for node in self._state.nodes.values() if device is None or node is device.node]
+        missing = [use for use in needs if nodes and not any(use in node.steps for node in nodes)]
+        if not missing:
+            return ""
+        where = "no node offers" if device is None else f"node {nodes[0].name}, which holds {device.serial}, lacks"
+        return f"{where} {missing[0]}: {_MEND}"
+
+    def _needs(self, run: Run) -> frozenset[str]:
+        if run.needs is None:
+            run.needs = self._state.recipes.by_hash(run.recipe_hash).plugin_steps
+        return run.needs
 
     # --- what follows -------------------------------------------------------------------------------------
 
@@ -358,3 +375,11 @@ class Scheduler:
 def _capacity(node: Peer) -> int:
     """Return how many tasks it may hold now."""
     return node.capacity if node.service is ServiceState.IN_SERVICE else 1
+
+
+def _busy(node: Peer) -> str:
+    if node.row is not None and node.row.quarantine is not None:
+        return f"node {node.name} is quarantined: {node.row.quarantine.reason}"
+    if node.row is not None and len(node.held) >= _capacity(node):
+        return f"all {node.row.slots} slots of node {node.name} are busy"
+    return ""

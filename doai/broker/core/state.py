@@ -167,6 +167,7 @@ class _Loader:
             liveness = Liveness(row.node_id, Role.NODE, PeerState(row.state), self._now.mono_s)
             peer = Peer(row.node_id, stream.instance, Role.NODE, stream, liveness)
             peer.row = row
+            peer.steps = row.offered_steps
             state.nodes[row.node_id] = peer
             state.peers[peer.address] = peer
             peer.service = _service_of(row.quarantine)

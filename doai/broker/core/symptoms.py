@@ -156,6 +156,10 @@ def _node(state: State, node: Peer) -> Iterator[Symptom]:
             type=IncidentType.NODE_DOWN, subject=subject, measure=1, affected=max(1, devices), message=text
         )
         return
+    bad = [offer for offer in (node.row.plugins if node.row is not None else ()) if offer.reason]
+    if bad:
+        text = f"node {name}: " + "; ".join(f"plug-in {offer.name}: {offer.reason}" for offer in bad[:5])
+        yield Symptom(type=IncidentType.PLUGIN_BROKEN, subject=subject, measure=1, affected=len(bad), message=text)
     sample = node.sample
     if sample is None:
         return

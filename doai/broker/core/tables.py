@@ -38,6 +38,7 @@ class Run:
         "counts",
         "files",
         "gate",
+        "needs",
         "open",
         "params",
         "queue",
@@ -70,6 +71,8 @@ class Run:
         """What its steps may ask for."""
         self.recipe_hash = row.recipe_hash
         self.trace_id = row.trace_id
+        self.needs: frozenset[str] | None = None
+        """Steps of plug-ins that its tasks use; None = its recipe was not looked at yet."""
         self.state = row.state
         self.open: dict[str, Task] = {}
         self.counts: dict[str, int] = {}
@@ -282,6 +285,7 @@ class Peer:
         "sample",
         "service",
         "settled_s",
+        "steps",
         "stream",
         "unknown_frames",
         "wants",
@@ -310,6 +314,8 @@ class Peer:
         self.given = 0
         """Tasks it was given since the broker started."""
         self.devices: dict[str, Device] = {}
+        self.steps: frozenset[str] = frozenset()
+        """Steps of plug-ins that it performs."""
         self.recipes: set[str] = set()
         """Recipes it was sent over this connection."""
         self.wants: list[tuple[int, int, int, int, int, Device]] = []

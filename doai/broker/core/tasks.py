@@ -154,6 +154,8 @@ class Tasks:
             self.decide(decision, task, TaskTrigger.CANCEL, f"the run was stopped: {task.run.stopped}")
             return
         self._scheduler.enqueue(task)
+        if task.run.needs:
+            task.reason = self._scheduler.waiting_reason(task)
         self._expire_in_time(decision, task)
 
     def retry_delay_s(self, decision: Decision, task: Task, error_class: ErrorClass) -> float | None:

@@ -123,6 +123,7 @@ class Attempt:
                 key=TryKey(d.task_id, d.token, step.id, act.try_number),
                 recipe=step.recipe,
                 use=step.use,
+                provider=step.provider,
                 arguments=act.arguments,
                 timeout_s=step.timeout_s,
                 act_until_s=self._sequence.act_until_s,

@@ -10,7 +10,7 @@ node says BYE and stops.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from doai.backoff import Backoff
@@ -21,6 +21,7 @@ from doai.ids import IdSource
 from doai.link.outgoing import Outgoing
 from doai.messages.link import Role
 from doai.messages.logs import LogLines
+from doai.messages.plugins import PluginOffer
 from doai.messages.samples import DeviceHealth
 from doai.node.core.devices import Devices
 from doai.node.core.effects import Changes, Decision, HostNumbers, Level, Log, NodeSettings, StepEnded, StopNode
@@ -28,6 +29,7 @@ from doai.node.core.facts import Facts
 from doai.node.core.recipes import Recipes
 from doai.node.core.session import Session
 from doai.node.core.tasks import Tasks
+from doai.workflow.step_type import StepType
 
 INSTANCE: Final = "main"
 """A node has one instance."""
@@ -73,6 +75,8 @@ class NodeCore:
         self._stop_reason = ""
         self._stopped = False
         self._closed_because = ""
+        self._offers: list[PluginOffer] | None = None
+        """Plug-ins as last told; None = there never was one in this life of the process."""
 
     # --- state, for the shell ---------------------------------------------------------------------------------
 
@@ -153,6 +157,7 @@ class NodeCore:
             # That another node saw a device too was only in the memory of the process before.
             self._session.broker_is_new = False
             self._tell_devices(out, now)
+            self._tell_plugins(out, now)
         return self._decided(out, now)
 
     def facts_read(self, epoch: int, facts: list[tuple[int, bytes]], now: Now) -> Changes:
@@ -173,6 +178,7 @@ class NodeCore:
             self._facts.alert(merged, now, "cloned_outbox", self._session.cloned_because)
         # A store that lost its past may not know where a device is, or have it as it was then.
         self._tell_devices(merged, now)
+        self._tell_plugins(merged, now)
         return self._decided(merged, now)
 
     def device_changed(self, change: DeviceChange, driver: str, now: Now) -> Changes:
@@ -223,6 +229,15 @@ class NodeCore:
         self._session.tell_log(lines, out)
         return self._decided(out, now)
 
+    def plugins_changed(self, offers: list[PluginOffer], step_types: Mapping[str, StepType], now: Now) -> Changes:
+        """The plug-ins of this node are these from now on, and these the steps that they perform."""
+        out = Decision()
+        self._offers = offers
+        self._tell_plugins(out, now)
+        self._recipes.know(step_types)
+        self._tasks.steps_changed(now, out)
+        return self._decided(out, now)
+
     def sampled(self, numbers: HostNumbers) -> None:
         """Newest numbers of the host, for the next heartbeat."""
         self._session.sampled(numbers)
@@ -251,6 +266,10 @@ class NodeCore:
     def _tell_devices(self, out: Decision, now: Now) -> None:
         for change, driver in self._devices.known():
             self._facts.device_changed(out, now, change, driver=driver, tags=self._settings.tags)
+
+    def _tell_plugins(self, out: Decision, now: Now) -> None:
+        if self._offers is not None:
+            self._facts.plugins_changed(out, now, self._offers, self._settings.started_at_ms)
 
     # --- inside -----------------------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ class StartStep(msgspec.Struct, frozen=True, kw_only=True):
     recipe: str
     """Name of the workflow that has the step: that of the run, or one that it calls."""
     use: str
+    provider: str = ""
+    """Plug-in that performs the step, ``name@digest``; empty = the node itself."""
     arguments: dict[str, Any]
     timeout_s: float
     act_until_s: float

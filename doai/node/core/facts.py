@@ -16,6 +16,7 @@ from doai.errors import ErrorClass, Failure, LocalProtocolError
 from doai.ids import IdSource
 from doai.limits import RECORD_BYTES_MAX, STEP_OUTPUTS_BYTES_MAX
 from doai.messages.events import DeviceError, DeviceOffline, DeviceOnline, SystemNotice
+from doai.messages.plugins import NodePluginsChanged, PluginOffer
 from doai.node.core.effects import Decision
 from doai.states import DeviceState
 
@@ -105,6 +106,12 @@ class Facts:
         failure = Failure(error_class=ErrorClass.DEVICE, code=notice.code, message=shorten(notice.message))
         error = DeviceError(serial=notice.serial, node_id=self._node_id, failure=failure)
         self._about_device(out, now, topics.DEVICE_ERROR, notice.serial, error)
+
+    def plugins_changed(self, out: Decision, now: Now, offers: list[PluginOffer], started_at_ms: int) -> None:
+        """The plug-ins of the node are these."""
+        told = NodePluginsChanged(node_id=self._node_id, started_at_ms=started_at_ms, plugins=offers)
+        subject = topics.node_subject(self._node_id)
+        self.add(out, now, topics.PLUGIN_CHANGED, subject, told, trace_id=self._ids.new_trace_id())
 
     def alert(self, out: Decision, now: Now, code: str, message: str) -> None:
         """Tell an operator."""

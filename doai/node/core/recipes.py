@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from doai.errors import ErrorClass, Failure, StepError
 from doai.workflow.mistakes import WorkflowError
+from doai.workflow.model import from_stored, plugin_steps
 from doai.workflow.resolve import TaskPlan
 from doai.workflow.rules import Recipe
+from doai.workflow.step_type import StepType
+from doai.workflow.steps import BUILT_IN
+
+NOT_OFFERED: Final = "step_not_offered"
+"""Code of what keeps a recipe from being executed here now, and elsewhere or later not."""
 
 
 class Recipes:
@@ -15,8 +22,15 @@ class Recipes:
 
     def __init__(self, bodies: dict[str, bytes]) -> None:
         self._bodies = dict(bodies)
+        self._step_types: Mapping[str, StepType] = BUILT_IN
         self._recipes: dict[str, Recipe | StepError] = {}
         self._plans: dict[str, TaskPlan] = {}
+
+    def know(self, plugin_steps: Mapping[str, StepType]) -> None:
+        """These are the steps of plug-ins from now on; what was begun goes on with those that it began with."""
+        self._step_types = {**BUILT_IN, **plugin_steps}
+        self._recipes.clear()
+        self._plans.clear()
 
     def __contains__(self, recipe_hash: object) -> bool:
         """Whether its body is here."""
@@ -58,7 +72,10 @@ class Recipes:
 
     def _load(self, recipe_hash: str, name: str) -> Recipe | StepError:
         try:
-            return Recipe.from_stored(self._bodies[recipe_hash])
+            missing = plugin_steps(from_stored(self._bodies[recipe_hash])) - self._step_types.keys()
+            if missing:
+                return _not_offered(sorted(missing))
+            return Recipe.from_stored(self._bodies[recipe_hash], self._step_types)
         except WorkflowError as error:
             return StepError(
                 Failure(
@@ -67,3 +84,8 @@ class Recipes:
                     message=f"This node can not execute {name}: {error}; a newer node may be needed.",
                 )
             )
+
+
+def _not_offered(missing: list[str]) -> StepError:
+    message = f"No plug-in of this node has the step {missing[0]}: install the plug-in, or mend it."
+    return StepError(Failure(error_class=ErrorClass.INFRASTRUCTURE, code=NOT_OFFERED, message=message))

@@ -23,7 +23,7 @@ from doai.node.core.effects import Decision, Level, Log, StepEnded
 from doai.node.core.endings import end_of_crash, expired, refusal
 from doai.node.core.facts import Facts
 from doai.node.core.queue import DeviceQueues
-from doai.node.core.recipes import Recipes
+from doai.node.core.recipes import NOT_OFFERED, Recipes
 from doai.node.core.slots import Slots
 from doai.node.core.timers import Timers
 from doai.node.core.vouched import Taken, Vouched
@@ -240,6 +240,17 @@ class Tasks:
         self._after(task, now, out)
         self.fill(now, out)
 
+    def steps_changed(self, now: Now, out: Decision) -> None:
+        """Other plug-ins are here: waiting tasks that can not be executed any more end, or go back."""
+        for task in list(self._waiting):
+            d = task.dispatch
+            try:
+                self._recipes.get(d.recipe_hash, d.workflow)
+            except StepError as error:
+                self._unqueue(task)
+                is_elsewhere = error.failure.code == NOT_OFFERED
+                self._end(d, RELEASED if is_elsewhere else ended_by(refusal(error)), now, out)
+
     def tick(self, now: Now, out: Decision) -> None:
         """Let time pass: attempts that are due, tasks that were not begun in time, devices that did not come."""
         while (key := self._timers.pop_due(now.mono_s)) is not None:
@@ -299,7 +310,9 @@ class Tasks:
         try:
             content_id = self._recipes.get(d.recipe_hash, d.workflow).content_id(d.params)
         except (StepError, ParameterError) as error:
-            self._end(d, ended_by(refusal(error)), now, out)
+            # What another node, or this one later, can execute goes back: the broker was told of the plug-ins.
+            is_elsewhere = isinstance(error, StepError) and error.failure.code == NOT_OFFERED
+            self._end(d, RELEASED if is_elsewhere else ended_by(refusal(error)), now, out)
             return False
         task = _Task(row, d, content_id, self._vouched.taken(now.mono_s))
         self._held[task.key] = task

@@ -23,7 +23,7 @@ screen_height, tags, first_seen_at_ms, changed_at_ms, quarantine, usb_path, desc
 
 -- name: node_columns
 node_id, host, version, slots, capabilities, started_at_ms, first_seen_at_ms, connected_at_ms, state,
-state_reason, changed_at_ms, quarantine
+state_reason, changed_at_ms, quarantine, plugins
 
 -- name: artifact_columns
 path, sha256, size_bytes, media_type, node_id, device_serial, run_id, task_id, step_id, stored_at_ms

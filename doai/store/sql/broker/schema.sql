@@ -139,7 +139,7 @@ CREATE TABLE nodes (
     state TEXT NOT NULL,
     state_reason TEXT NOT NULL,
     changed_at_ms INTEGER NOT NULL
-, quarantine TEXT) STRICT;
+, quarantine TEXT, plugins TEXT) STRICT;
 
 CREATE TABLE samples (
     -- The newest heartbeat of each peer; no history.

@@ -48,11 +48,11 @@ ON CONFLICT (serial) DO UPDATE SET node_id = excluded.node_id, state = excluded.
     description = excluded.description, hold = excluded.hold
 
 -- name: put_node
-INSERT INTO nodes ({node_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO nodes ({node_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (node_id) DO UPDATE SET host = excluded.host, version = excluded.version, slots = excluded.slots,
     capabilities = excluded.capabilities, started_at_ms = excluded.started_at_ms,
     connected_at_ms = excluded.connected_at_ms, state = excluded.state, state_reason = excluded.state_reason,
-    changed_at_ms = excluded.changed_at_ms, quarantine = excluded.quarantine
+    changed_at_ms = excluded.changed_at_ms, quarantine = excluded.quarantine, plugins = excluded.plugins
 
 -- name: put_sample
 INSERT INTO samples (name, instance, received_at_ms, body) VALUES (?, ?, ?, ?)

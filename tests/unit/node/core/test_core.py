@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from doai.codec import Kind, decode
+from doai.messages.plugins import PluginOffer
 from doai.messages.work import Cancels, Holdings, HoldingState, Releases, TaskRef
 from doai.states import DeviceState, Outcome
+from doai.workflow.step_type import Arguments, NoOutputs, StepType
 
 ONE = """
 workflow: one
@@ -130,7 +132,7 @@ def test_a_recipe_that_did_not_come_begins_the_connection_anew(world: Any) -> No
 def test_a_recipe_that_can_not_be_executed_touches_nothing(world: Any) -> None:
     from doai.messages.work import Recipe
 
-    body = b'{"workflow":"x","steps":[{"id":"a","use":"from.the.future"}]}'
+    body = b'{"workflow":"x","steps":[{"id":"a","use":"ui.of_the_future"}]}'
     world.frame(Kind.RECIPE, Recipe(recipe_hash="f", body=body))
     world.dispatch("T1", "f")
     [end] = world.ends()
@@ -189,3 +191,66 @@ def test_a_device_that_leaves_gets_nothing_until_it_returns(world: Any) -> None:
     assert world.starts == []
     world.device("A")
     assert len(world.starts) == 1
+
+
+RESET = "workflow: r\nsteps: [{id: a, use: acme.reset, with: {}}]\n"
+
+
+def test_a_step_of_a_plug_in_goes_back_where_it_is_not_offered(world: Any) -> None:
+    recipe = plugin_recipe(world, "acme@1")
+    world.take(world.core.plugins_changed([], {}, world.now))
+    world.dispatch("T1", recipe)
+    [end] = world.ends()
+    assert end.released
+    assert world.starts == []
+
+
+def test_what_began_goes_on_with_the_plug_in_that_it_began_with(world: Any) -> None:
+    recipe = plugin_recipe(world, "acme@1")
+    world.dispatch("T1", recipe)
+    assert [start.provider for start in world.starts] == ["acme@1"]
+    world.take(world.core.plugins_changed([offer("2")], reset_of("acme@2"), world.now))
+    world.device("B")
+    world.dispatch("T2", recipe, serial="B")
+    assert [start.provider for start in world.starts] == ["acme@1", "acme@2"]
+    told = [p for t, p in world.facts() if t == "plugin.changed"]
+    assert [[o.version for o in p.plugins] for p in told] == [["1"], ["2"]]
+
+
+def test_waiting_tasks_go_back_when_their_plug_in_goes(world: Any) -> None:
+    recipe = plugin_recipe(world, "acme@1")
+    world.dispatch("T1", recipe)
+    world.dispatch("T2", recipe)
+    assert len(world.starts) == 1
+    world.take(world.core.plugins_changed([], {}, world.now))
+    assert world.ends("T1") == []
+    assert [end.released for end in world.ends("T2")] == [True]
+
+
+def plugin_recipe(world: Any, provider: str) -> str:
+    """Let the node offer the step, and know the recipe."""
+    from doai.messages.work import Recipe
+    from doai.workflow.model import content_hash, parse_workflow, to_stored
+    from doai.workflow.steps import BUILT_IN
+
+    types = reset_of(provider)
+    world.take(world.core.plugins_changed([offer(provider[-1])], types, world.now))
+    stored = to_stored(parse_workflow(RESET, {**BUILT_IN, **types}))
+    world.frame(Kind.RECIPE, Recipe(recipe_hash=content_hash(stored), body=stored))
+    return content_hash(stored)
+
+
+def reset_of(provider: str) -> dict[str, StepType]:
+    made = StepType(
+        name="acme.reset",
+        arguments=Arguments,
+        outputs=NoOutputs,
+        on_device=True,
+        idempotent=True,
+        provider=provider,
+    )
+    return {"acme.reset": made}
+
+
+def offer(version: str) -> PluginOffer:
+    return PluginOffer(name="acme", version=version)
