@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -55,7 +55,7 @@ async def test_stalls_that_were_ordered_are_counted(phone: Any, autojump_clock: 
     assert played.problem == f"{TUBE} stalled 3 times (3.8 s in all) within 15 s; at most 2 are allowed."
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.floats(1.1, 4.0), st.floats(0.3, 3.0)), max_size=6))
 def test_whatever_is_ordered_is_what_is_measured(plan: list[tuple[float, float]]) -> None:
     async def play() -> Any:
