@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 from urllib.parse import urlencode
 
 from doai.cli import exits
+from doai.cli.pages import page_of
 from doai.cli.place import Place
 from doai.errors import DoaiError
 from doai.tls import client_context, why_untrusted
@@ -131,9 +132,14 @@ class Client:
         raise _problem(response)
 
     def url(self, path: str, **query: object) -> str:
-        """Return the address at which a person or program sees a result; what is None is left out."""
-        given = urlencode({key: value for key, value in query.items() if value is not None})
-        return f"{self.place.url}/api/v1{path}{'?' if given else ''}{given}"
+        """Return the address at which a person sees a result; what is None is left out.
+
+        It is a page of the dashboard; of what no page shows just so, that of the API.
+        """
+        wanted = {key: value for key, value in query.items() if value is not None}
+        page, filters = page_of(path, wanted) or (f"/api/v1{path}", wanted)
+        given = urlencode(filters)
+        return f"{self.place.url}{page}{'?' if given else ''}{given}"
 
 
 def _problem(response: httpx.Response) -> ApiError:

@@ -81,7 +81,7 @@ def dead_list(client: Client, options: argparse.Namespace) -> int:
     )
     headings = ("dead letter", "since", "reason", "of", "device", "node", "code", "attempts", "retried as", "why")
     show.print_table(headings, rows, empty="No dead letters: nothing waits for a person.")
-    print(client.url("/dead-letters"))
+    print(client.url("/dead-letters", state=options.state, **given))
     return exits.PASSED
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from doai.cli import exits, show
@@ -38,9 +40,9 @@ def devices(client: Client, options: argparse.Namespace) -> int:
     headings = (
         *("device", "label", "shelf", "state", "service", "node", "usb", "model", "sdk", "tags", "groups", "why"),
     )
-    return _list(
-        client, options, "/devices", "serial", found, headings, rows, "No devices yet: start a node with phones."
-    )
+    empty = "No devices yet: start a node with phones."
+    query = {"state": options.state, "node": options.node}
+    return _list(client, options, "/devices", "serial", found, headings, rows, empty, query)
 
 
 def _unauthorized(client: Client, options: argparse.Namespace) -> int:
@@ -69,6 +71,7 @@ def _unauthorized(client: Client, options: argparse.Namespace) -> int:
         headings,
         rows,
         "Every phone trusts the host it is plugged into.",
+        {"state": "unauthorized", "node": options.node},
     )
 
 
@@ -165,10 +168,11 @@ def _list(
     headings: tuple[str, ...],
     rows: Any,
     empty: str,
+    query: Mapping[str, object] = MappingProxyType({}),
 ) -> int:
     if options.json:
         show.print_json([{**item, "url": client.url(f"{path}/{item[key]}")} for item in found])
     else:
         show.print_table(headings, rows, empty=empty)
-        print(client.url(path))
+        print(client.url(path, **query))
     return exits.PASSED

@@ -250,7 +250,8 @@ def story(client: Client, options: argparse.Namespace) -> int:
         out.print(f"{show.moment(event['occurredAt'])}  {event['text']}", markup=False)
     if page.get("now"):
         out.print(f"now: {page['now']}", markup=False)
-    print(client.url(f"/story/{options.id}"))
+    kinds = [kind for kind, _, name in (event["subject"].partition("/") for event in events) if name == options.id]
+    print(client.url(f"/{kinds[0]}s/{options.id}" if kinds else f"/story/{options.id}"))
     return exits.PASSED
 
 

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 
 from doai.cli import exits
@@ -49,8 +51,26 @@ def test_up_says_what_a_newcomer_needs(site: Up) -> None:
 def test_a_run_waited_for_prints_one_json_document(site: Up, passed: Waited) -> None:
     assert passed["run"]["outcome"] == "passed"
     assert [task["state"] for task in passed["tasks"]] == ["passed"] * 3
-    assert passed["url"].endswith(f"/api/v1/runs/{passed['run']['runId']}")
+    assert passed["url"] == f"{address(site)}/runs/{passed['run']['runId']}"
     assert all(passed["artifacts"][task["taskId"]] for task in passed["tasks"])
+
+
+def address(site: Up) -> str:
+    found: str = json.loads((site.data_dir / "cli.json").read_text())["url"]
+    return found
+
+
+def test_what_commands_tell_is_seen_on_pages_of_the_dashboard(site: Up, passed: Waited) -> None:
+    run_id = passed["run"]["runId"]
+    for words, page in (
+        (("tasks", "--run", run_id), f"/tasks?run={run_id}"),
+        (("devices", "--state", "online"), "/devices?state=online"),
+    ):
+        url = site.doai(*words).stdout.splitlines()[-1]
+        assert url == address(site) + page
+        # Whoever is not signed in is asked to, and comes there then: a page that is not there would say so.
+        answer = httpx.get(url, trust_env=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={quote(page, safe='')}")
 
 
 def test_a_run_waited_for_by_a_person(site: Up) -> None:
@@ -147,7 +167,7 @@ def test_the_story_of(site: Up, passed: Waited, of: str) -> None:
     task = passed["tasks"][0]
     name = {"run": task["runId"], "task": task["taskId"], "device": task["deviceSerial"]}[of]
     text = site.doai("story", name).stdout
-    assert text.splitlines()[-1].endswith(f"/story/{name}")
+    assert text.splitlines()[-1] == f"{address(site)}/{of}s/{name}"
     if of != "device":
         assert "Step log_in (ui.tap) started - Log in" in text
         events = site.json("story", name)

@@ -31,7 +31,7 @@ class Listing:
         assert path == "/devices"
         return list(self._items)
 
-    def url(self, path: str) -> str:
+    def url(self, path: str, **query: object) -> str:
         return f"http://here{path}"
 
 
