@@ -18,7 +18,8 @@ HOSTILE = """<script>window.hacked=1</script><img src=x onerror="window.hacked=2
 PAGES = (
     "/", "/throughput", "/devices", "/devices?view=map", "/devices/SIM0001", "/devices/labels", "/runs",
     "/runs/new?workflow=playback-check", "/tasks", "/queues", "/dead", "/workflows/playback-check",
-    "/nodes", "/bots", "/incidents", "/logs", "/audit", "/schedules", "/people",
+    "/workflows/playback-check/edit", "/nodes", "/bots", "/incidents", "/logs", "/audit",
+    "/schedules", "/people",
 )  # fmt: skip
 LOOKED_AT = (
     "/",

@@ -10,6 +10,7 @@ from litestar import Response, get
 from litestar.params import FromPath, HeaderParameter
 
 from doai.admin.access import VIEWER
+from doai.admin.dashboard.health import HEIGHT, WIDTH, health_curves
 from doai.admin.dashboard.visit import Visit, Visiting
 from doai.admin.routes.events import told_of
 from doai.admin.routes.fleet import known_serials
@@ -105,6 +106,9 @@ async def show_device(
         now=device_now(view, visit.at_ms),
         tasks=[task_json(row) for row in tasks.items],
         story=await told_of(reader, f"device/{serial}"),
+        curves=await health_curves(visit, serial),
+        width=WIDTH,
+        height=HEIGHT,
         texts=texts | (given or {}),
         problem=problem,
     )

@@ -39,18 +39,6 @@ def number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def moment(at_ms: int | None) -> str:
-    """Return a time in the zone of this host, to the second."""
-    if at_ms is None:
-        return "-"
-    return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def zone() -> str:
-    """Return the zone of the times on pages."""
-    return datetime.now(UTC).astimezone().strftime("%Z (UTC%z)")
-
-
 def iso(at_ms: int | None) -> str:
     """Return a time as machines read it."""
     return datetime.fromtimestamp((at_ms or 0) / 1000, UTC).isoformat()

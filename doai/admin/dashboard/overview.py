@@ -135,7 +135,7 @@ def charts(rows: dict[int, StatisticsRow], period: Period, count: int, visit: Vi
     times = [end_ms - n * step_ms for n in range(count - 1, -1, -1)]
     picked: list[StatisticsRow | None] = [rows.get(at_ms) for at_ms in times]
     counts = [
-        (drawing.moment(at_ms)[11:16], row.passed if row else 0, row.failed + row.unknown if row else 0)
+        (visit.words.moment(at_ms)[11:16], row.passed if row else 0, row.failed + row.unknown if row else 0)
         for at_ms, row in zip(times, picked, strict=True)
     ]
     wait, duration = _percentiles(picked, "wait"), _percentiles(picked, "duration")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from litestar import Response, get, post
 from litestar.datastructures import Cookie
@@ -17,6 +17,7 @@ from doai.admin.dashboard.visit import (
     SECURITY_HEADERS,
     THEME_COOKIE,
     THEMES,
+    ZONE_COOKIE,
     PageRequest,
     changing,
     draw,
@@ -24,7 +25,7 @@ from doai.admin.dashboard.visit import (
     theme_of,
     words_of,
 )
-from doai.admin.dashboard.wording import LANGUAGES
+from doai.admin.dashboard.wording import LANGUAGES, ZONES
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.parameters import Given
 from doai.admin.services import Services
@@ -92,15 +93,21 @@ async def logout(request: PageRequest, services: Given) -> Redirect:
 
 @post("/preferences", include_in_schema=False, status_code=303)
 async def set_preferences(request: PageRequest) -> Redirect:
-    """Remember language and theme in the browser: nothing that needs to be proven."""
+    """Remember language, theme and time zone in the browser: nothing that needs to be proven."""
     form = await request.form()
     answer = Redirect(local_path(str(form.get("from", "")), "/"), status_code=303)
-    wishes = ((LANGUAGE_COOKIE, "language", LANGUAGES), (THEME_COOKIE, "theme", THEMES))
+    wishes = (
+        (LANGUAGE_COOKIE, "language", LANGUAGES),
+        (THEME_COOKIE, "theme", THEMES),
+        (ZONE_COOKIE, "zone", ("", *ZONES)),
+    )
     for cookie, field, allowed in wishes:
         value = form.get(field)
         if value in allowed:
             secure = is_secure(request)
-            answer.set_cookie(Cookie(key=cookie, value=str(value), max_age=YEAR_S, secure=secure, samesite="lax"))
+            answer.set_cookie(
+                Cookie(key=cookie, value=quote(str(value)), max_age=YEAR_S, secure=secure, samesite="lax")
+            )
     return answer
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,13 +20,16 @@ from litestar.response import Redirect
 from doai.admin.access import ADMIN, Caller, Forbidden, NotAuthenticated, allow, person
 from doai.admin.authorisation import Answer, decide
 from doai.admin.dashboard import drawing
-from doai.admin.dashboard.wording import Wording, catalogue, chosen_language
+from doai.admin.dashboard.wording import ZONES, Wording, catalogue, chosen_language, chosen_zone
 from doai.admin.routes.parameters import Given, now_ms
 from doai.admin.services import Services
 from doai.admin.sessions import COOKIE, CSRF_FIELD, csrf_matches, csrf_token
 
 LANGUAGE_COOKIE: Final = "doai_language"
 THEME_COOKIE: Final = "doai_theme"
+ZONE_COOKIE: Final = "doai_zone"
+BROWSER_ZONE_COOKIE: Final = "doai_browser_zone"
+"""Told by the page's script; what a person chose goes before it."""
 THEMES: Final = ("system", "dark", "light")
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -53,6 +56,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """What the forms of this session carry."""
     words: Wording
     theme: str
+    zone: str
+    """That was chosen; empty = the browser's."""
     path: str
     query: dict[str, str]
     at_ms: int
@@ -107,14 +112,13 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": drawing.number,
-        "moment": drawing.moment,
         "iso": drawing.iso,
         "seconds": drawing.seconds,
         "short": drawing.short,
         "segment": lambda text: quote(str(text), safe=""),
         "pretty": drawing.pretty,
     }
-    environment.globals |= {"done_keys": catalogue, "zone": drawing.zone}
+    environment.globals |= {"done_keys": catalogue, "zones": ZONES}
     return environment
 
 
@@ -139,6 +143,7 @@ def provide_visit(request: PageRequest, services: Given) -> Visit:
         csrf=csrf_token(request.cookies.get(COOKIE, "")),
         words=words_of(request),
         theme=theme_of(request),
+        zone=unquote(request.cookies.get(ZONE_COOKIE, "")),
         path=request.url.path,
         query=query,
         at_ms=now_ms(),
@@ -148,9 +153,12 @@ def provide_visit(request: PageRequest, services: Given) -> Visit:
 
 
 def words_of(request: PageRequest) -> Wording:
-    """Return the words of the language that this browser wants."""
+    """Return the words of the language that this browser wants, in its time zone."""
     accepted = request.headers.get("Accept-Language", "")
-    return Wording(chosen_language(request.cookies.get(LANGUAGE_COOKIE, ""), accepted))
+    zone = chosen_zone(
+        unquote(request.cookies.get(ZONE_COOKIE, "")), unquote(request.cookies.get(BROWSER_ZONE_COOKIE, ""))
+    )
+    return Wording(chosen_language(request.cookies.get(LANGUAGE_COOKIE, ""), accepted), zone)
 
 
 def theme_of(request: PageRequest) -> str:

@@ -5,13 +5,29 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 KOREAN: Final = "ko"
 ENGLISH: Final = "en"
 LANGUAGES: Final = (KOREAN, ENGLISH)
 CATALOGUE: Final = Path(__file__).with_name("strings.toml")
+FAILURES: Final = Path(__file__).with_name("failures.toml")
+ZONES: Final = (
+    "UTC",
+    "Asia/Seoul",
+    "Asia/Tokyo",
+    "Asia/Shanghai",
+    "Asia/Singapore",
+    "Asia/Kolkata",
+    "Europe/London",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Los_Angeles",
+)
+"""That a person chooses from; a browser's own may be any."""
 
 
 @functools.cache
@@ -25,11 +41,19 @@ def catalogue() -> Mapping[str, tuple[str, str]]:
     return found
 
 
-class Wording:
-    """The words of one language."""
+@functools.cache
+def failures() -> Mapping[str, tuple[str, str]]:
+    """Return code of a failure -> (Korean, English)."""
+    return {code: (said[0], said[1]) for code, said in tomllib.loads(FAILURES.read_text(encoding="utf-8")).items()}
 
-    def __init__(self, language: str) -> None:
+
+class Wording:
+    """The words of one language, and the times of one zone."""
+
+    def __init__(self, language: str, zone: tzinfo | None = None) -> None:
+        """``zone`` None = that of this host."""
         self.language = language
+        self.zone = zone
         self._place = LANGUAGES.index(language)
 
     def __call__(self, key: str, **values: object) -> str:
@@ -41,6 +65,24 @@ class Wording:
         """Return the word of a state; a state without one is shown as it is."""
         found = catalogue().get(f"state.{value}")
         return found[self._place] if found else value
+
+    def failure(self, code: str) -> str:
+        """Return in a few words why something failed; empty where only its own message says it."""
+        found = failures().get(code)
+        return found[self._place] if found else ""
+
+    def moment(self, at_ms: int | None) -> str:
+        """Return a time in the zone of whoever reads it, to the second."""
+        return "-" if at_ms is None else self._local(at_ms).strftime("%Y-%m-%d %H:%M:%S")
+
+    def zone_name(self, at_ms: int) -> str:
+        """Return the zone of the times on pages."""
+        local = self._local(at_ms)
+        name = getattr(self.zone, "key", "") or local.strftime("%Z")
+        return f"{name} (UTC{local.strftime('%z')})"
+
+    def _local(self, at_ms: int) -> datetime:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(self.zone)
 
     def rule(self, part: str, incident_type: str, otherwise: str) -> str:
         """Return what is said of a type of incident; in its own words where there are no others."""
@@ -63,3 +105,14 @@ def chosen_language(cookie: str, accepted: str) -> str:
         if language in LANGUAGES:
             return language
     return KOREAN
+
+
+def chosen_zone(*names: str) -> ZoneInfo | None:
+    """Return the first of these time zones that this host knows; None = its own."""
+    for name in names:
+        if name and len(name) < 64:
+            try:
+                return ZoneInfo(name)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                continue
+    return None

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import doai
 from doai.admin.dashboard import acting, drawing
 from doai.admin.dashboard.assets import assets
 from doai.admin.dashboard.visit import local_path
-from doai.admin.dashboard.wording import KOREAN, Wording, catalogue, chosen_language
+from doai.admin.dashboard.wording import KOREAN, Wording, catalogue, chosen_language, chosen_zone, failures
 from doai.incidents import RULES
 
 TEMPLATES = Path(acting.__file__).with_name("templates")
 HANGUL = re.compile(r"[가-힣]")
-SAME_IN_BOTH = {"app.name", "app.signed_in_as", "runs.asked_by", "col.adb", "col.android", "col.cpu", "col.id"}
+SAME_IN_BOTH = {
+    "app.name",
+    "app.signed_in_as",
+    "runs.asked_by",
+    "col.adb",
+    "health.range",
+    "col.android",
+    "col.cpu",
+    "col.id",
+}
 
 
 def test_every_word_that_a_page_uses_is_in_the_catalogue() -> None:
@@ -32,6 +44,54 @@ def test_every_word_is_there_in_both_languages_with_the_same_places(key: str) ->
     assert set(re.findall(r"\{\w+\}", korean)) == set(re.findall(r"\{\w+\}", english))
     assert not HANGUL.search(english)
     assert HANGUL.search(korean) or key in SAME_IN_BOTH
+
+
+CODE = re.compile(r"[a-z][a-z0-9_]+")
+ROOT = Path(doai.__file__).parent
+
+
+def codes_of(path: Path) -> Iterator[str]:
+    """Codes of the failures of steps and tasks that a module raises: given beside an ErrorClass."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if not any(isinstance(each, ast.Attribute) and ast.unparse(each.value) == "ErrorClass" for each in given):
+            continue
+        named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+        texts = [each.value for each in named or node.args if isinstance(each, ast.Constant)]
+        yield from (text for text in texts[:1] if isinstance(text, str) and CODE.fullmatch(text))
+
+
+def test_every_failure_of_a_task_is_said_in_both_languages() -> None:
+    modules = [path for part in ("node", "drivers", "broker", "workflow") for path in (ROOT / part).rglob("*.py")]
+    raised = {code for path in modules for code in codes_of(path)}
+    assert len(raised) > 50
+    assert raised - failures().keys() == set(), "add them to doai/admin/dashboard/failures.toml"
+
+
+@pytest.mark.parametrize("code", failures())
+def test_a_failure_is_said_in_both_languages(code: str) -> None:
+    korean, english = failures()[code]
+    assert HANGUL.search(korean)
+    assert english
+    assert not HANGUL.search(english)
+
+
+def test_times_are_those_of_the_zone_that_was_chosen() -> None:
+    at_ms = 1_750_000_000_000
+    assert Wording(KOREAN, chosen_zone("Asia/Seoul")).moment(at_ms) == "2025-06-16 00:06:40"
+    assert Wording(KOREAN, chosen_zone("UTC")).moment(at_ms) == "2025-06-15 15:06:40"
+    assert Wording(KOREAN, chosen_zone("Asia/Seoul")).zone_name(at_ms) == "Asia/Seoul (UTC+0900)"
+    assert Wording(KOREAN, chosen_zone("UTC")).moment(None) == "-"
+
+
+@pytest.mark.parametrize("name", ["", "../../etc/passwd", "/etc/passwd", "Nowhere/Town", "x" * 200, "a\0b"])
+def test_a_zone_that_is_none_is_passed_over(name: str) -> None:
+    assert chosen_zone(name) is None
+    found = chosen_zone(name, "UTC")
+    assert found is not None
+    assert found.key == "UTC"
 
 
 def test_every_button_has_a_word_for_what_was_done() -> None:

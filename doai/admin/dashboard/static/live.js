@@ -98,6 +98,12 @@
     if (!silent) draw();
   }
 
+  // Times are written by the server, in the zone of this browser unless another was chosen.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.includes(`doai_browser_zone=${encodeURIComponent(zone)}`)) {
+    document.cookie = `doai_browser_zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
+  }
+
   document.addEventListener("change", (event) => {
     if (event.target.matches("select[data-submit]")) event.target.form.submit();
   });
