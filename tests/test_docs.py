@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -11,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
+from doai.bots.install.wish import InstallApp
 from doai.cli import exits
 from doai.drivers.xiaowei.config import XiaoweiConfig
 from doai.phone.control import request_control
@@ -198,6 +201,30 @@ def test_an_app_is_put_as_the_document_says(site: Up, tmp_path: Path) -> None:
     assert "application/vnd.android.package-archive" in run(show, tmp_path, site.data_dir)
     assert run(install, tmp_path, site.data_dir).count("passed") == 4
     assert "shop@1.4 removed" in run(remove, tmp_path, site.data_dir)
+
+
+APPS = ROOT / "docs/how-to/install-apps.md"
+
+
+def test_an_app_goes_to_many_phones_as_the_document_says(site: Up, tmp_path: Path) -> None:
+    package = make_apk("com.example.many", version_code=14, permissions=("android.permission.CAMERA",))
+    (tmp_path / "shop.apk").write_bytes(package)
+    enroll, start, put, install, again, report = commands(APPS)
+    assert "install-bot may speak as bot" in run(enroll, tmp_path, site.data_dir)
+    with running(start, tmp_path, site.data_dir) as bot:
+        bot.wait_for("the broker has taken the bot in")
+        assert "shop@1.4 stored" in run(put, tmp_path, site.data_dir)
+        told = run(install, tmp_path, site.data_dir)
+        assert "com.example.many 14 on 3 phones: 3 installed" in told
+        later = run(again, tmp_path, site.data_dir)
+        task_id = later.splitlines()[-1].split()[-1]
+        ends = time.monotonic() + COMMAND_S
+        while "3 skipped" not in (told := run(report.replace("TASK_ID", task_id), tmp_path, site.data_dir)):
+            assert time.monotonic() < ends, told
+        [params] = [json.loads(text)["params"] for text in blocks(APPS, "json")]
+        msgspec.convert(params, InstallApp)
+    assert bot.code == exits.PASSED
+    run("bin/doai files rm shop@1.4", tmp_path, site.data_dir)
 
 
 def test_a_script_is_run_as_the_document_says(site: Up, tmp_path: Path) -> None:
@@ -451,7 +478,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
     )
     if path in (*run_above, *OF_A_FLEET):
         return  # wholly run, but for what is named here
-    if path == SCHEDULES:
+    if path in (SCHEDULES, APPS):
         return  # run above, too
     for command in commands(path):
         known = command in RUN_ELSEWHERE or command.startswith(SETTINGS_CHECKED)
