@@ -43,6 +43,7 @@ OF_A_FLEET = [ROOT / "docs" / path for path in ("tutorials/first-fleet.md", "how
 DEAD = ROOT / "docs/how-to/dead-letters.md"
 QUEUES = ROOT / "docs/how-to/queues.md"
 BOT = ROOT / "docs/tutorials/your-first-bot.md"
+PLUGIN = ROOT / "docs/tutorials/your-first-plug-in.md"
 XIAOWEI = ROOT / "docs/how-to/xiaowei.md"
 PLAYBACK = ROOT / "docs/how-to/check-playback.md"
 DASHBOARD = ROOT / "docs/how-to/dashboard.md"
@@ -330,6 +331,29 @@ def test_your_first_bot(site: Up, tmp_path: Path) -> None:
     assert asks.code == exits.PASSED
 
 
+def test_a_first_plug_in(site: Up, tmp_path: Path) -> None:
+    manifest, recipe = blocks(PLUGIN, "yaml")
+    [module] = blocks(PLUGIN, "python")
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme/plugin.yaml").write_text(manifest)
+    (tmp_path / "acme/acme_steps.py").write_text(module)
+    (tmp_path / "room.yaml").write_text(recipe)
+    check, install, listing, add, start, change, again = commands(PLUGIN)
+    assert "it brings steps acme.free_space" in run(check, tmp_path, site.data_dir)
+    run(install, tmp_path, site.data_dir)
+
+    def wait_listed(command: str, words: str) -> None:
+        ends = time.monotonic() + COMMAND_S
+        while words not in (told := " ".join(run(command, tmp_path, site.data_dir).split())):
+            assert time.monotonic() < ends, told
+
+    wait_listed(listing, "acme 1.0")
+    run(add, tmp_path, site.data_dir)
+    assert "passed" in run(start, tmp_path, site.data_dir)
+    run(change, tmp_path, site.data_dir)
+    wait_listed(again, "acme 1.1")
+
+
 def test_how_videos_play_and_stalls_that_were_ordered_are_those_that_are_told(site: Up, tmp_path: Path) -> None:
     enroll, start, check, listing, by_model = commands(PLAYBACK)
     run(enroll, tmp_path, site.data_dir)
@@ -466,6 +490,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         DEAD,
         QUEUES,
         BOT,
+        PLUGIN,
         PLAYBACK,
         NOTIFY,
         XIAOWEI,

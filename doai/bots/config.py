@@ -22,6 +22,9 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="the bot: a file (thermal.py), a module (my_bots.thermal), or a name"),
     ] = ""
+    plugin_dirs: Annotated[
+        list[str], Meta(description="folder with plug-ins, whose bots can be named as the program")
+    ] = []
     supervise: Annotated[
         str, Meta(description="folder of settings, NAME.toml each: start and stop those bots instead of being one")
     ] = ""

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ from typing import Final
 
 from doai.bots.bot import Bot, loading
 from doai.bots.errors import BotError
+from doai.plugins.discovery import find_plugins
 
 GROUP: Final = "doai.bots"
 """Entry points of bots that are installed: name -> module, or module:attribute."""
@@ -28,14 +29,22 @@ SHIPPED: Final[Mapping[str, str]] = {
 _FILE_MODULE: Final = "doai_bot"
 
 
-def load_bot(program: str) -> Bot:
-    """Return the bot of ``thermal.py``, ``my_bots.thermal``, ``my_bots:guard``, or of a name: shipped or installed.
+def load_bot(program: str, plugin_dirs: Iterable[Path] = ()) -> Bot:
+    """Return the bot of ``thermal.py``, ``my_bots.thermal``, ``my_bots:guard``, or of a name.
 
-    Raises BotError: there is none, there are several, or its program fails.
+    A name is that of a bot that is shipped or installed, or that a plug-in brings. Raises BotError: there is none,
+    there are several, or its program fails.
     """
     if program.endswith(".py") or "/" in program:
         return _only(_load_file(Path(program).expanduser()), program, "")
     named = {**{point.name: point.value for point in entry_points(group=GROUP)}, **SHIPPED}
+    if program not in named and "." not in program:
+        found_plugins = find_plugins(plugin_dirs)
+        for plugin in found_plugins.plugins:
+            for entry in plugin.manifest.bots:
+                if entry.name == program and plugin.is_folder:
+                    return _only(_load_file(_file_of(plugin.folder, entry.module)), program, "")
+                named[entry.name] = entry.module
     module_name, _, attribute = named.get(program, program).partition(":")
     try:
         found = importlib.util.find_spec(module_name)
@@ -53,6 +62,12 @@ def load_bot(program: str) -> Bot:
         except (Exception, SystemExit) as error:
             raise BotError(_failed(program, error)) from error
     return _only(module, program, attribute)
+
+
+def _file_of(folder: Path, module: str) -> Path:
+    inside = folder.joinpath(*module.split("."))
+    package = inside / "__init__.py"
+    return package if package.is_file() else inside.with_suffix(".py")
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -78,7 +78,7 @@ def main(bot: Bot | None = None, argv: Sequence[str] | None = None) -> int:
         elif bot is None:
             if not program:
                 raise ConfigError("no bot is named: give a file, a module or a name, such as bin/bot thermal.py")
-            bot = load_bot(program)
+            bot = load_bot(program, [Path(name).expanduser() for name in config.plugin_dirs])
         bot.name = config.name or bot.name
         bot.registration()
         keys = load_or_make_keypair(Path(config.bot_dir) / "keys" / "bot.key")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import doai
 from doai.cli import exits, show
 from doai.cli.client import Client
 from doai.errors import UserError
 from doai.plugins.discovery import Found, Plugin, find_plugins, folders_with_manifest, read_plugin
 from doai.plugins.manifest import FILE, ManifestError, unmet_needs
+
+IMPORT_S: Final = 30.0
+"""As long as a node waits."""
 
 
 def show_list(client: Client, options: argparse.Namespace) -> int:
@@ -63,13 +69,32 @@ def _checked(folder: Path, *, quiet: bool) -> dict[str, Any]:
             print(f"{folder / FILE}{place}: {where}{mistake.message}")
         mistakes = [str(mistake) for mistake in error.mistakes]
         return {"folder": str(folder), "valid": False, "mistakes": mistakes}
-    unmet = unmet_needs(plugin.manifest)
+    unmet = unmet_needs(plugin.manifest) or _import_problems(plugin)
     if not quiet:
         for sentence in unmet:
             print(f"{folder / FILE}: {sentence}")
         if not unmet:
             print(f"{folder}: {_brings(plugin)}")
     return {**_as_json(plugin), "valid": not unmet, "mistakes": unmet}
+
+
+def _import_problems(plugin: Plugin) -> list[str]:
+    """Import the modules of its steps in a process of their own, as a node does; returns what is wrong."""
+    if not plugin.manifest.steps:
+        return []
+    folder = str(plugin.folder.absolute())
+    words = [sys.executable, "-P", "-m", "doai.plugins.host", "check", folder]
+    env = os.environ | {"PYTHONPATH": str(Path(doai.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            words, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=IMPORT_S
+        )
+    except subprocess.TimeoutExpired:
+        return [f"its modules were not imported within {IMPORT_S:g} s"]
+    if done.returncode:
+        return [f"its modules ended the process with exit code {done.returncode}: {done.stderr.strip()[-200:]}"]
+    said = done.stdout.strip().splitlines()
+    return said[-1:]
 
 
 def _check_installed(as_json: bool) -> int:

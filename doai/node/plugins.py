@@ -40,7 +40,7 @@ from doai.plugins.manifest import ManifestError
 from doai.workflow.step_schema import StepSchemaError, step_type_of
 from doai.workflow.step_type import StepType
 
-LOOK_S: Final = 2.0
+LOOK_S: Final = 1.0
 """A changed folder is used when it has been the same at two looks; memory is looked at as often."""
 RESTART: Final = Backoff(first_s=0.5, longest_s=30.0)
 KEPT_MAX: Final = 10

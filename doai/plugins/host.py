@@ -234,7 +234,17 @@ async def _serve(pipe: socket.socket, folder: Path) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Serve a plug-in until the node closes the pipe; returns the exit code."""
+    """Serve a plug-in until the node closes the pipe; returns the exit code.
+
+    ``check FOLDER`` only imports its modules and prints why they can not be used; nothing = they can.
+    """
+    if argv[0] == "check":
+        sys.path.insert(0, argv[1])
+        try:
+            load(Path(argv[1]))
+        except DoaiError as error:
+            print(error)  # noqa: T201 - the answer to a question
+        return 0
     pipe, folder = socket.socket(fileno=int(argv[0])), Path(argv[1])
     if argv[2:] != ["installed"]:
         sys.path.insert(0, str(folder))

@@ -70,25 +70,16 @@ async def test_a_process_that_is_killed_in_the_middle_of_a_step_costs_one_attemp
     place = tmp_path / "place"
     plant = Plant(tmp_path, 2, write_plugin(tmp_path / "plugins", place))
     with trio.fail_after(WITHIN_S):
-        async with plant.broker(), plant.node(), plant.admin() as admin:
-            tasks = await run(admin, "FAKE0001")
-            while not (begun := [path.name for path in place.iterdir()]):  # noqa: ASYNC110 - a file of a process
-                await trio.sleep(LOOK_S)
-            (place / "go").touch()
-            os.kill(int(begun[0]), signal.SIGKILL)
-            assert await wait_ended(plant, tasks) == {TaskState.PASSED}
-    assert plant.attempts() == {2}
-    tagged = [entry for entry in plant.driver.journal if "am start acme" in entry.command]
-    assert [entry.tag.partition("/")[0] for entry in tagged] == tasks * 2, "commands have the tag of their task"
-
-
-async def test_a_broker_that_starts_anew_knows_what_nodes_offer(tmp_path: Path) -> None:
-    place = tmp_path / "place"
-    plant = Plant(tmp_path, 1, write_plugin(tmp_path / "plugins", place))
-    (place / "go").touch()
-    with trio.fail_after(WITHIN_S):
         async with plant.node():
             async with plant.broker(), plant.admin() as admin:
-                assert await wait_ended(plant, await run(admin, "FAKE0001")) == {TaskState.PASSED}
-            async with plant.broker(), plant.admin() as admin:
-                assert await wait_ended(plant, await run(admin, "FAKE0001")) == {TaskState.PASSED}
+                tasks = await run(admin, "FAKE0001")
+                while not (begun := [path.name for path in place.iterdir()]):  # noqa: ASYNC110 - a file of a process
+                    await trio.sleep(LOOK_S)
+                (place / "go").touch()
+                os.kill(int(begun[0]), signal.SIGKILL)
+                assert await wait_ended(plant, tasks) == {TaskState.PASSED}
+            async with plant.broker(), plant.admin() as admin:  # one that starts anew knows what nodes offer
+                assert await wait_ended(plant, await run(admin, "FAKE0002")) == {TaskState.PASSED}
+    assert plant.attempts() == {1, 2}
+    tagged = [entry for entry in plant.driver.journal if "am start acme" in entry.command][:2]
+    assert [entry.tag.partition("/")[0] for entry in tagged] == tasks * 2, "commands have the tag of their task"

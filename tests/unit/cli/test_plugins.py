@@ -36,3 +36,11 @@ def test_what_is_installed_is_told(
     (tmp_path / "plugin.yaml").write_text("name: acme\n")
     assert main(["plugins", "check"]) == exits.NOT_PASSED
     assert "is left out" in capsys.readouterr().out
+
+
+def test_modules_are_imported_as_a_node_does_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plugin.yaml").write_text('name: acme\nversion: "1"\nsteps: [{name: acme.do, module: acme_do}]\n')
+    (tmp_path / "acme_do.py").write_text("import doai\n\nimport no_such_module_at_all\n")
+    assert main(["plugins", "check", str(tmp_path)]) == exits.NOT_PASSED
+    said = capsys.readouterr().out
+    assert "the module acme_do can not be imported (acme_do.py, line 3): ModuleNotFoundError" in said

@@ -192,7 +192,7 @@ async def _drive(driver: FakeDriver) -> None:
         await trio.sleep_forever()
 
 
-async def test_a_step_acts_on_the_phone_through_the_node(bench: Bench) -> None:
+async def test_a_step_acts_on_the_phone_through_the_node(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     [offer] = bench.offers
     assert (offer.name, offer.version, offer.state) == ("acme", "1", PluginState.READY)
     assert [schema.name for schema in offer.steps] == ["acme.say", "acme.wait"]
@@ -204,9 +204,12 @@ async def test_a_step_acts_on_the_phone_through_the_node(bench: Bench) -> None:
     assert "T1/1.1/a/1" in str(call), "the node's own tag is on the command"
     ended = await bench.perform("acme.say", text="again", how="do")
     assert ended.outputs["text"] == "again"
+    await fails_by_its_own(bench)
+    await is_cancelled(bench)
+    await is_logged(bench, caplog)
 
 
-async def test_a_failure_is_the_steps_own(bench: Bench) -> None:
+async def fails_by_its_own(bench: Bench) -> None:
     ended = await bench.perform("acme.say", text="x", how="fail")
     assert ended.failure is not None
     assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.APP, "not_said")
@@ -223,7 +226,7 @@ async def test_a_failure_is_the_steps_own(bench: Bench) -> None:
     assert ended.failure.code == "not_on_device"
 
 
-async def test_a_step_is_cancelled_and_its_process_goes_on(bench: Bench) -> None:
+async def is_cancelled(bench: Bench) -> None:
     first = await bench.perform("acme.say", text="1")
     key = bench.start("acme.wait", {})
     bench.runner.cancel(CancelStep(key))
@@ -340,9 +343,7 @@ async def test_what_can_not_be_imported_is_told(tmp_path: Path, nursery: trio.Nu
     assert not bench.types
 
 
-async def test_secrets_of_a_task_are_masked_in_what_is_printed(
-    bench: Bench, caplog: pytest.LogCaptureFixture
-) -> None:
+async def is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     await bench.perform("acme.say", text="hello", how="print")
     assert "logged hello" in caplog.text
