@@ -16,6 +16,7 @@ from doai.broker.core.effects import SendFrame
 from doai.changes.bots import PutSubscription
 from doai.changes.ops import InsertAttempt, Op
 from doai.codec import Kind, decode, encode, unpack_header
+from doai.envelope import Envelope
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
 from doai.messages import bots as b
@@ -23,6 +24,7 @@ from doai.messages import commands as c
 from doai.messages.link import Bye, HostSample, Role
 from doai.messages.work import Cancels, Releases
 from doai.states import TERMINAL, Outcome
+from doai.topics import RUN_COMPLETED
 from tests.sim.admin import AdminProcess
 from tests.sim.world import Violation
 
@@ -34,6 +36,8 @@ IN_ONE_OF: Final = 8
 NAME: Final = "builder"
 KINDS: Final = ("report.build", "mail.send")
 SUBSCRIPTION: Final = "log"
+FOLLOWED: Final = 9
+"""The channel on which a connection follows ends of runs."""
 SCHEMA: Final = {
     "type": "object",
     "properties": {"pages": {"type": "integer", "minimum": 1}},
@@ -55,6 +59,7 @@ class Builder(AdminProcess):
         self._frozen: list[tuple[int, str, bytes, bytes]] | None = None
         self._life = 0
         self._work: dict[Token, b.BotTask] = {}
+        self._silent_until_s = 0.0
         self._late: list[b.BotTask] = []
         """Whose handlers were to end while it stood still."""
         super().__init__(tasks.simulation.world, tasks.simulation.network, NAME, Role.BOT)
@@ -72,6 +77,10 @@ class Builder(AdminProcess):
         """It says so, and comes again."""
         self.send_raw(Kind.BYE, encode(Bye(reason="stopped")))
         self.die()
+
+    def forget_to_vouch(self) -> None:
+        """Its heartbeats name no task for a while, though it works on."""
+        self._silent_until_s = self.world.now_s + 100.0
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -103,6 +112,8 @@ class Builder(AdminProcess):
         return HostSample(host="desk", pid=1, version="sim", started_at_ms=0, slots=SLOTS)
 
     def _tokens(self) -> list[tuple[int, int]]:
+        if self.world.now_s < self._silent_until_s:
+            return []
         return [(token.generation, token.n) for token in self._work]
 
     def _tick(self) -> None:
@@ -129,16 +140,19 @@ class Builder(AdminProcess):
             for task in decode(body, b.BotTasks).tasks:
                 self._begin(task)
         elif kind in (Kind.CANCEL, Kind.RELEASE):
-            if kind == Kind.RELEASE and self._random.random() < 0.3:
+            if kind == Kind.RELEASE and self._random.random() < 0.6:
                 return  # a handler that does not let itself be cut off ends later, and tells it
             for ref in decode(body, Cancels if kind == Kind.CANCEL else Releases).tasks:
                 task = self._work.pop(ref.token, None)
                 if task is not None and kind == Kind.CANCEL:
                     self._tell(task, Outcome.CANCELLED)
         elif kind == Kind.EVENTS:
+            channel = unpack_header(header_bytes).channel
             events = decode(body, b.Events).events
+            if channel == FOLLOWED:
+                self._tasks.followed(events)
             done = [event.position for event in events]
-            cursor = b.Cursor(channel=1, done=done, credit_events=1 << 30, credit_bytes=1 << 40)
+            cursor = b.Cursor(channel=channel, done=done, credit_events=1 << 30, credit_bytes=1 << 40)
             self.send_raw(Kind.CURSOR, encode(cursor))
 
     def _register(self, epoch: int) -> None:
@@ -154,6 +168,10 @@ class Builder(AdminProcess):
             if epoch == self._epoch and reply.problem is None:
                 ask = b.Subscribe(channel=1, subscription=SUBSCRIPTION, credit_events=1 << 30, credit_bytes=1 << 40)
                 self.send_raw(Kind.SUBSCRIBE, encode(ask))
+                follows = self._random.choice((["run.completed"], ["run.completed"], ["Run *"]))
+                follow = msgspec.structs.replace(ask, channel=FOLLOWED, follows=follows)
+                for _ in range(self._random.choice((1, 1, 2, 40))):
+                    self.send_raw(Kind.SUBSCRIBE, encode(follow))
 
         for waiting in [key for key, found in self._pending.items() if isinstance(found.payload, b.RegisterBot)]:
             del self._pending[waiting]
@@ -166,7 +184,8 @@ class Builder(AdminProcess):
         self._work[task.token] = task
         # Some take longer than a lease: who lost one in the middle tells its end while another has the task.
         usual_s, long_s = self._random.expovariate(1.0 / TASK_S), self._random.uniform(30.0, 150.0)
-        duration_s = long_s if self._random.random() < 0.2 and not self._tasks.calm else usual_s
+        is_long = self._random.random() < (0.3 if task.attempt == 1 else 0.7) and not self._tasks.calm
+        duration_s = long_s if is_long else usual_s
         self.world.after(duration_s, self._end, self._life, task)
 
     def _end(self, life: int, task: b.BotTask) -> None:
@@ -306,12 +325,14 @@ class BotTasks:
             return
         process = self.random.choice(standing)
         deed = self.random.choice(
-            ("builder_dies", "builder_dies", "builder_leaves", "builder_frozen", "builder_cut")
+            ("builder_dies", "builder_dies", "builder_leaves", "builder_frozen", "builder_cut", "builder_silent")
         )
         if deed == "builder_dies":
             process.die()
         elif deed == "builder_leaves":
             process.leave()
+        elif deed == "builder_silent":
+            process.forget_to_vouch()
         elif deed == "builder_cut":
             self.simulation.network.break_links(NAME)
         else:
@@ -386,6 +407,17 @@ class BotTasks:
                 raise Violation(
                     "ack_before_commit", f"token {task.token} leaves before it is on disk", task.task_id
                 )
+
+    def followed(self, events: Sequence[b.LoggedEvent]) -> None:
+        """Events of a channel that follows ends of runs came."""
+        for event in events:
+            found = decode(event.envelope, Envelope)
+            early = event.position > self.simulation.ledger.position and not self.simulation.restored_s
+            if found.type != RUN_COMPLETED or early:
+                raise Violation(
+                    "followed", f"event {event.position} {found.type} is given to who follows ends of runs"
+                )
+            self.simulation.world.fault("run_end_told")
 
     def check_at_end(self) -> None:
         """No task of a bot is open, and who told the last end of each was heard."""
