@@ -3,7 +3,8 @@
 A real broker with CURVE and FULL, a bot of the SDK that notes when it is called, and more bots over sockets of
 their own in another process; tasks on bare nodes make about 1,000 events a second, and all bots want all of them.
 In each round the bot is alone, then one beside it does not go on (SIGSTOP), then 49 are beside it; medians of
-rounds count. Times begin when the broker recorded an event, in ms: its commit comes after.
+rounds count. Times begin when the broker recorded an event, in ms: its commit comes after. The last line is of the
+core alone (bots_alone.py), which another load of the machine changes least.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import trio
 
 from bench.bot_load import SUBSCRIPTION, Settings
 from bench.bot_meter import NAME, SOURCE
+from bench.bots_alone import CoreAlone
 from bench.programs import Fleet, Programs, cpu_s, open_programs, start_program
 from bench.report import ROOT, Line
 from bench.store_view import CountsWrong
@@ -46,6 +48,9 @@ WITHIN_S: Final = 60.0
 LOOK_S: Final = 0.05
 FEWEST: Final = 20
 """Events of a window, however long it takes."""
+CORE_EVENTS: Final = 3_000
+CORE_LAG_S: Final = 0.005
+"""Bots of the core alone are done with an event so long after they were given it."""
 GOAL_MS: Final = 20.0
 GOAL_COST: Final = 2.0
 GOAL_HUNG: Final = 1.1
@@ -124,6 +129,25 @@ class Load:
 def run() -> Iterator[Line]:
     """Yield the time from record to handler, and the ratios of the broker's CPU; takes some 2 min."""
     yield from lines(trio.run(measure, BOTS, ROUNDS, WINDOW_S))
+    yield core_line([(measure_core(1), measure_core(BOTS)) for _ in range(ROUNDS)])
+
+
+def measure_core(bots: int, events: int = CORE_EVENTS) -> float:
+    """Return CPU seconds of the core alone, an event; every event is counted at every bot."""
+    return CoreAlone(bots, CORE_LAG_S).run(events, events // 6)
+
+
+def core_line(rounds: Sequence[tuple[float, float]], bots: int = BOTS) -> Line:
+    """Return the line of pairs of what an event costs the core with one bot, and with many."""
+    one, many = (statistics.median(figures) * 1e6 for figures in zip(*rounds, strict=True))
+    cost = statistics.median(second / first for first, second in rounds)
+    return Line(
+        name=f"bots.core.with_{bots}.cost",
+        value=round(cost, 3),
+        unit="times one bot",
+        ratio=round(GOAL_COST / cost, 3),
+        against=f"goal of {GOAL_COST:g}; the core alone, {one:.3g} and {many:.3g} us an event that is only written",
+    )
 
 
 async def measure(bots: int, rounds: int, window_s: float, events_a_s: float = EVENTS_A_S) -> list[Round]:

@@ -41,6 +41,8 @@ POLICY: Final = Policy(
     artifacts_disk_percent=0,
     audit_days=0,
     audit_max=0,
+    samples_hours=0,
+    sample_hours_days=0,
 )
 _TYPE_OF: Final = {payload: name for name, (payload, _) in COMMANDS.items()}
 _IDS: Final = RandomIds(secrets.randbits)

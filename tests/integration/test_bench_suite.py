@@ -76,6 +76,12 @@ def test_bots_are_compared_with_one_and_with_the_goals() -> None:
     assert found["bots.with_50.p99"].ratio == 0.5
     assert (found["bots.with_50.cost"].value, found["bots.with_50.cost"].ratio) == (1.5, 1.333)
     assert (found["bots.hung.p99"].value, found["bots.hung.p99"].ratio) == (1.1, 1.0)
+    core = bots.core_line([(10e-6, 30e-6), (10e-6, 40e-6), (10e-6, 40e-6)])
+    assert (core.value, core.ratio) == (4.0, 0.5)
+
+
+def test_the_core_alone_gives_every_bot_every_event() -> None:
+    assert bots.measure_core(3, 120) > 0
 
 
 def test_a_run_is_a_line_of_the_history_and_a_section_of_the_report(tmp_path: Path) -> None:

@@ -187,6 +187,11 @@ class EventTail:
         self._firsts.append(batch.first)
         self.closed = batch.through
 
+    @property
+    def newest(self) -> Batch | None:
+        """The batch that was closed last."""
+        return self._batches[-1] if self._batches else None
+
     def batches(self, position: int) -> Iterator[Batch]:
         """Yield the batch that has a position, and those after it. It is here, and not beyond `closed`."""
         if position == self._firsts[-1]:  # nearly always

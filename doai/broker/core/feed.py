@@ -188,6 +188,16 @@ class Feed:
         [member] = self.members.values()
         return None if member.batch or member.is_crowded() else member
 
+    def level(self, batch: Batch) -> Member | None:
+        """Return the process that gets the newest batch without a further look: nearly always the one there is."""
+        is_level = self.next == batch.first and len(self.members) == 1
+        if not is_level or self.behind or self.again or self.paused or self.reads_log or self.since_ms:
+            return None
+        [member] = self.members.values()
+        part = batch.of(self.filter)
+        fits = self.gives_whole(member, len(part.rows), part.size)
+        return member if fits and not (member.batch or member.samples or member.is_crowded()) else None
+
     def whole(self, member: Member, batches: Iterable[Batch]) -> tuple[list[Part], int]:
         """Return what the next frame to a process takes of the batches, and how many events these are."""
         parts: list[Part] = []

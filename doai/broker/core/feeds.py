@@ -12,12 +12,13 @@ from zlib import crc32
 
 from doai.broker.core.decision import Decision
 from doai.broker.core.effects import ReadLog, SendFrame
-from doai.broker.core.event_tail import EventTail, Filter, Part, events_body, parts_of
+from doai.broker.core.event_tail import Batch, EventTail, Filter, Part, events_body, parts_of
 from doai.broker.core.feed import Feed, Member
+from doai.broker.core.feed_reads import of_open_subjects, rest_of_log, with_newer
 from doai.broker.core.state import State
 from doai.broker.core.tables import Peer
 from doai.changes.bots import DropSubscription, PutSubscription, SubscriptionRow
-from doai.changes.log import LoggedRow, LogRequest, LogSlice
+from doai.changes.log import LogSlice
 from doai.codec import Kind, encode
 from doai.limits import (
     CURSOR_APART_S,
@@ -25,10 +26,6 @@ from doai.limits import (
     EVENTS_FLUSH_BOT_S,
     EVENTS_FLUSH_MAX_S,
     EVENTS_FLUSH_S,
-    EVENTS_FRAME_BYTES,
-    LOG_READ_ROWS,
-    LOG_READ_SUBJECTS,
-    SUBJECT_IN_FLIGHT_MAX,
 )
 from doai.messages.bots import Cursor, Subscribe, Subscribed
 from doai.topics import matches
@@ -50,6 +47,8 @@ class Feeds:
         """Link -> channel -> what it subscribes to."""
         self._wanting: dict[Feed, None] = {}
         """Those that may be able to give something out now."""
+        self._given_to = 0
+        """Position up to which what is new was given out."""
         self._flush_s: float | None = None
         self._flushed_s = 0.0
         self._apart_s = EVENTS_FLUSH_S
@@ -109,6 +108,7 @@ class Feeds:
         log = self._state.log
         if log.tail is None:
             log.tail = EventTail(log.position + 1)
+            self._given_to = log.position
         answer = Subscribed(channel=wish.channel, subscription=wish.subscription, position=feed.place()[0])
         decision.send_to(peer, Kind.SUBSCRIBED, encode(answer))
         self._wanting[feed] = None
@@ -206,12 +206,16 @@ class Feeds:
         tail = self._state.log.tail
         now_s = decision.now.mono_s
         if tail is not None:
-            waiting = self._state.log.position - tail.closed
+            waiting = self._state.log.position - self._given_to
             due = waiting >= GATHER_MAX or now_s >= self._flushed_s + self._apart_s
             if waiting > 0 and due:
                 tail.close()
+                self._given_to = self._state.log.position
                 given = [feed for feed in self.by_key.values() if feed.members]
-                self._wanting.update(dict.fromkeys(given))
+                newest = tail.newest
+                for feed in given:
+                    if newest is None or not self._give_newest(decision, feed, newest):
+                        self._wanting[feed] = None
                 self._flush_s, self._flushed_s = None, now_s
                 self._apart_s = min(EVENTS_FLUSH_S + (len(given) - 1) * EVENTS_FLUSH_BOT_S, EVENTS_FLUSH_MAX_S)
             elif waiting > 0:
@@ -279,6 +283,19 @@ class Feeds:
         if feed.next != began:
             self.moved(decision, feed, CURSOR_IDLE_S)
 
+    def _give_newest(self, decision: Decision, feed: Feed, batch: Batch) -> bool:
+        """Give the newest batch to who is level with the log; False: it takes a longer look."""
+        member = feed.level(batch)
+        if member is None:
+            return False
+        part = batch.of(feed.filter)
+        feed.give_whole(member, [part])
+        if part.rows:
+            decision.effects.append(SendFrame(member.link, member.header(len(part.rows)), part.body))
+        if feed.dirty_s is None:
+            self.moved(decision, feed, CURSOR_IDLE_S)
+        return True
+
     def _give(self, decision: Decision, feed: Feed, tail: EventTail) -> bool:
         """Give out of the tail what fits a frame; return whether there may be more to give."""
         member = feed.sole()
@@ -318,14 +335,7 @@ class Feeds:
 
     def _read_log(self, decision: Decision, feed: Feed) -> None:
         feed.reads_log = True
-        request = LogRequest(
-            topics=list(feed.filter.patterns),
-            after=feed.next - 1,
-            up_to=self._state.log.position,
-            rows_max=LOG_READ_ROWS,
-            bytes_max=EVENTS_FRAME_BYTES,
-            since_ms=feed.since_ms,
-        )
+        request = rest_of_log(feed, self._state.log.position)
         decision.effects.append(ReadLog(feed.key, feed.ticket, request))
 
     def _read_open(self, decision: Decision, feed: Feed) -> None:
@@ -333,18 +343,10 @@ class Feeds:
             return
         if all(member.room <= 0 for member in feed.members.values()):
             return
-        subjects, again = feed.idle_subjects(LOG_READ_SUBJECTS), feed.idle_again(LOG_READ_SUBJECTS)
-        if not subjects and not again:
+        request = of_open_subjects(feed)
+        if request is None:
             return
         feed.reads_open = True
-        request = LogRequest(
-            topics=list(feed.filter.patterns),
-            up_to=feed.next - 1,
-            rows_max=SUBJECT_IN_FLIGHT_MAX,
-            bytes_max=EVENTS_FRAME_BYTES,
-            subjects=[] if again else subjects,
-            positions=again,
-        )
         decision.effects.append(ReadLog(feed.key, feed.ticket, request))
 
     def was_read(self, decision: Decision, read: ReadLog, found: LogSlice) -> None:
@@ -359,7 +361,7 @@ class Feeds:
             self.moved(decision, feed)
         elif request.subjects:
             feed.reads_open = False
-            feed.take_open(*self._joined(feed, request, found))
+            feed.take_open(*with_newer(feed, self._state.log.tail, request, found))
             self.moved(decision, feed, CURSOR_IDLE_S)
         else:
             feed.reads_log = False
@@ -369,17 +371,3 @@ class Feeds:
                 self.moved(decision, feed, CURSOR_IDLE_S)
         self._send_batches(decision, feed)
         self._wanting[feed] = None
-
-    def _joined(
-        self, feed: Feed, request: LogRequest, found: LogSlice
-    ) -> tuple[Sequence[LoggedRow], dict[str, int]]:
-        """Add what was passed over since the store was asked, where the tail has it: else a busy log has no end."""
-        tail = self._state.log.tail
-        newer = tail.since(request.up_to + 1) if tail is not None else None
-        if not newer:
-            return found.rows, found.subjects
-        whole = {subject for subject, through in found.subjects.items() if through >= request.up_to}
-        rows = [row for row in newer if row.position < feed.next and row.subject in whole]
-        rows = [row for row in rows if feed.filter.takes(row.type)]
-        looked = {name: feed.next - 1 if name in whole else to for name, to in found.subjects.items()}
-        return [*found.rows, *rows], looked

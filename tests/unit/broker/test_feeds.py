@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from doai import limits
+from doai.broker.core import event_tail
 from doai.broker.core.effects import ReadLog, SendFrame
 from doai.codec import Kind, unpack_header
 from doai.messages import bots as b
@@ -384,3 +385,15 @@ def test_a_connection_follows_a_few_things_and_patterns_only(place: tuple[World,
     for channel in range(100, 100 + limits.SUBSCRIPTIONS_PER_BOT_MAX):
         assert not follow(bot, "run.*", channel=channel).problem
     assert "at once" in follow(bot, "run.*").problem
+
+
+def test_more_at_once_than_the_ring_holds_is_given_all_the_same(
+    place: tuple[World, FakeNode, FakeAdmin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, _, admin = place
+    bot = FakeBot(world).connect(RUNS, credit=100)
+    monkeypatch.setattr(event_tail, "TAIL_EVENTS_MAX", 1)
+    made = [admin.run("d1").run_id for _ in range(2)]
+    for _ in range(3):
+        flush(world)
+    assert [envelope.subject for _, envelope in bot.take()] == [f"run/{run_id}" for run_id in made]
