@@ -26,6 +26,7 @@ from doai.admin.sessions import Sessions
 from doai.admin.vault import Vault
 from doai.codec import raw
 from doai.envelope import Envelope, Message, Origin
+from doai.errors import UserError
 from doai.ids import RandomIds
 from doai.messages.catalogue import COMMANDS
 from doai.store.reader import StoreReader
@@ -94,7 +95,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             source=self.mesh.source,
             trace_id=trace_id or _IDS.new_trace_id(),
             occurred_at_ms=now_ms,
-            payload=raw(payload),
+            payload=_packed(payload),
             idempotency_key=idempotency_key or f"auto-{_IDS.new_id(now_ms)}",
             actor=actor,
             interface=interface,
@@ -118,3 +119,13 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             idempotency_key=idempotency_key,
             origin=caller.origin,
         )
+
+
+def _packed(payload: Message) -> msgspec.Raw:
+    try:
+        return raw(payload)
+    except OverflowError:
+        # JSON knows larger ones, and what people give as parameters or configuration is of any kind.
+        raise UserError(
+            "the request has a whole number that needs more than 64 bits: write it as text", code="bad_request"
+        ) from None

@@ -105,10 +105,12 @@ class Vendor:
         self._late.set()
         self._late = trio.Event()
 
-    async def say(self, text: str) -> None:
-        """Sends every client a message that nobody asked for."""
-        for socket in list(self._sockets):
-            await socket.send_message(text)
+    async def say_anothers(self) -> int:
+        """Sends every client the answer to another's command, unasked; returns how many there are."""
+        sockets = list(self._sockets)
+        for socket in sockets:
+            await socket.send_message(_anothers())
+        return len(sockets)
 
     async def serve(self, request: WebSocketRequest) -> None:
         """Serves one client."""

@@ -370,6 +370,7 @@ def test_cancel_ends_what_waits_and_is_too_late_afterwards(site: Site) -> None:
         ({"workflow": "look", "targets": {"kind": "any"}, "parms": {}}, 400, "bad_request"),
         ({"workflow": "look", "targets": {"kind": "any"}, "params": {"x": 1}}, 422, "bad_parameters"),
         ({"workflow": "look", "targets": {"kind": "any"}, "params": {"x": "y" * 300_000}}, 413, "too_large"),
+        ({"workflow": "look", "targets": {"kind": "any"}, "params": {"x": 2**64}}, 400, "bad_request"),
         ({"workflow": 3}, 400, "bad_request"),
         ([], 400, "bad_request"),
     ],

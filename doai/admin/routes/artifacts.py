@@ -63,7 +63,11 @@ _STORED = Stored(path=examples.ARTIFACT_PATH, sha256=examples.SHA256, size_bytes
     tags=["artifacts"],
     summary="List the files of a run or of a task",
     responses=examples.answer(
-        200, ArtifactPage, ArtifactPage(items=[examples.ARTIFACT], next=None), "A page of files, by path."
+        200,
+        ArtifactPage,
+        ArtifactPage(items=[examples.ARTIFACT], next=None),
+        "A page of files, by path.",
+        problems=(404,),
     ),
 )
 async def list_artifacts(

@@ -89,7 +89,9 @@ _EXAMPLE: Final = AuditJson(
     opt={"needs": OPERATOR},
     tags=["audit"],
     summary="Who changed what, newest first",
-    responses=examples.answer(200, AuditPage, AuditPage(items=[_EXAMPLE], next=None), "A page of the audit."),
+    responses=examples.answer(
+        200, AuditPage, AuditPage(items=[_EXAMPLE], next=None), "A page of the audit.", problems=(422,)
+    ),
 )
 async def list_audit(
     services: Given,
