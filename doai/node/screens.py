@@ -16,7 +16,6 @@ from urllib.parse import quote
 import httpx
 import msgspec
 import trio
-from PIL import Image
 
 from doai.backoff import Backoff
 from doai.drivers.base import Driver
@@ -138,6 +137,8 @@ class ScreenFeed:
 
 def smaller(png: bytes) -> bytes:
     """Return a picture as a JPEG of at most 960 pixels; raises OSError for what is no picture."""
+    from PIL import Image  # a node at whose screens nobody looks does without it
+
     with Image.open(io.BytesIO(png)) as picture:
         shown = picture.convert("RGB")
     shown.thumbnail((HEIGHT_MAX, HEIGHT_MAX))
