@@ -207,3 +207,6 @@ def test_a_bot_is_given_what_its_configuration_names_and_nothing_else(place: Pla
     ]
     assert any("${secret.hook-key}" in json.dumps(row) for row in changed), "who gave it is in the audit"
     problem(api.post("/notifications/opps/test"), 404, "not_found")
+    assert api.post(f"/bots/{BOT}/status", json={"status": "inactive"}).is_success
+    assert "inactive" in problem(api.post("/notifications/ops/test"), 409, "conflict")["detail"]
+    assert api.post(f"/bots/{BOT}/status", json={"status": "active"}).is_success

@@ -76,7 +76,6 @@ class Notifier:
         """Send what is due of every channel that does not send already."""
         self._check(ctx)
         keeping, channels = Keeping(ctx.state), channels_of(ctx.config)
-        await self._hand_over(ctx, keeping)
         async with trio.open_nursery() as nursery:
             for name, outlet in (await keeping.outlets()).items():
                 channel = channels.get(name)
@@ -145,8 +144,12 @@ class Notifier:
         except SecretMissing as error:
             raise NotSent(str(error)) from None
 
-    async def _hand_over(self, ctx: Context, keeping: Keeping) -> None:
-        """Make a task of each message that was given up: it fails, and waits for a person as a dead letter."""
+    async def hand_over(self, ctx: Context) -> None:
+        """Make a task of each message that was given up: it fails, and waits for a person as a dead letter.
+
+        Apart from what sends: a broker without room takes no task, and people must hear of just that.
+        """
+        keeping = Keeping(ctx.state)
         for channel, message in await keeping.given_up():
             ctx.log.error(
                 "message %s to %s is given up after %d tries: %s",
@@ -238,6 +241,7 @@ def make_bot(senders: Senders | None = None, give_up_s: float = GIVE_UP_S) -> Bo
     notifier = Notifier(senders or Senders(), give_up_s)
     bot.on(*_TELLS, name="notices")(notifier.hear)
     bot.every("1s", setting="interval", name="deliver", timeout="5m", at_once=CHANNELS_BUSY_MAX)(notifier.work)
+    bot.every("10s", name="hand-over")(notifier.hand_over)
     bot.every("10m", name="prune")(notifier.prune)
     bot.task(TEST_KIND, name="test", timeout="90s")(notifier.test)
     bot.task(SEND_KIND, name="send", timeout="90s")(notifier.send)

@@ -177,6 +177,31 @@ async def test_a_receiver_that_wants_no_more_is_not_asked_again(autojump_clock: 
         assert (len(senders.begun), len(mesh.commands(CreateRun))) == (1, 1)
 
 
+async def test_a_broker_that_takes_no_task_holds_no_message_up(autojump_clock: MockClock) -> None:
+    senders = Kept()
+    async with running(make_bot(senders), secrets=SECRETS, channels=[HOOK, OPS]) as mesh:
+        mesh.refuse(CreateRun, "the disk has room for what has begun only", code="disk_low")
+        senders.fails["hook"] = NotSent("HTTP 410", permanent=True)
+        await say(mesh)
+        await mesh.advance(60)
+        await say(mesh, 2)
+        await mesh.advance(60)
+        assert len(senders.titles("ops")) == 2
+        assert len([key for key in await mesh.state.list() if key.startswith("given-up/")]) == 2
+
+
+async def test_while_the_broker_is_away_what_was_heard_is_sent(autojump_clock: MockClock) -> None:
+    senders = Kept()
+    async with running(make_bot(senders), secrets=SECRETS, channels=[OPS]) as mesh:
+        await say(mesh)
+        mesh.broker.mute = True
+        mesh.cut()
+        await mesh.advance(60)
+        assert len(senders.titles("ops")) == 1
+        mesh.broker.mute = False
+        await mesh.advance(60)
+
+
 async def test_a_channel_that_fails_is_not_told_that_it_failed(autojump_clock: MockClock) -> None:
     senders = Kept()
     async with running(make_bot(senders), secrets=SECRETS, channels=[HOOK, OPS]) as mesh:
