@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doai.bots.notify.channels import About, Channel
@@ -209,6 +209,7 @@ _TOKEN = st.text(st.sampled_from("abcXYZ0189%-_ ~"), min_size=3, max_size=20).fi
 
 
 @given(_TOKEN, _TOKEN, st.sampled_from(["{} refused", "POST /{}/x: 401", "'{}'"]))
+@settings(max_examples=60, deadline=None)
 def test_no_part_of_an_address_is_in_what_a_service_said(user: str, word: str, said: str) -> None:
     shown = hidden(said.format(word), f"svc://{user}:{word}@h.example/{word}?k={word}")
     assert word not in shown or word in said
@@ -225,6 +226,7 @@ def test_hostile_text_calls_nobody_and_is_no_markup() -> None:
 
 
 @given(st.text(max_size=200), st.text(max_size=50), st.sampled_from(list(LANGUAGES)))
+@settings(max_examples=60, deadline=None)
 def test_whatever_is_said_the_title_is_one_short_line(text: str, subject: str, language: str) -> None:
     told = text_of(message(text, subject=subject, kind=text[:20]), "ops", language)
     assert len(told.title) <= 150
