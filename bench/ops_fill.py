@@ -56,6 +56,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     cleaned: int
     """Tasks that a cleaning of the queue `old` would take, and retention not yet."""
     failed: int
+    events: int = 2
+    """Of each task, at most three."""
 
 
 def fill_ended(fill: Fill) -> None:
@@ -179,7 +181,7 @@ class _Maker:
         found["insert_task"].append(task_columns(task))
         found["insert_attempt"].append(attempt_columns(attempt))
         # Not of its end: what the log tells of ends behind the last minute is counted by a broker that starts.
-        for event_type in ("task.queued", "task.started"):
+        for event_type in ("task.queued", "task.started", "task.dispatched")[: self._fill.events]:
             found["append_event"].append(self._event(event_type, task))
         if state is TaskState.FAILED:
             letter = DeadLetterRow(
@@ -211,7 +213,15 @@ class _Maker:
             source="broker/main",
             trace_id="a" * 32,
             occurred_at_ms=task.created_at_ms,
-            payload=raw({"taskId": task.task_id, "runId": task.run_id, "deviceSerial": task.status.device_serial}),
+            payload=raw(
+                {
+                    "taskId": task.task_id,
+                    "runId": task.run_id,
+                    "token": [1, self._position],
+                    "attempt": 1,
+                    "deviceSerial": task.status.device_serial,
+                }
+            ),
         )
         return self._position, subject, event_type, task.created_at_ms, encode(envelope)
 

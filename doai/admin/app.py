@@ -20,6 +20,7 @@ from doai import __version__
 from doai.admin.access import require_token
 from doai.admin.dashboard import live
 from doai.admin.dashboard.site import pages
+from doai.admin.etags import answer_with_etags
 from doai.admin.problems import answer_doai_error, answer_http_error, answer_unforeseen
 from doai.admin.routes import (
     artifacts,
@@ -180,7 +181,7 @@ _OPERATIONS: Final = (
 
 def make_app(services: Services) -> ASGIApp:
     """Return the application; all below /api/v1 needs a token, but for uploads, which need a node's secret."""
-    return log_requests(_application(services))
+    return log_requests(answer_with_etags(_application(services)))
 
 
 def describe_api() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import bots, broker, charts, codec, compare, history, ops, start
+from bench import admin, bots, broker, charts, codec, compare, history, ops, start
 from bench.report import Line
 from doai.cli import bench, exits
 
@@ -156,3 +156,11 @@ def test_the_command_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> N
     assert bench.main(["compare", "main"]) == exits.USAGE
     assert bench.main(["codec", "main", "main"]) == exits.USAGE
     assert bench.main(["codec", "--install"]) == exits.USAGE
+
+
+@pytest.mark.slow
+def test_every_page_of_an_admin_is_asked_for_and_its_stream_reaches_every_viewer() -> None:
+    named = {line.name: line for line in admin.measure(admin.SMALL)}
+    assert {f"admin.page {path}" for path in admin.PAGES} <= set(named)
+    assert named["admin.stream.rate"].value > 0
+    assert named["admin.rss"].ratio is not None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import re
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
@@ -42,6 +45,7 @@ SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 """Nothing but our own files is loaded or run, whatever gets into a page."""
+_MOMENT: Final = re.compile(r' data-position="\d+" data-at="\d+"')
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 
 PageRequest = Request[Any, Any, State]
@@ -61,6 +65,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     query: dict[str, str]
     at_ms: int
+    have: str = ""
+    """ETag of the page as the browser shows it; empty = it shows another one."""
     is_answer: bool = False
     """The page answers a form: it can not be asked for again, and stays as it is."""
     done: str = ""
@@ -86,7 +92,12 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         position = await self.services.reader.last_position()
         broker = self.services.mesh.why_not_live
         text = draw(template, v=self, t=self.words, position=position, broker=broker or "", **values)
-        return Response(text, status_code=status, media_type="text/html; charset=utf-8", headers=SECURITY_HEADERS)
+        # Of all but the moment: a page on which nothing is different is not sent again.
+        etag = f'"{hashlib.sha256(_MOMENT.sub("", text, count=1).encode()).hexdigest()[:32]}"'
+        headers = {**SECURITY_HEADERS, "ETag": etag, "X-Doai-Position": str(position)}
+        if status == HTTPStatus.OK and self.have == etag:
+            return Response("", status_code=304, headers=headers)
+        return Response(text, status_code=status, media_type="text/html; charset=utf-8", headers=headers)
 
 
 Visiting = NamedDependency[SkipValidation[Visit]]
@@ -147,6 +158,7 @@ def provide_visit(request: PageRequest, services: Given) -> Visit:
         path=request.url.path,
         query=query,
         at_ms=now_ms(),
+        have=request.headers.get("If-None-Match", "") if request.method == "GET" else "",
         is_answer=request.method != "GET",
         done=query.get("done", ""),
     )

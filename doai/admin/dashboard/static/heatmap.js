@@ -5,7 +5,7 @@
     online: "--fill-good", unresponsive: "--fill-accent", unauthorized: "--fill-warn", offline: "--fill-bad",
     silent: "--fill-calm",
   };
-  const EVERY_MS = 2000;
+  const EVERY_MS = 1500;
   const map = document.querySelector(".map");
   if (!map) return;
   const canvas = map.querySelector("canvas");
@@ -14,6 +14,7 @@
   let side = 12;
   let columns = 1;
   let chosen = -1;
+  let etag = "";
 
   function layout() {
     const width = canvas.clientWidth;
@@ -83,9 +84,12 @@
   async function load() {
     if (document.hidden) return;
     try {
-      const answer = await fetch(map.dataset.src);
-      if (!answer.ok) return;
-      squares = (await answer.json()).squares;
+      const answer = await fetch(map.dataset.src, etag ? { headers: { "If-None-Match": etag } } : {});
+      if (answer.status === 304 || !answer.ok) return;
+      etag = answer.headers.get("ETag") || "";
+      const told = await answer.json();
+      squares = told.squares.map(([serial, label, state, node]) => [serial, label, told.states[state], told.nodes[node]]);
+      map.querySelector(".left").textContent = told.left ? map.dataset.left.replace("{0}", told.left) : "";
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
       return;

@@ -38,12 +38,20 @@
     if (state.busy || document.hidden || now - state.drawnMs < waitMs || isAnswer() || editing()) return;
     state.busy = true;
     try {
-      const answer = await fetch(location.href, { headers: { "X-Doai-Live": "1" }, redirect: "manual" });
+      const headers = { "X-Doai-Live": "1" };
+      if (state.etag) headers["If-None-Match"] = state.etag;
+      const answer = await fetch(location.href, { headers, redirect: "manual", cache: "no-store" });
+      if (answer.status === 304) {
+        page().dataset.position = answer.headers.get("X-Doai-Position");
+        state.freshMs = now;
+        return;
+      }
       if (answer.type === "opaqueredirect") { location.reload(); return; }
       if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("page");
-      if (!fresh || editing()) return;
+      if (!fresh || editing()) { state.etag = ""; return; }
       await htmx.swap({ text: fresh.outerHTML, sourceElement: page(), target: page(), swap: "outerMorph" });
+      state.etag = answer.headers.get("ETag") || "";
       state.freshMs = now;
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;   // the server can not be reached: the chip says so
