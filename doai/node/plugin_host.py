@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ import doai
 from doai.errors import ErrorClass, Failure, StepError
 from doai.messages.plugins import StepSchema
 from doai.node.core.effects import StartStep
+from doai.node.mask import Mask
 from doai.node.plugin_calls import Allowed, perform_call
 from doai.node.steps.base import StepContext, StepFunction, step_failed
 from doai.parent_death import die_with_parent
@@ -56,6 +58,8 @@ CALLS_MAX: Final = 16
 """Calls of one try that wait while another is made: more at once is no step, but a mistake."""
 SAID_MAX: Final = 1_000
 """Messages that wait for the process: one that reads none of so many hangs."""
+MASKS_KEPT: Final = 200
+"""What a try printed may be read when its task has ended: secrets of the last tasks are known still."""
 OUTPUT_LINE_MAX: Final = 2_000
 READ_BYTES: Final = 64 * 1024
 _PASSED_ON: Final = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE")
@@ -69,6 +73,11 @@ class TryContext(StepContext, Protocol):
     @property
     def ids(self) -> dict[str, str]:
         """Ids for log lines."""
+        ...
+
+    @property
+    def mask(self) -> Mask | None:
+        """What knows the secrets of the task; None = it was given none."""
         ...
 
     def masked(self, value: Any) -> Any:
@@ -113,6 +122,7 @@ class PluginHost:
         self._process: subprocess.Popen[bytes] | None = None
         self._tries: dict[int, _Try] = {}
         self._requests = 0
+        self._masks: deque[Mask] = deque(maxlen=MASKS_KEPT)
         self._say, self._said = trio.open_memory_channel[ToHost](SAID_MAX)
         self._stopping = trio.Event()
 
@@ -277,9 +287,9 @@ class PluginHost:
                 if len(kept) > OUTPUT_LINE_MAX:
                     lines, kept = [*lines, kept], b""
                 for line in lines:
-                    text: Any = line.decode("utf-8", "replace").rstrip()[:OUTPUT_LINE_MAX]
-                    for found in self._tries.values():
-                        text = found.context.masked(text)
+                    text = line.decode("utf-8", "replace").rstrip()[:OUTPUT_LINE_MAX]
+                    for mask in self._masks:
+                        text = mask.text(text)
                     if text:
                         _log.info("plug-in %s: %s", self.plugin.manifest.name, text)
 
@@ -289,6 +299,8 @@ class PluginHost:
         """Let the process perform a try; raises StepError. When this is cancelled, the try has ended, or it."""
         self._requests += 1
         request, found = self._requests, _Try(context)
+        if context.mask is not None and context.mask not in self._masks:
+            self._masks.append(context.mask)
         self._tries[request] = found
         try:
             with found.scope:

@@ -33,6 +33,7 @@ class Version:
         "is_kept",
         "news",
         "note",
+        "noted_s",
         "plugin",
         "problem",
         "schemas",
@@ -47,6 +48,7 @@ class Version:
         """Why it can not be used."""
         self.note = ""
         """What is wrong though it is used."""
+        self.noted_s = 0.0
         self.crashes: deque[float] = deque()
         self.is_kept = False
         """Something sees to it that it has a process."""

@@ -24,7 +24,15 @@ from doai.limits import PLUGINS_BYTES_MAX
 from doai.messages.plugins import PluginOffer, PluginState
 from doai.node.core.effects import StartStep
 from doai.node.plugin_host import HostEnded, PluginHost, TryContext
-from doai.node.plugin_version import Version, check_schemas, offer_of, provider_of, resident_bytes, shorten
+from doai.node.plugin_version import (
+    CRASH_WINDOW_S,
+    Version,
+    check_schemas,
+    offer_of,
+    provider_of,
+    resident_bytes,
+    shorten,
+)
 from doai.node.steps.base import StepFunction, step_failed
 from doai.plugins.discovery import (
     SHIPPED,
@@ -80,7 +88,7 @@ class Plugins:
         self._versions: dict[str, Version] = {}
         self._failed: dict[str, LeftOut] = {}
         """Contents that could not be used, by the name of the plug-in."""
-        self._left_out: tuple[LeftOut, ...] = ()
+        self._left_out: dict[str, LeftOut] = {}
         self._told: list[PluginOffer] = []
         self._changed: Changed = lambda offers, types: None
         self._nursery: trio.Nursery
@@ -135,16 +143,28 @@ class Plugins:
         plugins = [
             plugin for plugin in found.plugins if plugin.manifest.steps or plugin.folder.parent != self._shipped
         ]
-        self._left_out = found.left_out
-        async with trio.open_nursery() as nursery:
-            for plugin in plugins:
-                nursery.start_soon(self._take, plugin)
+        # A manifest that can not be read may not tell its name: its folder does.
+        names_of = {str(version.plugin.folder): name for name, version in self._current.items()}
+        bad = [out for out in found.left_out if not out.is_older]
+        self._left_out = {names_of.get(out.folder, out.name): out for out in bad}
         names = {plugin.manifest.name for plugin in plugins}
-        for name in self._failed.keys() - names:
+        for name in sorted(self._failed.keys() - names):
             del self._failed[name]
-        for name in self._current.keys() - names - {out.name for out in found.left_out}:
+        for name in sorted(self._current.keys() - names - self._left_out.keys()):
             self._retire(self._current.pop(name))
+        async with trio.open_nursery() as meanwhile:
+            meanwhile.start_soon(self._offer_again_and_again)
+            async with trio.open_nursery() as nursery:
+                for plugin in plugins:
+                    nursery.start_soon(self._take, plugin)
+            meanwhile.cancel_scope.cancel()
         self._offer()
+
+    async def _offer_again_and_again(self) -> None:
+        """One plug-in that takes long to import keeps the others from nobody."""
+        while True:
+            await trio.sleep(2 * self._look_s)
+            self._offer()
 
     async def _take(self, plugin: Plugin) -> None:
         """Use a plug-in, unless it is used already or its content could not be."""
@@ -205,7 +225,7 @@ class Plugins:
             self._changed(offers, types)
 
     def _offers(self) -> tuple[list[PluginOffer], dict[str, StepType]]:
-        bad = {out.name: out for out in [*self._left_out, *self._failed.values()]}
+        bad = self._left_out | self._failed
         offers: list[PluginOffer] = []
         types: dict[str, StepType] = {}
         size_bytes = 0
@@ -279,6 +299,7 @@ class Plugins:
             size_bytes = resident_bytes(host.pid)
             if size_bytes > self._memory_bytes:
                 used, limit = size_bytes // 2**20, self._memory_bytes // 2**20
+                version.noted_s = trio.current_time()
                 version.note = f"a process of it used {used} MB, the limit is {limit} MB, and was replaced"
                 _log.warning("plug-in %s: %s", version.plugin.label, version.note)
                 self._offer()
@@ -288,6 +309,9 @@ class Plugins:
                 else:
                     self._nursery.start_soon(self._end_when_idle, host)
                 return
+            if version.note and trio.current_time() - version.noted_s > CRASH_WINDOW_S:
+                version.note = ""
+                self._offer()
             if not version.is_current and not host.running:
                 version.host = None
                 host.stop()

@@ -282,6 +282,11 @@ class _Context:
             "step_id": self._effect.key.step_id,
         }
 
+    @property
+    def mask(self) -> Mask | None:
+        """What knows the secrets of the task; None = it was given none."""
+        return self._mask()
+
     def unobserved(self, failure: Failure | None) -> bool:
         """Whether a device command began whose end was not seen."""
         return failure is not None and self._device is not None and self._device.unobserved

@@ -55,6 +55,8 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     folder: str
     reason: str
     """One sentence: what is wrong, where, what to do."""
+    is_older: bool = False
+    """Nothing is wrong with it: a higher version is used."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -85,7 +87,8 @@ def find_plugins(folders: Iterable[Path] = (), *, shipped: Path = SHIPPED) -> Fo
             reason = (
                 f"{plugin.folder} has version {plugin.manifest.version} of it, and the highest version is taken"
             )
-            left_out.append(_left_out(other.folder, reason, other.manifest))
+            older = _left_out(other.folder, reason, other.manifest)
+            left_out.append(msgspec.structs.replace(older, is_older=True))
     return Found(tuple(sorted(plugins.values(), key=lambda plugin: plugin.manifest.name)), tuple(left_out))
 
 

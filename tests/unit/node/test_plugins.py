@@ -24,6 +24,7 @@ from doai.node.runner import Runner
 from doai.node.steps.table import STEPS
 from doai.plugins.discovery import read_plugin
 from doai.workflow.step_type import StepType
+from doai.workflow.templates import SecretName, SecretText
 
 PATIENCE_S = 60.0
 """For starts of processes on a slow host; nothing waits so long where all is well."""
@@ -38,7 +39,7 @@ steps:
   - {{name: acme.wait, module: acme_steps}}
 """
 STEPS_MODULE = """\
-import os, signal
+import os, signal, stat
 import trio
 from doai.plugins import Arguments, Context, Outputs, fail, step
 
@@ -67,6 +68,14 @@ async def say(arguments: Say, ctx: Context) -> Said:
     if arguments.how == "do":
         done = await ctx.do("device.shell", command=f"echo {arguments.text}")
         return Said(text=done["stdout"], pid=os.getpid())
+    if arguments.how == "garble":
+        for fd in range(3, 64):
+            try:
+                if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                    os.write(fd, bytes([255]) * 64)
+            except OSError:
+                continue
+        await trio.sleep_forever()
     if arguments.how == "print":
         print("printed", arguments.text, flush=True)
         ctx.log("logged " + arguments.text, size=len(arguments.text))
@@ -121,8 +130,12 @@ class Bench:
             steps=STEPS,
             ended=self._step_ended,
             plugins=self.plugins,
+            secrets=self,
         )
         self._keys = 0
+
+    async def fetch(self, task_id: str, token: Token) -> dict[str, str]:
+        return {"pin": "s3cret-value"}
 
     def changed(self, offers: list[PluginOffer], types: Mapping[str, StepType]) -> None:
         self.offers, self.types = offers, types
@@ -174,7 +187,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Bench]:
-    made = Bench(write(tmp_path / "plugins" / "acme").parent, tmp_path / "copies")
+    made = Bench(write(tmp_path / "plugins" / "here").parent, tmp_path / "copies")
     with trio.fail_after(PATIENCE_S):
         await run(made, nursery)
         await made.until(lambda: bool(made.types))
@@ -256,6 +269,10 @@ async def test_a_process_that_dies_fails_its_steps_and_comes_back(bench: Bench) 
         assert "SIGKILL" in third.failure.message
         third = await bench.perform("acme.say", text="3")
     assert third.outputs["text"] == "3"
+    garbled = await bench.perform("acme.say", text="x", how="garble")
+    assert garbled.failure is not None
+    assert "it garbled the pipe: a frame of 4294967295 bytes was announced" in garbled.failure.message
+    assert (await bench.perform("acme.say", text="4")).outputs["text"] == "4"
 
 
 async def test_one_that_crashes_again_and_again_is_given_up_and_told(
@@ -272,7 +289,7 @@ async def test_one_that_crashes_again_and_again_is_given_up_and_told(
     [offer] = bench.offers
     assert offer.state is PluginState.BROKEN
     assert "ended 2 times within 10 minutes, at last because it ended with exit code 7" in offer.reason
-    write(bench.folder / "acme", version="2")
+    write(bench.folder / "here", version="2")
     await bench.until(lambda: bool(bench.types))
     assert (await bench.perform("acme.say", text="x")).outputs["version"] == "2"
 
@@ -292,7 +309,7 @@ async def test_one_that_hangs_is_killed_at_the_timeout_of_its_step(
 async def test_a_changed_folder_is_used_by_what_begins_then(bench: Bench) -> None:
     before = bench.types["acme.say"].provider
     running = bench.start("acme.wait", {})
-    write(bench.folder / "acme", version="2")
+    write(bench.folder / "here", version="2")
     await bench.until(lambda: bench.types["acme.say"].provider != before)
     assert (await bench.perform("acme.say", text="new")).outputs["version"] == "2"
     old = await bench.end(bench.start("acme.say", {"text": "old"}, provider=before))
@@ -303,20 +320,23 @@ async def test_a_changed_folder_is_used_by_what_begins_then(bench: Bench) -> Non
 
 
 async def test_a_change_that_can_not_be_used_is_told_and_the_one_before_goes_on(bench: Bench) -> None:
-    write(bench.folder / "acme", version="2", module="import no_such_module_at_all\n")
+    write(bench.folder / "here", version="2", module="import no_such_module_at_all\n")
     await bench.until(lambda: bool(bench.offers and bench.offers[0].reason))
     [offer] = bench.offers
     assert (offer.state, offer.version) == (PluginState.READY, "1")
     assert "can not be imported (acme_steps.py, line 1): ModuleNotFoundError" in offer.reason
     assert (await bench.perform("acme.say", text="still")).outputs["version"] == "1"
-    (bench.folder / "acme" / "plugin.yaml").unlink()
+    (bench.folder / "here" / "plugin.yaml").write_text("name: [")
+    await bench.until(lambda: "plugin.yaml" in bench.offers[0].reason)
+    assert bench.types, "half of a manifest takes nothing away"
+    (bench.folder / "here" / "plugin.yaml").unlink()
     await bench.until(lambda: not bench.offers)
     assert not bench.types
 
 
 async def test_one_that_leaks_is_named_and_replaced(tmp_path: Path, nursery: trio.Nursery) -> None:
     limit = 300 * 2**20
-    bench = Bench(write(tmp_path / "plugins" / "acme").parent, tmp_path / "copies", memory_bytes=limit)
+    bench = Bench(write(tmp_path / "plugins" / "here").parent, tmp_path / "copies", memory_bytes=limit)
     with trio.fail_after(PATIENCE_S):
         await run(bench, nursery)
         await bench.until(lambda: bool(bench.types))
@@ -330,7 +350,7 @@ async def test_one_that_leaks_is_named_and_replaced(tmp_path: Path, nursery: tri
 
 async def test_what_can_not_be_imported_is_told(tmp_path: Path, nursery: trio.Nursery) -> None:
     module = STEPS_MODULE.replace('"acme.wait"', '"acme.wiat"')
-    bench = Bench(write(tmp_path / "plugins" / "acme", module=module).parent, tmp_path / "copies")
+    bench = Bench(write(tmp_path / "plugins" / "here", module=module).parent, tmp_path / "copies")
     bad = bench.folder / "bad"
     bad.mkdir()
     (bad / "plugin.yaml").write_text("name: bad\n")
@@ -345,8 +365,15 @@ async def test_what_can_not_be_imported_is_told(tmp_path: Path, nursery: trio.Nu
 
 async def is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    await bench.perform("acme.say", text="hello", how="print")
-    assert "logged hello" in caplog.text
+    secret = SecretText(("the pin ", SecretName("pin")))
+    ended = await bench.perform("acme.say", text=secret, how="print")
+    assert ended.outputs["text"] == "the pin ***"
+    bench.runner.forget("T1", Token(1, 1))
+    while "printed" not in caplog.text:  # noqa: ASYNC110 - what it printed comes when it comes
+        await trio.sleep(0.01)
+    assert "printed the pin ***" in caplog.text
+    assert "logged the pin ***" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_a_provider_names_the_content(tmp_path: Path) -> None:
