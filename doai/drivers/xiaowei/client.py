@@ -10,7 +10,9 @@ from collections import deque
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import h11
 import trio
+import wsproto.utilities
 from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, wrap_client_stream
 
 from doai.drivers.xiaowei.config import CLOSE_S, CONNECT_S, LATE_S, MESSAGE_BYTES_MAX, RETIRED_MAX
@@ -61,9 +63,9 @@ class Connection:
                 if self._open:
                     await self._settled.wait()
             except ConnectionClosed as error:
-                self._close(error)
-            if not self._open:
-                self._exchange.end(CutError("the connection ended before the answer"))
+                self.lost(str(error))
+            if not pending.settled:
+                self.lost("it was closed")
             return pending.result()
         finally:
             self._exchange.leave()
@@ -78,7 +80,7 @@ class Connection:
                     elif not self._exchange.owed and self._reading.deadline != float("inf"):
                         return  # The late answer came, or something in its place.
             except ConnectionClosed as error:
-                self._close(error)
+                self.lost(str(error))
         self._open = False
 
     def retire(self) -> None:
@@ -90,12 +92,13 @@ class Connection:
 
     def close(self) -> None:
         """Close it; whoever waits for an answer gets CutError."""
-        self._open = False
+        self.lost("it was closed")
         self._reading.cancel()
 
-    def _close(self, error: ConnectionClosed) -> None:
+    def lost(self, why: str) -> None:
+        """It has ended; whoever waits for an answer gets CutError."""
         self._open = False
-        self._exchange.end(CutError(f"the connection ended before the answer ({error})"))
+        self._exchange.end(CutError(f"the connection ended before the answer ({why})"))
         self._settled.set()
 
 
@@ -189,10 +192,13 @@ class Client:
                 elif shaking.cancelled_caught:
                     why = f"no handshake within {CONNECT_S:g} s"
                 nursery.cancel_scope.cancel()
-        except* HandshakeError as group:
+        except* (HandshakeError, wsproto.utilities.ProtocolError, h11.ProtocolError) as group:
+            # The last two leave the library's reader where a program speaks something else than WebSocket.
             why = str(group.exceptions[0]) or type(group.exceptions[0]).__name__
         finally:
             self.open_sockets -= 1
+            if connection is not None:
+                connection.lost(why)
         if connection is None:
             raise UnreachableError(why)
 

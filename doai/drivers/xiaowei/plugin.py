@@ -14,7 +14,7 @@ def make_driver(settings: XiaoweiConfig) -> Driver:
     try:
         from doai.drivers.xiaowei.driver import XiaoweiDriver
     except ModuleNotFoundError as error:
-        if error.name not in {"trio_websocket", "wsproto"}:
+        if error.name not in {"trio_websocket", "wsproto", "h11"}:
             raise
         raise ConfigError(
             f"the driver xiaowei needs {error.name}, which is not installed: install doai[xiaowei]"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -295,6 +299,83 @@ async def test_what_the_driver_can_not_do_is_one_sentence(site: Site) -> None:
     assert caught.value.failure.error_class is ErrorClass.USER
     assert "adb address" in str(caught.value)
     assert "host.run" in site.driver.cannot
+
+
+Speak = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+@asynccontextmanager
+async def behind(speak: Speak, folder: Path) -> AsyncIterator[XiaoweiDriver]:
+    """A driver that is told the port of another program."""
+    with trio.fail_after(WITHIN_S):
+        async with trio.open_nursery() as nursery:
+            [listener] = await nursery.start(partial(trio.serve_tcp, speak, 0, host="127.0.0.1"))
+            url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
+            driver = XiaoweiDriver(XiaoweiConfig(url=url, folder=str(folder), list_every_s=0.05))
+            async with driver.run():
+                yield driver
+            assert driver.statistics().open_sockets == 0
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "says",
+    [b"", b"\x00\xff" * 100, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 101 Yes\r\n\r\n"],
+    ids=["hangs up", "noise", "a web server", "no handshake"],
+)
+async def test_another_program_at_its_port_is_told_in_one_sentence(
+    tmp_path: Path, says: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doai.drivers.xiaowei.client.CONNECT_S", 0.3)
+
+    async def speak(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(says)
+
+    async with behind(speak, tmp_path) as driver:
+        notice = await anext(driver.changes())
+        assert isinstance(notice, DriverNotice)
+        assert notice.code == "xiaowei_down"
+        assert f"{driver.config.url} can not be reached (" in notice.message
+        with pytest.raises(StepError) as caught:
+            driver.device("ANY")
+        assert caught.value.code == "xiaowei_down"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\xff" * 64,
+        b"\x81\x02\xff\xff",
+        b"\x81\x7f" + b"\x7f" * 8,
+        b"\x88\x02\x00\x01",
+        b"\x81\x84aaaabbbb",
+        b"\x81\x05{",
+    ],
+    ids=["reserved bits", "no UTF-8", "endless", "a close without meaning", "masked", "cut off"],
+)
+async def test_frames_that_are_none_end_the_connection_and_nothing_else(tmp_path: Path, frame: bytes) -> None:
+    async def speak(stream: trio.SocketStream) -> None:
+        async with stream:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                request += await stream.receive_some()
+            [key] = re.findall(rb"(?i)sec-websocket-key: (\S+)", request)
+            accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+                )
+                await stream.receive_some()
+                await stream.send_all(frame)
+
+    async with behind(speak, tmp_path) as driver:
+        notice = await anext(driver.changes())
+        assert isinstance(notice, DriverNotice)
+        assert notice.code == "xiaowei_hung"
 
 
 @pytest.mark.parametrize(
