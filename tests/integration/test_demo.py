@@ -187,6 +187,9 @@ async def test_a_run_on_three_phones(folder: Path) -> None:
 
 async def test_the_shipped_bots_work_beside_the_run_and_a_signal_ends_them_too(folder: Path) -> None:
     async with open_demo(folder, "--bots", "--phones", "2", "--json", workflow=QUICK) as demo:
+        for moment in ("while the node starts", "while devices connect"):
+            await demo.until(moment, lambda wanted=moment: MOMENTS[wanted](demo))  # type: ignore[misc]
+        await demo.until("the run", lambda: "run of quick" in demo.log("broker"))
         await demo.until("the end of the run", lambda: "Ctrl-C ends the demo" in demo.err.read_text())
         result = json.loads(demo.out.read_text())
         bots = {bot["name"]: bot for bot in result["bots"]}
