@@ -45,6 +45,7 @@ class AdminProcess:
         self.name = name
         self.role = role
         self.fenced = False
+        self.capabilities: list[str] = []
         self.repeated = 0
         self._network = network
         self._ids = RandomIds(world.random.getrandbits)
@@ -62,7 +63,7 @@ class AdminProcess:
             name=self.name,
             instance=self._instance,
             role=self.role,
-            capabilities=[],
+            capabilities=self.capabilities,
             outbox=_NOTHING,
             new_incarnation=lambda: "",
             backoff=Backoff(first_s=0.2, longest_s=2.0),

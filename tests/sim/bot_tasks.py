@@ -26,6 +26,7 @@ from doai.messages.work import Cancels, Releases
 from doai.states import TERMINAL, Outcome
 from doai.topics import RUN_COMPLETED
 from tests.sim.admin import AdminProcess
+from tests.sim.odd_bots import OddBots
 from tests.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -155,14 +156,23 @@ class Builder(AdminProcess):
             cursor = b.Cursor(channel=channel, done=done, credit_events=1 << 30, credit_bytes=1 << 40)
             self.send_raw(Kind.CURSOR, encode(cursor))
 
-    def _register(self, epoch: int) -> None:
-        wish = b.RegisterBot(
+    @property
+    def registration(self) -> b.RegisterBot:
+        """What it says of itself."""
+        return b.RegisterBot(
             name=NAME,
             version=str(self._life),
             config_schema=SCHEMA,
             subscriptions=[b.Subscription(name=SUBSCRIPTION, topics=["**"])],
             task_kinds=list(KINDS),
         )
+
+    def register_again(self) -> None:
+        """Say once more what it is."""
+        if self._frozen is None:
+            self._register(self._epoch)
+
+    def _register(self, epoch: int) -> None:
 
         def subscribe(payload: Any, reply: c.Reply) -> None:
             if epoch == self._epoch and reply.problem is None:
@@ -175,7 +185,7 @@ class Builder(AdminProcess):
 
         for waiting in [key for key, found in self._pending.items() if isinstance(found.payload, b.RegisterBot)]:
             del self._pending[waiting]
-        self.command(b.REGISTER_BOT, wish, subscribe, key=None)
+        self.command(b.REGISTER_BOT, self.registration, subscribe, key=None)
 
     def _begin(self, task: b.BotTask) -> None:
         self._tasks.given(self, task)
@@ -232,12 +242,15 @@ class BotTasks:
             simulation.world.after(self.random.uniform(8.0, 8.0 + simulation.scenario.work_s * 0.8), self._ask)
         simulation.world.after(self.random.expovariate(1.0 / 12.0), self._strike)
         simulation.world.after(self.random.expovariate(1.0 / 12.0), self._operate)
+        self._odd = OddBots(simulation, self._processes, seed)
+        simulation.world.after(4.0, self._do_odd)
 
     def settle(self) -> None:
         """No more faults; the bot works."""
         self.calm = True
         for process in self._processes:
             process.thaw()
+            process.register_again()
         if self.is_there:
             self._command(b.SET_BOT_STATUS, b.SetBotStatus(name=NAME, status=b.BotStatus.ACTIVE))
 
@@ -298,6 +311,11 @@ class BotTasks:
             self._command(b.RESET_SUBSCRIPTION, self._reset(name))
         self.simulation.world.fault(f"operator_bot_{deed}")
         self.simulation.world.after(random.expovariate(1.0 / 12.0), self._operate)
+
+    def _do_odd(self) -> None:
+        if not self.calm:
+            self._odd.deed()
+            self.simulation.world.after(2.0, self._do_odd)
 
     def _reset(self, name: str) -> b.ResetSubscription:
         random, last = self.random, self.simulation.broker.disk.tables.last_position

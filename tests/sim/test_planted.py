@@ -26,7 +26,7 @@ CAUGHT_BY = {
     "not_kept_uncounted": (1, frozenset({"strange_frame"}), {"dead_letter"}),
     "pause_ignored": (9, None, {"paused"}),
     "old_end_accepted": (20, None, {"ack_lost", "ended_by_nobody", "end_refused"}),
-    "leased_to_all": (4, None, {"leased_twice"}),
+    "leased_to_all": (12, None, {"leased_twice"}),
     "hold_ignored": (0, frozenset({"hold"}), {"given_while_held"}),
     "overlap_ignored": (3, None, {"overlap"}),
     "time_decided_again": (
