@@ -13,7 +13,7 @@ _AddCommand = Callable[..., argparse.ArgumentParser]
 
 def add_apps(commands: Any, add: _AddCommand, count: Callable[[str], int]) -> None:
     """Add `doai apps`; ``add`` makes a command that talks to the API."""
-    group = commands.add_parser("apps", help="Install a stored app on many phones, and say what came of it.")
+    group = commands.add_parser("apps", help="Install a stored app on many phones; take new phones in.")
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
     install = add(actions, "install", "Let the install-bot bring a stored app to phones.", "apps", "install")
     install.add_argument("file", help="NAME or NAME@VERSION: doai files put")
@@ -42,3 +42,9 @@ def add_apps(commands: Any, add: _AddCommand, count: Callable[[str], int]) -> No
     install.add_argument("--wait", action="store_true", help="wait for the report; exit code 0 if it passed")
     report = add(actions, "report", "Show what came of an installation, phone by phone.", "apps", "report")
     report.add_argument("id", help="run id or task id of it")
+    onboard = add(actions, "onboard", "Let the install-bot take a new phone in.", "apps", "onboard")
+    onboard.add_argument("serial")
+    onboard.add_argument("--app", action="append", default=[], metavar="FILE", help="install this stored app")
+    onboard.add_argument("--tag", action="append", default=[], metavar="NAME", help="give it when it has passed")
+    onboard.add_argument("--smoke", default="", metavar="WORKFLOW", help="must pass on it")
+    onboard.add_argument("--wait", action="store_true", help="wait for the end; exit code 0 if it passed")

@@ -65,7 +65,7 @@ class Rollout:
     async def _app(self) -> StoredApp:
         """Return what is in the file: the same version for every attempt."""
         reference = await self._ctx.state.get(self._pin_key, self._wish.file)
-        app = await self._stored(reference)
+        app = await stored_app(self._ctx, reference)
         if self._wish.package and app.package != self._wish.package:
             raise GiveUp(
                 f"the file {app.file} is the app {app.package}, not {self._wish.package}: name another file"
@@ -75,14 +75,6 @@ class Rollout:
         for old in sorted(await self._ctx.state.list("file/"))[:-TASKS_REMEMBERED]:
             await self._ctx.state.drop(old)
         return app
-
-    async def _stored(self, file: str) -> StoredApp:
-        try:
-            return await self._ctx.app(file)
-        except QueryFailed as error:
-            if error.away:
-                raise
-            raise GiveUp(f"{file} can not be installed: {error}") from None
 
     # --- looking ----------------------------------------------------------------------------------------------
 
@@ -111,7 +103,7 @@ class Rollout:
             INSTALL,
             on=takers,
             params={
-                **_params(app),
+                **installation(app),
                 "permissions": wish.permissions,
                 "grant_all": wish.grant_all,
             },
@@ -144,8 +136,8 @@ class Rollout:
             self._put_back(back, "the app was removed: it was not there before")
         had = [serial for serial in changed if self._before[serial].installed]
         for file, serials in (await self._former(app, had)).items():
-            former = await self._stored(file)
-            params = {**_params(former), "downgrade": True}
+            former = await stored_app(self._ctx, file)
+            params = {**installation(former), "downgrade": True}
             back = await self._run("roll_back", INSTALL, on=serials, params=params, **self._back_bounds())
             self._put_back(back, f"{former.file} (version {former.version_code}) was installed again")
 
@@ -234,7 +226,18 @@ class Rollout:
         return await self._ctx.wait_run(run.run_id)
 
 
-def _params(app: StoredApp) -> dict[str, Any]:
+async def stored_app(ctx: Context, file: str) -> StoredApp:
+    """Return what is in a stored file; GiveUp when there is none, or it is no app."""
+    try:
+        return await ctx.app(file)
+    except QueryFailed as error:
+        if error.away:
+            raise
+        raise GiveUp(f"{file} can not be installed: {error}") from None
+
+
+def installation(app: StoredApp) -> dict[str, Any]:
+    """Return the parameters of app-install for an app."""
     return {
         "file": app.file,
         "package": app.package,

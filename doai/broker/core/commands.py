@@ -69,6 +69,7 @@ _BOT_MAY: Final = frozenset(
         c.RELEASE_DEVICE,
         h.HOLD_DEVICE,
         h.UNHOLD_DEVICE,
+        c.DESCRIBE_DEVICES,
     }
 )
 """What a bot may command: itself, what it finds, runs, whether a device gets tasks. All else is an operator's."""

@@ -13,7 +13,7 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
 from doai.broker.core.tables import Device
-from doai.broker.core.terms import REASON_CHARS_MAX, Terms, actor_of, device_of, until_of
+from doai.broker.core.terms import REASON_CHARS_MAX, Terms, actor_of, device_of, is_theirs, until_of
 from doai.changes.ops import PutDevice
 from doai.changes.rows import DeviceRow, Hold
 from doai.clock import Now
@@ -42,7 +42,7 @@ class Holds:
         until_ms = until_of(decision, wish.for_s, HOLD_MAX_S, "a hold")
         row = _row(device)
         before = row.hold
-        if before is not None and before.by != actor:
+        if before is not None and not is_theirs(before.by, command):
             raise _held_for_another(wish.serial, before, "ask them, or let it end")
         reason = wish.reason[:REASON_CHARS_MAX] or (before.reason if before is not None else "")
         since_ms = before.since_ms if before is not None else decision.now.utc_ms
@@ -74,7 +74,7 @@ class Holds:
         hold = _row(device).hold
         if hold is None:
             raise ConflictError(f"device {wish.serial} is not held: nothing was changed", code="not_held")
-        if hold.by != actor and not wish.force:
+        if not is_theirs(hold.by, command) and not wish.force:
             raise _held_for_another(wish.serial, hold, "ask them, or force it")
         self._end(decision, device, wish.reason[:REASON_CHARS_MAX] or "it was given back", actor)
         decision.changed(topics.device_subject(device.serial), _told(hold), {"hold": None, "reason": wish.reason})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Final
 
+from doai.broker.core.holders import made_by
 from doai.broker.core.rates import Rate
 from doai.changes.queues import QueueRow
 from doai.states import HELD, QueueState, TaskState
@@ -128,14 +129,19 @@ class Lanes:
         """The task, which is the head of its lane, is given out."""
         self._lane(task).take()
 
-    def first(self, *, oldest: bool = False) -> Task | None:
-        """Return the task that is next of all open lanes: by priority, or the one that waits longest."""
+    def first(self, *, oldest: bool = False, bot: str = "") -> Task | None:
+        """Return the task that is next of all open lanes: by priority, or the one that waits longest.
+
+        With ``bot`` only of those whose run that bot made: none of its own is found behind another's in one lane.
+        """
         best: Task | None = None
         empty: list[_Key] = []
         for key, lane in self._lanes.items():
             task = lane.head(self._device)
             if task is None:
                 empty.append(key)
+            elif bot and not made_by(task, bot):
+                continue
             elif (best is None or goes_before(task, best, oldest=oldest)) and may_go(task, self._device):
                 best = task
         for key in empty:

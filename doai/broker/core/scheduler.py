@@ -17,6 +17,7 @@ from typing import Final, cast
 from doai import topics
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
+from doai.broker.core.holders import holding_bot, is_held, is_idle
 from doai.broker.core.lanes import Queue, goes_before, may_go
 from doai.broker.core.pools import Pool, Pools, facts_of
 from doai.broker.core.state import State
@@ -192,7 +193,7 @@ class Scheduler:
             return False
         if device.service is ServiceState.QUARANTINED or node.service is ServiceState.QUARANTINED:
             return False
-        if device.row is not None and device.row.hold is not None:
+        if is_held(device) and not holding_bot(self._state.bots, device):
             return False
         held_max = self._state.settings.held_per_device_max if device.service is ServiceState.IN_SERVICE else 1
         if len(device.held) >= held_max:
@@ -202,6 +203,9 @@ class Scheduler:
 
     def _best(self, device: Device, *, oldest: bool = False) -> Task | None:
         oldest = oldest or device.given % OLDEST_EVERY == OLDEST_EVERY - 1
+        if is_held(device):
+            bot = holding_bot(self._state.bots, device)
+            return device.waiting.first(oldest=oldest, bot=bot) if bot else None
         own = device.waiting.first(oldest=oldest)
         if not self._pools:
             return own
@@ -277,7 +281,7 @@ class Scheduler:
         """Spread new tasks of a pool over the idle devices of the least loaded nodes."""
         idle: dict[Peer, list[Device]] = {}
         for device in self._state.devices.values():
-            if not device.held and device.waiting.first() is None and self._room(device) and pool.fits(device):
+            if is_idle(device) and self._room(device) and pool.fits(device):
                 assert device.node is not None
                 idle.setdefault(device.node, []).append(device)
         loads = [(len(node.held), node.name) for node in idle]

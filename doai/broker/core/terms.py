@@ -70,6 +70,13 @@ def device_of(state: State, serial: str) -> Device:
     return device
 
 
+def is_theirs(by: str, command: Envelope) -> bool:
+    """Return whether what is ``by`` somebody is of who asks: processes of one bot are one."""
+    actor = actor_of(command)
+    one_bot = command.interface == "bot" and by.partition("/")[0] == actor.partition("/")[0]
+    return by == actor or one_bot
+
+
 def actor_of(command: Envelope) -> str:
     """Return who asked, as events and rows name them."""
     return command.actor or command.source

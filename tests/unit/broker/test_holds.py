@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from doai import topics
 from doai.messages import holds as h
-from doai.messages.commands import QuarantineDevice, Service
+from doai.messages.commands import (
+    CREATE_RUN,
+    CreateRun,
+    QuarantineDevice,
+    RunCreated,
+    Service,
+    TargetKind,
+    Targets,
+)
 from doai.states import ServiceState, TaskState
-from tests.unit.broker.harness import FakeAdmin, FakeNode, World, started_world
+from tests.unit.broker.harness import FakeAdmin, FakeBot, FakeNode, World, started_world
 
 HOUR_S = 3600.0
 
@@ -163,3 +172,34 @@ def test_a_device_that_nobody_saw() -> None:
     _, _, admin = started_world("d1")
     assert admin.refused(h.HOLD_DEVICE, h.HoldDevice(serial="d9")).code == "device_not_found"
     assert admin.refused(h.UNHOLD_DEVICE, h.UnholdDevice(serial="d9")).code == "device_not_found"
+
+
+def test_a_bot_has_the_device_that_it_holds_for_its_own_runs_alone() -> None:
+    world, node, admin = started_world("d1")
+    one, two = (FakeBot(world, name).connect(title="Robot") for name in ("x1", "x2"))
+    other = FakeBot(world, name="other").connect(title="Other")
+    one.do(h.HOLD_DEVICE, h.HoldDevice(serial="d1", for_s=HOUR_S, reason="new"), h.DeviceHold)
+    waits = admin.run("d1").task_ids
+    pooled = admin.do(
+        CREATE_RUN, CreateRun(workflow="look", targets=Targets(kind=TargetKind.ANY)), RunCreated
+    ).task_ids
+    assert node.pump() == []
+    on_it = CreateRun(workflow="look", targets=Targets(kind=TargetKind.DEVICES, serials=["d1"]), priority=9)
+    anothers = other.do(CREATE_RUN, on_it, RunCreated).task_ids
+    assert node.pump() == [], "another bot's waits as a person's does"
+    assert two.ask(h.HOLD_DEVICE, h.HoldDevice(serial="d1", for_s=HOUR_S)).problem is None, "one bot, two processes"
+    refused = other.ask(h.UNHOLD_DEVICE, h.UnholdDevice(serial="d1")).problem
+    assert refused is not None
+    assert refused.code == "held_for_another"
+    [own] = two.do(CREATE_RUN, msgspec.structs.replace(on_it, priority=50), RunCreated).task_ids
+    [given] = node.pump()
+    assert given.task_id == own
+    node.begin(given)
+    node.end(given)
+    assert node.flush() == []
+    world.check()
+    two.do(h.UNHOLD_DEVICE, h.UnholdDevice(serial="d1"), h.DeviceHold)
+    given_now = {dispatch.task_id for dispatch in node.pump()}
+    assert given_now <= {*waits, *pooled, *anothers}
+    assert given_now
+    world.check()

@@ -50,6 +50,7 @@ def test_the_recipes_are_shipped() -> None:
         "app-login",
         "app-look",
         "app-remove",
+        "device-prepare",
         "health-sweep",
         "reboot",
         "screenshot-baseline",
