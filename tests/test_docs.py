@@ -16,6 +16,7 @@ import msgspec
 import pytest
 import trio
 
+from doai.bots.install.onboarding import NewPhones
 from doai.bots.install.wish import InstallApp
 from doai.cli import exits
 from doai.drivers.xiaowei.config import XiaoweiConfig
@@ -210,7 +211,7 @@ APPS = ROOT / "docs/how-to/install-apps.md"
 def test_an_app_goes_to_many_phones_as_the_document_says(site: Up, tmp_path: Path) -> None:
     package = make_apk("com.example.many", version_code=14, permissions=("android.permission.CAMERA",))
     (tmp_path / "shop.apk").write_bytes(package)
-    enroll, start, put, install, again, report = commands(APPS)
+    enroll, start, put, install, again, report, onboard = commands(APPS)
     assert "install-bot may speak as bot" in run(enroll, tmp_path, site.data_dir)
     with running(start, tmp_path, site.data_dir) as bot:
         bot.wait_for("the broker has taken the bot in")
@@ -222,8 +223,12 @@ def test_an_app_goes_to_many_phones_as_the_document_says(site: Up, tmp_path: Pat
         ends = time.monotonic() + COMMAND_S
         while "3 skipped" not in (told := run(report.replace("TASK_ID", task_id), tmp_path, site.data_dir)):
             assert time.monotonic() < ends, told
-        [params] = [json.loads(text)["params"] for text in blocks(APPS, "json")]
-        msgspec.convert(params, InstallApp)
+        told = run(onboard, tmp_path, site.data_dir)
+        assert "SIM0003: health-sweep passed" in told
+        assert "SIM0003 is taken in: passed" in told
+        config, created = (json.loads(text) for text in blocks(APPS, "json"))
+        msgspec.convert(created["params"], InstallApp)
+        msgspec.convert(config, NewPhones)
     assert bot.code == exits.PASSED
     run("bin/doai files rm shop@1.4", tmp_path, site.data_dir)
 

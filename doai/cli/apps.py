@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from doai.bots.install import onboarding
+from doai.bots.install.onboarding import Onboard
 from doai.bots.install.report import Report
 from doai.bots.install.wish import KIND, InstallApp
 from doai.cli import exits, show
@@ -67,6 +69,25 @@ def report(client: Client, options: argparse.Namespace) -> int:
             raise
         task = client.get(f"/tasks/{tasks[0]['taskId']}")
     return _show(client, options, task)
+
+
+def onboard(client: Client, options: argparse.Namespace) -> int:
+    """`doai apps onboard SERIAL`."""
+    client.get(f"/devices/{options.serial}")
+    store_recipes(client, (*RECIPES, onboarding.PREPARE))
+    wish = Onboard(serial=options.serial, apps=options.app, tags=options.tag, smoke=options.smoke)
+    task = ask_bot(client, "install-bot", onboarding.KIND, msgspec.to_builtins(wish))
+    if options.wait:
+        task = wait_for_task(client, task["taskId"], quiet=options.json)
+    url = client.url(f"/tasks/{task['taskId']}")
+    if options.json:
+        show.print_json({**task, "url": url})
+    else:
+        for sentence in task["outputs"].get("done", ()):
+            print(f"{options.serial}: {sentence}")
+        why = (task["failure"] or {}).get("message") or task["waitingBecause"] or ""
+        print(f"{options.serial} is taken in: {task['state']}{': ' if why else ''}{why}; {url}")
+    return exits.PASSED if task["state"] in {"passed", *OPEN_STATES} else exits.NOT_PASSED
 
 
 def _wish(fields: dict[str, Any]) -> InstallApp:

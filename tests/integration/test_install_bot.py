@@ -43,8 +43,10 @@ class Api:
 
     def ask(self, file: str, on: dict[str, Any], **wish: Any) -> str:
         """Ask for an installation; return the id of its task."""
-        params = {"file": file, "targets": on, **wish}
-        targets = {"kind": "bot", "bot": "app.install"}
+        return self.run_bot("app.install", {"file": file, "targets": on, **wish})
+
+    def run_bot(self, kind: str, params: dict[str, Any]) -> str:
+        targets = {"kind": "bot", "bot": kind}
         answer = self.client.post("/runs", json={"workflow": "", "targets": targets, "params": params})
         assert answer.status_code == 201, answer.text
         [task_id] = answer.json()["taskIds"]
@@ -169,6 +171,25 @@ def test_what_was_changed_is_put_back_and_half_the_phones_may_have_another_signe
         process.send_signal(signal.SIGTERM)
         assert process.wait(START_S) == 0
     assert "there is no file 'gone'" in site.up.refused("apps", "install", "gone", "--on", "all")
+
+
+def test_a_new_phone_is_taken_in_and_others_wait_until_it_has_passed(site: Api) -> None:
+    serial = "SIM0006"
+    site.order(op="fault", serial=serial, fault="dribble", match="pm install", delay_s=0.2)
+    with bot(site):
+        wish = {"serial": serial, "apps": ["shop@1.5"], "tags": ["taken-in"], "smoke": "identify"}
+        task = site.run_bot("device.onboard", wish | {"smokeParams": {"text": "hello", "seconds": 1}})
+        wait = {"workflow": "app-look", "targets": devices([serial]), "params": {"package": SHOP}}
+        [waits] = site.client.post("/runs", json=wait).json()["taskIds"]
+        ended, other = site.end(task), site.end(waits)
+        assert (ended["state"], other["state"]) == ("passed", "passed"), ended
+        [held] = site.get(f"/story/{serial}", type="device.held", limit=10)["items"]
+        assert held["actor"].startswith("install-bot/")
+        assert site.get(f"/devices/{serial}")["hold"] is None
+        assert "taken-in" in site.get(f"/devices/{serial}")["description"]["tags"]
+        failed = site.end(site.run_bot("device.onboard", {"serial": serial, "smoke": "no-such-workflow"}))
+        assert "there is no workflow 'no-such-workflow'" in failed["failure"]["message"]
+        assert "no-such-workflow" in site.get(f"/devices/{serial}")["quarantine"]["reason"]
 
 
 def devices(serials: list[str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Takes a new phone in: it is held until it is prepared, has its apps and passed a first workflow (step 14).
 
-While the bot holds the phone, only its own runs go on it (docs/decisions/022-onboarding.md). A phone that does not pass is quarantined
-with the cause, until a person releases it.
+While the bot holds the phone, only its own runs go on it (docs/decisions/022-onboarding.md). A phone that does not
+pass is quarantined with the cause, until a person releases it.
 """
 
 from __future__ import annotations
