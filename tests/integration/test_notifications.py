@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -160,6 +161,7 @@ def test_what_is_given_up_is_a_dead_letter_that_a_person_sends_again(place: Plac
         wait(lambda: api.get(f"/bots/{BOT}").is_success)
         assert place.configure(url=received.url, key="${secret.hook-key}").is_success
         assert place.test()["sent"]
+        _test_from_the_page(place)
         received.answers += [(410, {}), (410, {})]
         place.run_ends()
 
@@ -170,8 +172,23 @@ def test_what_is_given_up_is_a_dead_letter_that_a_person_sends_again(place: Plac
         wait(lambda: len(letters()) == 1)
         assert "1 notice to ops was given up: the receiver answered HTTP 410" in letters()[0]["message"]
         assert api.post("/dead-letters/retry", json={"which": {"ids": [letters()[0]["letterId"]]}}).is_success
-        wait(lambda: len(received.requests) == 4)
-    assert len({headers["webhook-id"] for headers, _ in received.requests[1:]}) == 1
+        wait(lambda: len(received.requests) == 5)
+    assert len({headers["webhook-id"] for headers, _ in received.requests[2:]}) == 1
+
+
+def _test_from_the_page(place: Place) -> None:
+    made = place.site.api.post("/users", json={"name": "ann", "role": "operator"}).json()
+    with httpx.Client(base_url=place.site.url, trust_env=False) as browser:
+        assert browser.post("/login", data={"name": "ann", "password": made["password"]}).status_code == 303
+        page = browser.get(f"/bots/{BOT}").text
+        assert 'action="/notifications/ops/test"' in page
+        [csrf, *_] = re.findall(r'name="csrf" value="([^"]+)"', page)
+        assert browser.post("/notifications/ops/test").status_code == 403
+        begun = browser.post("/notifications/ops/test", data={"csrf": csrf})
+        assert begun.status_code == 303
+        task = f"/api/v1{begun.headers['location']}"
+        wait(lambda: browser.get(task).json()["state"] == "passed")
+        assert browser.get(task).json()["outputs"]["sent"]
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 
 from doai.admin import examples
-from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.access import OPERATOR, VIEWER, Caller
 from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, now_ms, part
-from doai.admin.services import Services
+from doai.admin.services import Done, Services
 from doai.admin.views import View
 from doai.changes.bots import BotRow
 from doai.errors import ConflictError
@@ -96,6 +96,14 @@ async def list_channels(services: Given, cursor: Cursor = None, limit: Limit = 1
 )
 async def test_channel(channel: FromPath[str], services: Given, caller: Who) -> Response[BegunTest]:
     """Past all that waits; what came of it are the outputs of the run's only task."""
+    done = await begin_test(services, caller, channel)
+    created: RunCreated = done.result
+    answer = BegunTest(run_id=created.run_id, channel=channel, url=f"/api/v1/runs/{created.run_id}")
+    return Response(answer, status_code=201, headers=done.headers)
+
+
+async def begin_test(services: Services, caller: Caller, channel: str) -> Done:
+    """Let notify-bot send a test; raises NotFoundError, and ConflictError where it can not."""
     row = await _bot(services)
     names = [] if row is None else [str(found.get("name")) for found in _channels(row)]
     if channel not in names:
@@ -111,10 +119,7 @@ async def test_channel(channel: FromPath[str], services: Given, caller: Who) -> 
         expires_in_s=TEST_EXPIRES_S,
         attempts=1,
     )
-    done = await services.command_of(caller, command, f"bot/{NOTIFY_BOT}")
-    created: RunCreated = done.result
-    answer = BegunTest(run_id=created.run_id, channel=channel, url=f"/api/v1/runs/{created.run_id}")
-    return Response(answer, status_code=201, headers=done.headers)
+    return await services.command_of(caller, command, f"bot/{NOTIFY_BOT}")
 
 
 async def _bot(services: Services) -> BotRow | None:
