@@ -345,6 +345,7 @@ _SENTENCES: Final[Mapping[str, Callable[[Payload], str]]] = {
     topics.NODE_REKEYED: lambda p: f"Node {_word(p, 'nodeId')} uses its new key: the one before is refused",
     topics.PLUGIN_CHANGED: lambda p: f"Node {_word(p, 'nodeId')} has other plug-ins",
     topics.BOT_REGISTERED: _bot_registered,
+    topics.BOT_REPORTED: lambda p: f"Bot {_word(p, 'bot')} reported ({_word(p, 'kind')}): {_word(p, 'title')}",
     topics.BOT_STATUS_CHANGED: _bot_status_changed,
     topics.TASK_QUEUED: _task_queued,
     topics.TASK_DISPATCHED: _task_dispatched,

@@ -27,6 +27,7 @@ NODE_REVOKED: Final = "node.revoked"
 NODE_REKEYED: Final = "node.rekeyed"
 PLUGIN_CHANGED: Final = "plugin.changed"
 BOT_REGISTERED: Final = "bot.registered"
+BOT_REPORTED: Final = "bot.report.published"
 BOT_STATUS_CHANGED: Final = "bot.status.changed"
 TASK_QUEUED: Final = "task.queued"
 TASK_DISPATCHED: Final = "task.dispatched"
@@ -130,6 +131,11 @@ def campaign_subject(name: str) -> str:
 
 def bot_subject(name: str) -> str:
     return f"bot/{name}"
+
+
+def report_subject(bot: str) -> str:
+    """Return the subject of what a bot reports."""
+    return f"report/{bot}"
 
 
 def subscription_subject(bot: str, name: str) -> str:

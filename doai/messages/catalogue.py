@@ -9,6 +9,7 @@ from doai import topics
 from doai.codec import Kind
 from doai.envelope import Envelope, Message
 from doai.messages import (
+    bot_reports,
     bots,
     campaigns,
     dead_letters,
@@ -52,6 +53,7 @@ EVENTS: Final[Mapping[str, type[Message]]] = {
     topics.NODE_REKEYED: e.NodeRekeyed,
     topics.PLUGIN_CHANGED: plugins.NodePluginsChanged,
     topics.BOT_REGISTERED: e.BotRegistered,
+    topics.BOT_REPORTED: bot_reports.BotReported,
     topics.BOT_STATUS_CHANGED: e.BotStatusChanged,
     topics.TASK_QUEUED: e.TaskQueued,
     topics.TASK_DISPATCHED: e.TaskDispatched,
@@ -164,6 +166,7 @@ COMMANDS: Final[Mapping[str, tuple[type[Message], type[Message]]]] = {
     bots.SET_BOT_STATUS: (bots.SetBotStatus, bots.BotSettings),
     bots.RESET_SUBSCRIPTION: (bots.ResetSubscription, bots.SubscriptionReset),
     bots.END_BOT_TASK: (bots.EndBotTask, bots.BotTaskEnded),
+    bot_reports.PUBLISH_REPORT: (bot_reports.PublishReport, bot_reports.ReportPublished),
     health.REPORT_HEALTH: (health.ReportHealth, health.HealthReported),
 }
 """Command type -> payload, answer."""

@@ -89,6 +89,7 @@ OPERATIONS = [
     ("GET", "/story/x", "viewer"),
     ("GET", "/statistics", "viewer"),
     ("GET", "/devices/x/samples", "viewer"),
+    ("GET", "/bots/x/reports", "viewer"),
     ("GET", "/plays", "viewer"),
     ("GET", "/plays/report", "viewer"),
     ("GET", "/audit", "operator"),

@@ -15,6 +15,8 @@ from doai import __version__
 from doai.bots.bot import Bot
 from doai.bots.context import Context
 from doai.bots.errors import CommandRefused
+from doai.bots.health.digest import digest
+from doai.bots.health.phones import DAYS_KEPT, PREFIX, Phone, day_of
 from doai.bots.health.rules import HealthConfig, judge
 from doai.messages.health import Condition, HealthReported, HealthRule, ReportHealth
 from doai.messages.samples import DeviceHealth
@@ -23,25 +25,6 @@ NAME: Final = "health-bot"
 AGAIN_MS: Final = 3_600_000
 """What is wrong is told again after this: a broker that was put back to a backup may not know of it."""
 WELL_AGAIN_MS: Final = 24 * AGAIN_MS
-PREFIX: Final = "phone/"
-"""Of keys of the state."""
-
-
-class Phone(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of one phone."""
-
-    wrong: list[Condition] = []
-    unanswered: int = 0
-    quarantined: bool = False
-    """By this bot, and not taken back by it."""
-    in_hand: bool = False
-    """Something was about to be told, or done: whether it was is not known."""
-    told_at_ms: int = 0
-    """0 = never."""
-    began_at_ms: dict[str, int] = {}
-    """Since when each rule holds."""
-    times: dict[str, int] = {}
-    """How often each rule began, since the digest before."""
 
 
 def make_bot() -> Bot:
@@ -55,6 +38,7 @@ def make_bot() -> Bot:
         tags=["shipped"],
     )
     bot.sample("device.health", every="30s", setting="interval")(check)
+    bot.every("1m")(digest)
     return bot
 
 
@@ -83,11 +67,19 @@ async def check(health: DeviceHealth, ctx: Context) -> None:
             in_hand=False,
             told_at_ms=now_ms,
             began_at_ms={rule.value: before.began_at_ms.get(rule.value, now_ms) for rule in rules},
-            times=before.times | {rule.value: before.times.get(rule.value, 0) + 1 for rule in began},
+            times=_counted(before.times, began, day_of(ctx.now, ctx.config)),
         )
     elif judged.unanswered == before.unanswered:
         return  # nothing but measures is another: not worth a write each time
     await ctx.state.put(key, after)
+
+
+def _counted(times: dict[str, dict[str, int]], began: list[HealthRule], day: str) -> dict[str, dict[str, int]]:
+    if not began:
+        return times
+    now = times.get(day, {})
+    after = times | {day: now | {rule.value: now.get(rule.value, 0) + 1 for rule in began}}
+    return {name: after[name] for name in sorted(after)[-DAYS_KEPT:]}
 
 
 async def _quarantined(

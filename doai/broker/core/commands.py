@@ -45,6 +45,7 @@ from doai.messages import finished as ended
 from doai.messages import holds as h
 from doai.messages import incidents as incident_messages
 from doai.messages import queues as q
+from doai.messages.bot_reports import PUBLISH_REPORT
 from doai.messages.catalogue import COMMANDS
 from doai.messages.health import REPORT_HEALTH
 from doai.messages.link import Role
@@ -61,6 +62,7 @@ _BOT_MAY: Final = frozenset(
         b.REGISTER_BOT,
         b.END_BOT_TASK,
         b.RESET_SUBSCRIPTION,
+        PUBLISH_REPORT,
         REPORT_HEALTH,
         c.CREATE_RUN,
         c.CANCEL_RUN,

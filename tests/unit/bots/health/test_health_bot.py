@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from doai.bots.health import bot
+from doai.bots.health.digest import report_of
+from doai.bots.health.phones import Phone
+from doai.bots.health.rules import HealthConfig
 from doai.bots.loading import load_bot
 from doai.bots.testing import Mesh, running
 from doai.errors import ConfigError
+from doai.messages.bot_reports import PublishReport
 from doai.messages.commands import QuarantineDevice, ReleaseDevice
-from doai.messages.health import HealthReported, HealthRule, ReportHealth
+from doai.messages.health import Condition, HealthReported, HealthRule, ReportHealth
 from doai.messages.samples import DeviceHealth
-
-HOT, SILENT = HealthRule.BATTERY_HOT, HealthRule.UNANSWERED
 
 
 def answer(mesh: Mesh) -> None:
@@ -141,3 +143,45 @@ async def test_what_lasts_is_told_again_each_hour(autojump_clock: object) -> Non
             await mesh.advance(wait_s)
             await tell(mesh, battery_percent=3)
         assert told(mesh) == [("A", ["battery_low"])] * 2
+
+
+def reports(mesh: Mesh) -> list[PublishReport]:
+    return mesh.commands(PublishReport)
+
+
+async def test_a_digest_is_written_once_a_day_at_its_hour(autojump_clock: object) -> None:
+    async with running(bot, digest_hour=10, zone="Asia/Seoul") as mesh:  # the clock begins at 09:00 in Seoul
+        answer(mesh)
+        mesh.pages["/devices"] = {"items": [{"serial": s, "nodeId": "old"} for s in ("A", "Z")], "next": None}
+        await tell(mesh, "B")
+        for celsius in (50.0, 30.0, 50.0):
+            await tell(mesh, "A", battery_temp_c=celsius)
+        await mesh.advance(50 * 60)
+        assert reports(mesh) == []
+        await mesh.advance(12 * 60)
+        [report] = reports(mesh)
+        assert (report.title, report.title_ko) == ("Health of phones, 2025-12-31", "2025-12-31 기기 상태")
+        assert report.lines[:2] == [
+            "2 phones are watched, 1 of them are not well now.",
+            "2 times something began since 2025-12-31 10:00 (Asia/Seoul).",
+        ]
+        assert report.lines[2].endswith("never were read; older release of their node? Z (old)")
+        assert [table.rows for table in report.tables] == [
+            [["battery_hot", "1", "2"]],
+            [["A", "battery_hot 50", "01-01 09:00", "2"]],
+        ]
+        await mesh.kill()
+        await mesh.start()
+        await mesh.advance(10 * 60)
+        assert len(reports(mesh)) == 1
+
+
+def test_what_lasts_from_the_day_before_is_in_the_digest_without_a_beginning() -> None:
+    hot = Condition(rule=HealthRule.BATTERY_HOT, value=50.0, limit=45.0)
+    phone = Phone(wrong=[hot], began_at_ms={"battery_hot": 0}, times={"2026-01-01": {"battery_hot": 2}})
+    report = report_of("2026-01-02", {"A": phone, "B": Phone()}, "no token", HealthConfig())
+    assert report.lines[2] == "Which phones are never read is not known: no token"
+    assert [table.rows for table in report.tables] == [
+        [["battery_hot", "1", "0"]],
+        [["A", "battery_hot 50", "01-01 00:00", "0"]],
+    ]
