@@ -48,6 +48,7 @@ PLUGIN = ROOT / "docs/tutorials/your-first-plug-in.md"
 XIAOWEI = ROOT / "docs/how-to/xiaowei.md"
 PLAYBACK = ROOT / "docs/how-to/check-playback.md"
 DASHBOARD = ROOT / "docs/how-to/dashboard.md"
+HEALTH = ROOT / "docs/how-to/health.md"
 NOTIFY = ROOT / "docs/how-to/notifications.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "proto/GRAMMAR.md"])
 SHOWN_IN = [path for path in DOCUMENTS if path.name not in ("CHANGELOG.md", "GRAMMAR.md")]
@@ -457,6 +458,25 @@ def test_notifications_step_by_step(site: Up, tmp_path: Path) -> None:
     assert not is_ours(right, headers, body), "it was handled before"
 
 
+def test_how_phones_are(site: Up, tmp_path: Path) -> None:
+    [config], [own] = blocks(HEALTH, "json"), blocks(HEALTH, "python")
+    enroll, start, look, configure, reports = commands(HEALTH)
+    run(enroll, tmp_path, site.data_dir)
+    (tmp_path / "health.json").write_text(config.replace('"30s"', '"2s"'))
+    with running(start, tmp_path, site.data_dir) as bot:
+        bot.wait_for("the broker has taken the bot in")
+        run(configure, tmp_path, site.data_dir)
+        deadline_s = time.monotonic() + COMMAND_S
+        while not site.json("devices", "samples", "SIM0001")["points"]:
+            assert time.monotonic() < deadline_s, "no sample came"
+        assert "battery %" in run(look, tmp_path, site.data_dir)
+        assert "nothing yet" in run(reports, tmp_path, site.data_dir)
+    assert bot.code == exits.PASSED
+    example: dict[str, Any] = {}
+    exec(own, example)
+    assert list(example["bot"].handlers) == ["cool"]
+
+
 def test_programs_of_many_machines(site: Up, tmp_path: Path) -> None:
     node = (site.data_dir / "node-1" / "node.toml").read_text()
     (tmp_path / "node.toml").write_text(node)
@@ -498,6 +518,7 @@ def test_every_command_shown_is_run_somewhere(path: Path) -> None:
         PLUGIN,
         PLAYBACK,
         NOTIFY,
+        HEALTH,
         XIAOWEI,
         DASHBOARD,
         SECRETS,

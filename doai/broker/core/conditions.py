@@ -6,19 +6,24 @@ broker: neither tells again what was told. What a bot found that does not work a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from doai import topics
+from doai.broker.core.bot_reports import publish_report
 from doai.broker.core.condition_symptoms import conditions_of, sentence
 from doai.broker.core.decision import Decision
 from doai.broker.core.incidents import Incidents
 from doai.broker.core.state import State
 from doai.broker.core.terms import device_of
 from doai.changes.conditions import ConditionRow, PutCondition
-from doai.envelope import Envelope
+from doai.envelope import Envelope, Message
 from doai.errors import ErrorClass, Failure, UserError
+from doai.messages.bot_reports import PUBLISH_REPORT
 from doai.messages.events import DeviceError, HealthCheckCompleted
-from doai.messages.health import HealthReported, HealthRule, ReportHealth
+from doai.messages.health import REPORT_HEALTH, HealthReported, HealthRule, ReportHealth
 from doai.messages.link import Role
 
 
@@ -28,6 +33,11 @@ class Conditions:
     def __init__(self, state: State, incidents: Incidents) -> None:
         self._state = state
         self._incidents = incidents
+        self.handlers: dict[str, Callable[[Decision, Envelope, Any], Message]] = {
+            REPORT_HEALTH: self.report,
+            PUBLISH_REPORT: publish_report,
+        }
+        """Of commands: what bots find, and what they have to say of it."""
 
     def report(self, decision: Decision, command: Envelope, told: ReportHealth) -> HealthReported:
         """Compare with what the bot told before, and tell what is another."""

@@ -12,7 +12,6 @@ from doai import topics
 from doai.broker.core.access import Access
 from doai.broker.core.bot_ends import BotEnds
 from doai.broker.core.bot_leases import BotLeases
-from doai.broker.core.bot_reports import publish_report
 from doai.broker.core.bots import Bots
 from doai.broker.core.campaigns import Campaigns
 from doai.broker.core.commands import Commands
@@ -56,10 +55,8 @@ from doai.clock import Now
 from doai.codec import Kind
 from doai.errors import ErrorClass, Failure
 from doai.ids import IdSource
-from doai.messages.bot_reports import PUBLISH_REPORT
 from doai.messages.bots import END_BOT_TASK
 from doai.messages.events import SystemNotice
-from doai.messages.health import REPORT_HEALTH
 from doai.messages.link import Role
 from doai.messages.logs import LogLines
 from doai.states import TaskState, TaskTrigger
@@ -128,8 +125,7 @@ class BrokerCore:
             {
                 **self._bots.handlers,
                 END_BOT_TASK: BotEnds(state, results).end,
-                PUBLISH_REPORT: publish_report,
-                REPORT_HEALTH: Conditions(state, self._incidents).report,
+                **Conditions(state, self._incidents).handlers,
             },
             now,
         )
