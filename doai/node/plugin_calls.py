@@ -94,7 +94,7 @@ async def perform_call(what: str, arguments: Mapping[str, Any], allowed: Allowed
     try:
         given = msgspec.convert(dict(arguments), kind)
     except msgspec.ValidationError as error:
-        raise step_failed(ErrorClass.USER, "bad_call", f"{allowed.use} asked for {what}: {error}.") from None
+        raise step_failed(ErrorClass.USER, "bad_plugin_call", f"{allowed.use} asked for {what}: {error}.") from None
     return await function(given, allowed)
 
 
