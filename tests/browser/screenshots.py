@@ -1,0 +1,173 @@
+"""`bin/screenshots`: a picture of each page, in both themes and languages, with 3 and with 3,000 devices.
+
+The fleet of three is a real one on simulated phones that has done something; that of three thousand is a store that
+was written (bench/admin.py) with an admin on it. `--kept` makes the few that docs/ and README.md show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+
+from bench.admin import Sizes, admin_of, fill
+from doai.admin.sessions import COOKIE
+from tests.browser.desk import CHROMIUM, PHONES, WAIT_MS, Desk, go
+from tests.integration.installed import ROOT, up
+
+KEPT: Final = ROOT / "docs" / "screenshots"
+KEPT_BYTES_MAX: Final = 150 * 1024
+LANGUAGES: Final = ("en", "ko")
+THEMES: Final = ("light", "dark")
+WIDE: Final = (1440, 900)
+SETTLED_MS: Final = 700
+"""After the page is there: the map of devices and ages are drawn by scripts."""
+PAGES: Final = {
+    "overview": "/",
+    "throughput": "/throughput",
+    "devices": "/devices",
+    "devices-map": "/devices?view=map",
+    "device": "/devices/{serial}",
+    "labels": "/devices/labels",
+    "runs": "/runs",
+    "run": "/runs/{run}",
+    "run-new": "/runs/new?workflow=playback-check",
+    "tasks": "/tasks",
+    "task": "/tasks/{task}",
+    "queues": "/queues",
+    "dead": "/dead",
+    "workflows": "/workflows",
+    "workflow-edit": "/workflows/new",
+    "schedules": "/schedules",
+    "nodes": "/nodes",
+    "bots": "/bots",
+    "incidents": "/incidents",
+    "logs": "/logs",
+    "audit": "/audit",
+    "people": "/people",
+}
+SHOWN: Final = (
+    ("3", "overview", "ko", "dark"),
+    ("3", "run", "en", "light"),
+    ("3", "device", "ko", "light"),
+    ("3000", "devices-map", "en", "dark"),
+)
+"""Fleet, page, language, theme of those that are kept."""
+SIZES: Final = Sizes(
+    nodes=30, devices_per_node=100, tasks=3_000, failed=200, looks=1, viewers=1, rate=1, stream_s=0.1
+)
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A site, and somebody who is signed in there."""
+
+    fleet: str
+    url: str
+    cookies: list[dict[str, str]]
+    names: dict[str, str]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make the pictures; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="screenshots", description=__doc__)
+    parser.add_argument(
+        "--out", type=Path, default=Path("screenshots"), help="folder of the pictures (screenshots)"
+    )
+    parser.add_argument("--kept", action="store_true", help="only those that docs/ shows, into docs/screenshots")
+    options = parser.parse_args(argv)
+    if CHROMIUM is None:
+        print("screenshots: there is no Chromium here: apt install chromium", file=sys.stderr)
+        return 69
+    folder: Path = KEPT if options.kept else options.out
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = set(SHOWN) if options.kept else None
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for site in (_three, _three_thousand):
+            with site(browser) as place:
+                for language in LANGUAGES:
+                    for theme in THEMES:
+                        _look(browser, place, language, theme, folder, wanted)
+        browser.close()
+    return 0
+
+
+def _look(
+    browser: Browser,
+    place: Place,
+    language: str,
+    theme: str,
+    folder: Path,
+    wanted: set[tuple[str, str, str, str]] | None,
+) -> None:
+    names = [name for name in PAGES if wanted is None or (place.fleet, name, language, theme) in wanted]
+    if not names:
+        return
+    context = browser.new_context(base_url=place.url, viewport={"width": WIDE[0], "height": WIDE[1]})
+    wishes = {"doai_language": language, "doai_theme": theme, "doai_zone": "Asia%2FSeoul"}
+    context.add_cookies(
+        [*place.cookies, *({"name": name, "value": value, "url": place.url} for name, value in wishes.items())]
+    )  # type: ignore[list-item]
+    for name in names:
+        path = folder / f"{name}-{place.fleet}-{language}-{theme}.png"
+        _picture(context, PAGES[name].format(**place.names), path)
+        print(path)
+    context.close()
+
+
+def _picture(context: BrowserContext, address: str, path: Path) -> None:
+    page = context.new_page()
+    go(page, address)
+    page.wait_for_timeout(SETTLED_MS)
+    page.screenshot(path=path)
+    page.close()
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+    assert path.stat().st_size < KEPT_BYTES_MAX, f"{path} has {path.stat().st_size} bytes"
+
+
+@contextmanager
+def _three(browser: Browser) -> Iterator[Place]:
+    expect.set_options(timeout=WAIT_MS)
+    with (
+        tempfile.TemporaryDirectory(prefix="doai-screenshots-") as folder,
+        up(Path(folder) / "data", phones=PHONES) as site,
+    ):
+        site.wait_for_phones(PHONES)
+        desk = Desk(site, browser)
+        for n in range(1, PHONES + 1):
+            said = {"label": f"no. {n}", "shelf": f"A1-{n}", "groups": ["night"]}
+            desk.ask("PATCH", f"/devices/SIM000{n}", said)
+        desk.run("screenshot-baseline")
+        run_id = desk.run("playback-check", video_id="doai-test-1", seconds=5)
+        [task, *_] = desk.ask("GET", f"/tasks?run_id={run_id}").json()["items"]
+        cookies = [
+            {"name": each["name"], "value": each["value"], "url": desk.url} for each in desk.context.cookies()
+        ]
+        names = {"serial": "SIM0001", "run": run_id, "task": task["taskId"]}
+        yield Place(fleet="3", url=desk.url, cookies=cookies, names=names)
+        desk.api.close()
+        desk.context.close()
+
+
+@contextmanager
+def _three_thousand(browser: Browser) -> Iterator[Place]:
+    with tempfile.TemporaryDirectory(prefix="doai-screenshots-") as folder:
+        cookie = secrets.token_urlsafe(32)
+        names = fill(Path(folder), SIZES, cookie)
+        with admin_of(Path(folder)) as (url, _):
+            yield Place(fleet="3000", url=url, cookies=[{"name": COOKIE, "value": cookie, "url": url}], names=names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
