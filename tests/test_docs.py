@@ -189,7 +189,7 @@ def test_incidents_are_listed_as_the_document_says(site: Up, tmp_path: Path) -> 
 
 def test_what_gave_up_as_the_document_says(site: Up, tmp_path: Path) -> None:
     shown = [run(command, tmp_path, site.data_dir) for command in commands(DEAD)]
-    assert "/dead-letters" in shown[0]
+    assert "/dead?" in shown[0]
     assert "tried again" in shown[2]
     assert "discarded" in shown[3]
 
