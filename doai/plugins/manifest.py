@@ -120,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
     for group, entries in _groups(manifest):
         for index, entry in enumerate(entries):
             at = (group, index, "module")
-            if not mistakes.within(at) and not has_module(folder, entry.module):
+            if entry.module and not mistakes.within(at) and not has_module(folder, entry.module):
                 inside = entry.module.replace(".", "/") + ".py"
                 mistakes.add(at, f"there is no module {entry.module}; put {inside} beside {FILE}, or install it")
     mistakes.raise_if_any(ManifestError, str(path))
