@@ -144,6 +144,8 @@ class DiskLow(DoaiError):
 
 STORE_NEWER: Final = "store_newer"
 """Code of the StoreUnavailable of a file that a newer doai wrote."""
+STORE_LOCKED: Final = "store_locked"
+"""Code of the StoreUnavailable of a file that another process has."""
 
 
 class StoreUnavailable(DoaiError):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from doai.codec import BodyDecoder
-from doai.errors import DecodeError, StoreError, StoreUnavailable
+from doai.errors import STORE_LOCKED, DecodeError, StoreError, StoreUnavailable
 from doai.messages.logs import LogLines, RelayedLines
 from doai.store.line_store import Line, LineFilter, LinePage, LineStore
 from doai.wire.log_tap import TELL_EVERY_S, LogTap
@@ -86,8 +86,11 @@ class LogKeeper:
                 try:
                     await self._keep()
                 except (StoreError, StoreUnavailable) as error:
+                    if str(error) != self._why_not:
+                        # Two admins may serve one store: then the other keeps the lines.
+                        level = logging.WARNING if error.code == STORE_LOCKED else logging.ERROR
+                        _log.log(level, "log lines are not kept here for now: %s", error)
                     self._why_not = str(error)
-                    _log.error("log lines are not kept for now: %s", error)
                 self._store = None
                 await asyncio.sleep(OPEN_AGAIN_S)
         finally:

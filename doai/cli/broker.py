@@ -43,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = exits.CONFIG
     except* StoreError as group:
         failures, code = _leaves(group), exits.IO_ERROR
+    except* DoaiError as group:
+        # After a failed commit whoever still decides something is refused: the commit is what counts.
+        if not failures:
+            failures, code = _leaves(group), exits.INTERNAL
     return _fail(failures, code) if failures else exits.PASSED
 
 

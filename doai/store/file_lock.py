@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from doai import limits
-from doai.errors import StoreUnavailable
+from doai.errors import STORE_LOCKED, StoreUnavailable
 
 
 class FileLock:
@@ -32,7 +32,7 @@ class FileLock:
             self.release()
             raise StoreUnavailable(
                 f"{what} {path} is in use by process {holder}: stop that one first, or choose another data folder",
-                code="store_locked",
+                code=STORE_LOCKED,
             )
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)

@@ -127,7 +127,7 @@ def test_a_file_that_can_not_be_used_is_said_and_tried_again(
 
     async def scenario() -> None:
         async def told() -> bool:
-            return "log lines are not kept for now" in caplog.text
+            return "log lines are not kept here for now" in caplog.text
 
         await until(told)
         with pytest.raises(LogUnavailable, match=r"log\.db"):

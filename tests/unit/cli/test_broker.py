@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from doai.cli import exits
+from doai.cli import broker, exits
 from doai.cli.broker import main
+from doai.errors import LocalProtocolError, StoreError
 from doai.store.sqlite_writer import open_writer
 
 
@@ -43,6 +44,20 @@ def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
         code = main(["--data-dir", str(tmp_path), "--endpoint", endpoint, "--log-level", "error"])
     assert code == exits.UNAVAILABLE
     assert str(port) in _said(capsys)
+
+
+def test_after_a_failed_commit_that_is_what_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame that comes in the same moment is decided on, and refused: it is not the reason."""
+
+    async def failing(_: object) -> None:
+        errors = [LocalProtocolError("a commit failed before this one"), StoreError("the disk is gone: look at it")]
+        raise ExceptionGroup("both", [ExceptionGroup("tasks", errors)])
+
+    monkeypatch.setattr(broker, "run_broker", failing)
+    assert main(["--data-dir", str(tmp_path), "--log-level", "error"]) == exits.IO_ERROR
+    assert "the disk is gone" in _said(capsys)
 
 
 def test_a_second_broker_on_the_same_data_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
