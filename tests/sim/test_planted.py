@@ -18,7 +18,7 @@ CAUGHT_BY = {
     "token_reused": (0, None, {"token_reused"}),
     "slot_leak": (0, None, {"never_ends"}),
     "lost_wake_up": (0, None, {"never_ends"}),
-    "dispatch_before_deadline": (28, TWO_HOLDERS, {"acts_after_next", "two_attempts"}),
+    "dispatch_before_deadline": (59, TWO_HOLDERS, {"acts_after_next", "two_attempts"}),
     "fifo_broken": (1, None, {"acts_after_next"}),
     "retry_burns_no_attempt": (1, None, {"attempt_not_burned", "run_gate"}),
     "refusal_blocks_stream": (0, None, {"stream_stuck"}),
