@@ -12,7 +12,7 @@ from unittest import mock
 
 import msgspec
 
-from doai.broker.core import leases, results
+from doai.broker.core import leases, results, scheduler
 from doai.broker.core.bot_ends import BotEnds
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.campaign_table import CampaignTable
@@ -22,7 +22,7 @@ from doai.broker.core.lanes import Queue
 from doai.broker.core.results import Results
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
-from doai.broker.core.tables import Device, Task
+from doai.broker.core.tables import Task
 from doai.broker.core.tasks import Tasks
 from doai.link.incoming import Gap, Incoming, Taken, digest
 from doai.node.core.queue import DeviceQueues
@@ -147,17 +147,7 @@ def refusal_blocks_stream() -> AbstractContextManager[Any]:
 
 def hold_ignored() -> AbstractContextManager[Any]:
     """A phone that a person has reserved is given tasks."""
-    room = Scheduler._room
-
-    def blind(self: Scheduler, device: Device) -> bool:
-        row = device.row
-        if row is not None:
-            device.row = msgspec.structs.replace(row, hold=None)
-        has_room = room(self, device)
-        device.row = row
-        return has_room
-
-    return mock.patch.object(Scheduler, "_room", blind)
+    return mock.patch.multiple(scheduler, is_held=lambda device: False, holding_bot=lambda bots, device: None)
 
 
 def poison_forgotten() -> AbstractContextManager[Any]:
