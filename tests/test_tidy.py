@@ -65,3 +65,10 @@ def test_programs_in_bin_are_a_few_lines() -> None:
     for path in sorted((ROOT / "bin").iterdir()):
         if path.name != "setup":
             assert path.read_text().count("\n") <= 20, f"bin/{path.name} holds logic: move it to doai/cli"
+
+
+def test_decisions_are_numbered_without_a_gap_and_say_their_number() -> None:
+    files = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [path.name[:3] for path in files] == [f"{number:03}" for number in range(1, len(files) + 1)]
+    for path in files:
+        assert path.read_text().startswith(f"# {path.name[:3]}. "), path.name
