@@ -164,7 +164,10 @@ class Driver(Protocol):
     """``adb``, ``fake``, ``xiaowei``: what nodes advertise as ``driver:NAME``."""
 
     def run(self) -> AbstractAsyncContextManager[None]:
-        """Hold what the driver needs (server, tracking) for the time of the context."""
+        """Hold what the driver needs (server, tracking) for the time of the context.
+
+        After it, or what comes of `changes`, has raised, it is entered again: what it held is given back then.
+        """
         ...
 
     def changes(self) -> AsyncIterator[DeviceChange | Proof | DriverNotice]:

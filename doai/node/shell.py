@@ -11,7 +11,7 @@ import trio
 
 from doai.changes.outbox import OutboxOp
 from doai.clock import Clock
-from doai.drivers.base import DeviceChange, Driver, Proof
+from doai.drivers.base import DeviceChange, Driver, DriverNotice, Proof
 from doai.drivers.failures import device_offline
 from doai.errors import StepError
 from doai.ids import Token
@@ -38,6 +38,7 @@ from doai.node.core.effects import (
     StepEnded,
     StopNode,
 )
+from doai.node.driver_watch import DriverWatch
 from doai.node.host import HostMeter
 from doai.node.plugins import Plugins
 from doai.node.runner import FileSource, Runner
@@ -133,7 +134,7 @@ class Shell:
             self._look_at_disk()  # before the first start: a node whose disk is full begins closed
             self._decided(self._core.start(self._clock.now(), unacknowledged(self._outbox)))
             for driver in self._drivers:
-                nursery.start_soon(self._watch, driver)
+                nursery.start_soon(DriverWatch(driver, self, self._random01).run)
             nursery.start_soon(self._tick)
             nursery.start_soon(self._sample)
             nursery.start_soon(self._watch_disk)
@@ -215,22 +216,32 @@ class Shell:
         if free_bytes is not None:
             self._decided(self._core.disk_room(free_bytes, self._clock.now()))
 
-    async def _watch(self, driver: Driver) -> None:
-        async with driver.run():
-            self._not_running -= 1
-            if not self._not_running:
-                self._drivers_run.set()
-            async for item in driver.changes():
-                now = self._clock.now()
-                if isinstance(item, DeviceChange):
-                    if item.state is DeviceState.OFFLINE and self._holder.get(item.serial, driver) is not driver:
-                        continue  # it went from one driver to another, and the other has it
-                    self._holder[item.serial] = driver
-                    self._decided(self._core.device_changed(item, driver.name, now))
-                elif isinstance(item, Proof):
-                    self._core.device_proven(item, now)
-                else:
-                    self._decided(self._core.driver_noticed(item, now))
+    def driver_runs(self, driver: Driver) -> None:
+        """Its devices are seen from now on."""
+        self._not_running -= 1
+        if not self._not_running:
+            self._drivers_run.set()
+
+    def driver_said(self, driver: Driver, item: DeviceChange | Proof | DriverNotice) -> None:
+        """A driver told of a device, or of itself."""
+        now = self._clock.now()
+        if isinstance(item, DeviceChange):
+            if item.state is DeviceState.OFFLINE and self._holder.get(item.serial, driver) is not driver:
+                return  # it went from one driver to another, and the other has it
+            self._holder[item.serial] = driver
+            self._decided(self._core.device_changed(item, driver.name, now))
+        elif isinstance(item, Proof):
+            self._core.device_proven(item, now)
+        else:
+            self._decided(self._core.driver_noticed(item, now))
+
+    def driver_failed(self, driver: Driver, notice: DriverNotice) -> None:
+        """What it held is nobody's until it, or another driver, tells of it again."""
+        for serial in [serial for serial, holder in self._holder.items() if holder is driver]:
+            gone = DeviceChange(serial=serial, state=DeviceState.OFFLINE, reason=notice.message)
+            self.driver_said(driver, gone)
+            del self._holder[serial]
+        self.driver_said(driver, notice)
 
     def driver_of(self, serial: str) -> Driver:
         """Return the driver that has a device now; raises StepError when none has."""

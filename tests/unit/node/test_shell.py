@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from doai.codec import Kind, decode, encode, pack_header, unpack_header
+from doai.drivers.base import Driver
 from doai.drivers.fake.driver import FakeDriver
 from doai.envelope import Envelope
 from doai.errors import StoreError
@@ -153,7 +154,7 @@ class Host:
             nursery.cancel_scope.cancel()
 
     @asynccontextmanager
-    async def node(self) -> AsyncIterator[Shell]:
+    async def node(self, *others: Driver) -> AsyncIterator[Shell]:
         clock = BootClock()
         outbox = open_outbox(self.folder / "node.db", new_incarnation="I1")
         settings = NodeSettings(node_id="node-1", host="h", pid=1, version="0", started_at_ms=0, slots=4)
@@ -164,7 +165,7 @@ class Host:
             core=NodeCore(outbox.load(), settings, ids, clock.now()),
             outbox=outbox,
             spool=Spool(self.folder, "node-1"),
-            drivers=[self.driver],
+            drivers=[self.driver, *others],
             open_dealer=lambda: self.mesh.open_dealer("b", self.node_keys, self.broker_keys.public),
             steps=STEPS,
             clock=clock,
