@@ -22,6 +22,7 @@ from doai.admin.access import Tokens
 from doai.admin.app import make_app
 from doai.admin.artifact_folder import ArtifactFolder
 from doai.admin.backups import Backups
+from doai.admin.connections import Connection
 from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.first_token import make_first_token
@@ -291,7 +292,7 @@ def _uvicorn_config(app: Any, settings: Settings) -> uvicorn.Config:
         access_log=False,
         lifespan="off",
         ws="none",
-        http="h11",
+        http=Connection,
         loop="asyncio",
         server_header=False,
         # Only a proxy that was said to be there may say who the client is.

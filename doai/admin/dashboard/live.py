@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
 from doai.admin.access import VIEWER, require_token
+from doai.admin.connections import cut_of
 from doai.admin.feed import Feed
-from doai.admin.routes.events import Pattern, Subject, checked_pattern, event_frame, position_of
+from doai.admin.routes.events import Pattern, Subject, checked_pattern, position_of
 from doai.admin.routes.parameters import POSITION_MAX, Given
-from doai.admin.translation import event_json
 from doai.admin.views import EventJson, View
+from doai.admin.window import Wanted
 from doai.errors import StoreUnavailable
 
 BEAT_S: Final = 1.0
@@ -54,6 +55,7 @@ class Beat(View, frozen=True, kw_only=True):
 )
 async def stream(
     services: Given,
+    request: Request[Any, Any, Any],
     after: Annotated[
         int | None,
         QueryParameter(
@@ -72,7 +74,7 @@ async def stream(
     newest = await services.reader.last_position()
     begin = position_of(last_event_id, 0) if last_event_id else newest if after is None else after
     why = services.mesh
-    chunks = follow_with_beats(
+    blocks = follow_with_beats(
         services.feed,
         begin,
         newest,
@@ -82,7 +84,9 @@ async def stream(
         events=events,
     )
     return Stream(
-        chunks, media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        services.feed.sent(blocks, cut_of(request)),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
@@ -98,7 +102,7 @@ async def follow_with_beats(
     beat_s: float = BEAT_S,
 ) -> AsyncGenerator[bytes, None]:
     """Yield a stream's bytes until the feed is closed or the store can not be read."""
-    with feed.watching():
+    with feed.watching(events=events):
         yield b"retry: %d\n\n" % RETRY_MS
         yield _beat(newest, broker())
         beaten_s = time.monotonic()
@@ -106,10 +110,10 @@ async def follow_with_beats(
             due_s = max(0.0, beaten_s + beat_s - time.monotonic())
             try:
                 if events:
-                    page = await feed.page(after, pattern=pattern, subject=subject, wait_s=due_s)
-                    after, newest = page.next_after, page.last_position
-                    if page.events:
-                        yield b"".join(event_frame(event_json(event)) for event in page.events)
+                    part = await feed.part(after, Wanted(pattern, subject), wait_s=due_s)
+                    after, newest = part.after, part.newest
+                    if part.block:
+                        yield part.block
                 else:
                     newest = after = await feed.newest(newest, wait_s=due_s)
             except StoreUnavailable:

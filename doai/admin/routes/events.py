@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncGenerator
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
 from doai.admin.access import VIEWER
+from doai.admin.connections import cut_of
 from doai.admin.feed import Feed
 from doai.admin.pages import EventPage, StoryPage
 from doai.admin.routes.parameters import (
@@ -29,6 +30,7 @@ from doai.admin.routes.surroundings import surroundings
 from doai.admin.translation import event_json
 from doai.admin.views import EventJson
 from doai.admin.waiting import device_now, node_now, run_now, told_now
+from doai.admin.window import Wanted
 from doai.errors import StoreUnavailable, UserError
 from doai.store import views
 from doai.store.reader import StoreReader
@@ -53,7 +55,6 @@ Subject = Annotated[
 
 _PAGE = EventPage(items=[examples.EVENT], next=None, after=1042, last_position=1042)
 _STORY = StoryPage(now=None, **msgspec.structs.asdict(_PAGE))
-_encode: Final = msgspec.json.Encoder().encode
 
 
 @get(
@@ -156,6 +157,7 @@ async def _story_page(reader: StoreReader, subject_id: str, after: int, limit: i
 )
 async def stream_events(
     services: Given,
+    request: Request[Any, Any, Any],
     after: Annotated[
         int | None,
         QueryParameter(
@@ -175,8 +177,9 @@ async def stream_events(
         begin = position_of(last_event_id, 0)
     else:
         begin = after if after is not None else await services.reader.last_position()
+    blocks = follow(services.feed, begin, wanted, subject)
     return Stream(
-        follow(services.feed, begin, wanted, subject),
+        services.feed.sent(blocks, cut_of(request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -191,25 +194,20 @@ async def follow(
         sent_s = time.monotonic()
         while not feed.is_closed:
             try:
-                page = await feed.page(after, pattern=pattern, subject=subject, wait_s=keep_alive_s)
+                part = await feed.part(after, Wanted(pattern, subject), wait_s=keep_alive_s)
             except StoreUnavailable:
                 # The client connects again and gets a 503 with the reason.
                 yield b": the store can not be read now\n\n"
                 return
-            after = page.next_after
-            if page.events:
-                yield b"".join(event_frame(event_json(event)) for event in page.events)
+            after = part.after
+            if part.block:
+                yield part.block
             elif time.monotonic() - sent_s >= keep_alive_s:
                 # An id without data moves the client on over what it did not ask for.
                 yield b": still here\nid: %d\n\n" % after
             else:
                 continue
             sent_s = time.monotonic()
-
-
-def event_frame(event: EventJson) -> bytes:
-    """Return an event as its bytes in a stream."""
-    return b"id: %d\ndata: %b\n\n" % (event.position, _encode(event))
 
 
 def _page(page: views.EventPage, events: list[views.EventView], *, ended: bool) -> EventPage:

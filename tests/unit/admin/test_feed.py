@@ -24,6 +24,11 @@ class Log:
 
     def __init__(self) -> None:
         self.types: list[str] = []
+        """By position; "" = it was removed."""
+        self.pages = 0
+        self.failing: set[int] = set()
+        """Numbers of the questions that are not answered."""
+        self._questions = 0
         self.was_asked = asyncio.Event()
         self.broken = False
 
@@ -32,22 +37,34 @@ class Log:
         self.was_asked.set()
         return len(self.types)
 
-    async def events(self, *, after: int, pattern: str | None, subject: str | None, limit: int) -> EventPage:
+    async def events(
+        self, *, after: int, limit: int, pattern: str | None = None, subject: str | None = None
+    ) -> EventPage:
         self._check()
-        taken = list(enumerate(self.types[after : after + limit], after + 1))
-        found = [view(position, kind) for position, kind in taken if pattern is None or matches(pattern, kind)]
+        self.pages += 1
+        taken = [(n, kind) for n, kind in enumerate(self.types[after : after + limit], after + 1)]
+        found = [
+            view(position, kind)
+            for position, kind in taken
+            if kind and matches(pattern or "**", kind) and subject in (None, subject_of(position))
+        ]
         return EventPage(events=found, next_after=after + len(taken), last_position=len(self.types))
 
     def _check(self) -> None:
-        if self.broken:
+        self._questions += 1
+        if self.broken or self._questions in self.failing:
             raise StoreUnavailable("the disk is away")
+
+
+def subject_of(position: int) -> str:
+    return f"task/{position % 3}"
 
 
 def view(position: int, kind: str) -> EventView:
     envelope = Envelope(
         event_id=f"e{position}",
         type=kind,
-        subject="task/1",
+        subject=subject_of(position),
         source="x/y",
         trace_id="0" * 32,
         occurred_at_ms=0,
@@ -56,10 +73,10 @@ def view(position: int, kind: str) -> EventView:
     return EventView(position=position, recorded_at_ms=0, envelope=envelope)
 
 
-def run(scenario: Callable[[Log, Feed], Awaitable[None]]) -> None:
+def run(scenario: Callable[[Log, Feed], Awaitable[None]], **sizes: Any) -> None:
     async def main() -> None:
         log: Any = Log()
-        feed = Feed(log, poll_s=0.005)
+        feed = Feed(log, poll_s=0.005, **sizes)
         running = asyncio.create_task(feed.run())
         try:
             async with asyncio.timeout(20):
@@ -152,6 +169,54 @@ def test_a_store_that_can_not_be_read_ends_the_stream_so_that_its_reader_asks_ag
         log.broken = True
         blocks = [block async for block in stream(feed)]
         assert blocks[-1].startswith(b": the store can not be read")
+
+    run(scenario)
+
+
+def test_watchers_who_are_level_share_one_reading_and_the_same_bytes() -> None:
+    async def scenario(log: Log, feed: Feed) -> None:
+        streams = [stream(feed, pattern="task.*") for _ in range(20)]
+        for each in streams:
+            await anext(each)
+        waiting = [asyncio.ensure_future(anext(each)) for each in streams]
+        log.was_asked.clear()
+        await log.was_asked.wait()
+        read = log.pages
+        log.types = ["task.started"] * 50
+        blocks = await asyncio.gather(*waiting)
+        assert log.pages == read + 1
+        assert positions(blocks[0]) == list(range(1, 51))
+        assert all(block is blocks[0] for block in blocks)
+        for each in streams:
+            await each.aclose()
+
+    run(scenario)
+
+
+def test_who_wants_beats_only_has_no_event_read() -> None:
+    async def scenario(log: Log, feed: Feed) -> None:
+        log.types = ["task.started"] * 5
+        with feed.watching(events=False):
+            assert await feed.newest(4, wait_s=20) == 5
+        assert log.pages == 0
+
+    run(scenario)
+
+
+def test_a_log_that_was_put_back_to_an_earlier_end_is_followed_from_there() -> None:
+    async def scenario(log: Log, feed: Feed) -> None:
+        log.types = ["task.started"] * 9
+        following = stream(feed, after=3)
+        await anext(following)
+        assert positions(await anext(following)) == [4, 5, 6, 7, 8, 9]
+        log.types = ["task.started"] * 4
+        early = stream(feed, after=3)
+        await anext(early)
+        assert positions(await anext(early)) == [4]
+        log.types += ["run.created"]
+        assert positions(await anext(early)) == [5]
+        await following.aclose()
+        await early.aclose()
 
     run(scenario)
 
