@@ -126,19 +126,24 @@ def test_killed_in_the_middle_of_sending_it_sends_again_under_the_same_id(place:
         assert place.test() == {"channel": "ops", "sent": True, "problem": ""}
         received.answers.append((HANG, {}))
         run_id = place.run_ends()
-        wait(lambda: len(received.requests) >= 2)
+        wait(lambda: told_of(received, run_id) != [])
         bot.send_signal(signal.SIGKILL)
         bot.wait(WITHIN_S)
-    tried = len(received.requests)
+    tried = len(told_of(received, run_id))
     with place.bot():
-        wait(lambda: len(received.requests) > tried)
-    [(first, body), *others] = received.requests[1:]
+        wait(lambda: len(told_of(received, run_id)) > tried)
+    [(first, body), *others] = told_of(received, run_id)
     for headers, same_body in others:
         assert (headers["webhook-id"], same_body) == (first["webhook-id"], body)
     assert json.loads(body)["notices"][0]["id"] == run_id
     for headers, data in received.requests:
         assert headers["webhook-signature"] == signature(headers, data)
     _secrets_are_nowhere(place)
+
+
+def told_of(received: Hook, run_id: str) -> list[tuple[dict[str, str], bytes]]:
+    """What was sent of a run; a test message may come twice where a bot's word that it is done is late."""
+    return [found for found in received.requests if json.loads(found[1])["notices"][0]["id"] == run_id]
 
 
 def _secrets_are_nowhere(place: Place) -> None:
@@ -163,7 +168,7 @@ def test_what_is_given_up_is_a_dead_letter_that_a_person_sends_again(place: Plac
         assert place.test()["sent"]
         _test_from_the_page(place)
         received.answers += [(410, {}), (410, {})]
-        place.run_ends()
+        run_id = place.run_ends()
 
         def letters() -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = api.get("/dead-letters").json()["items"]
@@ -172,8 +177,8 @@ def test_what_is_given_up_is_a_dead_letter_that_a_person_sends_again(place: Plac
         wait(lambda: len(letters()) == 1)
         assert "1 notice to ops was given up: the receiver answered HTTP 410" in letters()[0]["message"]
         assert api.post("/dead-letters/retry", json={"which": {"ids": [letters()[0]["letterId"]]}}).is_success
-        wait(lambda: len(received.requests) == 5)
-    assert len({headers["webhook-id"] for headers, _ in received.requests[2:]}) == 1
+        wait(lambda: len(told_of(received, run_id)) == 3)
+    assert len({headers["webhook-id"] for headers, _ in told_of(received, run_id)}) == 1
 
 
 def _test_from_the_page(place: Place) -> None:

@@ -102,6 +102,8 @@ class Samples:
         """By node and its life."""
         self._newest: dict[str, ReportHealth] = {}
         """What the bot told last of each phone."""
+        self.calm = False
+        """All phones are well: what would be told for ever, a slow bot would be behind for ever."""
         self.is_there = seed % IN_ONE_OF == 1
         if self.is_there:
             self._watcher = Watcher(self)
@@ -114,13 +116,14 @@ class Samples:
         reading.add(serial)
         if len(reading) > ORDER.at_once:
             raise Violation("bounds", f"{node.name} reads {len(reading)} phones at once", node.name)
-        silent = self.random.random() < 0.1
+        silent = self.random.random() < 0.1 and not self.calm
         self.simulation.world.fault("phone_not_sampled" if silent else "phone_sampled")
+        hottest_c = HOT_C - 1.0 if self.calm else 50.0
         delay_s = SAMPLE_TIMEOUT_S if silent else self.random.uniform(0.05, 1.0)
         health = DeviceHealth(
             serial=serial,
             problem="silent" if silent else "",
-            battery_temp_c=None if silent else round(self.random.uniform(20.0, 50.0), 1),
+            battery_temp_c=None if silent else round(self.random.uniform(20.0, hottest_c), 1),
         )
         self.simulation.world.after(delay_s, self._answer, node, node.lives, health)
 

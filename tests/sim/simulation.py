@@ -231,6 +231,7 @@ class Simulation:
         self.workload.campaigns.zones_back()
         self._operator()
         self.operator.settle()
+        self.samples.calm = True
         self.bots.settle()
         self.bot_tasks.settle()
         self.strange.close()
