@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 
-def duration(ms: object) -> str:
+class Units(NamedTuple):
+    """What follows numbers of a time in some language."""
+
+    second: str
+    minute: str
+    unknown: str
+    """Said instead of what is no time."""
+
+
+_ENGLISH: Final = Units(second=" s", minute=" min", unknown="an unknown time")
+
+
+def duration(ms: object, units: Units = _ENGLISH) -> str:
     """Return milliseconds as a person says them: ``0.8 s``, ``12 s``, ``3 min 05 s``."""
     if not isinstance(ms, int | float) or not math.isfinite(ms):
-        return "an unknown time"
+        return units.unknown
     if ms < 9_950:
-        return f"{ms / 1000:.1f} s"
+        return f"{ms / 1000:.1f}{units.second}"
     seconds = round(ms / 1000)
-    return f"{seconds} s" if seconds < 60 else f"{seconds // 60} min {seconds % 60:02d} s"
+    if seconds < 60:
+        return f"{seconds}{units.second}"
+    return f"{seconds // 60}{units.minute} {seconds % 60:02d}{units.second}"
 
 
-def moment(ms: object) -> str:
+def moment(ms: object, units: Units = _ENGLISH) -> str:
     """Return ms since 1970 as UTC, to the second; whatever is no time is said to be none."""
     try:
         return datetime.fromtimestamp(float(ms) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, OSError):
-        return "an unknown time"
+        return units.unknown

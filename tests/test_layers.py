@@ -20,6 +20,7 @@ LAYERS = {
     "wire": {"messages"},
     "store": {"messages", "changes"},
     "apk": set(),
+    "story": set(),
     "phone": {"apk"},
     "report": set(),
     "drivers": {"phone"},
@@ -27,10 +28,11 @@ LAYERS = {
     "broker": {"messages", "changes", "link", "workflow", "store", "wire"},
     "node": {"messages", "changes", "link", "workflow", "store", "wire", "drivers", "apk", "plugins"},
     "bots": {"messages", "changes", "link", "workflow", "store", "wire", "plugins"},
-    "admin": {"messages", "changes", "workflow", "store", "wire", "apk"},
+    "admin": {"messages", "changes", "workflow", "store", "wire", "apk", "story"},
     "cli": {
         "messages",
         "report",
+        "story",
         "changes",
         "workflow",
         "store",
@@ -45,7 +47,7 @@ LAYERS = {
         "plugins",
     },
 }
-CORES = ("link", "broker/core", "node/core", "bots/core", "changes", "workflow", "messages", "report")
+CORES = ("link", "broker/core", "node/core", "bots/core", "changes", "workflow", "messages", "report", "story")
 CORE_MAY_NOT = {
     "trio",
     "zmq",

@@ -52,7 +52,8 @@ from doai.messages.link import Heartbeat
 from doai.states import PeerState
 from doai.store.dead_letter_reader import RetryLinks
 from doai.store.views import DeviceView, EventView, NodeView, RunView
-from doai.story import sentence
+from doai.story.sentences import sentence
+from doai.story.voice import IN_ENGLISH, Voice
 
 _heartbeat = BodyDecoder(Heartbeat)
 
@@ -132,13 +133,13 @@ def artifact_json(row: ArtifactRow, artifacts_url: str) -> ArtifactJson:
     return ArtifactJson(url=f"{artifacts_url}/{row.path}", **msgspec.structs.asdict(row))
 
 
-def event_json(view: EventView) -> EventJson:
-    """Return an event as the API shows it."""
+def event_json(view: EventView, voice: Voice = IN_ENGLISH) -> EventJson:
+    """Return an event as the API shows it, told in a language."""
     told = to_json(view.envelope, view.position)
     payload = told.payload if isinstance(told.payload, dict) else {}
     fields = msgspec.structs.asdict(told) | {"payload": payload, "position": view.position}
     del fields["origin"]  # of commands only
-    return EventJson(recorded_at_ms=view.recorded_at_ms, text=sentence(told.type, payload), **fields)
+    return EventJson(recorded_at_ms=view.recorded_at_ms, text=sentence(told.type, payload, voice), **fields)
 
 
 def device_json(view: DeviceView, now_ms: int) -> DeviceJson:

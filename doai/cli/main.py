@@ -129,6 +129,7 @@ def _add_runs(commands: Any) -> None:
         commands, "story", "Tell what happened to a task, run, device, node or campaign, in order.", "runs", "story"
     )
     story.add_argument("id", help="task id, run id, device serial, name of a node or campaign")
+    story.add_argument("--lang", choices=("en", "ko"), default="en", help="language of its sentences (en)")
     cancel = _add(commands, "cancel", "Cancel a run or a task.", "runs", "cancel")
     cancel.add_argument("id", help="run id or task id")
     cancel.add_argument("--reason", default="", help="why, for the story")

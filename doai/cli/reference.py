@@ -17,7 +17,7 @@ from doai.configuration import list_settings
 from doai.incidents import RULES, Rule
 from doai.messages.catalogue import EVENTS
 from doai.messages.contract import field_documents
-from doai.story import sentence
+from doai.story.sentences import sentence
 from doai.workflow.steps import BUILT_IN
 
 HEAD: Final = "Generated from the code by `bin/docs --write`; do not edit.\n"

@@ -79,7 +79,7 @@ def write_reports(client: Client, run_id: str, options: argparse.Namespace, *, q
     wanted = [kind for kind in makers if getattr(options, kind)]
     if not wanted:
         return {}
-    results = fetch_results(client, run_id, whole=bool(options.report))
+    results = fetch_results(client, run_id, whole=bool(options.report), language=options.lang)
     written = {}
     for kind in wanted:
         path = Path(getattr(options, kind))
@@ -120,8 +120,11 @@ def _page(client: Client, results: Results, options: argparse.Namespace) -> byte
     return page(results, fetch, language=options.lang, zone=zone, picture_bytes_max=most)
 
 
-def fetch_results(client: Client, run_id: str, *, whole: bool) -> Results:
-    """Ask the API for a run with its tasks, steps and files; ``whole``: also its workflow and its story."""
+def fetch_results(client: Client, run_id: str, *, whole: bool, language: str = "en") -> Results:
+    """Ask the API for a run with its tasks, steps and files; ``whole``: also its workflow and its story.
+
+    ``language`` is that of the story.
+    """
     from doai.report import results as r
 
     run = msgspec.convert(client.get(f"/runs/{run_id}"), r.Run)
@@ -139,7 +142,7 @@ def fetch_results(client: Client, run_id: str, *, whole: bool) -> Results:
         recipe = client.get(f"/workflows/{run.workflow}", version=run.version)["recipe"]
         lines = [
             r.StoryLine(at=event["occurredAt"], text=event["text"])
-            for event in client.items(f"/story/{run_id}", limit=500)
+            for event in client.items(f"/story/{run_id}", limit=500, lang=language)
         ]
         left_out = max(0, len(lines) - STORY_LINES_MAX)
         half = STORY_LINES_MAX // 2

@@ -240,7 +240,7 @@ def story(client: Client, options: argparse.Namespace) -> int:
     events: list[dict[str, Any]] = []
     page: dict[str, Any] = {"next": ""}
     while page["next"] is not None:
-        page = client.get(f"/story/{options.id}", limit=500, cursor=page["next"] or None)
+        page = client.get(f"/story/{options.id}", limit=500, cursor=page["next"] or None, lang=options.lang)
         events += page["items"]
     if options.json:
         show.print_json(events)

@@ -111,7 +111,7 @@ async def _page(
         fields=fields,
         texts=form_texts(fields, bot.config) | (given or {}),
         problems=problems or [],
-        story=await told_of(reader, bot_subject(bot.name)),
+        story=await told_of(reader, bot_subject(bot.name), visit.words.voice),
     )
 
 

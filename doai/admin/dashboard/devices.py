@@ -105,7 +105,7 @@ async def show_device(
         seen=seen_as(view),
         now=device_now(view, visit.at_ms),
         tasks=[task_json(row) for row in tasks.items],
-        story=await told_of(reader, f"device/{serial}"),
+        story=await told_of(reader, f"device/{serial}", visit.words.voice),
         curves=await health_curves(visit, serial),
         width=WIDTH,
         height=HEIGHT,

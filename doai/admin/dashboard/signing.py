@@ -25,13 +25,14 @@ from doai.admin.dashboard.visit import (
     theme_of,
     words_of,
 )
-from doai.admin.dashboard.wording import LANGUAGES, ZONES
+from doai.admin.dashboard.wording import ZONES
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.parameters import Given
 from doai.admin.services import Services
 from doai.admin.sessions import COOKIE, SESSION_S, is_secure, make_session, session_cookie
 from doai.envelope import Origin
 from doai.messages.people import CloseSession, OpenSession
+from doai.story.voice import LANGUAGES
 
 YEAR_S: Final = 365 * 24 * 3600
 _log: Final = logging.getLogger(__name__)

@@ -63,7 +63,7 @@ async def task_page(task_id: FromPath[str], visit: Visiting) -> Response[str]:
         steps=step_tries(event for event in log.events if event.envelope.type in STEP_EVENTS),
         pictures=[file for file in task.artifacts if file.media_type in PICTURES],
         files=[file for file in task.artifacts if file.media_type not in PICTURES],
-        story=await told_of(reader, task_subject(task_id)),
+        story=await told_of(reader, task_subject(task_id), visit.words.voice),
         is_open=view.row.status.state not in TERMINAL,
         letter=letter if letter is not None and letter.state is DeadLetterState.OPEN else None,
     )

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-KOREAN: Final = "ko"
-ENGLISH: Final = "en"
-LANGUAGES: Final = (KOREAN, ENGLISH)
+from doai.story.voice import ENGLISH, KOREAN, LANGUAGES, VOICES, failures, read_catalogue, states
+
 CATALOGUE: Final = Path(__file__).with_name("strings.toml")
-FAILURES: Final = Path(__file__).with_name("failures.toml")
 ZONES: Final = (
     "UTC",
     "Asia/Seoul",
@@ -33,18 +30,7 @@ ZONES: Final = (
 @functools.cache
 def catalogue() -> Mapping[str, tuple[str, str]]:
     """Return key -> (Korean, English)."""
-    tables = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
-    found: dict[str, tuple[str, str]] = {}
-    for section, entries in tables.items():
-        for name, (korean, english) in entries.items():
-            found[f"{section}.{name}"] = (korean, english)
-    return found
-
-
-@functools.cache
-def failures() -> Mapping[str, tuple[str, str]]:
-    """Return code of a failure -> (Korean, English)."""
-    return {code: (said[0], said[1]) for code, said in tomllib.loads(FAILURES.read_text(encoding="utf-8")).items()}
+    return read_catalogue(CATALOGUE)
 
 
 class Wording:
@@ -54,6 +40,7 @@ class Wording:
         """``zone`` None = that of this host."""
         self.language = language
         self.zone = zone
+        self.voice = VOICES[language]
         self._place = LANGUAGES.index(language)
 
     def __call__(self, key: str, **values: object) -> str:
@@ -63,7 +50,7 @@ class Wording:
 
     def state(self, value: str) -> str:
         """Return the word of a state; a state without one is shown as it is."""
-        found = catalogue().get(f"state.{value}")
+        found = states().get(value)
         return found[self._place] if found else value
 
     def failure(self, code: str) -> str:

@@ -21,6 +21,7 @@ from doai.admin.routes.parameters import (
     POSITION_MAX,
     Cursor,
     Given,
+    Language,
     Limit,
     Position,
     now_ms,
@@ -34,6 +35,7 @@ from doai.admin.window import Wanted
 from doai.errors import StoreUnavailable, UserError
 from doai.store import views
 from doai.store.reader import StoreReader
+from doai.story.voice import ENGLISH, VOICES, Voice
 from doai.topics import campaign_subject, device_subject, matches, node_subject, task_subject
 
 KEEP_ALIVE_S: Final = 15.0
@@ -71,13 +73,15 @@ async def list_events(
     subject: Subject = None,
     cursor: Cursor = None,
     limit: Limit = 100,
+    language: Language = ENGLISH,
 ) -> EventPage:
     """A page may be short, even empty, although more follow: `next` tells."""
     position = position_of(cursor, after)
     page = await services.reader.events(
         after=position, pattern=checked_pattern(pattern), subject=subject, limit=limit
     )
-    return _page(page, page.events, ended=page.next_after >= page.last_position)
+    voice = VOICES[language]
+    return _page(page, page.events, voice, ended=page.next_after >= page.last_position)
 
 
 @get(
@@ -93,6 +97,7 @@ async def story(
     pattern: Pattern = None,
     cursor: Cursor = None,
     limit: Limit = 500,
+    language: Language = ENGLISH,
 ) -> StoryPage:
     """In order; that of a run has the events of all its tasks. The last page says what is so now."""
     wanted, after = checked_pattern(pattern), position_of(cursor, 0)
@@ -102,12 +107,12 @@ async def story(
     events = [event for event in page.events if wanted is None or matches(wanted, event.envelope.type)]
     ended = len(page.events) < limit
     now = await _now(services.reader, subject_id) if ended else None
-    return StoryPage(now=now, **msgspec.structs.asdict(_page(page, events, ended=ended)))
+    return StoryPage(now=now, **msgspec.structs.asdict(_page(page, events, VOICES[language], ended=ended)))
 
 
-async def told_of(reader: StoreReader, subject: str, limit: int = 60) -> list[EventJson]:
+async def told_of(reader: StoreReader, subject: str, voice: Voice, limit: int = 60) -> list[EventJson]:
     """Return what happened to a subject last, newest first, as a person reads it."""
-    return [event_json(event) for event in await reader.newest_events.of(subject, limit)]
+    return [event_json(event, voice) for event in await reader.newest_events.of(subject, limit)]
 
 
 async def _now(reader: StoreReader, subject_id: str) -> str | None:
@@ -210,9 +215,9 @@ async def follow(
             sent_s = time.monotonic()
 
 
-def _page(page: views.EventPage, events: list[views.EventView], *, ended: bool) -> EventPage:
+def _page(page: views.EventPage, events: list[views.EventView], voice: Voice, *, ended: bool) -> EventPage:
     return EventPage(
-        items=[event_json(event) for event in events],
+        items=[event_json(event, voice) for event in events],
         next=None if ended else str(page.next_after),
         after=page.next_after,
         last_position=page.last_position,

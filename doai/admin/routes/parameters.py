@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from litestar import Request
 from litestar.datastructures import State
@@ -28,6 +28,10 @@ Cursor = Annotated[
 POSITION_MAX: Final = 2**53
 """Positions stay whole numbers in every JSON reader."""
 Position = Annotated[int, QueryParameter(ge=0, le=POSITION_MAX, description="a position of the event log")]
+Language = Annotated[
+    Literal["en", "ko"],
+    QueryParameter(name="lang", description="language of the sentences; names and states stay as they are"),
+]
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(

@@ -13,8 +13,9 @@ import doai
 from doai.admin.dashboard import acting, drawing
 from doai.admin.dashboard.assets import assets
 from doai.admin.dashboard.visit import local_path
-from doai.admin.dashboard.wording import KOREAN, Wording, catalogue, chosen_language, chosen_zone, failures
+from doai.admin.dashboard.wording import Wording, catalogue, chosen_language, chosen_zone
 from doai.incidents import RULES
+from doai.story.voice import KOREAN, failures, states
 
 TEMPLATES = Path(acting.__file__).with_name("templates")
 HANGUL = re.compile(r"[가-힣]")
@@ -46,6 +47,14 @@ def test_every_word_is_there_in_both_languages_with_the_same_places(key: str) ->
     assert HANGUL.search(korean) or key in SAME_IN_BOTH
 
 
+@pytest.mark.parametrize("state", states())
+def test_every_state_is_there_in_both_languages(state: str) -> None:
+    korean, english = states()[state]
+    assert HANGUL.search(korean)
+    assert english
+    assert not HANGUL.search(english)
+
+
 CODE = re.compile(r"[a-z][a-z0-9_]+")
 ROOT = Path(doai.__file__).parent
 
@@ -67,7 +76,7 @@ def test_every_failure_of_a_task_is_said_in_both_languages() -> None:
     modules = [path for part in ("node", "drivers", "broker", "workflow") for path in (ROOT / part).rglob("*.py")]
     raised = {code for path in modules for code in codes_of(path)}
     assert len(raised) > 50
-    assert raised - failures().keys() == set(), "add them to doai/admin/dashboard/failures.toml"
+    assert raised - failures().keys() == set(), "add them to doai/story/failures.toml"
 
 
 @pytest.mark.parametrize("code", failures())

@@ -13,7 +13,7 @@ from doai.changes.rows import FileRow
 from doai.limits import FILES_PINNED_MAX
 from doai.messages import commands as c
 from doai.messages.work import FilePin
-from doai.story import sentence
+from doai.story.sentences import sentence
 from doai.workflow.files import FileNeed
 from doai.workflow.step_type import Arguments, FileReference, NoOutputs, StepType
 from doai.workflow.steps import BUILT_IN
