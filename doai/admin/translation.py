@@ -114,10 +114,11 @@ def task_detail_json(
     artifacts_url: str,
     around: Surroundings | None,
     links: RetryLinks,
+    voice: Voice = IN_ENGLISH,
 ) -> TaskDetailJson:
-    """Return a task whole; ``around`` is there for an open one."""
+    """Return a task whole; ``around`` is there for an open one, and it is told in a language why that waits."""
     return TaskDetailJson(
-        waiting_because=waiting_because(row, around) if around is not None else None,
+        waiting_because=waiting_because(row, around, voice) if around is not None else None,
         position=position(row, around) if around is not None else None,
         **_task_fields(row),
         retried_as=links.retried_as,
@@ -142,7 +143,7 @@ def event_json(view: EventView, voice: Voice = IN_ENGLISH) -> EventJson:
     return EventJson(recorded_at_ms=view.recorded_at_ms, text=sentence(told.type, payload, voice), **fields)
 
 
-def device_json(view: DeviceView, now_ms: int) -> DeviceJson:
+def device_json(view: DeviceView, now_ms: int, voice: Voice = IN_ENGLISH) -> DeviceJson:
     """Return a device as the API shows it."""
     fields = msgspec.structs.asdict(view.row)
     said = view.row.description or Description()
@@ -151,7 +152,7 @@ def device_json(view: DeviceView, now_ms: int) -> DeviceJson:
         state=fields.pop("state").value,
         service=service_of(fields["quarantine"], now_ms).value,
         quarantine=_quarantine_json(fields.pop("quarantine")),
-        hold=_hold_json(fields.pop("hold"), view.tasks_held),
+        hold=_hold_json(fields.pop("hold"), view.tasks_held, voice),
         tags=list(dict.fromkeys([*fields.pop("tags"), *said.tags])),
         description=DescriptionJson(**msgspec.structs.asdict(said)),
         screen=(fields.pop("screen_width"), fields.pop("screen_height")),
@@ -169,10 +170,10 @@ def _quarantine_json(quarantine: Quarantine | None) -> QuarantineJson | None:
     return None if quarantine is None else QuarantineJson(**msgspec.structs.asdict(quarantine))
 
 
-def _hold_json(hold: Hold | None, tasks_left: int) -> HoldJson | None:
+def _hold_json(hold: Hold | None, tasks_left: int, voice: Voice) -> HoldJson | None:
     if hold is None:
         return None
-    return HoldJson(text=hold_now(hold, tasks_left), tasks_left=tasks_left, **msgspec.structs.asdict(hold))
+    return HoldJson(text=hold_now(hold, tasks_left, voice), tasks_left=tasks_left, **msgspec.structs.asdict(hold))
 
 
 def node_json(view: NodeView, now_ms: int) -> NodeJson:

@@ -14,9 +14,9 @@ from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, TaskRow
 from doai.changes.runs import read_bounds
 from doai.limits import TASKS_PER_DEVICE_HELD
 from doai.messages.commands import Selector, TargetKind
-from doai.moments import moment
 from doai.states import HELD, TERMINAL, DeviceState, PeerState, QueueState, RunState, ServiceState, TaskState
 from doai.store.views import DeviceView, RunView
+from doai.story.voice import IN_ENGLISH, Voice
 from doai.workflow.language import Requires
 from doai.workflow.selection import DeviceFacts, matches, unmet_requirement, why_none_matches
 
@@ -68,231 +68,242 @@ def position(row: TaskRow, around: Surroundings) -> int | None:
     return around.ahead + 1 if row.status.state is TaskState.QUEUED else None
 
 
-def waiting_because(row: TaskRow, around: Surroundings) -> str | None:
+def waiting_because(row: TaskRow, around: Surroundings, say: Voice = IN_ENGLISH) -> str | None:
     """Return one sentence on what it waits for or why it is held; None while it runs and after its end."""
     state = row.status.state
     if state in TERMINAL or state is TaskState.RUNNING:
         return None
     if state is TaskState.QUEUED:
-        closed = _closed(around.queue) or _held_up(row, around.run)
+        closed = _closed(around.queue, say) or _held_up(row, around.run, say)
         if closed:
             return closed
-        limited = _limited(around.queue)
+        limited = _limited(around.queue, say)
         if row.target_kind is TargetKind.BOT:
-            return limited + (row.status.reason or "no process of a bot has taken it yet")
-        why = _any_device(row, around) if row.status.device_serial is None else _own_device(row, around)
-        return limited + why
+            return limited + (row.status.reason or say("waiting.no_bot"))
+        by_device = row.status.device_serial is not None
+        return limited + (_own_device(row, around, say) if by_device else _any_device(around, say))
     if state is TaskState.DELAYED:
-        return _delayed(row, around.now_ms)
+        return _delayed(row, around.now_ms, say)
     if state is TaskState.DISPATCHED:
-        return _dispatched(row, around)
+        return _dispatched(row, around, say)
     # Unproven or being cancelled: its holder must speak.
-    asked = "has not confirmed that it is cancelled" if state is TaskState.CANCELLING else "does not vouch for it"
-    settled = "it is held until the node reports, or until it can no longer act on it"
+    key = "waiting.not_cancelled" if state is TaskState.CANCELLING else "waiting.not_vouched"
     node = around.place.node if around.place is not None else None
-    silent = f", which is {node.state} ({node.state_reason})" if node is not None and _is_silent(node) else ""
-    return f"node {row.status.node_id}{silent} {asked}; {settled}"
+    silent = ""
+    if node is not None and _is_silent(node):
+        silent = say("waiting.silent", state=say.state(node.state), reason=node.state_reason)
+    return say(key, node=row.status.node_id, silent=silent, settled=say("waiting.not_settled"))
 
 
-def told_now(row: TaskRow, around: Surroundings) -> str | None:
+def told_now(row: TaskRow, around: Surroundings, say: Voice = IN_ENGLISH) -> str | None:
     """Return how the story of a task ends for now: why it waits and its place; None while it runs."""
-    why, place = waiting_because(row, around), position(row, around)
+    why, place = waiting_because(row, around, say), position(row, around)
     if why is None:
         return None
-    line = f" (number {place} in line)" if place is not None else ""
-    return f"{row.status.state.value.capitalize()}, waiting because {why}{line}"
+    line = say("waiting.line", place=place) if place is not None else ""
+    state = say.state(row.status.state.value)
+    return say("waiting.told_now", state=state.capitalize(), why=why, line=line)
 
 
-def out_of_service(title: str, quarantine: Quarantine | None, now_ms: int) -> str | None:
+def out_of_service(title: str, quarantine: Quarantine | None, now_ms: int, say: Voice = IN_ENGLISH) -> str | None:
     """Return how the story of a device or node ends for now; None when it is given tasks as ever."""
     if quarantine is None:
         return None
     if service_of(quarantine, now_ms) is ServiceState.PROBING:
-        return f"{title} is tried with one task at a time after its quarantine: {_why(quarantine)}"
-    return f"{title} is quarantined {_term(quarantine, now_ms)}: {_why(quarantine)}"
+        return f"{_probing(title, say)}: {_why(quarantine, say)}"
+    return _quarantined(title, quarantine, now_ms, say)
 
 
-def hold_now(hold: Hold, tasks_left: int) -> str:
+def hold_now(hold: Hold, tasks_left: int, say: Voice = IN_ENGLISH) -> str:
     """Return how a reserved device stands, for whom, until when and why."""
     if tasks_left:
-        return f"holding after {'current task' if tasks_left == 1 else f'{tasks_left} tasks'} for {hold.by}"
-    return _held(hold)
+        return say("now.holding" if tasks_left > 1 else "now.holding_one", count=tasks_left, by=hold.by)
+    return _held(hold, say)
 
 
-def device_now(device: DeviceView, now_ms: int) -> str | None:
+def device_now(device: DeviceView, now_ms: int, say: Voice = IN_ENGLISH) -> str | None:
     """Return how the story of a device ends for now; None when it is given tasks as ever."""
-    title, hold = f"Device {device.row.serial}", device.row.hold
-    quarantined = out_of_service(title, device.row.quarantine, now_ms)
-    held = f"{title} is {hold_now(hold, device.tasks_held)}" if hold is not None else None
+    title, hold = say("now.device", name=device.row.serial), device.row.hold
+    quarantined = out_of_service(title, device.row.quarantine, now_ms, say)
+    told = hold_now(hold, device.tasks_held, say) if hold is not None else ""
+    held = say("now.is_held", title=title, held=told) if told else None
     return "; ".join(sentence for sentence in (held, quarantined) if sentence) or None
 
 
-def run_now(run: RunView) -> str | None:
+def run_now(run: RunView, say: Voice = IN_ENGLISH) -> str | None:
     """Return how the story of a run ends for now: how its tasks stand; None when it has ended."""
     if run.row.state is RunState.COMPLETED:
         return None
-    counts = [f"{run.counts[state.value]} {state.value}" for state in TaskState if run.counts.get(state.value)]
+    found = [(state.value, n) for state in TaskState if (n := run.counts.get(state.value))]
+    counts = ", ".join(say("say.count", what=say.state(state), count=n) for state, n in found)
     ended = sum(run.counts.get(state.value, 0) for state in TERMINAL)
-    stopped = f"stopped, because {run.row.stopped}" if run.row.stopped else run.row.state.value
-    return f"Run is {stopped}: {ended} of {_many(run.row.tasks)} ended ({', '.join(counts)})"
+    stopped = say("now.stopped", why=run.row.stopped) if run.row.stopped else say.state(run.row.state.value)
+    return say("now.run", standing=stopped, ended=ended, tasks=_many(run.row.tasks, say), counts=counts)
 
 
-def node_now(node: NodeRow, now_ms: int) -> str:
+def node_now(node: NodeRow, now_ms: int, say: Voice = IN_ENGLISH) -> str:
     """Return how the story of a node ends for now."""
-    title = f"Node {node.node_id}"
-    return out_of_service(title, node.quarantine, now_ms) or f"{title} is {node.state} ({node.state_reason})"
+    title = say("now.node", name=node.node_id)
+    standing = say("now.standing", title=title, state=say.state(node.state), reason=node.state_reason)
+    return out_of_service(title, node.quarantine, now_ms, say) or standing
 
 
-def _held(hold: Hold) -> str:
-    because = f" because {hold.reason}" if hold.reason else ""
-    return f"held by {hold.by} until {moment(hold.until_ms)}{because}"
+def _held(hold: Hold, say: Voice) -> str:
+    because = say("now.because", why=hold.reason) if hold.reason else ""
+    return say("now.held", by=hold.by, at=say.moment(hold.until_ms), because=because)
 
 
-def _why(quarantine: Quarantine) -> str:
-    return quarantine.reason or "no reason was given"
+def _why(quarantine: Quarantine, say: Voice) -> str:
+    return quarantine.reason or say("say.no_reason")
 
 
-def _delayed(row: TaskRow, now_ms: int) -> str:
-    status = row.status
+def _quarantined(title: str, quarantine: Quarantine, now_ms: int, say: Voice) -> str:
+    if quarantine.until_ms is None:
+        term = say("now.until_released", by=quarantine.by)
+    else:
+        term = say("now.for_another", seconds=max(0, round((quarantine.until_ms - now_ms) / 1000)))
+    return say("now.quarantined", title=title, term=term, why=_why(quarantine, say))
+
+
+def _probing(title: str, say: Voice) -> str:
+    return say("now.probing", title=title)
+
+
+def _delayed(row: TaskRow, now_ms: int, say: Voice) -> str:
+    status, failure = row.status, row.status.failure
     left_s = max(0, round(((status.not_before_ms or 0) - now_ms) / 1000))
-    because = f", because the one before failed: {status.failure.message}" if status.failure is not None else ""
-    return f"attempt {status.attempt} follows in {left_s} s{because}"
+    because = ""
+    if failure is not None:
+        because = say("waiting.failed_before", why=say.why(failure.message, failure.code))
+    return say("waiting.follows", attempt=status.attempt, seconds=left_s, because=because)
 
 
-def _dispatched(row: TaskRow, around: Surroundings) -> str:
-    status = row.status
-    trouble = _trouble(around.place, around.now_ms, taken=True)
+def _dispatched(row: TaskRow, around: Surroundings, say: Voice) -> str:
+    node_id, serial = row.status.node_id, row.status.device_serial
+    trouble = _trouble(around.place, around.now_ms, say, taken=True)
     if trouble:
         return trouble
     running = next((task for task in around.held if task.status.state is TaskState.RUNNING), None)
     if running is not None:
-        return (
-            f"node {status.node_id} has it and begins it when device {status.device_serial} ends {_named(running)}"
-        )
+        return say("waiting.begins_after", node=node_id, serial=serial, task=running.task_id)
     node = around.place.node if around.place is not None else None
     if node is not None and around.node_held > node.slots:
-        return (
-            f"all {node.slots} slots of node {node.node_id} are busy; it has the task and begins it in a free one"
-        )
-    return f"node {status.node_id} has it and begins it as soon as it has a free slot"
+        return say("waiting.begins_in_slot", slots=node.slots, node=node.node_id)
+    return say("waiting.begins_soon", node=node_id)
 
 
-def _closed(queue: QueueRow | None) -> str:
+def _closed(queue: QueueRow | None, say: Voice) -> str:
     """Why nothing of its queue is given out."""
     if queue is None or queue.state is not QueueState.PAUSED:
         return ""
     why = f": {queue.reason}" if queue.reason else ""
-    return f"queue {queue.name} is paused by {queue.changed_by}{why}"
+    return say("waiting.queue_paused", queue=queue.name, actor=queue.changed_by, why=why)
 
 
-def _held_up(row: TaskRow, run: RunView | None) -> str:
+def _held_up(row: TaskRow, run: RunView | None, say: Voice) -> str:
     """Why its run does not let it go yet."""
     if run is None:
         return ""
     bounds, counts = read_bounds(run.row.bounds_body), run.counts
     held = sum(counts.get(state.value, 0) for state in HELD)
     if bounds.max_parallel is not None and held >= bounds.max_parallel:
-        return f"{_many(held)} of its run are with nodes, and it lets {bounds.max_parallel} go at once"
+        return say("waiting.run_full", tasks=_many(held, say), most=bounds.max_parallel)
     ended = sum(counts.get(state.value, 0) for state in (TaskState.PASSED, TaskState.FAILED, TaskState.UNKNOWN))
     if ended < bounds.canary and row.status.attempt == 1:
-        return f"the canary of its run is not over: {ended} of {_many(bounds.canary)} have ended"
+        return say("waiting.canary", ended=ended, tasks=_many(bounds.canary, say))
     return ""
 
 
-def _limited(queue: QueueRow | None) -> str:
+def _limited(queue: QueueRow | None, say: Voice) -> str:
     """How fast its queue goes, where that is bounded."""
     if queue is None or not queue.rate_per_min:
         return ""
-    return f"queue {queue.name} gives out at most {_many(queue.rate_per_min)} a minute; "
+    return say("waiting.limited", queue=queue.name, tasks=_many(queue.rate_per_min, say))
 
 
-def _own_device(row: TaskRow, around: Surroundings) -> str:
+def _own_device(row: TaskRow, around: Surroundings, say: Voice) -> str:
     serial, place = row.status.device_serial, around.place
-    trouble = _trouble(place, around.now_ms)
+    trouble = _trouble(place, around.now_ms, say)
     if trouble:
         return trouble
     assert place is not None
     assert place.device is not None
     for task in around.held:
         if task.status.state is TaskState.UNPROVEN or task.status.node_id != place.device.node_id:
-            return (
-                f"node {task.status.node_id} may still act on device {serial} for {_named(task)}: "
-                "there is no second task before that is settled"
-            )
+            return say("waiting.other_node", node=task.status.node_id, serial=serial, task=task.task_id)
     if around.ahead:
-        return f"{_many(around.ahead)} before it on device {serial}"
-    probed = _probed(place, around)
+        return say("waiting.behind", tasks=_many(around.ahead, say), serial=serial)
+    probed = _probed(place, around, say)
     if probed:
         return probed
     if len(around.held) >= TASKS_PER_DEVICE_HELD:
-        return f"device {serial} has {_many(len(around.held))} already, {_named(around.held[0])} first"
+        tasks = _many(len(around.held), say)
+        return say("waiting.device_has", serial=serial, tasks=tasks, task=around.held[0].task_id)
     node = place.node
     if node is not None and around.node_held > node.slots:
-        ahead = _many(around.node_held - node.slots)
-        return f"all {node.slots} slots of node {node.node_id} are busy, and {ahead} it holds come before"
-    return f"node {place.device.node_id} has {_many(around.node_held)} and is given this one when it has room"
+        tasks = _many(around.node_held - node.slots, say)
+        return say("waiting.slots_busy", slots=node.slots, node=node.node_id, tasks=tasks)
+    return say("waiting.node_has", node=place.device.node_id, tasks=_many(around.node_held, say))
 
 
-def _probed(place: Place, around: Surroundings) -> str:
+def _probed(place: Place, around: Surroundings, say: Voice) -> str:
     device, node = place.device, place.node
     if device is not None and around.held and service_of(device.quarantine, around.now_ms) is ServiceState.PROBING:
-        return f"device {device.serial} is tried with one task at a time after its quarantine"
+        return _probing(say("waiting.device", name=device.serial), say)
     if node is not None and around.node_held and service_of(node.quarantine, around.now_ms) is ServiceState.PROBING:
-        return f"node {node.node_id} is tried with one task at a time after its quarantine"
+        return _probing(say("waiting.node", name=node.node_id), say)
     return ""
 
 
-def _any_device(row: TaskRow, around: Surroundings) -> str:
+def _any_device(around: Surroundings, say: Voice) -> str:
     known = [(place, _facts(place.device)) for place in around.places if place.device is not None]
     selector = around.selector or Selector()
     matching = [(place, facts) for place, facts in known if matches(selector, facts)]
     if not matching:
-        why = why_none_matches(selector, [facts for _, facts in known]) if known else "no device was seen yet"
-        return f"no device matches: {why}"
+        why = why_none_matches(selector, [facts for _, facts in known]) if known else say("waiting.none_seen")
+        return say("waiting.none_matches", why=why)
     troubles = []
     for place, facts in matching:
         unmet = unmet_requirement(around.requires, facts) if around.requires is not None else None
-        missing = f"device {facts.serial} can not run it: {unmet}" if unmet is not None else ""
-        troubles.append(missing or _trouble(place, around.now_ms))
+        missing = say("waiting.can_not", serial=facts.serial, why=unmet) if unmet is not None else ""
+        troubles.append(missing or _trouble(place, around.now_ms, say))
     if all(troubles):
         named = "; ".join(troubles[:_TROUBLES_NAMED_MAX])
         more = len(troubles) - _TROUBLES_NAMED_MAX
-        rest = f"; and {more} more" if more > 0 else ""
-        return f"none of the {len(matching)} devices that match can take it now: {named}{rest}"
-    before = f", and {_many(around.ahead)} of its run before it" if around.ahead else ""
-    return f"the {len(matching) - sum(map(bool, troubles))} devices that match and work are busy{before}"
+        rest = say("waiting.more", count=more) if more > 0 else ""
+        return say("waiting.none_can", count=len(matching), named=named, more=rest)
+    before = say("waiting.before", tasks=_many(around.ahead, say)) if around.ahead else ""
+    return say("waiting.all_busy", count=len(matching) - sum(map(bool, troubles)), before=before)
 
 
-def _trouble(place: Place | None, now_ms: int, *, taken: bool = False) -> str:
+def _trouble(place: Place | None, now_ms: int, say: Voice, *, taken: bool = False) -> str:
     """Why a device is given no task at all; ``taken``: why one that its node has already does not begin."""
     device = place.device if place is not None else None
     if place is None or device is None:
-        return "its device was not seen yet"
+        return say("waiting.not_seen")
     node = place.node
     if node is not None and _is_silent(node):
-        return f"node {node.node_id}, which holds device {device.serial}, is {node.state} ({node.state_reason})"
+        state = say.state(node.state)
+        return say(
+            "waiting.node_silent", node=node.node_id, serial=device.serial, state=state, reason=node.state_reason
+        )
     if device.state is not DeviceState.ONLINE:
         why = f" ({device.reason})" if device.reason else ""
-        return f"device {device.serial} is {device.state.value}{why}"
+        return say("waiting.device_state", serial=device.serial, state=say.state(device.state.value), why=why)
     if place.intake_closed:
-        return f"node {device.node_id} starts no tasks now: {place.intake_closed}"
+        return say("waiting.intake_closed", node=device.node_id, why=place.intake_closed)
     if taken:
         return ""
+    title = say("waiting.device", name=device.serial)
     if device.hold is not None:
-        return f"device {device.serial} is {_held(device.hold)}"
-    for title, quarantine in (
-        (f"device {device.serial}", device.quarantine),
-        (f"node {device.node_id}", node.quarantine if node is not None else None),
+        return say("now.is_held", title=title, held=_held(device.hold, say))
+    for name, quarantine in (
+        (title, device.quarantine),
+        (say("waiting.node", name=device.node_id), node.quarantine if node is not None else None),
     ):
         if quarantine is not None and service_of(quarantine, now_ms) is ServiceState.QUARANTINED:
-            return f"{title} is quarantined {_term(quarantine, now_ms)}: {_why(quarantine)}"
+            return _quarantined(name, quarantine, now_ms, say)
     return ""
-
-
-def _term(quarantine: Quarantine, now_ms: int) -> str:
-    if quarantine.until_ms is None:
-        return f"by {quarantine.by} until it is released"
-    return f"for another {max(0, round((quarantine.until_ms - now_ms) / 1000))} s"
 
 
 def _is_silent(node: NodeRow) -> bool:
@@ -305,9 +316,5 @@ def _facts(device: DeviceRow) -> DeviceFacts:
     )
 
 
-def _many(count: int) -> str:
-    return f"{count} task{'' if count == 1 else 's'}"
-
-
-def _named(task: TaskRow) -> str:
-    return f"task {task.task_id}"
+def _many(count: int, say: Voice) -> str:
+    return say("now.one_task" if count == 1 else "now.tasks", count=count)

@@ -120,6 +120,7 @@ def _add_runs(commands: Any) -> None:
     tasks.add_argument("--device", metavar="SERIAL")
     tasks.add_argument("--node", metavar="NAME")
     tasks.add_argument("--limit", type=_count, default=50, metavar="N", help="how many (50)")
+    tasks.add_argument("--lang", choices=("en", "ko"), default="en", help="language of why a task waits (en)")
     stats = _add(commands, "stats", "Tell what the queues did, by the minute or hour.", "statistics", "statistics")
     stats.add_argument("--hours", type=_count, default=1, metavar="N", help="how far back (1)")
     stats.add_argument("--queue", metavar="NAME")

@@ -168,9 +168,9 @@ def run(client: Client, options: argparse.Namespace) -> int:
     return exits.NOT_PASSED if result.missing else EXIT_OF_OUTCOME.get(result.run["outcome"], exits.NOT_PASSED)
 
 
-def show_one(client: Client, options: argparse.Namespace, path: str) -> int:
+def show_one(client: Client, options: argparse.Namespace, path: str, **query: str) -> int:
     """Print one thing whole, and where it is."""
-    found = client.get(path)
+    found = client.get(path, **query)
     if options.json:
         show.print_json({**found, "url": client.url(path)})
     else:
@@ -211,7 +211,7 @@ def runs(client: Client, options: argparse.Namespace) -> int:
 def tasks(client: Client, options: argparse.Namespace) -> int:
     """`doai tasks`: a list with filters, or one task whole."""
     if options.id:
-        return show_one(client, options, f"/tasks/{options.id}")
+        return show_one(client, options, f"/tasks/{options.id}", lang=options.lang)
     wanted = {"run_id": options.run, "state": options.state, "device": options.device, "node": options.node}
     found = client.first(options.limit, "/tasks", **wanted)
     if options.json:

@@ -38,9 +38,10 @@ async def list_page(visit: Visiting) -> Response[str]:
     as_map = visit.given("view") == "map"
     page = await fleet.page(which, visit.at_ms, cursor=visit.given("after"), limit=SHOWN) if not as_map else None
     facets = await fleet.facets()
+    voice = visit.words.voice
     return await visit.page(
         "devices.html",
-        items=[(device_json(view, visit.at_ms), seen_as(view)) for view in page.items] if page else [],
+        items=[(device_json(view, visit.at_ms, voice), seen_as(view)) for view in page.items] if page else [],
         following=page.next_cursor if page else None,
         total=await fleet.count(which, visit.at_ms),
         states=STATES,
@@ -89,7 +90,7 @@ async def show_device(
     if view is None:
         raise not_found("device", serial, "devices", await known_serials(reader))
     tasks = await reader.tasks(device=serial, limit=20)
-    device = device_json(view, visit.at_ms)
+    device = device_json(view, visit.at_ms, visit.words.voice)
     said = device.description
     texts: dict[str, Any] = {
         "label": said.label,
@@ -103,7 +104,7 @@ async def show_device(
         status=status,
         device=device,
         seen=seen_as(view),
-        now=device_now(view, visit.at_ms),
+        now=device_now(view, visit.at_ms, visit.words.voice),
         tasks=[task_json(row) for row in tasks.items],
         story=await told_of(reader, f"device/{serial}", visit.words.voice),
         curves=await health_curves(visit, serial),

@@ -114,7 +114,7 @@ async def run_page(run_id: FromPath[str], visit: Visiting) -> Response[str]:
     reasons = Counter[str]()
     for row in waiting[:WAITING_SHOWN]:
         around = await surroundings(reader, row)
-        reasons[(waiting_because(row, around) if around else None) or "-"] += 1
+        reasons[(waiting_because(row, around, visit.words.voice) if around else None) or "-"] += 1
     columns, cells = matrix(step_tries(events))
     return await visit.page(
         "run.html",

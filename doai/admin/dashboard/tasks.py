@@ -55,7 +55,9 @@ async def task_page(task_id: FromPath[str], visit: Visiting) -> Response[str]:
     run = await reader.run(view.row.run_id)
     letter = await reader.dead_letters.find(task_id)
     log = await reader.events(subject=task_subject(task_id), limit=EVENTS_PAGE_MAX)
-    task = task_detail_json(view.row, view.attempts, files.items, "/api/v1/artifacts", around, links)
+    task = task_detail_json(
+        view.row, view.attempts, files.items, "/api/v1/artifacts", around, links, visit.words.voice
+    )
     return await visit.page(
         "task.html",
         task=task,

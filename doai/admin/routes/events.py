@@ -106,7 +106,7 @@ async def story(
         raise await missing(services, "task, run, device or node", subject_id, "tasks, /runs, /devices and /nodes")
     events = [event for event in page.events if wanted is None or matches(wanted, event.envelope.type)]
     ended = len(page.events) < limit
-    now = await _now(services.reader, subject_id) if ended else None
+    now = await _now(services.reader, subject_id, VOICES[language]) if ended else None
     return StoryPage(now=now, **msgspec.structs.asdict(_page(page, events, VOICES[language], ended=ended)))
 
 
@@ -115,19 +115,19 @@ async def told_of(reader: StoreReader, subject: str, voice: Voice, limit: int = 
     return [event_json(event, voice) for event in await reader.newest_events.of(subject, limit)]
 
 
-async def _now(reader: StoreReader, subject_id: str) -> str | None:
+async def _now(reader: StoreReader, subject_id: str, voice: Voice) -> str | None:
     task = await reader.task(subject_id)
     if task is not None:
         around = await surroundings(reader, task.row)
-        return told_now(task.row, around) if around is not None else None
+        return told_now(task.row, around, voice) if around is not None else None
     device = await reader.device(subject_id)
     if device is not None:
-        return device_now(device, now_ms())
+        return device_now(device, now_ms(), voice)
     run = await reader.run(subject_id)
     if run is not None:
-        return run_now(run)
+        return run_now(run, voice)
     node = await reader.node(subject_id)
-    return node_now(node.row, now_ms()) if node is not None else None
+    return node_now(node.row, now_ms(), voice) if node is not None else None
 
 
 async def _story_page(reader: StoreReader, subject_id: str, after: int, limit: int) -> views.EventPage | None:

@@ -10,12 +10,13 @@ from litestar.params import FromPath, QueryParameter
 from doai.admin import examples
 from doai.admin.access import VIEWER
 from doai.admin.pages import DevicePage, NodePage
-from doai.admin.routes.parameters import Cursor, Given, Limit, not_found, now_ms, part
+from doai.admin.routes.parameters import Cursor, Given, Language, Limit, not_found, now_ms, part
 from doai.admin.translation import device_json, node_json
 from doai.admin.views import DeviceJson, NodeJson
 from doai.states import DeviceState
 from doai.store.device_reader import DeviceFilter
 from doai.store.reader import StoreReader
+from doai.story.voice import ENGLISH, VOICES
 
 SERIALS_MAX: Final = 20_000
 """Devices of a fleet: more than any broker is measured for."""
@@ -45,6 +46,7 @@ async def list_devices(
     ] = "",
     cursor: Cursor = None,
     limit: Limit = 500,
+    language: Language = ENGLISH,
 ) -> DevicePage:
     """All given filters hold."""
     which = DeviceFilter(
@@ -52,7 +54,8 @@ async def list_devices(
     )
     at_ms = now_ms()
     page = await services.reader.fleet.page(which, at_ms, cursor=cursor or "", limit=limit)
-    return DevicePage(items=[device_json(view, at_ms) for view in page.items], next=page.next_cursor)
+    voice = VOICES[language]
+    return DevicePage(items=[device_json(view, at_ms, voice) for view in page.items], next=page.next_cursor)
 
 
 @get(
@@ -62,12 +65,12 @@ async def list_devices(
     summary="Show a device",
     responses=examples.answer(200, DeviceJson, examples.DEVICE, "The device.", problems=(404,)),
 )
-async def show_device(serial: FromPath[str], services: Given) -> DeviceJson:
+async def show_device(serial: FromPath[str], services: Given, language: Language = ENGLISH) -> DeviceJson:
     """Link, ADB and the device's own answer are three proofs, each with its time."""
     view = await services.reader.device(serial)
     if view is None:
         raise not_found("device", serial, "devices", await known_serials(services.reader))
-    return device_json(view, now_ms())
+    return device_json(view, now_ms(), VOICES[language])
 
 
 async def known_serials(reader: StoreReader) -> list[str]:

@@ -19,6 +19,7 @@ from doai.admin.routes.parameters import (
     Cursor,
     Given,
     IdempotencyKey,
+    Language,
     Limit,
     Who,
 )
@@ -32,6 +33,7 @@ from doai.limits import EVENTS_PAGE_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, Selector, Targets
 from doai.states import TERMINAL, RunState, TaskState
 from doai.store.views import RunView
+from doai.story.voice import ENGLISH, VOICES
 
 STEP_TASKS_MAX: Final = 100
 """Tasks of which one answer has all steps: within a read's time, at 40 steps a task."""
@@ -235,7 +237,9 @@ async def list_tasks(
     summary="Show a task with its attempts, outputs and files",
     responses=examples.answer(200, TaskDetailJson, examples.TASK_DETAIL, "The task.", problems=(404,)),
 )
-async def show_task(task_id: FromPath[str], request: AnyRequest, services: Given) -> TaskDetailJson:
+async def show_task(
+    task_id: FromPath[str], request: AnyRequest, services: Given, language: Language = ENGLISH
+) -> TaskDetailJson:
     """The failure is that of the last attempt."""
     view = await services.reader.task(task_id)
     if view is None:
@@ -243,7 +247,8 @@ async def show_task(task_id: FromPath[str], request: AnyRequest, services: Given
     files = await services.reader.artifacts(run_id=view.row.run_id, task_id=task_id, limit=EVENTS_PAGE_MAX)
     around = await surroundings(services.reader, view.row)
     links = await services.reader.dead_letters.retries(task_id)
-    return task_detail_json(view.row, view.attempts, files.items, f"{_base(request)}/artifacts", around, links)
+    url = f"{_base(request)}/artifacts"
+    return task_detail_json(view.row, view.attempts, files.items, url, around, links, VOICES[language])
 
 
 @post(
