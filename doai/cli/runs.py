@@ -15,6 +15,7 @@ from doai.cli.results import add_report_files, check_report_files, write_reports
 from doai.cli.targets import TARGETS_HELP, parse_params, parse_targets
 from doai.errors import UserError
 from doai.messages.commands import CreateRun
+from doai.story.voice import VOICES
 
 EXIT_OF_OUTCOME: Final = {"passed": exits.PASSED, "cancelled": exits.CANCELLED, "expired": exits.EXPIRED}
 """Of a run that was waited for; any other outcome is NOT_PASSED."""
@@ -249,7 +250,7 @@ def story(client: Client, options: argparse.Namespace) -> int:
     for event in events:
         out.print(f"{show.moment(event['occurredAt'])}  {event['text']}", markup=False)
     if page.get("now"):
-        out.print(f"now: {page['now']}", markup=False)
+        out.print(f"{VOICES[options.lang]('say.now')}: {page['now']}", markup=False)
     kinds = [kind for kind, _, name in (event["subject"].partition("/") for event in events) if name == options.id]
     print(client.url(f"/{kinds[0]}s/{options.id}" if kinds else f"/story/{options.id}"))
     return exits.PASSED

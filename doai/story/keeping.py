@@ -13,7 +13,8 @@ _LETTERS: Final = {"task": "deadletter.task", "event": "deadletter.event"}
 
 def _deadletter_created(e: Told) -> str:
     key = _LETTERS.get(e.word("kind"), "deadletter.of_node")
-    return e.say("deadletter.created", what=e.say(key, size=e.say_if("dataBytes", "deadletter.size")))
+    what = e.say(key, size=e.say_if("dataBytes", "deadletter.size"))
+    return e.say("deadletter.created", what=what, message=e.voice.why(e.word("message"), e.payload.get("code")))
 
 
 KEEPING_SENTENCES: Final[Mapping[str, Callable[[Told], str]]] = {

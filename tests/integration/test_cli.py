@@ -230,6 +230,11 @@ def test_a_phone_for_a_person(site: Up) -> None:
     assert re.search(rf"SIM0002 +online +{because} ", site.doai("devices").stdout)
     assert re.search(rf"now: Device SIM0002 is {because}", site.doai("story", "SIM0002").stdout)
     assert re.search(rf"now: Queued, waiting because device SIM0002 is {because}", site.doai("story", task).stdout)
+    korean = r"기기 SIM0002, [-0-9]+ [:0-9]+ UTC까지 user/\S+ 사용 \(이유: its screen is looked at\)"
+    assert re.fullmatch(korean, site.json("tasks", task, "--lang", "ko")["waitingBecause"])
+    told = site.doai("story", task, "--lang", "ko").stdout
+    assert re.search(rf"^지금: 대기, 기다리는 이유: {korean} \(순서 1\)$", told, re.MULTILINE)
+    assert "작업이 대기열 default에서 대기 (기기 SIM0002)" in told
     longer = site.json("hold", "SIM0002", "--for", "20m")
     assert longer["untilMs"] > held["untilMs"]
     assert longer["reason"] == "its screen is looked at"

@@ -51,7 +51,7 @@ OPEN = [state for state in TaskState if state not in TERMINAL and state is not T
         ),
         (
             {"place": changed(PLACE, device=changed(DEVICE, hold=HELD))},
-            "기기 d1: 2023-11-14 22:14:20 UTC까지 user/ann 사용 (이유: looked at)",
+            "기기 d1, 2023-11-14 22:14:20 UTC까지 user/ann 사용 (이유: looked at)",
         ),
         (
             {"place": changed(PLACE, node=changed(NODE, quarantine=BY_HAND))},
@@ -132,7 +132,7 @@ def test_how_things_stand_now() -> None:
         answer_age_s=None,
     )
     assert device_now(view, NOW_MS, KO) == (
-        "기기 d1: 작업 2개가 끝난 뒤 user/ann 사용; 기기 d1 격리됨, 42초 더: 5 failures in a row"
+        "기기 d1, 작업 2개가 끝난 뒤 user/ann 사용; 기기 d1 격리됨, 42초 더: 5 failures in a row"
     )
 
 
