@@ -59,6 +59,7 @@ _STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "last_key": 409,
     "last_token": 409,
     "too_late": 409,
+    "nothing_to_retry": 409,
     "length_required": 411,
     "too_large": 413,
     "broker_unavailable": 503,

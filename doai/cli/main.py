@@ -14,6 +14,7 @@ from doai.cli.app_flags import add_apps
 from doai.cli.audit import add_audit
 from doai.cli.bot_flags import add_bots
 from doai.cli.campaign_flags import add_campaigns
+from doai.cli.compare import add_compare
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
 from doai.cli.logs import add_logs
@@ -70,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     add_audit(commands, _add, _count)
     add_logs(commands, _add, _count)
+    add_compare(commands, _add)
     add_retention(commands, _add)
     completion = commands.add_parser(
         "completion", help="Print the completion script of a shell: see its first line."

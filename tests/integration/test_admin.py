@@ -85,6 +85,11 @@ OPERATIONS = [
     ("POST", "/baselines", "author"),
     ("GET", "/events", "viewer"),
     ("GET", "/logs", "operator"),
+    ("GET", "/overview", "viewer"),
+    ("GET", "/queues/x/trend", "viewer"),
+    ("POST", "/tasks/x/retry", "operator"),
+    ("POST", "/runs/x/rerun", "operator"),
+    ("GET", "/runs/x/compare", "viewer"),
     ("GET", "/events/stream", "viewer"),
     ("GET", "/story/x", "viewer"),
     ("GET", "/statistics", "viewer"),
@@ -133,7 +138,9 @@ OPERATIONS = [
     ("GET", "/adb-key", "admin"),
     ("POST", "/adb-key", "admin"),
 ]
-BODILESS = re.compile(r"/(cancel|activate|archive|backups|rotate|fire|retention|test)\b")
+BODILESS = re.compile(
+    r"/(cancel|activate|archive|backups|rotate|fire|retention|test|rerun|tasks/{task_id}/retry)\b"
+)
 """Operations that their path says wholly."""
 RANKS = {"viewer": 1, "operator": 2, "author": 3, "admin": 4}
 
@@ -293,6 +300,32 @@ def test_every_mistake_of_a_workflow_has_its_place(site: Site) -> None:
 
 def any_run(count: int = 1, **more: Any) -> dict[str, Any]:
     return {"workflow": "look", "targets": {"kind": "any", "count": count}, **more}
+
+
+def test_how_everything_stands_is_one_answer_whose_numbers_are_those_of_the_lists(site: Site) -> None:
+    overview = site.api.get("/overview").json()
+    nodes = site.api.get("/nodes").json()["items"]
+    assert overview["nodesTotal"] == len(nodes)
+    assert overview["nodesOnline"] == sum(node["state"] == "online" for node in nodes)
+    assert {queue["name"] for queue in overview["queues"]} == {
+        queue["name"] for queue in site.api.get("/queues").json()["items"]
+    }
+    assert overview["runsOpen"] == len(site.api.get("/runs", params={"state": "active"}).json()["items"])
+    assert site.api.get("/queues/default/trend").status_code == 200
+    problem(site.api.get("/queues/none/trend"), 404, "not_found")
+
+
+def test_what_did_not_give_up_is_not_tried_again_and_a_run_is_the_same_as_itself(site: Site) -> None:
+    site.api.post("/workflows", content=WORKFLOW)
+    run_id = site.api.post("/runs", json=any_run(1)).json()["runId"]
+    problem(site.api.post(f"/runs/{run_id}/rerun"), 409, "nothing_to_retry")
+    [task] = site.api.get("/tasks", params={"runId": run_id}).json()["items"]
+    problem(site.api.post(f"/tasks/{task['taskId']}/retry"), 409, "nothing_to_retry")
+    problem(site.api.post("/tasks/none/retry"), 404, "not_found")
+    compared = site.api.get(f"/runs/{run_id}/compare", params={"with": run_id}).json()
+    assert compared["items"] == [], "no phone has taken its task"
+    problem(site.api.get(f"/runs/{run_id}/compare", params={"with": "none"}), 404, "not_found")
+    site.api.post(f"/runs/{run_id}/cancel")
 
 
 def test_a_run_is_seen_as_soon_as_it_is_answered(site: Site) -> None:

@@ -556,3 +556,10 @@ def test_up_again_goes_on_and_leaves_nothing(tmp_path: Path) -> None:
         assert [(item["name"], item["version"]) for item in second.json("workflows", "list")] == workflows
         assert second.json("runs")[0]["runId"] == created["run"]["runId"]
         assert second.stop(signal.SIGTERM) == exits.INTERRUPTED
+
+
+def test_two_runs_are_compared(site: Up, passed: Waited) -> None:
+    run_id = passed["run"]["runId"]
+    assert f"{len(passed['tasks'])} same" in site.doai("compare", run_id, run_id).stdout
+    assert len(site.json("compare", run_id, run_id)["items"]) == len(passed["tasks"])
+    assert "no run" in site.refused("compare", run_id, "nowhere", code=exits.NOT_PASSED)

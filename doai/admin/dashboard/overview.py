@@ -10,35 +10,19 @@ from litestar import Response, get
 from doai.admin.access import VIEWER
 from doai.admin.dashboard import drawing
 from doai.admin.dashboard.visit import Visit, Visiting
+from doai.admin.rates import DAY_HOURS, MINUTES, rates, rows_of_all
 from doai.admin.routes.incidents import incident_json
 from doai.admin.routes.statistics import statistics_json
 from doai.admin.translation import run_json
-from doai.changes.statistics import PERIOD_MS, Period, StatisticsRow, summed
+from doai.changes.statistics import PERIOD_MS, Period, StatisticsRow
 from doai.histogram import Histogram
 from doai.incidents import Severity
 
-MINUTES: Final = 60
-DAY_HOURS: Final = 24
 RUNS_SHOWN: Final = 8
 INCIDENTS_SHOWN: Final = 3
 WIDTH: Final = 600.0
 HEIGHT: Final = 120.0
 _GRAVITY: Final = {severity: place for place, severity in enumerate(Severity)}
-
-
-class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """What the statistics come to."""
-
-    tasks_per_min: float | None
-    """Of the last whole minute; None = the broker was not there."""
-    passed: int
-    """In the last 24 hours, as the next."""
-    judged: int
-    """Passed, failed and unknown ones: what was cancelled or not begun says nothing of success."""
-
-    @property
-    def success_percent(self) -> float | None:
-        return 100.0 * self.passed / self.judged if self.judged else None
 
 
 class Charts(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,14 +48,14 @@ async def overview(visit: Visiting) -> Response[str]:
     incidents = (await reader.incidents.page(limit=100)).items
     gravest = sorted(incidents, key=lambda row: _GRAVITY[row.severity], reverse=True)
     runs = await reader.runs(limit=RUNS_SHOWN)
-    minutes = await _rows(visit, Period.MINUTE, MINUTES)
-    hours = await _rows(visit, Period.HOUR, DAY_HOURS)
+    minutes = await rows_of_all(reader, Period.MINUTE, MINUTES, visit.at_ms)
+    hours = await rows_of_all(reader, Period.HOUR, DAY_HOURS, visit.at_ms)
     return await visit.page(
         "overview.html",
         numbers=numbers,
         devices_total=sum(numbers.devices.values()),
         nodes_total=sum(numbers.nodes.values()),
-        rates=_rates(minutes, hours, visit.at_ms),
+        rates=rates(minutes, hours, visit.at_ms),
         charts=charts(minutes, Period.MINUTE, MINUTES, visit),
         queues=await reader.queues.all(),
         runs=[run_json(view) for view in runs.items],
@@ -86,7 +70,7 @@ async def throughput(visit: Visiting) -> Response[str]:
     """What the numbers of throughput and success are made of, row by row."""
     by_hour = visit.given("by") == "hour"
     period, count = (Period.HOUR, DAY_HOURS) if by_hour else (Period.MINUTE, MINUTES)
-    rows = await _rows(visit, period, count)
+    rows = await rows_of_all(visit.services.reader, period, count, visit.at_ms)
     return await visit.page(
         "throughput.html",
         items=[statistics_json(row) for row in sorted(rows.values(), key=lambda row: -row.at_ms)],
@@ -94,37 +78,6 @@ async def throughput(visit: Visiting) -> Response[str]:
         by_hour=by_hour,
         width=WIDTH,
         height=HEIGHT,
-    )
-
-
-async def _rows(visit: Visit, period: Period, count: int) -> dict[int, StatisticsRow]:
-    """Return one row for each minute or hour of all queues together, by its beginning.
-
-    The hour that is not over has no row yet: its minutes are added up, so that nothing that ended is left out.
-    """
-    step_ms = PERIOD_MS[period]
-    end_ms = visit.at_ms - visit.at_ms % step_ms + step_ms
-    begin_ms = end_ms - count * step_ms
-    reader = visit.services.reader
-    found: dict[int, list[StatisticsRow]] = {}
-    for row in await reader.statistics(period, begin_ms, end_ms):
-        found.setdefault(row.at_ms, []).append(row)
-    if period is Period.HOUR:
-        newest_ms = max(found, default=begin_ms - step_ms) + step_ms
-        for row in await reader.statistics(Period.MINUTE, max(newest_ms, begin_ms), end_ms):
-            found.setdefault(row.at_ms - row.at_ms % step_ms, []).append(row)
-    return {at_ms: summed(rows, "", period, at_ms) for at_ms, rows in sorted(found.items())}
-
-
-def _rates(minutes: dict[int, StatisticsRow], hours: dict[int, StatisticsRow], at_ms: int) -> Rates:
-    minute_ms = PERIOD_MS[Period.MINUTE]
-    newest = max(minutes, default=0)
-    recent = newest >= at_ms - 3 * minute_ms
-    passed = sum(row.passed for row in hours.values())
-    return Rates(
-        tasks_per_min=float(minutes[newest].ended) if recent else None,
-        passed=passed,
-        judged=passed + sum(row.failed + row.unknown for row in hours.values()),
     )
 
 

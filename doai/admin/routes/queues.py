@@ -91,7 +91,7 @@ _DISCARD: Final = QueueDiscarded(
     confirm="4bf92f3577b34da6a3ce929d0e0e4736",
     confirm_within_s=300.0,
 )
-_QUEUE: Final = QueueJson(
+QUEUE: Final = QueueJson(
     name="default",
     state="paused",
     degraded=False,
@@ -116,12 +116,12 @@ _REASON = Annotated[QueueReason | None, Body(examples=[Example(value={"reason": 
     opt={"needs": VIEWER},
     tags=["queues"],
     summary="List queues",
-    responses=examples.answer(200, QueuePage, QueuePage(items=[_QUEUE], next=None), "All queues, by name."),
+    responses=examples.answer(200, QueuePage, QueuePage(items=[QUEUE], next=None), "All queues, by name."),
 )
 async def list_queues(services: Given, cursor: Cursor = None, limit: Limit = 100) -> QueuePage:
     """With how many tasks of each wait, are delayed, are held by nodes."""
     rows, following = part(await services.reader.queues.all(), lambda row: row.name, cursor, limit)
-    return QueuePage(items=[_queue_json(row, services) for row in rows], next=following)
+    return QueuePage(items=[queue_json(row, services) for row in rows], next=following)
 
 
 @get(
@@ -129,14 +129,14 @@ async def list_queues(services: Given, cursor: Cursor = None, limit: Limit = 100
     opt={"needs": VIEWER},
     tags=["queues"],
     summary="Show a queue",
-    responses=examples.answer(200, QueueJson, _QUEUE, "The queue.", problems=(404,)),
+    responses=examples.answer(200, QueueJson, QUEUE, "The queue.", problems=(404,)),
 )
 async def show_queue(name: FromPath[str], services: Given) -> QueueJson:
     """What it did over time: GET /statistics?queue=NAME."""
     rows = await services.reader.queues.all()
     for row in rows:
         if row.name == name:
-            return _queue_json(row, services)
+            return queue_json(row, services)
     raise not_found("queue", name, "queues", [row.name for row in rows])
 
 
@@ -232,7 +232,7 @@ async def _change(
     return Response(done.result, headers=done.headers)
 
 
-def _queue_json(row: QueueRow, services: Services) -> QueueJson:
+def queue_json(row: QueueRow, services: Services) -> QueueJson:
     """Return a queue as the API shows it."""
     cleaning = any(found.queue == row.name for found in services.janitor.cleaning)
     fields = msgspec.structs.asdict(row) | {"state": row.state.value}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar import get
-from litestar.params import QueryParameter
+from litestar.params import FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import VIEWER
-from doai.admin.routes.parameters import Given, now_ms
+from doai.admin.routes.parameters import Given, not_found, now_ms
+from doai.admin.services import Services
 from doai.admin.views import View
 from doai.changes.statistics import PERIOD_MS, Period, StatisticsRow, summed
 from doai.histogram import Histogram
@@ -103,6 +104,31 @@ async def list_statistics(
     queue: Annotated[str | None, QueryParameter(max_length=63, description="one queue only")] = None,
 ) -> StatisticsPage:
     """Minutes are kept for 24 hours, hours for 90 days; a minute appears when it is over."""
+    return await _page(services, hours, period, queue)
+
+
+@get(
+    "/queues/{name:str}/trend",
+    opt={"needs": VIEWER},
+    tags=["queues"],
+    summary="Show what a queue did of late",
+    responses=examples.answer(
+        200, StatisticsPage, StatisticsPage(items=[_EXAMPLE], next=None), "By time.", problems=(404,)
+    ),
+)
+async def show_trend(
+    name: FromPath[str],
+    services: Given,
+    hours: Annotated[int, QueryParameter(ge=1, le=24 * 90, description="how far back from now")] = 1,
+) -> StatisticsPage:
+    """Minutes up to 24 hours back, hours beyond."""
+    known = [row.name for row in await services.reader.queues.all()]
+    if name not in known:
+        raise not_found("queue", name, "queues", known)
+    return await _page(services, hours, None, name)
+
+
+async def _page(services: Services, hours: int, period: Period | None, queue: str | None) -> StatisticsPage:
     chosen = period or (Period.MINUTE if hours <= _HOURS_BY_MINUTE else Period.HOUR)
     end_ms = now_ms()
     begin_ms = end_ms - hours * PERIOD_MS[Period.HOUR]
