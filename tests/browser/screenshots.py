@@ -1,5 +1,7 @@
 """`bin/screenshots`: a picture of each page, in both themes and languages, with 3 and with 3,000 devices.
 
+`--axe` makes no picture: it looks at each page with axe instead, and ends with 1 when a page breaks a rule.
+
 The fleet of three is a real one on simulated phones that has done something; that of three thousand is a store that
 was written (bench/admin.py) with an admin on it. `--kept` makes the few that docs/ and README.md show.
 """
@@ -10,18 +12,20 @@ import argparse
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench.admin import Sizes, admin_of, fill
 from doai.admin.sessions import COOKIE
+from tests.browser.accessibility import violations
 from tests.browser.desk import CHROMIUM, PHONES, WAIT_MS, Desk, go
+from tests.browser.guard import guard
 from tests.integration.installed import ROOT, up
 
 KEPT: Final = ROOT / "docs" / "screenshots"
@@ -46,15 +50,19 @@ PAGES: Final = {
     "queues": "/queues",
     "dead": "/dead",
     "workflows": "/workflows",
+    "workflow": "/workflows/playback-check",
     "workflow-edit": "/workflows/new",
     "schedules": "/schedules",
     "nodes": "/nodes",
     "bots": "/bots",
+    "bot": "/bots/guard",
     "incidents": "/incidents",
     "logs": "/logs",
     "audit": "/audit",
     "people": "/people",
 }
+OF_THREE: Final = ("bot", "workflow")
+"""Of something that the store of three thousand has not."""
 SHOWN: Final = (
     ("3", "overview", "ko", "dark"),
     ("3", "run", "en", "light"),
@@ -83,22 +91,34 @@ def main(argv: list[str] | None = None) -> int:
         "--out", type=Path, default=Path("screenshots"), help="folder of the pictures (screenshots)"
     )
     parser.add_argument("--kept", action="store_true", help="only those that docs/ shows, into docs/screenshots")
+    parser.add_argument("--axe", action="store_true", help="look at each page with axe, make no picture")
     options = parser.parse_args(argv)
     if CHROMIUM is None:
         print("screenshots: there is no Chromium here: apt install chromium", file=sys.stderr)
         return 69
     folder: Path = KEPT if options.kept else options.out
-    folder.mkdir(parents=True, exist_ok=True)
     wanted = set(SHOWN) if options.kept else None
+    broken: list[str] = []
+
+    def take(page: Page, name: str) -> None:
+        if options.axe:
+            broken.extend(f"{name}: {each}" for each in violations(page))
+        else:
+            _picture(page, folder / f"{name}.png")
+        print(name, flush=True)
+
+    if not options.axe:
+        folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for site in (_three, _three_thousand):
             with site(browser) as place:
                 for language in LANGUAGES:
                     for theme in THEMES:
-                        _look(browser, place, language, theme, folder, wanted)
+                        _look(browser, place, language, theme, take, wanted)
         browser.close()
-    return 0
+    print("\n".join(broken), file=sys.stderr)
+    return 1 if broken else 0
 
 
 def _look(
@@ -106,10 +126,11 @@ def _look(
     place: Place,
     language: str,
     theme: str,
-    folder: Path,
+    take: Callable[[Page, str], None],
     wanted: set[tuple[str, str, str, str]] | None,
 ) -> None:
-    names = [name for name in PAGES if wanted is None or (place.fleet, name, language, theme) in wanted]
+    there = [name for name in PAGES if place.fleet == "3" or name not in OF_THREE]
+    names = [name for name in there if wanted is None or (place.fleet, name, language, theme) in wanted]
     if not names:
         return
     context = browser.new_context(base_url=place.url, viewport={"width": WIDE[0], "height": WIDE[1]})
@@ -118,18 +139,16 @@ def _look(
         [*place.cookies, *({"name": name, "value": value, "url": place.url} for name, value in wishes.items())]
     )  # type: ignore[list-item]
     for name in names:
-        path = folder / f"{name}-{place.fleet}-{language}-{theme}.png"
-        _picture(context, PAGES[name].format(**place.names), path)
-        print(path)
+        page = context.new_page()
+        go(page, PAGES[name].format(**place.names))
+        page.wait_for_timeout(SETTLED_MS)
+        take(page, f"{name}-{place.fleet}-{language}-{theme}")
+        page.close()
     context.close()
 
 
-def _picture(context: BrowserContext, address: str, path: Path) -> None:
-    page = context.new_page()
-    go(page, address)
-    page.wait_for_timeout(SETTLED_MS)
+def _picture(page: Page, path: Path) -> None:
     page.screenshot(path=path)
-    page.close()
     with Image.open(path) as picture:
         small = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
@@ -155,7 +174,11 @@ def _three(browser: Browser) -> Iterator[Place]:
             {"name": each["name"], "value": each["value"], "url": desk.url} for each in desk.context.cookies()
         ]
         names = {"serial": "SIM0001", "run": run_id, "task": task["taskId"]}
-        yield Place(fleet="3", url=desk.url, cookies=cookies, names=names)
+        with guard(desk, Path(folder)):
+            page = desk.page("/bots")
+            expect(page.locator("tr").filter(has_text="Looks after queues")).to_contain_text("Online")
+            page.close()
+            yield Place(fleet="3", url=desk.url, cookies=cookies, names=names)
         desk.api.close()
         desk.context.close()
 

@@ -2,59 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import expect
 
+from tests.browser.accessibility import must_be_usable
 from tests.browser.desk import Desk, go
-from tests.integration.installed import environment
-
-GUARD = """
-from typing import Annotated, Any
-
-import msgspec
-
-from doai.bots import Bot, Context, GiveUp
-
-
-class Config(msgspec.Struct, frozen=True):
-    limit_c: Annotated[float, msgspec.Meta(ge=30, le=60, description="A phone hotter than this rests.")] = 45
-    only: list[str] = []
-    loud: bool = False
-
-
-bot = Bot("guard", title="Looks after queues", config=Config)
-
-
-@bot.on("queue.*", name="queues")
-async def see(event: Any, ctx: Context) -> None:
-    raise GiveUp("nothing is done about queues")
-
-
-bot.run()
-"""
-
-
-@contextmanager
-def guard(desk: Desk, folder: Path) -> Iterator[None]:
-    """Run the bot as a process of its own."""
-    program, home = folder / "guard.py", folder / "guard"
-    program.write_text(GUARD)
-    desk.site.doai("bots", "enroll", "guard", "--program", str(program), "--dir", str(home))
-    command = [sys.executable, "-m", "doai.cli.bot", "--config", str(home / "bot.toml")]
-    with (folder / "guard.err").open("wb") as errors:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=errors, cwd=folder, env=environment(folder)
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+from tests.browser.guard import guard
 
 
 def test_a_bot_is_looked_at_configured_stopped_and_begins_anew(desk: Desk, tmp_path: Path) -> None:
@@ -71,6 +25,7 @@ def test_a_bot_is_looked_at_configured_stopped_and_begins_anew(desk: Desk, tmp_p
 
         go(page, "/bots/guard")
         expect(page.get_by_role("heading", name="Processes")).to_be_visible()
+        must_be_usable(page)
         page.get_by_label("limit_c").evaluate("field => { field.max = 999; field.value = 99; }")
         page.get_by_role("button", name="Set the configuration").click()
         expect(page.get_by_role("alert")).to_contain_text("60")
@@ -92,6 +47,7 @@ def test_a_bot_is_looked_at_configured_stopped_and_begins_anew(desk: Desk, tmp_p
         page.get_by_label("Where subscription queues begins anew").select_option("end")
         page.get_by_role("button", name="Begin anew").click()
         expect(page.locator("form .lead")).to_contain_text("passes over")
+        must_be_usable(page)
         page.get_by_role("button", name="Yes, these").click()
         page.wait_for_url("**/bots/guard?done=bots_reset")
         page.get_by_role("button", name="Activate").click()

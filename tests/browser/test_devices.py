@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from tests.browser.accessibility import must_be_usable
 from tests.browser.desk import PHONES, Desk, go
 
 
@@ -14,6 +15,7 @@ def test_phones_picked_by_hand_are_held_and_given_back_together(desk: Desk) -> N
     page.locator("select[name=deed]").select_option("hold")
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("form .lead")).to_contain_text("2 devices are held for you")
+    must_be_usable(page)
     page.get_by_label("Reason").fill("the shelf is rewired")
     page.get_by_role("button", name="Yes, these 2").click()
     expect(page.get_by_role("status").filter(has_text="2 are held for you")).to_be_visible()

@@ -6,6 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
+from tests.browser.accessibility import must_be_usable
 from tests.browser.desk import Desk, go
 
 GOOD = """\
@@ -26,6 +27,7 @@ def test_a_workflow_is_checked_while_it_is_typed_and_stored(desk: Desk) -> None:
     mistake = page.locator(".mistakes li")
     expect(mistake).to_have_count(1)
     expect(mistake).to_contain_text("screen.capture")
+    must_be_usable(page)
     expect(page.locator("pre .wrong")).to_have_text("4\n")
     mistake.get_by_role("button", name="Line 4").click()
     place = source.evaluate("text => text.value.slice(0, text.selectionStart).split('\\n').length")
