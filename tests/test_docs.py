@@ -449,9 +449,11 @@ def test_notifications_step_by_step(site: Up, tmp_path: Path) -> None:
             assert "program" in run(listing, tmp_path, site.data_dir)
             assert "was sent" in run(night, tmp_path, site.data_dir)
             assert "was sent" in run(program, tmp_path, site.data_dir)
-        assert letters.letters[0]["subject"] == "[doai] 시험 메시지"
+        assert "[doai] 시험 메시지" in [letter["subject"] for letter in letters.letters]
     assert bot.code == exits.PASSED
-    [(headers, body)] = received.requests
+    # What earlier tests did to this installation may be told meanwhile, such as that a bot of theirs is down.
+    told = {json.loads(body)["notices"][0]["thing"]: (headers, body) for headers, body in received.requests}
+    headers, body = told["test"]
     receiver: dict[str, Any] = {}
     exec(check, receiver)
     is_ours, right = receiver["is_ours"], (tmp_path / "key").read_text()
