@@ -300,9 +300,9 @@ class PlayedBroker:
             feed = self.feeds.setdefault(declared.name, _Feed(declared, after))
             feed.declared = declared
         self.settings = msgspec.structs.replace(self.settings, name=said.name)
-        self._send(Kind.REPLY, Reply(command_id=command.event_id, result=msgspec.Raw(encode(self.settings))))
-        if self.tasks:
+        if self.tasks:  # before the answer, as the broker does
             self._send(Kind.TASKS, bots.BotTasks(list(self.tasks.values())))
+        self._send(Kind.REPLY, Reply(command_id=command.event_id, result=msgspec.Raw(encode(self.settings))))
 
     def _answer(self, given: GivenCommand) -> Message | Problem:
         if isinstance(given.payload, bots.EndBotTask):

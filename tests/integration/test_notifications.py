@@ -142,7 +142,7 @@ def test_killed_in_the_middle_of_sending_it_sends_again_under_the_same_id(place:
 
 
 def told_of(received: Hook, run_id: str) -> list[tuple[dict[str, str], bytes]]:
-    """What was sent of a run; a test message may come twice where a bot's word that it is done is late."""
+    """What was sent of a run, without test messages and other runs."""
     return [found for found in received.requests if json.loads(found[1])["notices"][0]["id"] == run_id]
 
 

@@ -7,7 +7,9 @@ from typing import Final
 import msgspec
 
 from doai.bots.core.work import Cause, Effect, Ended, Note, TaskEnded, Work
+from doai.codec import raw
 from doai.ids import Token
+from doai.messages.bots import BotTask
 
 _WARNING: Final = 30
 
@@ -107,12 +109,23 @@ class Tasks:
         """All tasks here, those that run first."""
         return [*self._running.values(), *self._waiting.values()]
 
-    def put(self, work: Work) -> None:
+    def give(self, task: BotTask) -> None:
         """Take a task; the same again is nothing new."""
-        assert work.token is not None
-        key = (work.task_id, work.token)
+        key = (task.task_id, task.token)
         if key not in self._running:
-            self._waiting[key] = work
+            self._waiting[key] = Work(
+                handler=self.handler,
+                cause=Cause.TASK,
+                subject=f"task/{task.task_id}",
+                payload=raw(task.params),
+                type=task.kind,
+                task_id=task.task_id,
+                run_id=task.run_id,
+                token=task.token,
+                attempt=task.attempt,
+                trace_id=task.trace_id,
+                timeout_s=min(task.timeout_s, self.timeout_s),
+            )
 
     def drop(self, task_id: str, token: Token) -> bool:
         """The broker takes a task back or cancels it; returns whether its handler runs and must be stopped."""

@@ -19,9 +19,9 @@ from doai.bots.core.session import (
     Unusable,
 )
 from doai.bots.core.task_ends import end_of
-from doai.bots.core.work import Cause, Cut, Delivered, Effect, Ended, GaveUp, Handled, Note, TaskEnded, Work
+from doai.bots.core.work import Cut, Delivered, Effect, Ended, GaveUp, Handled, Note, TaskEnded, Work
 from doai.clock import Now
-from doai.codec import BodyDecoder, Kind, encode, raw
+from doai.codec import BodyDecoder, Kind, encode
 from doai.envelope import Envelope
 from doai.errors import DecodeError
 from doai.messages import bots as messages
@@ -308,26 +308,13 @@ class BotCore:
 
     def _take_tasks(self, given: Given, now: Now) -> list[CoreEffect]:
         effects: list[CoreEffect] = []
+        told = {(work.task_id, work.token) for work in self._own_commands.values()}
         for task in _tasks(given.body).tasks:
             source = self._sources.tasks.get(task.kind)
             if source is None:
                 effects.append(Note(_ERROR, f"the broker gave a task of the kind {task.kind}, which is not ours"))
-                continue
-            source.put(
-                Work(
-                    handler=source.handler,
-                    cause=Cause.TASK,
-                    subject=f"task/{task.task_id}",
-                    payload=raw(task.params),
-                    type=task.kind,
-                    task_id=task.task_id,
-                    run_id=task.run_id,
-                    token=task.token,
-                    attempt=task.attempt,
-                    trace_id=task.trace_id,
-                    timeout_s=min(task.timeout_s, source.timeout_s),
-                )
-            )
+            elif (task.task_id, task.token) not in told:  # else it has ended here, and the broker is to hear it yet
+                source.give(task)
         return effects
 
     def _cancel(self, given: Given, now: Now) -> list[CoreEffect]:

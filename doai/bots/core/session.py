@@ -108,8 +108,8 @@ class Session:
         self.tokens: Callable[[], list[tuple[int, int]]] = list
         """Returns the tokens of the tasks that are held."""
         self.intake_closed = ""
-        self._takes_log_lines = False
         """Why no task is taken, one sentence; empty = they are."""
+        self._takes_log_lines = False
         self.source = f"{registration.name}/{instance}"
         self._link = Outgoing(
             name=registration.name,

@@ -216,6 +216,30 @@ async def test_a_cut_connection_repeats_nothing_in_a_process_that_lives_on(autoj
     assert calls == ["slow", "next"]
 
 
+@pytest.mark.parametrize("cuts", [1, 2])
+async def test_a_task_that_ended_is_not_begun_again_when_the_connection_takes_its_end_with_it(
+    autojump_clock: MockClock, cuts: int
+) -> None:
+    bot = Bot("told-late")
+    calls: list[str] = []
+
+    @bot.task("tell.somebody", name="tell")
+    async def tell(params: dict[str, str], ctx: Context) -> dict[str, str]:
+        calls.append(ctx.task_id)
+        return {}
+
+    async with running(bot) as mesh:
+        mesh.broker.loses = Kind.COMMAND
+        task_id = mesh.broker.give_task("tell.somebody", {})
+        await mesh.broker.wait(lambda: mesh.broker.loses is None)
+        for _ in range(cuts):
+            mesh.cut()
+        await mesh.broker.wait(lambda: task_id in mesh.broker.outcomes)
+        await mesh.settle()
+    assert calls == [task_id]
+    assert mesh.broker.outcomes[task_id].outcome is Outcome.PASSED
+
+
 async def test_more_events_than_the_credit_come_in_parts(autojump_clock: MockClock) -> None:
     bot = Bot("busy", max_concurrent=3)
     seen: list[int] = []
