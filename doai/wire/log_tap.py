@@ -1,6 +1,7 @@
 """A copy of a process's log lines, held until they can be told to the admin (all steps).
 
 Bounded: while nobody takes them the oldest go. Lines are numbered, so whoever takes them sees what is missing.
+A line is made where it is logged: one that can not be made ends nothing, and what it is about is not kept alive.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from doai.messages.logs import LINES_MAX, MESSAGE_CHARS_MAX, LoggedLine, LogLine
 
 HELD_MAX: Final = 2_000
 TAKEN_BYTES_MAX: Final = 32 * 1024
-"""At once: half of what a frame may have."""
+"""At once, but for the last line: an eighth of what a frame may have (`doai.limits.FRAME_BYTES_MAX`)."""
 TELL_EVERY_S: Final = 0.5
 _FIELD_CHARS_MAX: Final = 500
 _FIELDS_MAX: Final = 16
+_LEVEL_MAX: Final = 100
+"""As in `LoggedLine`; logging itself allows any number."""
 
 
 class LogTap(logging.Handler):
@@ -29,15 +32,20 @@ class LogTap(logging.Handler):
         super().__init__()
         self._program = program
         self._life = life
-        self._held: deque[logging.LogRecord] = deque()
+        self._held: deque[LoggedLine] = deque()
         self._first_n = 1
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hold a line; called with the handler's lock held."""
+        """Hold a line; called with the handler's lock held. One that can not be made is told on stderr."""
+        try:
+            line = _line(record)
+        except Exception:  # whatever an argument's own __str__ raises: who logs does not end by it
+            self.handleError(record)
+            return
         if len(self._held) >= HELD_MAX:
             self._held.popleft()
             self._first_n += 1
-        self._held.append(record)
+        self._held.append(line)
 
     def take(self) -> LogLines | None:
         """Return the oldest lines that fit into a frame, and let go of them; None = there are none."""
@@ -45,7 +53,7 @@ class LogTap(logging.Handler):
             taken: list[LoggedLine] = []
             size_bytes = 0
             while self._held and len(taken) < LINES_MAX and size_bytes < TAKEN_BYTES_MAX:
-                line = _line(self._held.popleft())
+                line = self._held.popleft()
                 size_bytes += _size_bytes(line)
                 taken.append(line)
             if not taken:
@@ -78,16 +86,21 @@ def _locked(handler: logging.Handler) -> Iterator[None]:
 
 
 def _line(record: logging.LogRecord) -> LoggedLine:
-    fields = {key[:40]: str(value)[:_FIELD_CHARS_MAX] for key, value in list(extras(record).items())[:_FIELDS_MAX]}
+    fields = list(extras(record).items())[:_FIELDS_MAX]
     exception = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
     return LoggedLine(
         at_ms=int(record.created * 1000),
-        level=record.levelno,
-        logger=record.name[:200],
-        message=_cut(record.getMessage()),
-        fields=fields,
-        exception=exception[-MESSAGE_CHARS_MAX:],
+        level=min(max(record.levelno, 0), _LEVEL_MAX),
+        logger=_text(record.name)[:200],
+        message=_cut(_text(record.getMessage())),
+        fields={_text(key)[:40]: _text(str(value))[:_FIELD_CHARS_MAX] for key, value in fields},
+        exception=_text(exception)[-MESSAGE_CHARS_MAX:],
     )
+
+
+def _text(said: str) -> str:
+    # The name of a file may have bytes that are no text: half a surrogate pair each, which UTF-8 refuses.
+    return said.encode(errors="backslashreplace").decode()
 
 
 def _cut(text: str) -> str:

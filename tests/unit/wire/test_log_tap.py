@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import weakref
 
 import pytest
 
-from doai.codec import encode
+from doai.codec import decode, encode
 from doai.limits import FRAME_BYTES_MAX
 from doai.messages.logs import MESSAGE_CHARS_MAX, LogLines
 from doai.wire import log_tap
@@ -67,3 +69,44 @@ def test_what_is_taken_at_once_fits_into_a_frame() -> None:
     assert sum(len(lines.lines) for lines in taken) == 60
     assert max(len(encode(lines)) for lines in taken) < FRAME_BYTES_MAX
     assert len(taken[0].lines[0].message) == MESSAGE_CHARS_MAX
+
+
+def test_a_line_that_can_not_be_told_is_left_out_and_ends_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with tapped("node", "life") as tap:
+        tap.handle(logging.LogRecord(LOG.name, logging.ERROR, __file__, 1, "%d phones", ("two",), None))
+        LOG.info("after it")
+        taken = tap.take()
+    assert taken is not None
+    assert (taken.first_n, [line.message for line in taken.lines]) == (1, ["after it"])
+    assert "%d phones" in capsys.readouterr().err
+
+
+def test_names_that_are_no_text_and_odd_levels_can_be_read_by_the_admin() -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    told = logging.LogRecord(name, 1000, __file__, 1, "%s is left", (name,), None)
+    told.file = name
+    try:
+        raise ValueError(name)
+    except ValueError as error:
+        told.exc_info = (ValueError, error, error.__traceback__)
+    with tapped("node", "life") as tap:
+        tap.handle(told)
+        taken = tap.take()
+    assert taken is not None
+    [line] = decode(encode(taken), LogLines).lines
+    assert (line.level, line.logger, line.message) == (100, r"caf\udce9.png", r"caf\udce9.png is left")
+    assert line.fields == {"file": r"caf\udce9.png"}
+    assert line.exception.endswith(r"ValueError: caf\udce9.png")
+
+
+def test_what_waits_to_be_taken_keeps_nothing_else_alive() -> None:
+    class Phone:
+        pass
+
+    phone = Phone()
+    seen = weakref.ref(phone)
+    with tapped("node", "life") as tap:
+        tap.handle(logging.LogRecord(LOG.name, logging.INFO, __file__, 1, "%s is gone", (phone,), None))
+        del phone
+        assert seen() is None
+        assert tap.take() is not None
