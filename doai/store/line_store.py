@@ -85,6 +85,8 @@ class LineStore:
     def page(self, wanted: LineFilter, *, before: int | None, after: int | None, limit: int) -> LinePage:
         """Return the newest lines before a number, or (``after``) those that came since one."""
         oldest, newest = self._ends()
+        if not newest:
+            return LinePage([], None, 0)
         low = max(oldest, (after or 0) + 1)
         high = newest if before is None else min(newest, before - 1)
         if wanted.since_ms is not None:

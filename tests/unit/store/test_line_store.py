@@ -44,6 +44,7 @@ def told(page: LinePage) -> list[int]:
 
 def test_pages_follow_each_other_and_new_lines_are_asked_for_by_number(store: LineStore) -> None:
     assert ask(store) == LinePage([], None, 0)
+    assert ask(store, since_ms=5, until_ms=9, run_id="r1") == LinePage([], None, 0)
     store.append([line(at_ms) for at_ms in range(1, 8)])
     first = ask(store, 3)
     assert (told(first), first.newest) == ([7, 6, 5], 7)
