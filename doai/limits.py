@@ -223,6 +223,8 @@ SUBSCRIPTIONS_PER_BOT_MAX: Final = 32
 TAIL_EVENTS_MAX: Final = 8192
 """Newest events kept in memory while somebody subscribes: seconds at full load. Who is further behind reads."""
 TAIL_BYTES_MAX: Final = 16 * 1024 * 1024
+PARTS_BYTES_MAX: Final = 32 * 1024 * 1024
+"""What filters take of the tail, encoded, of all together; who is behind what is kept pays for it again."""
 EVENTS_FLUSH_S: Final = 0.005
 """Events are gathered so long at most before they are sent to bots, a quarter of what they may take in all ..."""
 EVENTS_FLUSH_BOT_S: Final = 0.000_15
@@ -334,6 +336,7 @@ assert EVENTS_FRAME_BYTES + RECORD_BYTES_MAX <= FRAME_BYTES_MAX, "a frame of eve
 assert 2 * BOT_DECLARED_BYTES_MAX < FRAME_BYTES_MAX
 assert SUBJECT_IN_FLIGHT_MAX * 4 <= EVENTS_IN_FLIGHT_MAX, "a few busy subjects leave room for others"
 assert EVENTS_IN_FLIGHT_MAX < TAIL_EVENTS_MAX
+assert PARTS_BYTES_MAX >= 2 * TAIL_BYTES_MAX, "what one filter takes of the whole tail is encoded once"
 assert EVENTS_BATCH_MAX * 8 <= BOT_CREDIT, "a process that holds most of what it may still has room for a batch"
 assert ATTEMPTS < QUARANTINE_IN_A_ROW <= QUARANTINE_RECENT, "one task alone quarantines nothing"
 assert QUARANTINE_BURST_S * QUARANTINE_IN_A_ROW < QUARANTINE_WITHIN_S, "bursts that are told apart can add up"

@@ -4,6 +4,7 @@ Kept only while somebody subscribes. What is dropped here is read from the store
 
 Events are given out in *batches*, which end where all that is new was given out. What a filter takes of a batch is
 matched and encoded once, whoever gets it and when: whoever is some batches behind is sent the same bytes, joined.
+What was made first is forgotten when all of that together is too much, so that many filters do not fill the memory.
 """
 
 from __future__ import annotations
@@ -16,7 +17,14 @@ import msgspec
 
 from doai.changes.log import LoggedRow
 from doai.codec import encode
-from doai.limits import EVENTS_BATCH_MAX, EVENTS_FRAME_BYTES, EVENTS_PER_FRAME_MAX, TAIL_BYTES_MAX, TAIL_EVENTS_MAX
+from doai.limits import (
+    EVENTS_BATCH_MAX,
+    EVENTS_FRAME_BYTES,
+    EVENTS_PER_FRAME_MAX,
+    PARTS_BYTES_MAX,
+    TAIL_BYTES_MAX,
+    TAIL_EVENTS_MAX,
+)
 from doai.messages.bots import LoggedEvent
 from doai.topics import matches
 
@@ -26,6 +34,9 @@ _PAIR: Final = b"\x92"
 """msgpack: an array of two follows."""
 _FEW: Final = 16
 """msgpack: arrays of less have a header of one byte, those of less than 65,536 one of three."""
+_PART_BYTES: Final = 500
+_ROW_BYTES: Final = 100
+"""A part takes so much beside its events, and so much more for each: as measured, roughly."""
 
 
 class Filter:
@@ -50,7 +61,7 @@ class Filter:
 class Part:
     """What a filter takes of a part of the log."""
 
-    __slots__ = ("_body", "_packed", "flight", "rows", "size", "through")
+    __slots__ = ("_body", "flight", "rows", "size", "through")
 
     def __init__(self, rows: Sequence[LoggedRow], through: int) -> None:
         self.rows = rows
@@ -58,35 +69,35 @@ class Part:
         """Up to here the log was looked through."""
         self.size = sum(len(row.body) for row in rows)
         self.flight = {row.position: row.subject for row in rows}
-        self._packed: bytes | None = None
         self._body: bytes | None = None
-
-    @property
-    def packed(self) -> bytes:
-        """The encoded events, one after the other."""
-        if self._packed is None:
-            events = encode([LoggedEvent(row.position, msgspec.Raw(row.body)) for row in self.rows])
-            self._packed = events[1 if len(self.rows) < _FEW else 3 :]
-        return self._packed
 
     @property
     def body(self) -> bytes:
         """Body of a frame with all of it, and nothing else."""
         if self._body is None:
-            self._body = _body(len(self.rows), [self.packed], self.through)
+            events = encode([LoggedEvent(row.position, msgspec.Raw(row.body)) for row in self.rows])
+            self._body = b"".join([_PAIR, events, encode(self.through)])
         return self._body
+
+    @property
+    def packed(self) -> memoryview:
+        """The encoded events, one after the other."""
+        body, before = self.body, len(_PAIR) + (1 if len(self.rows) < _FEW else 3)
+        return memoryview(body)[before : len(body) - len(encode(self.through))]
+
+    @property
+    def weight(self) -> int:
+        """About how much memory it takes, in bytes, once it is encoded."""
+        return self.size + _PART_BYTES + _ROW_BYTES * len(self.rows)
 
 
 def events_body(parts: Sequence[Part]) -> bytes:
     """Return the body of a frame with some parts, which follow each other: `doai.messages.bots.Events`."""
     if len(parts) == 1:
         return parts[0].body
-    return _body(sum(len(part.rows) for part in parts), [part.packed for part in parts], parts[-1].through)
-
-
-def _body(count: int, packed: Sequence[bytes], through: int) -> bytes:
+    count = sum(len(part.rows) for part in parts)
     array = bytes([0x90 | count]) if count < _FEW else b"\xdc" + count.to_bytes(2, "big")
-    return b"".join([_PAIR, array, *packed, encode(through)])
+    return b"".join([_PAIR, array, *(part.packed for part in parts), encode(parts[-1].through)])
 
 
 def fits_frame(count: int, size: int) -> bool:
@@ -110,19 +121,21 @@ def parts_of(rows: Sequence[LoggedRow], through: int) -> Iterator[Part]:
 class Batch:
     """Events that are given out together."""
 
-    __slots__ = ("_parts", "first", "rows", "through")
+    __slots__ = ("_made", "first", "parts", "rows", "through")
 
-    def __init__(self, rows: Sequence[LoggedRow]) -> None:
+    def __init__(self, rows: Sequence[LoggedRow], made: Made) -> None:
         self.rows = rows
         self.first = rows[0].position
         self.through = rows[-1].position
-        self._parts: dict[Filter, Part] = {}
+        self.parts: dict[Filter, Part] = {}
+        self._made = made
 
     def of(self, wanted: Filter) -> Part:
         """What a filter takes of it."""
-        part = self._parts.get(wanted)
+        part = self.parts.get(wanted)
         if part is None:
-            part = self._parts[wanted] = self._part(self.first, wanted)
+            part = self.parts[wanted] = self._part(self.first, wanted)
+            self._made.keep(self, wanted, part.weight)
         return part
 
     def since(self, position: int, wanted: Filter) -> Part:
@@ -134,10 +147,36 @@ class Batch:
         return Part([row for row in self.rows[position - self.first :] if takes(row.type)], self.through)
 
 
+class Made:
+    """Which parts batches keep, in the order in which they were made, and what they take."""
+
+    __slots__ = ("_bytes", "_weights")
+
+    def __init__(self) -> None:
+        self._weights: dict[tuple[Batch, Filter], int] = {}
+        self._bytes = 0
+
+    def keep(self, batch: Batch, wanted: Filter, weight: int) -> None:
+        """A part was made; the oldest go when all are too much."""
+        self._weights[batch, wanted] = weight
+        self._bytes += weight
+        while self._bytes > PARTS_BYTES_MAX and len(self._weights) > 1:
+            self._forget(*next(iter(self._weights)))
+
+    def drop(self, batch: Batch) -> None:
+        """Its rows are not in the tail any more."""
+        for wanted in list(batch.parts):
+            self._forget(batch, wanted)
+
+    def _forget(self, batch: Batch, wanted: Filter) -> None:
+        del batch.parts[wanted]
+        self._bytes -= self._weights.pop((batch, wanted))
+
+
 class EventTail:
     """A run of events without a gap, up to the newest."""
 
-    __slots__ = ("_batches", "_bytes", "_firsts", "closed", "first", "rows")
+    __slots__ = ("_batches", "_bytes", "_firsts", "_made", "closed", "first", "rows")
 
     def __init__(self, next_position: int) -> None:
         self.rows: list[LoggedRow] = []
@@ -147,6 +186,7 @@ class EventTail:
         """Up to here rows are in batches."""
         self._batches: list[Batch] = []
         self._firsts: list[int] = []
+        self._made = Made()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -165,6 +205,8 @@ class EventTail:
         count = max(1, bisect_right(self._firsts, self.first + len(self.rows) // 2) - 1)
         kept = self._firsts[count] if count < len(self._firsts) else self.closed + 1
         self._bytes -= sum(len(row.body) for row in self.rows[: kept - self.first])
+        for batch in self._batches[:count]:
+            self._made.drop(batch)
         del self.rows[: kept - self.first], self._batches[:count], self._firsts[:count]
         self.first = kept
 
@@ -182,7 +224,7 @@ class EventTail:
             self._append(rows[begin:])
 
     def _append(self, rows: Sequence[LoggedRow]) -> None:
-        batch = Batch(rows)
+        batch = Batch(rows, self._made)
         self._batches.append(batch)
         self._firsts.append(batch.first)
         self.closed = batch.through

@@ -65,6 +65,27 @@ def test_what_a_filter_takes_is_made_once() -> None:
     assert first.body is second.body
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=80))
+def test_what_filters_take_is_bounded_all_together_and_made_again_for_who_is_behind(
+    looks: list[tuple[int, int]],
+) -> None:
+    bound, one = 4_000, Part([row(1)], 1).weight
+    filters = [Filter(["**"]) for _ in range(4)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_tail, "PARTS_BYTES_MAX", bound)
+        patch.setattr(event_tail, "TAIL_EVENTS_MAX", 24)
+        tail = EventTail(1)
+        for position, (filter_number, behind) in enumerate(looks, 1):
+            tail.add(row(position))
+            tail.close()
+            at = max(tail.first, position - behind)
+            part = next(tail.batches(at)).of(filters[filter_number])
+            assert events_body([part, part]) == wanted_body([row(at), row(at)], at)
+            assert part is next(tail.batches(at)).of(filters[filter_number]), "kept, as it was the last one made"
+            kept = [each for batch in tail.batches(tail.first) for each in batch.parts.values()]
+            assert len(kept) * one <= bound
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=120))
 def test_what_is_dropped_are_whole_batches_from_the_old_end(closes: list[bool]) -> None:
     with pytest.MonkeyPatch.context() as patch:
