@@ -152,9 +152,11 @@ class Scheduler:
 
     def _unoffered(self, task: Task) -> str:
         """Say which step of a plug-in is missing where the task would go; empty when none is."""
-        needs, device = sorted(self._needs(task.run)), task.device
-        nodes = [node for node in self._state.nodes.values() if device is None or node is device.node]
-        missing = [use for use in needs if nodes and not any(use in node.steps for node in nodes)]
+        needs, device = self._needs(task.run), task.device
+        if not needs:
+            return ""
+        nodes = list(self._state.nodes.values()) if device is None else [device.node] if device.node else []
+        missing = [use for use in sorted(needs) if nodes and not any(use in node.steps for node in nodes)]
         if not missing:
             return ""
         where = "no node offers" if device is None else f"node {nodes[0].name}, which holds {device.serial}, lacks"
