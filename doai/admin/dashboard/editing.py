@@ -10,11 +10,11 @@ from doai.admin.access import OPERATOR
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, changing
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.parameters import not_found
+from doai.admin.routes.workflows import stored
 from doai.admin.translation import recipe_of
 from doai.errors import UserError
 from doai.messages.commands import StoreWorkflow
 from doai.workflow.mistakes import Mistake, MistakesError
-from doai.workflow.model import parse_workflow
 from doai.workflow.writing import write_recipe
 
 FIRST = """\
@@ -48,13 +48,12 @@ async def store(request: PageRequest, visit: Visiting) -> Response[str] | Redire
     fields = await changing(request)
     source = fields.get("source", "").replace("\r\n", "\n")
     try:
-        name = parse_workflow(source).name
-        await visit.services.command_of(visit.caller, StoreWorkflow(source=source), "workflow/new")
+        done = await stored(visit.services, visit.caller, StoreWorkflow(source=source))
     except MistakesError as error:
         return await _page(visit, source, mistakes=list(error.mistakes), status=422)
     except (CommandRefused, UserError) as refused:
         return await _page(visit, source, problem=str(refused), status=422)
-    return Redirect(f"/workflows/{name}?done=workflows_store", status_code=303)
+    return Redirect(f"/workflows/{done.result.name}?done=workflows_store", status_code=303)
 
 
 PAGES = (new_page, edit_page, store)

@@ -15,7 +15,7 @@ from doai.admin.pages import WorkflowPage
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.bodies import WorkflowText
 from doai.admin.routes.parameters import AnyRequest, Cursor, Given, IdempotencyKey, Limit, Who, not_found, part
-from doai.admin.services import Services
+from doai.admin.services import Done, Services
 from doai.admin.translation import recipe_of, workflow_detail_json, workflow_json
 from doai.admin.views import ChangeJson, CheckedJson, DiffJson, WorkflowDetailJson
 from doai.changes.rows import WorkflowRow
@@ -220,17 +220,20 @@ async def store_workflow(
     activate: Annotated[bool, QueryParameter(description="make it the version that a bare name means")] = True,
 ) -> Response[WorkflowStored]:
     """201 for a new version, 200 when this content is stored already, 422 with every mistake's line and column."""
-    source = _text(await request.body())
-    command = StoreWorkflow(source=source, activate=activate)
+    done = await stored(services, caller, StoreWorkflow(source=_text(await request.body()), activate=activate))
+    answer: WorkflowStored = done.result
+    return Response(answer, status_code=201 if answer.new else 200, headers=done.headers)
+
+
+async def stored(services: Services, caller: Caller, command: StoreWorkflow) -> Done:
+    """Have the broker store a workflow; raises CommandRefused, and WorkflowError with every mistake's place."""
     try:
-        done = await services.command_of(caller, command, "workflow/new")
+        return await services.command_of(caller, command, "workflow/new")
     except CommandRefused as refused:
         if refused.code == WorkflowError.code:
             # The broker's refusal has the sentences; places as data come from the same parser.
-            parse_workflow(source, await _step_types(services))
+            parse_workflow(command.source, await _step_types(services))
         raise
-    stored: WorkflowStored = done.result
-    return Response(stored, status_code=201 if stored.new else 200, headers=done.headers)
 
 
 async def _step_types(services: Services) -> Mapping[str, StepType]:
