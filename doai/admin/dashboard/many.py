@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from litestar import Response, post
 from doai.admin.access import OPERATOR
 from doai.admin.dashboard.devices import FILTERS, filter_of
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, changing, local_path
+from doai.admin.mesh import BrokerUnavailable
 from doai.admin.problems import CommandRefused
 from doai.envelope import Message
 from doai.errors import UserError
@@ -156,32 +157,44 @@ async def _ask(
 
 async def _do(visit: Visit, deed: str, devices: list[DeviceView], fields: dict[str, str], key: str) -> Outcome:
     if deed in _EACH:
-        return await _each(visit, _EACH[deed], [view.row.serial for view in devices], fields, key)
+        messages = {view.row.serial: _EACH[deed](view.row.serial, fields) for view in devices}
+        return await _each(visit, messages, key)
     if deed in _LISTS:
         return await _describe(visit, deed, devices, fields)
     return await _identify(visit, [view.row.serial for view in devices], fields, key)
 
 
-async def _each(visit: Visit, make: _Make, serials: Sequence[str], fields: dict[str, str], key: str) -> Outcome:
+async def _each(visit: Visit, messages: Mapping[str, Message], key: str) -> Outcome:
+    """Send each device its message; a broker that goes away is not waited for again for each that is left."""
     refused: dict[str, str] = {}
     turn = asyncio.Semaphore(AT_ONCE)
+    away = ""
 
-    async def one(serial: str) -> None:
+    async def one(serial: str, message: Message) -> None:
+        nonlocal away
         async with turn:
+            if away:
+                refused[serial] = f"{serial}: not tried: {away}"
+                return
             try:
                 await visit.services.command_of(
                     visit.caller,
-                    make(serial, fields),
+                    message,
                     f"device/{serial[:130]}",
                     idempotency_key=f"{key}-{hashlib.sha256(serial.encode()).hexdigest()[:32]}",
                 )
             except CommandRefused as problem:
                 refused[serial] = str(problem)
+            except BrokerUnavailable as problem:
+                away = str(problem)
+                refused[serial] = f"{serial}: {away}"
 
     async with asyncio.TaskGroup() as group:
-        for serial in serials:
-            group.create_task(one(serial))
-    return Outcome(done=len(serials) - len(refused), refused=[refused[each] for each in serials if each in refused])
+        for serial, message in messages.items():
+            group.create_task(one(serial, message))
+    return Outcome(
+        done=len(messages) - len(refused), refused=[refused[each] for each in messages if each in refused]
+    )
 
 
 async def _describe(visit: Visit, deed: str, devices: list[DeviceView], fields: dict[str, str]) -> Outcome:

@@ -1,0 +1,81 @@
+"""One deed on many devices: each has a command and a key of its own, and one that is refused holds none up."""
+
+from __future__ import annotations
+
+import re
+import types
+from typing import Any
+
+import pytest
+
+from doai.admin.dashboard import many
+from doai.admin.mesh import BrokerUnavailable
+from doai.admin.problems import CommandRefused
+from doai.changes.rows import Description
+from doai.errors import Fault, UserError
+from doai.messages.commands import Problem
+from doai.messages.holds import HoldDevice
+from tests.unit.admin.pressing import Site, press
+
+SERIALS = ["A1", "A2", "A3"]
+
+
+def site(answer: Any = lambda _: None, **described: Description) -> Site:
+    async def page(*_: object, **__: object) -> Any:
+        rows = [types.SimpleNamespace(serial=s, hold=None, description=described.get(s)) for s in SERIALS]
+        views = [types.SimpleNamespace(row=row) for row in rows]
+        return types.SimpleNamespace(items=views, next_cursor=None)
+
+    return Site(answer, fleet=types.SimpleNamespace(page=page))
+
+
+def twice(at: Site, deed: str, **fields: str) -> str:
+    """Press the button, then the one of the page that asks; return what the last page says."""
+    asks = press(many.act, at, {"deed": deed}, serial=SERIALS).content
+    assert at.commands == [], "nothing is done before it was confirmed"
+    hidden = dict(re.findall(r'name="(digest|once)" value="([^"]+)"', asks))
+    said: str = press(many.act, at, {"deed": deed, **hidden, **fields}, serial=SERIALS).content
+    return said
+
+
+def refuse(serial: str, code: str = "conflict") -> CommandRefused:
+    return CommandRefused(Problem(code=code, message=f"{serial} is refused", fault=Fault.USER))
+
+
+def test_each_device_has_a_command_and_a_key_of_its_own() -> None:
+    at = site()
+    assert "refused" not in twice(at, "hold", hours="2", reason="looked at")
+    assert at.commands == [HoldDevice(serial=each, for_s=7200.0, reason="looked at") for each in SERIALS]
+    keys = [key for _, key in at.asked]
+    assert len(set(keys)) == len(SERIALS)
+    assert None not in keys
+
+
+def test_a_number_that_is_none_is_said_and_nothing_is_done() -> None:
+    at = site()
+    with pytest.raises(UserError, match="'abc' is no number of hours"):
+        twice(at, "hold", hours="abc")
+    assert at.commands == []
+
+
+def test_a_device_that_is_refused_and_a_broker_that_goes_away_are_told_device_by_device() -> None:
+    def answer(command: HoldDevice) -> None:
+        if command.serial == "A1":
+            raise refuse("A1")
+        if command.serial == "A3":
+            raise BrokerUnavailable("the broker does not answer")
+
+    said = twice(site(answer), "hold", hours="1")
+    assert "A1 is refused" in said
+    assert "A3: the broker does not answer" in said
+
+
+def test_a_broker_that_is_away_is_not_asked_for_each_device_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: HoldDevice) -> None:
+        raise BrokerUnavailable("the broker does not answer")
+
+    monkeypatch.setattr(many, "AT_ONCE", 1)
+    at = site(gone)
+    said = twice(at, "hold", hours="1")
+    assert [command.serial for command in at.commands] == ["A1"]
+    assert "A3: not tried: the broker does not answer" in said
