@@ -42,8 +42,6 @@ MANY_MAX: Final = 2000
 """Devices of one press: some seconds of commands."""
 AT_ONCE: Final = 32
 """Commands under way: the broker commits them together."""
-DESCRIBED_AT_ONCE: Final = 100
-"""Devices in one command that describes them: with the longest notes that still crosses the mesh."""
 NAMED: Final = 12
 """Serials, and refusals, that a page names."""
 IDENTIFY: Final = "identify"
@@ -160,7 +158,7 @@ async def _do(visit: Visit, deed: str, devices: list[DeviceView], fields: dict[s
         messages = {view.row.serial: _EACH[deed](view.row.serial, fields) for view in devices}
         return await _each(visit, messages, key)
     if deed in _LISTS:
-        return await _describe(visit, deed, devices, fields)
+        return await _each(visit, {view.row.serial: _described(deed, view, fields) for view in devices}, key)
     return await _identify(visit, [view.row.serial for view in devices], fields, key)
 
 
@@ -197,27 +195,20 @@ async def _each(visit: Visit, messages: Mapping[str, Message], key: str) -> Outc
     )
 
 
-async def _describe(visit: Visit, deed: str, devices: list[DeviceView], fields: dict[str, str]) -> Outcome:
+def _described(deed: str, view: DeviceView, fields: dict[str, str]) -> DescribeDevices:
+    """Return what adds words to what is said of a device, or takes them away; the rest stays."""
     name, adds = _LISTS[deed]
     words = fields.get("word", "").replace(",", " ").split()
     if not words:
         raise UserError("say which: letters, digits and . _ -", code="bad_request")
-    changed = 0
-    for begin in range(0, len(devices), DESCRIBED_AT_ONCE):
-        said = []
-        for view in devices[begin : begin + DESCRIBED_AT_ONCE]:
-            before = list(getattr(view.row.description, name)) if view.row.description else []
-            after = [*before, *words] if adds else [each for each in before if each not in words]
-            said.append(
-                DeviceDescription(
-                    serial=view.row.serial,
-                    groups=after if name == "groups" else None,
-                    tags=after if name == "tags" else None,
-                )
-            )
-        done = await visit.services.command_of(visit.caller, DescribeDevices(devices=said), "devices")
-        changed += done.result.changed
-    return Outcome(done=changed, refused=[])
+    before = list(getattr(view.row.description, name)) if view.row.description else []
+    after = [*before, *words] if adds else [each for each in before if each not in words]
+    said = DeviceDescription(
+        serial=view.row.serial,
+        groups=after if name == "groups" else None,
+        tags=after if name == "tags" else None,
+    )
+    return DescribeDevices(devices=[said])
 
 
 async def _identify(visit: Visit, serials: list[str], fields: dict[str, str], key: str) -> Outcome:

@@ -13,7 +13,7 @@ from doai.admin.mesh import BrokerUnavailable
 from doai.admin.problems import CommandRefused
 from doai.changes.rows import Description
 from doai.errors import Fault, UserError
-from doai.messages.commands import Problem
+from doai.messages.commands import DescribeDevices, DeviceDescription, Problem
 from doai.messages.holds import HoldDevice
 from tests.unit.admin.pressing import Site, press
 
@@ -79,3 +79,28 @@ def test_a_broker_that_is_away_is_not_asked_for_each_device_that_is_left(monkeyp
     said = twice(at, "hold", hours="1")
     assert [command.serial for command in at.commands] == ["A1"]
     assert "A3: not tried: the broker does not answer" in said
+
+
+def test_devices_are_put_in_a_group_one_by_one_and_one_that_is_refused_holds_none_up() -> None:
+    def answer(command: DescribeDevices) -> None:
+        if command.devices[0].serial == "A2":
+            raise CommandRefused(Problem(code="conflict", message="A2 has 20 groups", fault=Fault.USER))
+
+    at = site(answer, A1=Description(groups=["left"], notes="kept"))
+    said = twice(at, "group", word="shelf-1, shelf-2")
+    assert "A2 has 20 groups" in said
+    wanted = [
+        ("A1", ["left", "shelf-1", "shelf-2"]),
+        ("A2", ["shelf-1", "shelf-2"]),
+        ("A3", ["shelf-1", "shelf-2"]),
+    ]
+    assert at.commands == [
+        DescribeDevices(devices=[DeviceDescription(serial=serial, groups=groups)]) for serial, groups in wanted
+    ]
+    assert len({key for _, key in at.asked} - {None}) == len(SERIALS), "pressed twice it is done once"
+
+
+def test_a_word_is_taken_from_those_that_have_it() -> None:
+    at = site(A1=Description(tags=["old", "blue"]))
+    twice(at, "untag", word="old")
+    assert [command.devices[0].tags for command in at.commands] == [["blue"], [], []]
