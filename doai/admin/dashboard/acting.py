@@ -28,7 +28,7 @@ _OPEN: Final = DeadLetterState.OPEN
 REASON_MAX: Final = 500
 
 _Make = Callable[[str, dict[str, str]], Message]
-_DEEDS: Final[dict[tuple[str, str], tuple[str, _Make]]] = {
+DEEDS: Final[dict[tuple[str, str], tuple[str, _Make]]] = {
     ("queues", "pause"): ("queue", lambda name, f: queues.PauseQueue(name=name, reason=_reason(f))),
     ("queues", "resume"): ("queue", lambda name, f: queues.ResumeQueue(name=name, reason=_reason(f))),
     ("queues", "drain"): ("queue", lambda name, f: queues.DrainQueue(name=name, reason=_reason(f))),
@@ -157,7 +157,7 @@ async def discard_queue(name: FromPath[str], request: PageRequest, visit: Visiti
 
 
 ACTIONS: Final = (
-    *(_button(of, deed, *found) for (of, deed), found in _DEEDS.items()),
+    *(_button(of, deed, *found) for (of, deed), found in DEEDS.items()),
     describe,
     retry_task,
     retry_letters,

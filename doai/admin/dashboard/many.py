@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ import msgspec
 from litestar import Response, post
 
 from doai.admin.access import OPERATOR
+from doai.admin.dashboard import acting
 from doai.admin.dashboard.devices import FILTERS, filter_of
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, changing, local_path
 from doai.admin.mesh import BrokerUnavailable
@@ -28,13 +29,10 @@ from doai.messages.commands import (
     CreateRun,
     DescribeDevices,
     DeviceDescription,
-    QuarantineDevice,
-    ReleaseDevice,
     StoreWorkflow,
     TargetKind,
     Targets,
 )
-from doai.messages.holds import HoldDevice, UnholdDevice
 from doai.store.device_reader import DeviceFilter
 from doai.store.views import DeviceView
 
@@ -51,13 +49,8 @@ IDENTIFY_WITHIN_S: Final = 300.0
 IDENTIFY_S: Final = 30
 _RECIPES: Final = Path(__file__).resolve().parents[3] / "workflows"
 
-_Make = Callable[[str, dict[str, str]], Message]
-_EACH: Final[dict[str, _Make]] = {
-    "hold": lambda serial, f: HoldDevice(serial=serial, for_s=_hours_s(f), reason=_reason(f)),
-    "unhold": lambda serial, f: UnholdDevice(serial=serial, reason=_reason(f)),
-    "quarantine": lambda serial, f: QuarantineDevice(serial=serial, reason=_reason(f)),
-    "release": lambda serial, f: ReleaseDevice(serial=serial, reason=_reason(f)),
-}
+_EACH: Final = ("hold", "unhold", "quarantine", "release")
+"""The same as the buttons of one device."""
 _LISTS: Final = {
     "group": ("groups", True),
     "ungroup": ("groups", False),
@@ -155,7 +148,8 @@ async def _ask(
 
 async def _do(visit: Visit, deed: str, devices: list[DeviceView], fields: dict[str, str], key: str) -> Outcome:
     if deed in _EACH:
-        messages = {view.row.serial: _EACH[deed](view.row.serial, fields) for view in devices}
+        _, make = acting.DEEDS["devices", deed]
+        messages = {view.row.serial: make(view.row.serial, fields) for view in devices}
         return await _each(visit, messages, key)
     if deed in _LISTS:
         return await _each(visit, {view.row.serial: _described(deed, view, fields) for view in devices}, key)
@@ -225,15 +219,3 @@ async def _identify(visit: Visit, serials: list[str], fields: dict[str, str], ke
     )
     done = await services.command_of(visit.caller, command, f"workflow/{IDENTIFY}", idempotency_key=key)
     return Outcome(done=len(serials), refused=[], run_id=done.result.run_id)
-
-
-def _reason(fields: dict[str, str]) -> str:
-    return fields.get("reason", "").strip()[:500]
-
-
-def _hours_s(fields: dict[str, str]) -> float:
-    text = fields.get("hours", "1")
-    try:
-        return float(text) * 3600.0
-    except ValueError:
-        raise UserError(f"{text[:20]!r} is no number of hours", code="bad_request") from None

@@ -104,7 +104,7 @@ def test_a_zone_that_is_none_is_passed_over(name: str) -> None:
 
 
 def test_every_button_has_a_word_for_what_was_done() -> None:
-    assert {f"done.{of}_{deed}" for of, deed in acting._DEEDS} <= catalogue().keys()
+    assert {f"done.{of}_{deed}" for of, deed in acting.DEEDS} <= catalogue().keys()
 
 
 @pytest.mark.parametrize(
