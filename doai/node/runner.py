@@ -30,6 +30,8 @@ from doai.workflow.step_type import StepType
 from doai.workflow.steps import BUILT_IN
 
 _log: Final = logging.getLogger(__name__)
+_RECORD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+"""Names that a field of a log line can not have: `logging` refuses them with KeyError."""
 
 
 class ArtifactStore(Protocol):
@@ -351,7 +353,8 @@ class _Context:
         self.sentences.append(sentence)
 
     def log(self, message: str, **fields: object) -> None:
-        _log.info("%s", self.masked(message), extra={**self.masked(fields), **self.ids})
+        said = {f"field_{name}" if name in _RECORD_FIELDS else name: value for name, value in fields.items()}
+        _log.info("%s", self.masked(message), extra={**self.masked(said), **self.ids})
 
 
 def _is_text(media_type: str) -> bool:

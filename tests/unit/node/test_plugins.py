@@ -78,7 +78,7 @@ async def say(arguments: Say, ctx: Context) -> Said:
         await trio.sleep_forever()
     if arguments.how == "print":
         print("printed", arguments.text, flush=True)
-        ctx.log("logged " + arguments.text, size=len(arguments.text))
+        ctx.log("logged " + arguments.text, size=len(arguments.text), name="a record has one, too")
         return Said(text=arguments.text, pid=os.getpid())
     output = await ctx.device.shell(f"echo {arguments.text}")
     return Said(text=output.text, pid=os.getpid())
@@ -372,7 +372,8 @@ async def is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     while "printed" not in caplog.text:  # noqa: ASYNC110 - what it printed comes when it comes
         await trio.sleep(0.01)
     assert "printed the pin ***" in caplog.text
-    assert "logged the pin ***" in caplog.text
+    [logged] = [record for record in caplog.records if record.getMessage() == "logged the pin ***"]
+    assert vars(logged)["field_name"] == "a record has one, too"
     assert "s3cret" not in caplog.text
 
 
