@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from doai.backoff import Backoff
 from doai.clock import Now
@@ -40,6 +41,7 @@ steps:
 """
 STEPS_MODULE = """\
 import os, signal, stat
+from pathlib import Path
 import trio
 from doai.plugins import Arguments, Context, Outputs, fail, step
 
@@ -85,10 +87,14 @@ async def say(arguments: Say, ctx: Context) -> Said:
 
 class Wait(Arguments, frozen=True, kw_only=True):
     how: str = "nicely"
+    fifo: str = ""
 
 @step("acme.wait", on_device=False)
 async def wait(arguments: Wait, ctx: Context) -> None:
     ctx.log("waiting")
+    if arguments.how == "busy":
+        Path(arguments.fifo).read_bytes()
+        await ctx.device.shell("true")
     if arguments.how == "deaf":
         while True:
             signal.pause()
@@ -304,6 +310,25 @@ async def test_one_that_hangs_is_killed_at_the_timeout_of_its_step(
     assert ended.failure.error_class is ErrorClass.TIMEOUT
     assert "It hung: the process of plug-in acme was killed." in ended.failure.message
     assert (await bench.perform("acme.say", text="alive")).outputs["text"] == "alive"
+
+
+async def test_a_call_that_comes_after_the_cancel_costs_nothing_but_its_try(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin_host, "CANCEL_S", PATIENCE_S)
+    first = await bench.perform("acme.say", text="1")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    key = bench.start("acme.wait", {"how": "busy", "fifo": str(fifo)})
+    step_reads = await trio.to_thread.run_sync(os.open, fifo, os.O_WRONLY, abandon_on_cancel=True)
+    bench.runner.cancel(CancelStep(key))
+    await trio.testing.wait_all_tasks_blocked()
+    os.close(step_reads)
+    ended = await bench.end(key)
+    assert ended.failure is not None
+    assert ended.failure.error_class is ErrorClass.CANCELLED
+    again = await bench.perform("acme.say", text="2")
+    assert again.outputs["pid"] == first.outputs["pid"], "its process goes on"
 
 
 async def test_a_changed_folder_is_used_by_what_begins_then(bench: Bench) -> None:
