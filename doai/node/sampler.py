@@ -48,6 +48,15 @@ async def sample_health(
                 extra={"node_id": node_id, "device_serial": serial},
             )
             problem = f"What device {serial} says of itself can not be read: {error}."
+        except Exception as error:  # a driver may be a plug-in's: its bug costs this sample and no more
+            _log.error(
+                "reading how device %s is raised %s",
+                serial,
+                type(error).__name__,
+                exc_info=error,
+                extra={"node_id": node_id, "device_serial": serial},
+            )
+            problem = f"Reading how device {serial} is raised {type(error).__name__}: see the node's log."
     took_ms = round((clock.now().mono_s - began.mono_s) * 1000)
     return DeviceHealth(
         serial=serial,

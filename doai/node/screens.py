@@ -124,6 +124,13 @@ class ScreenFeed:
         except (trio.TooSlowError, OSError) as error:
             why = str(error) or f"device {serial} took longer than {CAPTURE_S:.0f} s for a picture"
             body, media_type = why.encode(), "text/plain; charset=utf-8"
+        except Exception as error:  # a driver may be a plug-in's, a picture anything: that costs this picture alone
+            kind = type(error).__name__
+            _log.error(
+                "taking a picture of %s raised %s", serial, kind, exc_info=error, extra={"device_serial": serial}
+            )
+            why = f"Taking a picture of device {serial} raised {kind}: see the node's log."
+            body, media_type = why.encode(), "text/plain; charset=utf-8"
         try:
             response = await client.put(
                 f"{self._url}/{quote(serial, safe='')}", content=body, headers={"Content-Type": media_type}

@@ -55,3 +55,15 @@ async def test_a_phone_that_never_answers_is_told_after_a_while(autojump_clock: 
         health = await sample(driver)
     assert health.problem == "Device F1 did not answer within 10 s: look at its screen and its cable."
     assert health.took_ms == pytest.approx(SAMPLE_TIMEOUT_S * 1000, abs=50)
+
+
+async def test_a_bug_of_a_driver_costs_the_sample_alone(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(serial: str) -> Driver:
+        raise KeyError(serial)
+
+    health = await sample_health(broken, "F1", TrioClock(), "node-1")
+    assert health.problem == "Reading how device F1 is raised KeyError: see the node's log."
+    [record] = caplog.records
+    assert record.exc_info is not None

@@ -68,11 +68,11 @@ class Admin:
             self.asked.append(path)
             if len(self.asked) > 1:
                 await trio.sleep_forever()
-            return b'{"serials": ["F0001", "gone"]}'
+            return b'{"serials": ["F0001", "gone", "broken"]}'
         serial = path.rpartition("/")[2]
         brought = self.brought.setdefault(serial, [])
         brought.append((headers["content-type"], body))
-        if sum(map(len, self.brought.values())) == 4:
+        if sum(map(len, self.brought.values())) == 6:
             self.all_brought.set()
         return b'{"wanted": %s}' % (b"true" if len(brought) < 2 else b"false")
 
@@ -90,6 +90,8 @@ async def test_pictures_are_brought_until_nobody_looks_and_a_reason_where_there_
     driver = FakeDriver(serials=["F0001"], seed=1, latency_s=0.0, journal_max=0)
 
     def driver_of(serial: str) -> FakeDriver:
+        if serial == "broken":
+            raise KeyError(serial)
         if serial != "F0001":
             raise device_offline(serial)
         return driver
@@ -104,3 +106,6 @@ async def test_pictures_are_brought_until_nobody_looks_and_a_reason_where_there_
     assert all(body.startswith(b"\xff\xd8\xff") for _, body in admin.brought["F0001"])
     assert [media_type.partition(";")[0] for media_type, _ in admin.brought["gone"]] == ["text/plain"] * 2
     assert b"gone" in admin.brought["gone"][0][1]
+    assert (
+        admin.brought["broken"][0][1] == b"Taking a picture of device broken raised KeyError: see the node's log."
+    )
