@@ -8,6 +8,7 @@ the node's.
 from __future__ import annotations
 
 import importlib
+import itertools
 import socket
 import sys
 import traceback
@@ -42,6 +43,10 @@ from doai.plugins.pipe import (
 )
 
 TRACE_CHARACTERS_MAX: Final = 4_000
+"""Of every text that is told of a try: a trace, a line for the log, a value beside it."""
+NAME_CHARACTERS_MAX: Final = 100
+FIELDS_MAX: Final = 100
+"""Values beside a line or a failure: with their length far below what a frame can hold."""
 READ_BYTES: Final = 64 * 1024
 SAID_MAX: Final = 10_000
 """Messages that wait for the node: it takes them at once, or it is gone."""
@@ -163,17 +168,40 @@ class Host:
         return got.value
 
     def _log(self, request: int, message: str, fields: dict[str, Any]) -> None:
-        self.say(Line(request=request, message=str(message)[:TRACE_CHARACTERS_MAX], fields=_plain(fields)))
+        self.say(Line(request=request, message=_text(message), fields=_plain(fields)))
 
 
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        str(name): value if isinstance(value, int | float | bool) else str(value) for name, value in fields.items()
-    }
+def _plain(fields: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return fields as the pipe and JSON can carry them, whatever a step put in."""
+    first = itertools.islice(fields.items(), FIELDS_MAX)
+    return {_text(name, NAME_CHARACTERS_MAX): _plain_value(value) for name, value in first}
+
+
+def _plain_value(value: object) -> Any:
+    if value is None or isinstance(value, str):
+        return value and _text(value)
+    try:
+        plain = msgspec.json.decode(msgspec.json.encode(value))
+        fits = len(msgspec.msgpack.encode(plain)) <= TRACE_CHARACTERS_MAX  # it has whole numbers of 64 bits only
+    except Exception:
+        fits = False  # then it is told in words
+    return plain if fits else _text(value)
+
+
+def _text(value: object, characters_max: int = TRACE_CHARACTERS_MAX) -> str:
+    try:
+        text = str(value)[:characters_max]
+    except Exception as error:
+        text = f"<{type(value).__name__} whose text raised {type(error).__name__}>"
+    return text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text
 
 
 def _failed(start: Start, failure: Failure) -> Failed:
-    return Failed(request=start.request, failure=failure)
+    """Say why a try failed; a failure that a step made may hold anything."""
+    plain = msgspec.structs.replace(
+        failure, code=_text(failure.code), message=_text(failure.message), details=_plain(failure.details)
+    )
+    return Failed(request=start.request, failure=plain)
 
 
 def _failure(error_class: ErrorClass, code: str, message: str) -> Failure:

@@ -47,6 +47,10 @@ from doai.plugins import Arguments, Context, Outputs, fail, step
 
 HELD = []
 
+class Odd:
+    def __str__(self):
+        raise KeyError("odd")
+
 class Say(Arguments, frozen=True, kw_only=True):
     text: str
     how: str = "shell"
@@ -64,6 +68,9 @@ async def say(arguments: Say, ctx: Context) -> Said:
         raise ValueError(arguments.text)
     if arguments.how == "fail":
         raise fail("not_said", "It was not said: say it again.", text=arguments.text)
+    if arguments.how == "odd":
+        ctx.log("odd", many=2**70, lone="\\ud800", fails=Odd())
+        raise fail("odd", "Odd.", path=Path("/odd"), many=2**70, names=["a", "b"], lone="\\ud800", none=None)
     if arguments.how == "hold":
         HELD.append(bytearray(int(arguments.text)))
         return Said(text="", pid=os.getpid())
@@ -233,6 +240,11 @@ async def fails_by_its_own(bench: Bench) -> None:
     assert ended.failure is not None
     assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.APP, "not_said")
     assert ended.failure.details == {"text": "x"}
+    ended = await bench.perform("acme.say", text="x", how="odd")
+    assert ended.failure is not None
+    assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.APP, "odd")
+    told = {"path": "/odd", "many": str(2**70), "names": ["a", "b"], "lone": "?", "none": None}
+    assert ended.failure.details == told
     ended = await bench.perform("acme.say", text="x", how="raise")
     assert ended.failure is not None
     assert (ended.failure.code, ended.failure.details) == ("step_crashed", {})
