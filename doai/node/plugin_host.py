@@ -61,6 +61,7 @@ SAID_MAX: Final = 1_000
 MASKS_KEPT: Final = 200
 """What a try printed may be read when its task has ended: secrets of the last tasks are known still."""
 OUTPUT_LINE_MAX: Final = 2_000
+"""Characters of a line that are logged, counted when its secrets are masked."""
 READ_BYTES: Final = 64 * 1024
 _PASSED_ON: Final = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE")
 """Of the node's environment; the rest, its secret among it, is not a plug-in's business."""
@@ -159,15 +160,16 @@ class PluginHost:
         finally:
             theirs.close()
             os.close(write_fd)
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read_output, trio.lowlevel.FdStream(read_fd))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_output, trio.lowlevel.FdStream(read_fd))
+            try:
                 async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as stream:
                     await self._serve(stream, task_status)
-                nursery.cancel_scope.cancel()
-        finally:
-            with trio.CancelScope(shield=True):
-                await self._end()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._end()
+            # What it printed at its end, a trace above all, is read; what left its session may hold the pipe open.
+            nursery.cancel_scope.deadline = trio.current_time() + STOP_S
         if not self._was_ready:
             raise HostEnded(self.reason or "it was stopped")
 
@@ -286,14 +288,17 @@ class PluginHost:
         async with stream:
             async for data in stream:
                 *lines, kept = (kept + bytes(data)).split(b"\n")
-                if len(kept) > OUTPUT_LINE_MAX:
-                    lines, kept = [*lines, kept], b""
+                kept = kept[:READ_BYTES]  # the rest of so long a line would be cut anyway
                 for line in lines:
-                    text = line.decode("utf-8", "replace").rstrip()[:OUTPUT_LINE_MAX]
-                    for mask in self._masks:
-                        text = mask.text(text)
-                    if text:
-                        _log.info("plug-in %s: %s", self.plugin.manifest.name, text)
+                    self._log_output(line)
+        self._log_output(kept)
+
+    def _log_output(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip()
+        for mask in self._masks:
+            text = mask.text(text)
+        if text:
+            _log.info("plug-in %s: %s", self.plugin.manifest.name, text[:OUTPUT_LINE_MAX])
 
     # --- tries ------------------------------------------------------------------------------------------------
 

@@ -64,6 +64,10 @@ class Said(Outputs, frozen=True, kw_only=True):
 async def say(arguments: Say, ctx: Context) -> Said:
     if arguments.how == "exit":
         os._exit(7)
+    if arguments.how == "last words":
+        print("x" * 1_998 + arguments.text)
+        print("the last words", end="")
+        raise SystemExit("bye")
     if arguments.how == "raise":
         raise ValueError(arguments.text)
     if arguments.how == "fail":
@@ -405,9 +409,14 @@ async def is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     secret = SecretText(("the pin ", SecretName("pin")))
     ended = await bench.perform("acme.say", text=secret, how="print")
     assert ended.outputs["text"] == "the pin ***"
+    long = SecretText((SecretName("pin"),))
+    assert (await bench.perform("acme.say", text=long, how="last words")).failure is not None
     bench.runner.forget("T1", Token(1, 1))
-    while "printed" not in caplog.text:  # noqa: ASYNC110 - what it printed comes when it comes
+    while "the last words" not in caplog.text:  # noqa: ASYNC110 - what it printed comes when it comes
         await trio.sleep(0.01)
+    assert "SystemExit: bye" in caplog.text, "the trace of a process that dies is logged"
+    assert "xx**" in caplog.text
+    assert "xxs3" not in caplog.text, "a secret is masked before a long line is cut"
     assert "printed the pin ***" in caplog.text
     [logged] = [record for record in caplog.records if record.getMessage() == "logged the pin ***"]
     assert vars(logged)["field_name"] == "a record has one, too"
