@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from doai import topics
+from doai.broker.core.bot_declarations import NO_PATTERN, check_declared
 from doai.broker.core.bot_leases import BotLeases
-from doai.broker.core.bot_successors import succeed
 from doai.broker.core.bot_table import Bot, Process
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
@@ -25,7 +25,7 @@ from doai.clock import Now
 from doai.codec import Kind, encode, raw
 from doai.envelope import Envelope, Message
 from doai.errors import ConflictError, NotFoundError, UserError
-from doai.json_schema import schema_mistakes, value_mistakes
+from doai.json_schema import value_mistakes
 from doai.limits import BOT_DECLARED_BYTES_MAX, BOT_LOOK_S, BOT_OFFLINE_AFTER_S, BOTS_MAX, SUBSCRIPTIONS_PER_BOT_MAX
 from doai.link.liveness import Change
 from doai.messages.bots import (
@@ -50,12 +50,10 @@ from doai.secret_reference import secret_names
 from doai.states import PeerState
 from doai.workflow.mistakes import did_you_mean
 
-NAME_CHARS_MAX: Final = 100
 Handler = Callable[[Decision, Envelope, Any], Message]
 _HOUR_MS: Final = 3_600_000
 _HOURS_KEPT: Final = 8 * 24
 """A week is asked for; a day more, so that its first hour is whole."""
-_NO_PATTERN: Final = "{!r} is no pattern of types: words joined by dots, * is one, a last ** any"
 
 
 class Bots:
@@ -96,6 +94,8 @@ class Bots:
             RESET_SUBSCRIPTION: self.reset,
         }
         """Of commands."""
+        self.succeed: Callable[[Decision, Peer, str], None]
+        """Peers gives it: a process takes the place of the one with this name of a process."""
         self._look_s: float | None = now.mono_s + BOT_OFFLINE_AFTER_S if rows else None
 
     # --- commands -----------------------------------------------------------------------------------------
@@ -110,8 +110,9 @@ class Bots:
                 f"this key proves the name {peer.name}, not {wish.name[:80]}: a bot registers under its own name",
                 code="not_its_name",
             )
-        self._check(wish)
-        wish = succeed(decision, self._state, self._feeds, peer, wish, self.went)
+        check_declared(wish)
+        self.succeed(decision, peer, wish.replaces)
+        wish = msgspec.structs.replace(wish, replaces="")
         bot, now_ms = self.by_name.get(wish.name), decision.now.utc_ms
         body = msgspec.json.encode(wish)
         if bot is None:
@@ -227,7 +228,7 @@ class Bots:
             return f"a connection follows less than {SUBSCRIPTIONS_PER_BOT_MAX} things at once"
         for pattern in wish.follows:
             if not topics.is_pattern(pattern):
-                return _NO_PATTERN.format(pattern[:80])
+                return NO_PATTERN.format(pattern[:80])
         return following(peer, link, wish, self._feeds.filter(wish.follows), self._state.log.position)
 
     def cursor(self, decision: Decision, peer: Peer, link: int, told: Cursor) -> None:
@@ -298,27 +299,6 @@ class Bots:
                 f"there is no bot {name[:80]!r}: {did_you_mean(name, self.by_name)}", code="bot_not_found"
             )
         return bot
-
-    def _check(self, wish: RegisterBot) -> None:
-        if len(msgspec.json.encode(wish)) > BOT_DECLARED_BYTES_MAX:
-            raise UserError(f"a bot says at most {BOT_DECLARED_BYTES_MAX} bytes of itself", code="too_large")
-        if len(wish.subscriptions) > SUBSCRIPTIONS_PER_BOT_MAX:
-            raise UserError(f"a bot has at most {SUBSCRIPTIONS_PER_BOT_MAX} subscriptions", code="too_many")
-        names = [subscription.name for subscription in wish.subscriptions]
-        if len(set(names)) != len(names) or not all(0 < len(name) <= NAME_CHARS_MAX for name in names):
-            raise UserError("each subscription has a name of its own, of 1-100 characters", code="bad_subscription")
-        for subscription in wish.subscriptions:
-            for pattern in [*subscription.topics, *subscription.samples]:
-                if not topics.is_pattern(pattern):
-                    raise UserError(_NO_PATTERN.format(pattern[:80]), code="bad_subscription")
-        for kind in wish.task_kinds:
-            if not topics.is_kind(kind):
-                raise UserError(f"{kind[:80]!r} is no kind of tasks: words joined by dots", code="bad_kind")
-        mistakes = schema_mistakes(wish.config_schema)
-        if mistakes:
-            raise UserError(
-                f"the configuration that it declares can not be checked: {mistakes[0]}", code="bad_schema"
-            )
 
     def _subscriptions(self, decision: Decision, bot: Bot) -> None:
         """Make its feeds what it declared now."""

@@ -42,6 +42,7 @@ class Peers:
         self._incidents = incidents
         self.versions = Versions(state, self.bye)
         self._bots = bots
+        bots.succeed = self.succeed
         self._handles = 0
 
     # --- greeting -----------------------------------------------------------------------------------------
@@ -268,6 +269,19 @@ class Peers:
         self._disconnect(peer)
         if change is not None:
             self._went(decision, peer, change)
+
+    def succeed(self, decision: Decision, peer: Peer, instance: str) -> None:
+        """It takes the place of another process of its name: nobody waits for the end of that one's leases.
+
+        The end of a connection is often not seen yet. Should it live all the same, it is fenced as a clone is.
+        """
+        former = self._state.peers.get(f"{peer.name}/{instance}")
+        if former is None or former is peer:
+            return
+        reason = f"{peer.address} took its place"
+        if former.link is not None:
+            decision.fence(former.link, reason)
+        self.bye(decision, former, reason)
 
     def link_gone(self, link: int) -> None:
         """A connection ended; how its peer fares is a matter of time."""
