@@ -17,6 +17,8 @@ from doai.errors import ProtocolError
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _LOW_40: Final = (1 << 40) - 1
+PERSON: Final = "user"
+"""People act as ``user/NAME``, peers as ``NAME/INSTANCE``: so that these differ no peer has this name."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _INSTANCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SERIAL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,126}")
@@ -124,6 +126,15 @@ def parse_address(text: str) -> Address:
 def is_name(text: str) -> bool:
     """Whether the text may name a peer, workflow, queue or parameter: 1-63 of a-z 0-9 . _ - ."""
     return _NAME.fullmatch(text) is not None
+
+
+def peer_name_mistake(text: str) -> str:
+    """Return why the text can not name a peer, as a sentence; empty when it can."""
+    if not is_name(text):
+        return f"{text[:80]!r} can not be a name: use 1-63 of a-z 0-9 . _ -"
+    if text == PERSON:
+        return f"{text!r} can not be a name of a node, bot or admin: people act as {PERSON}/NAME"
+    return ""
 
 
 def is_serial(text: str) -> bool:

@@ -17,6 +17,7 @@ from doai.admin.sessions import COOKIE, CSRF_HEADER, csrf_matches
 from doai.changes.rows import KeyRow, TokenRow
 from doai.envelope import Origin
 from doai.errors import UserError
+from doai.ids import PERSON
 from doai.messages.link import Role
 from doai.store.reader import StoreReader
 
@@ -46,7 +47,7 @@ class Caller(msgspec.Struct, frozen=True):
     @property
     def actor(self) -> str:
         """How events name the caller."""
-        return f"user/{self.name}"
+        return f"{PERSON}/{self.name}"
 
     @property
     def origin(self) -> Origin:

@@ -16,7 +16,7 @@ from doai.changes.ops import PutKey, PutToken
 from doai.changes.rows import KeyRow, TokenRow
 from doai.envelope import Envelope
 from doai.errors import ConflictError, NotFoundError, UserError
-from doai.ids import is_name
+from doai.ids import is_name, peer_name_mistake
 from doai.messages.commands import AddKey, AddToken, KeyAdded, RevokeKey, RevokeToken, TokenAdded
 from doai.messages.link import Role
 from doai.workflow.mistakes import did_you_mean
@@ -40,8 +40,8 @@ class Access:
 
     def add_key(self, decision: Decision, command: Envelope, add: AddKey) -> KeyAdded:
         """Let the holder of a key speak under a name."""
-        if not is_name(add.name):
-            raise UserError(f"{add.name[:80]!r} can not be a name: use 1-63 of a-z 0-9 . _ -", code="bad_name")
+        if mistake := peer_name_mistake(add.name):
+            raise UserError(mistake, code="bad_name")
         if add.role not in [role.value for role in Role]:
             raise UserError(
                 f"there is no role {add.role[:40]!r}: node, bot and admin are the roles", code="bad_role"

@@ -34,6 +34,4 @@ def check_declared(wish: RegisterBot) -> None:
             raise UserError(f"{kind[:80]!r} is no kind of tasks: words joined by dots", code="bad_kind")
     mistakes = schema_mistakes(wish.config_schema)
     if mistakes:
-        raise UserError(
-            f"the configuration that it declares can not be checked: {mistakes[0]}", code="bad_schema"
-        )
+        raise UserError(f"the configuration that it declares can not be checked: {mistakes[0]}", code="bad_schema")

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from doai.broker.core.decision import Decision
+from doai.broker.core.terms import actor_of
 from doai.envelope import Envelope
 from doai.errors import ConflictError
 
@@ -52,7 +53,7 @@ class Confirmations:
         while len(self._pending) >= PENDING_MAX:
             del self._pending[next(iter(self._pending))]
         token = decision.ids.new_trace_id()
-        self._pending[token] = _Pending(_actor(command), command.type, subject, selection, now_s + KEPT_S)
+        self._pending[token] = _Pending(actor_of(command), command.type, subject, selection, now_s + KEPT_S)
         return token
 
     def use(self, decision: Decision, command: Envelope, subject: str, selection: Selection, token: str) -> None:
@@ -64,7 +65,7 @@ class Confirmations:
                 f"{KEPT_S / 60:.0f} minutes; ask again without it",
                 code="confirmation_unknown",
             )
-        if (found.actor, found.action, found.subject) != (_actor(command), command.type, subject):
+        if (found.actor, found.action, found.subject) != (actor_of(command), command.type, subject):
             raise ConflictError(
                 f"this confirmation was given to {found.actor} for {found.action} of {found.subject}: ask for one "
                 "of your own",
@@ -84,7 +85,3 @@ def select(ids: Iterable[str]) -> Selection:
     ordered = sorted(ids)
     digest = hashlib.sha256("\n".join(ordered).encode()).hexdigest()
     return Selection(len(ordered), digest[:_DIGEST_CHARACTERS])
-
-
-def _actor(command: Envelope) -> str:
-    return command.actor or command.source

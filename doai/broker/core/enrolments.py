@@ -19,7 +19,7 @@ from doai.changes.ops import PutEnrolment, PutKey
 from doai.changes.rows import EnrolmentRow, KeyRow
 from doai.envelope import Envelope
 from doai.errors import ConflictError, UserError
-from doai.ids import is_name
+from doai.ids import peer_name_mistake
 from doai.messages.enrolment import EnrolNodes, JoinNode, NodeAccepted, NodesEnrolled
 from doai.messages.events import NodeEnrolled, NodeJoined, NodeRevoked
 from doai.messages.link import Role
@@ -76,9 +76,9 @@ class Enrolments:
             raise UserError("token_sha256 is no SHA-256: it has 64 hexadecimal digits", code="bad_token")
 
     def _unfit(self, name: str, *, rotate: bool) -> str | None:
-        if not is_name(name):
-            return f"{name[:80]!r} can not be a name: use 1-63 of a-z 0-9 . _ -"
-        key = self._live_key(name)
+        key, mistake = self._live_key(name), peer_name_mistake(name)
+        if key is None and mistake:
+            return mistake
         if rotate and key is None:
             return f"node {name} has no key to change: enroll it"
         if key is not None and key.role != Role.NODE.value:

@@ -17,7 +17,7 @@ from doai.broker.core.health import Blame, blame, term_s
 from doai.broker.core.scheduler import Scheduler
 from doai.broker.core.state import State
 from doai.broker.core.tables import Device, Peer
-from doai.broker.core.terms import REASON_CHARS_MAX, Terms, actor_of, device_of, until_of
+from doai.broker.core.terms import REASON_CHARS_MAX, Terms, actor_of, device_of, is_theirs, until_of
 from doai.changes.ops import PutDevice, PutNode
 from doai.changes.rows import Quarantine
 from doai.clock import Now
@@ -239,10 +239,6 @@ def _ids(unit: Unit) -> dict[str, str]:
     return {"device_serial": unit.serial} if isinstance(unit, Device) else {"node_id": unit.name}
 
 
-def _actor(command: Envelope) -> str:
-    return command.actor or command.source
-
-
 def _service(unit: Unit) -> Service:
     quarantine = unit.row.quarantine if unit.row is not None else None
     name = unit.serial if isinstance(unit, Device) else unit.name
@@ -250,13 +246,8 @@ def _service(unit: Unit) -> Service:
 
 
 def _check_own(device: Device, command: Envelope) -> None:
-    """Raise ConflictError when another keeps it quarantined; processes of one bot are one."""
+    """Raise ConflictError when another keeps it quarantined."""
     standing = device.row.quarantine if device.row is not None else None
-    if standing is not None and _who(standing.by) != _who(actor_of(command)):
+    if standing is not None and not is_theirs(standing.by, command):
         text = f"device {device.serial} is quarantined by {standing.by}, not by {actor_of(command)}"
         raise ConflictError(f"{text}: nothing was changed", code="not_own")
-
-
-def _who(actor: str) -> str:
-    kind = actor.partition("/")[0]
-    return actor if kind == "user" else kind

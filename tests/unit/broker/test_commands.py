@@ -229,6 +229,7 @@ def test_keys_let_in_and_are_revoked() -> None:
     ("add", "words"),
     [
         (c.AddKey(name="N 9", role="node", public_key=KEY), "name"),
+        (c.AddKey(name="user", role="bot", public_key=KEY), "people act as user/NAME"),
         (c.AddKey(name="n9", role="king", public_key=KEY), "role"),
         (c.AddKey(name="n9", role="node", public_key="short"), "40 characters"),
         (c.AddKey(name="n9", role="node", public_key=KEY, secret_sha256="x"), "SHA-256"),

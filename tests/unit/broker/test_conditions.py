@@ -128,6 +128,8 @@ def test_a_bot_leaves_the_quarantine_of_others_alone(place: tuple[World, FakeBot
     assert code(bot.ask(c.QUARANTINE_DEVICE, gently)) == ""
     other = FakeBot(world, "x2").connect(title="t")
     assert code(other.ask(c.QUARANTINE_DEVICE, gently)) == "", "another process of the same bot"
+    admin.actor = "robot/x9"
+    assert code(admin.ask(c.RELEASE_DEVICE, own)) == "not_own", "who only calls itself so is no process of it"
     stranger = FakeBot(world, name="other").connect(title="t")
     assert code(stranger.ask(c.RELEASE_DEVICE, own)) == "not_own"
     assert code(other.ask(c.RELEASE_DEVICE, own)) == ""

@@ -87,6 +87,7 @@ def test_a_token_ends_by_time_by_a_newer_one_and_by_a_person() -> None:
         ([], {}, "name 1 to"),
         (["a", "a"], {}, "named twice"),
         (["A b"], {}, "can not be a name"),
+        (["user"], {}, "people act as user/NAME"),
         (["n1"], {}, "n1 has joined already"),
         (["admin"], {}, "name of a admin"),
         (["new"], {"rotate": True}, "no key to change"),
