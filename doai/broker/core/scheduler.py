@@ -17,7 +17,7 @@ from typing import Final, cast
 from doai import topics
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
-from doai.broker.core.holders import holding_bot, is_held, is_idle
+from doai.broker.core.holders import holding_bot, is_held, is_idle, made_by
 from doai.broker.core.lanes import Queue, goes_before, may_go
 from doai.broker.core.pools import Pool, Pools, facts_of
 from doai.broker.core.state import State
@@ -147,7 +147,9 @@ class Scheduler:
         if device.row is not None and device.row.quarantine is not None:
             return f"device {device.serial} is quarantined: {device.row.quarantine.reason}"
         if device.row is not None and device.row.hold is not None:
-            return f"device {device.serial} is held for {device.row.hold.by}"
+            bot = holding_bot(self._state.bots, device)
+            if not (bot and made_by(task, bot)):
+                return f"device {device.serial} is held for {device.row.hold.by}"
         return _busy(device.node)
 
     def _unoffered(self, task: Task) -> str:

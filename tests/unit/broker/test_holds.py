@@ -203,3 +203,16 @@ def test_a_bot_has_the_device_that_it_holds_for_its_own_runs_alone() -> None:
     assert given_now <= {*waits, *pooled, *anothers}
     assert given_now
     world.check()
+
+
+def test_a_bots_own_task_is_not_told_that_its_bot_holds_the_device() -> None:
+    world, node, admin = started_world("d1")
+    bot = FakeBot(world).connect(title="Robot")
+    bot.do(h.HOLD_DEVICE, h.HoldDevice(serial="d1", for_s=HOUR_S), h.DeviceHold)
+    on_it = CreateRun(workflow="look", targets=Targets(kind=TargetKind.DEVICES, serials=["d1"]))
+    own = [bot.do(CREATE_RUN, on_it, RunCreated).task_ids[0] for _ in range(3)]
+    [persons] = admin.run("d1").task_ids
+    assert [dispatch.task_id for dispatch in node.pump()] == own[:2], "one, and one ahead"
+    reasons = [world.tables.tasks[task].status.reason for task in (own[2], persons)]
+    assert reasons == ["", f"device d1 is held for {bot.name}/{bot.instance}"]
+    world.check()
