@@ -223,7 +223,7 @@ def _limited(queue: QueueRow | None, say: Voice) -> str:
 
 def _own_device(row: TaskRow, around: Surroundings, say: Voice) -> str:
     serial, place = row.status.device_serial, around.place
-    trouble = _trouble(place, around.now_ms, say)
+    trouble = _trouble(place, around.now_ms, say, run=around.run)
     if trouble:
         return trouble
     assert place is not None
@@ -276,8 +276,10 @@ def _any_device(around: Surroundings, say: Voice) -> str:
     return say("waiting.all_busy", count=len(matching) - sum(map(bool, troubles)), before=before)
 
 
-def _trouble(place: Place | None, now_ms: int, say: Voice, *, taken: bool = False) -> str:
-    """Why a device is given no task at all; ``taken``: why one that its node has already does not begin."""
+def _trouble(
+    place: Place | None, now_ms: int, say: Voice, *, taken: bool = False, run: RunView | None = None
+) -> str:
+    """Why a device is given no task, or none of a run; ``taken``: why one that its node has does not begin."""
     device = place.device if place is not None else None
     if place is None or device is None:
         return say("waiting.not_seen")
@@ -295,7 +297,7 @@ def _trouble(place: Place | None, now_ms: int, say: Voice, *, taken: bool = Fals
     if taken:
         return ""
     title = say("waiting.device", name=device.serial)
-    if device.hold is not None:
+    if device.hold is not None and not _is_the_holders(device.hold, run):
         return say("now.is_held", title=title, held=_held(device.hold, say))
     for name, quarantine in (
         (title, device.quarantine),
@@ -304,6 +306,13 @@ def _trouble(place: Place | None, now_ms: int, say: Voice, *, taken: bool = Fals
         if quarantine is not None and service_of(quarantine, now_ms) is ServiceState.QUARANTINED:
             return _quarantined(name, quarantine, now_ms, say)
     return ""
+
+
+def _is_the_holders(hold: Hold, run: RunView | None) -> bool:
+    """Whether the bot for which the device is held made the run: its processes are one."""
+    if run is None or run.row.interface != "bot":
+        return False
+    return run.row.actor.partition("/")[0] == hold.by.partition("/")[0]
 
 
 def _is_silent(node: NodeRow) -> bool:

@@ -296,6 +296,17 @@ def test_a_task_of_a_queue_with_a_rate_says_how_fast_that_goes() -> None:
     assert told == f"queue slow gives out at most 12 tasks a minute; {waiting_because(task(), around())}"
 
 
+def test_a_bots_own_task_waits_for_what_is_before_it_not_for_the_hold_of_its_bot() -> None:
+    place = changed(PLACE, device=changed(DEVICE, hold=changed(HELD, by="robot/x1")))
+    makers = {"robot/x2": "bot", "robot/x1": "cli", "user/ann": "cli", "other/x1": "bot"}
+    told = {}
+    for actor, interface in makers.items():
+        made = RunView(row=changed(bounded({}).row, actor=actor, interface=interface), counts={})
+        told[actor] = waiting_because(task(), around(place=place, ahead=2, run=made)) or ""
+    assert told.pop("robot/x2") == "2 tasks before it on device d1"
+    assert all("is held by robot/x1" in why for why in told.values())
+
+
 def test_the_story_of_a_device_ends_with_its_quarantine() -> None:
     assert out_of_service("Device d1", None, NOW_MS) is None
     assert out_of_service("Device d1", TIMED, NOW_MS) == (
