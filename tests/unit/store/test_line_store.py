@@ -106,14 +106,18 @@ def test_the_oldest_go_and_the_newest_stays(store: LineStore, monkeypatch: pytes
     assert [each.n for each in ask(store).lines] == [11, 10]
 
 
-def test_no_question_reads_lines_that_an_index_leaves_out(tmp_path: Path, store: LineStore) -> None:
+def test_no_question_reads_lines_that_an_index_leaves_out_and_none_is_for_nothing(
+    tmp_path: Path, store: LineStore
+) -> None:
     store.append([line(1)])
     connection = apsw.Connection(str(tmp_path / "log.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    unused = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
     for wanted, index in (
         ({"run_id": "r"}, "lines_of_run"),
         ({"task_id": "t"}, "lines_of_task"),
         ({"device_serial": "d"}, "lines_of_device"),
         ({"text": "x"}, "INTEGER PRIMARY KEY"),
+        ({"source": "node-1"}, "INTEGER PRIMARY KEY"),
         ({"level_min": 30}, "severe_lines"),
     ):
         conditions, bindings = line_store._conditions(LineFilter(**wanted))  # type: ignore[arg-type]
@@ -121,4 +125,6 @@ def test_no_question_reads_lines_that_an_index_leaves_out(tmp_path: Path, store:
         plan = " ".join(str(row[3]) for row in connection.execute("EXPLAIN QUERY PLAN " + sql, bindings))
         assert "SEARCH" in plan, (wanted, plan)
         assert index in plan, (wanted, plan)
+        unused.discard(index)
+    assert unused == set()
     connection.close()

@@ -22,6 +22,4 @@ CREATE INDEX lines_of_task ON lines (task_id) WHERE task_id IS NOT NULL;
 
 CREATE INDEX lines_of_device ON lines (device_serial) WHERE device_serial IS NOT NULL;
 
-CREATE INDEX lines_of_source ON lines (source);
-
 CREATE INDEX severe_lines ON lines (n) WHERE level >= 30;
