@@ -174,7 +174,8 @@ body          = *OCTET                   ; msgpack by kind, at most {limits.FRAM
 connection    = HELLO (WELCOME session / FENCED)
 session       = *(HEARTBEAT / BEAT / RECORDS / ACK / HOLDINGS / RECIPE / DISPATCH / CANCEL / RELEASE /
                   COMMAND / REPLY / FORWARD / SUBSCRIBE / SUBSCRIBED / EVENTS / CURSOR / SAMPLES /
-                  TASKS / SETTINGS / SAMPLE-ORDER / DEVICE-SAMPLES) [BYE / FENCED / HELLO-REQUIRED]
+                  TASKS / SETTINGS / SAMPLE-ORDER / DEVICE-SAMPLES / LOG-LINES / RELAYED-LINES)
+                  [BYE / FENCED / HELLO-REQUIRED]
 ```
 
 A frame of an unknown connection is answered HELLO_REQUIRED. A DISPATCH follows a RECIPE of the same connection

@@ -1,13 +1,14 @@
 """`proto/` is current, and its golden bytes mean what they say."""
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from doai.cli.proto import ROOT, differences
-from doai.codec import BodyDecoder, encode, unpack_header
+from doai.codec import BodyDecoder, Kind, encode, unpack_header
 from doai.messages.catalogue import BODIES, COMMANDS, EVENTS
 from doai.messages.contract import example
 
@@ -29,6 +30,12 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
     assert "GRAMMAR.md is stale" in found
     assert "OLD.md is left over" in found
     assert "MESSAGES.md is missing" in found
+
+
+def test_the_grammar_has_a_place_for_every_kind_of_frame() -> None:
+    grammar = (ROOT / "GRAMMAR.md").read_text()
+    connection = grammar[grammar.index("connection    =") : grammar.rindex("```")]
+    assert {kind.name.replace("_", "-") for kind in Kind} <= set(re.findall(r"[A-Z-]+", connection))
 
 
 @pytest.mark.parametrize("name", TYPES)
