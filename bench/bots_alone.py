@@ -32,9 +32,6 @@ from doai.messages.work import Holdings
 from doai.store.memory import MemoryTables, MemoryWriter
 from doai.topics import STEP_COMPLETED, task_subject
 
-EVENTS: Final = 3_000
-WARM: Final = 500
-"""Events before it is measured."""
 EVENT_S: Final = 0.001
 SUBJECTS: Final = 40
 NODE: Final = "node-1"
@@ -99,7 +96,7 @@ class CoreAlone:
         self._frame(bot.link, bot.name, Kind.COMMAND, self._envelope(REGISTER_BOT, f"bot/{bot.name}", register))
         self._frame(bot.link, bot.name, Kind.SUBSCRIBE, bot.channel.subscribe())
 
-    def run(self, events: int = EVENTS, warm: int = WARM) -> float:
+    def run(self, events: int, warm: int) -> float:
         """Return CPU seconds of the core an event; raises LocalProtocolError unless every bot got every one."""
         for number in range(warm + events):
             if number == warm:

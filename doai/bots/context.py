@@ -12,7 +12,7 @@ import msgspec
 
 from doai.bots.core.work import Cause, Work
 from doai.bots.errors import BotError
-from doai.bots.results import RunResult, RunWaits, wait_for_run
+from doai.bots.results import RunResult, RunWaits, wait_for_end, wait_for_run
 from doai.bots.state import State
 from doai.bots.stored_apps import StoredApp, read_app, read_versions
 from doai.clock import Clock
@@ -240,6 +240,12 @@ class Context:
     async def wait_run(self, run_id: str) -> RunResult:
         """Wait for the end of a run that was started, and return what came of it. Raises QueryFailed."""
         return await wait_for_run(self.query, run_id, self._services.runs)
+
+    async def wait_end(self, run_id: str) -> str:
+        """Wait for the end of a run that was started, and return its outcome alone. Raises QueryFailed."""
+        run = await wait_for_end(self.query, run_id, self._services.runs)
+        outcome: str = run["outcome"]
+        return outcome
 
     # --- stored files -----------------------------------------------------------------------------------------
 

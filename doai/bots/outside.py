@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import trio
@@ -15,8 +15,13 @@ from doai.bots.errors import SecretMissing
 from doai.bots.results import QueryFailed
 from doai.ids import is_name
 
+if TYPE_CHECKING:
+    import httpx
+
 ANSWER_S: Final = 60.0
 """What is in a large app is known when all its bytes are read."""
+KEPT_S: Final = 2.0
+"""A connection that nobody used for so long is not used again: the admin ends its own after five."""
 SECRET_BYTES_MAX: Final = 64 * 1024
 
 
@@ -40,6 +45,12 @@ class HostOutside:
         self._token = token
         self._tls = tls or True
         self._secrets_dir = secrets_dir
+        self._client: httpx.AsyncClient | None = None
+
+    async def aclose(self) -> None:
+        """Close the connections to the admin."""
+        if self._client is not None:
+            await self._client.aclose()
 
     async def query(self, path: str, query: Mapping[str, object]) -> Any:
         """Return the JSON at a path below /api/v1. Raises QueryFailed."""
@@ -49,15 +60,21 @@ class HostOutside:
             )
         import httpx  # a bot that asks nothing does not wait for it
 
+        if self._client is None:
+            # trust_env: a proxy of the host must not see the token.
+            self._client = httpx.AsyncClient(
+                verify=self._tls,
+                timeout=ANSWER_S,
+                trust_env=False,
+                limits=httpx.Limits(keepalive_expiry=KEPT_S),
+            )
         wanted = {name: str(value) for name, value in query.items() if value is not None}
-        # trust_env: a proxy of the host must not see the token.
         try:
-            async with httpx.AsyncClient(verify=self._tls, timeout=ANSWER_S, trust_env=False) as client:
-                response = await client.get(
-                    f"{self._admin_url}/api/v1/{path.lstrip('/')}",
-                    params=wanted,
-                    headers={"Authorization": f"Bearer {self._token}"},
-                )
+            response = await self._client.get(
+                f"{self._admin_url}/api/v1/{path.lstrip('/')}",
+                params=wanted,
+                headers={"Authorization": f"Bearer {self._token}"},
+            )
         except httpx.HTTPError as error:
             raise QueryFailed(
                 f"the admin at {self._admin_url} does not answer ({type(error).__name__}): is it running?"

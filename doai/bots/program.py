@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
@@ -139,8 +140,19 @@ async def run_bot(
     with tapped("bot", instance) as tap:
         state = State(partial(SqliteBotState, Path(config.bot_dir) / "state.db"), in_thread=True)
         replaces = take_place(Path(config.bot_dir), instance) if await state.hold() else ""
-        shell = _shell(bot, config, keys, server_key, program, instance, replaces, state, tap)
-        return await _until_stopped(shell, config.drain_s, supervisor)
+        async with aclosing(_outside(bot, config)) as outside:
+            shell = _shell(bot, config, keys, server_key, program, instance, replaces, state, outside, tap)
+            return await _until_stopped(shell, config.drain_s, supervisor)
+
+
+def _outside(bot: Bot, config: BotConfig) -> HostOutside:
+    return HostOutside(
+        config.admin_url,
+        config.api_token.reveal(),
+        admin_context(config),
+        Path(config.secrets_dir) if config.secrets_dir else None,
+        _admin_secrets(bot.name, config),
+    )
 
 
 def _shell(
@@ -152,6 +164,7 @@ def _shell(
     instance: str,
     replaces: str,
     state: State,
+    outside: HostOutside,
     tap: LogTap,
 ) -> Shell:
     ids = RandomIds(random.Random(os.urandom(32)).getrandbits)
@@ -165,13 +178,7 @@ def _shell(
         clock=clock,
         ids=ids,
         state=state,
-        outside=HostOutside(
-            config.admin_url,
-            config.api_token.reveal(),
-            admin_context(config),
-            Path(config.secrets_dir) if config.secrets_dir else None,
-            _admin_secrets(bot.name, config),
-        ),
+        outside=outside,
         sample=partial(_sample, bot, clock.now().utc_ms),
         tap=tap,
     )

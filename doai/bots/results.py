@@ -118,9 +118,9 @@ class RunWaits:
             del self._waiters[waiter]
 
 
-async def wait_for_run(query: Query, run_id: str, waits: RunWaits) -> RunResult:
-    """Return when the run has ended. Raises QueryFailed."""
-    query = _patient(query)
+async def wait_for_end(query: Query, run_id: str, waits: RunWaits) -> dict[str, Any]:
+    """Return the run, as the API shows it, when it has ended. Raises QueryFailed."""
+    query = patient(query)
     run: dict[str, Any] = {}
 
     async def has_ended() -> bool:
@@ -128,6 +128,13 @@ async def wait_for_run(query: Query, run_id: str, waits: RunWaits) -> RunResult:
         return run["outcome"] is not None
 
     await waits.wait(run_id, has_ended)
+    return run
+
+
+async def wait_for_run(query: Query, run_id: str, waits: RunWaits) -> RunResult:
+    """Return what came of the run when it has ended. Raises QueryFailed."""
+    run = await wait_for_end(query, run_id, waits)
+    query = patient(query)
     tasks: list[TaskResult] = []
     cursor: str | None = None
     while True:
@@ -145,7 +152,7 @@ async def wait_for_run(query: Query, run_id: str, waits: RunWaits) -> RunResult:
     )
 
 
-def _patient(query: Query) -> Query:
+def patient(query: Query) -> Query:
     """Return a query that waits while the API is away: what was made goes on without it."""
 
     async def ask(path: str, **values: object) -> Any:

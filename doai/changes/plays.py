@@ -70,10 +70,11 @@ class PlayFilter(msgspec.Struct, frozen=True, kw_only=True):
     url: str | None = None
 
 
-class PlayGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Plays of one model, device or video, added up."""
+class PlayGroup(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Plays of one model, device or video, added up; the numbers are of those that began, null when none did."""
 
     name: str
+    """Of the model, the serial, or the address."""
     plays: int
     passed: int
     started: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 from typing import Annotated, Final
 
-import msgspec
 from litestar import get
 from litestar.params import QueryParameter
 
@@ -13,7 +12,7 @@ from doai.admin import examples
 from doai.admin.access import VIEWER
 from doai.admin.routes.parameters import Cursor, Given, Limit, now_ms
 from doai.admin.views import View
-from doai.changes.plays import PlayFilter, PlayRow, group_plays
+from doai.changes.plays import PlayFilter, PlayGroup, PlayRow, group_plays
 from doai.store.play_reader import PlayReader
 
 REPORT_PLAYS_MAX: Final = 10_000
@@ -74,27 +73,10 @@ class PlayPage(View, frozen=True, kw_only=True):
     next: str | None
 
 
-class PlayGroupJson(View, frozen=True, kw_only=True):
-    """Plays added up; the numbers are of those that began, null when none did."""
-
-    name: str
-    """Of the model, the serial, or the address."""
-    plays: int
-    passed: int
-    started: int
-    start_p50_ms: int | None
-    start_p95_ms: int | None
-    stalls: int
-    stalls_per_play: float | None
-    stalled_share: float | None
-    """Of the time watched; 0 to 1."""
-    devices: int
-
-
 class PlayReport(View, frozen=True, kw_only=True):
     """By name."""
 
-    items: list[PlayGroupJson]
+    items: list[PlayGroup]
     plays: int
     """That were added up."""
     more: bool
@@ -122,7 +104,7 @@ _EXAMPLE: Final = PlayJson(
     failure="",
     ended_at_ms=examples.AT_MS,
 )
-_GROUP: Final = PlayGroupJson(
+_GROUP: Final = PlayGroup(
     name="SM-G991N",
     plays=40,
     passed=39,
@@ -182,8 +164,7 @@ async def report_plays(
     """Of the newest 10,000 plays."""
     wanted = PlayFilter(check=check, run_id=run_id, device=device, model=model, url=url)
     rows, more = await _newest(services.reader.plays, wanted, now_ms() - hours * _HOUR_MS)
-    items = [PlayGroupJson(**msgspec.structs.asdict(group)) for group in group_plays(rows, by.value)]
-    return PlayReport(items=items, plays=len(rows), more=more)
+    return PlayReport(items=group_plays(rows, by.value), plays=len(rows), more=more)
 
 
 async def _newest(reader: PlayReader, wanted: PlayFilter, since_ms: int) -> tuple[list[PlayRow], bool]:

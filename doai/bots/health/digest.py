@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from doai.bots.context import Context
 from doai.bots.health.phones import PREFIX, Phone, day_of
 from doai.bots.health.rules import HealthConfig
@@ -29,32 +31,40 @@ async def digest(ctx: Context) -> None:
     if day:
         kept: dict[str, Phone] = await ctx.state.list(PREFIX, type=Phone)
         phones = {key.removeprefix(PREFIX): phone for key, phone in kept.items()}
-        report = report_of(day, phones, await _never_read(ctx, phones), ctx.config)
+        report = report_of(day, phones, await _online(ctx), ctx.config)
         await ctx.command(report, subject=f"report/{ctx.bot}", key=f"{ctx.bot}:digest:{day}")
     await ctx.state.put(DAY_KEY, today)
 
 
-async def _never_read(ctx: Context, known: dict[str, Phone]) -> list[str] | str:
-    """Return the phones that are there and never were read, with their nodes; or why that is not known."""
-    found: list[str] = []
+async def _online(ctx: Context) -> dict[str, str] | str:
+    """Return the phones that are there, with their nodes; or why that is not known."""
+    found: dict[str, str] = {}
     cursor: str | None = ""
     try:
         while cursor is not None:
             more = {"cursor": cursor} if cursor else {}
             page = await ctx.query("/devices", state="online", limit=PAGE, **more)
-            found += [
-                f"{each['serial']} ({each['nodeId']})" for each in page["items"] if each["serial"] not in known
-            ]
+            found |= {each["serial"]: each["nodeId"] for each in page["items"]}
             cursor = page.get("next") or None
     except QueryFailed as error:
         return str(error)
-    return sorted(found)
+    return found
 
 
 def report_of(
-    day: str, phones: dict[str, Phone], never_read: list[str] | str, config: HealthConfig
+    day: str, kept: dict[str, Phone], online: dict[str, str] | str, config: HealthConfig
 ) -> PublishReport:
-    """Return the digest of a day."""
+    """Return the digest of a day, of the phones that are kept.
+
+    What is wrong now is said of those online alone: a phone that has gone is not read any more. ``online`` are
+    all phones with their nodes, or why that is not known.
+    """
+    is_known = not isinstance(online, str)
+    phones = {
+        serial: phone if not is_known or serial in online else msgspec.structs.replace(phone, wrong=[])
+        for serial, phone in kept.items()
+    }
+    watched = sum(not is_known or serial in online for serial in phones)
     wrong = [phone for phone in phones.values() if phone.wrong]
     began: Counter[str] = Counter()
     for phone in phones.values():
@@ -62,20 +72,18 @@ def report_of(
     now = Counter(condition.rule.value for phone in wrong for condition in phone.wrong)
     since = f"{day} {config.digest_hour:02}:00 ({config.zone})"
     lines = [
-        f"{len(phones)} phones are watched, {len(wrong)} of them are not well now.",
+        f"{watched} phones are watched, {len(wrong)} of them not well now.",
         f"{began.total()} times something began since {since}.",
     ]
     korean = [
-        f"기기 {len(phones)}대를 지켜보고 있으며, 지금 {len(wrong)}대에 이상이 있습니다.",
+        f"기기 {watched}대를 지켜보고 있으며, 지금 {len(wrong)}대에 이상이 있습니다.",
         f"{since}부터 이상이 {began.total()}번 시작되었습니다.",
     ]
-    if isinstance(never_read, str):
-        lines.append(f"Which phones are never read is not known: {never_read}")
-        korean.append(f"상태를 읽지 못한 기기가 있는지 알 수 없습니다: {never_read}")
-    elif never_read:
-        some = ", ".join(never_read[:WORST])
-        lines.append(f"{len(never_read)} online phones never were read; older release of their node? {some}")
-        korean.append(f"온라인인데 상태를 읽은 적 없는 기기 {len(never_read)}대(노드 버전 확인): {some}")
+    if isinstance(online, str):
+        lines.append(f"Which phones have gone, or never are read, is not known: {online}")
+        korean.append(f"사라졌거나 상태를 읽지 못한 기기가 있는지 알 수 없습니다: {online}")
+    else:
+        _tell_missing(kept, online, lines, korean)
     rules = [(rule.value, now[rule.value], began[rule.value]) for rule in HealthRule]
     by_rule = [[rule, str(holds), str(times)] for rule, holds, times in rules if holds or times]
     return PublishReport(
@@ -93,6 +101,19 @@ def report_of(
             ),
         ],
     )
+
+
+def _tell_missing(kept: dict[str, Phone], online: dict[str, str], lines: list[str], korean: list[str]) -> None:
+    gone = sorted(serial for serial in kept if serial not in online)
+    if gone:
+        some = ", ".join(gone[:WORST])
+        lines.append(f"{len(gone)} phones that were read before are not online now: {some}")
+        korean.append(f"전에 상태를 읽었으나 지금 온라인이 아닌 기기 {len(gone)}대: {some}")
+    never_read = sorted(f"{serial} ({node})" for serial, node in online.items() if serial not in kept)
+    if never_read:
+        some = ", ".join(never_read[:WORST])
+        lines.append(f"{len(never_read)} online phones never were read; older release of their node? {some}")
+        korean.append(f"온라인인데 상태를 읽은 적 없는 기기 {len(never_read)}대(노드 버전 확인): {some}")
 
 
 def _worst(day: str, phones: dict[str, Phone], config: HealthConfig) -> list[list[str]]:

@@ -73,8 +73,7 @@ class Keeping:
 
     async def prune(self) -> None:
         """Forget marks of events that can not be given again."""
-        marks = sorted(await self._state.list(_TAKEN))
-        if len(marks) > PRUNES_AT:
+        while len(marks := sorted(await self._state.list(_TAKEN))) > PRUNES_AT:  # a list is cut at its own bound
             await self._state.change(dict.fromkeys(marks[:-EVENTS_MARKED]))
 
     async def given_up(self) -> list[tuple[str, Message]]:

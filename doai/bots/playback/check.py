@@ -10,20 +10,17 @@ import hashlib
 from typing import Any, Final
 
 import msgspec
-import trio
 
-from doai.bots import CommandRefused, Context, GiveUp, QueryFailed
-from doai.bots.playback.report import CheckReport, ModelLine, report_of
+from doai.bots import CommandRefused, Context, GiveUp
+from doai.bots.playback.report import CheckReport, report_of
 from doai.bots.playback.wish import Play, PlaybackCheck, check_wish, longest_play_s, plays_of
+from doai.bots.results import patient
+from doai.changes.plays import PlayGroup
 from doai.errors import Fault
 
 KIND: Final = "playback.check"
 WORKFLOW: Final = "playback-measure"
 """The recipe that comes with doai: one play, measured on the phone's host."""
-LOOK_S: Final = 1.0
-"""Between two looks at a run: a play takes longer."""
-NO_QUERY_S: Final = 300.0
-"""So long the admin may be away: the plays go on meanwhile."""
 HOURS: Final = 24 * 30
 """How far back the report looks: a task that waited for a bot all this time is found."""
 
@@ -48,10 +45,13 @@ class Check:
             # What comes later waits for what comes before on the same phone.
             expires_in_s += longest_play_s(self._wish, play)
         for run_id in run_ids:
-            await self._wait(run_id)
-        found = await self._query("/plays/report", check=ctx.task_id, by="model", hours=HOURS)
+            await ctx.wait_end(run_id)
+        found = await patient(ctx.query)("/plays/report", check=ctx.task_id, by="model", hours=HOURS)
         await ctx.state.drop(key)
-        return report_of(msgspec.convert(found["items"], list[ModelLine]), run_ids)
+        report = report_of(msgspec.convert(found["items"], list[PlayGroup]), run_ids, more=found["more"])
+        if report.more:
+            ctx.log.warning("the check has more plays than one report adds up: only the newest %d", report.plays)
+        return report
 
     async def _start(self, play: Play, expires_in_s: float) -> str:
         wish = self._wish
@@ -81,25 +81,6 @@ class Check:
             raise GiveUp(error.problem.message) from None
         self._ctx.log.info("run %s plays %s", created.run_id, play.video.title or play.video.url)
         return created.run_id
-
-    async def _wait(self, run_id: str) -> None:
-        while True:
-            run = await self._query(f"/runs/{run_id}")
-            if run["outcome"] is not None:
-                return
-            await trio.sleep(LOOK_S)
-
-    async def _query(self, path: str, **query: object) -> Any:
-        """Ask the admin API, also while it is started anew. Raises QueryFailed."""
-        until_s = trio.current_time() + NO_QUERY_S
-        while True:
-            try:
-                return await self._ctx.query(path, **query)
-            except QueryFailed as error:
-                if not error.away or trio.current_time() > until_s:
-                    raise
-                self._ctx.log.warning("%s; looking again in %g s", error, LOOK_S)
-                await trio.sleep(LOOK_S)
 
 
 def state_key(task_id: str) -> str:

@@ -8,20 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-
-class ModelLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Plays on phones of one model; null where none began."""
-
-    name: str
-    devices: int
-    plays: int
-    passed: int
-    started: int
-    start_p50_ms: int | None
-    start_p95_ms: int | None
-    stalls: int
-    stalls_per_play: float | None
-    stalled_share: float | None
+from doai.changes.plays import PlayGroup
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -30,12 +17,14 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     plays: int
     passed: int
     stalls: int
-    models: list[ModelLine]
+    models: list[PlayGroup]
     run_ids: list[str]
     """In the order of the videos, all of them once, then again."""
+    more: bool = False
+    """The numbers are of the newest plays alone: there are more than one report adds up."""
 
 
-def report_of(lines: list[ModelLine], run_ids: list[str]) -> CheckReport:
+def report_of(lines: list[PlayGroup], run_ids: list[str], *, more: bool) -> CheckReport:
     """Return the report with its sums."""
     return CheckReport(
         plays=sum(line.plays for line in lines),
@@ -43,4 +32,5 @@ def report_of(lines: list[ModelLine], run_ids: list[str]) -> CheckReport:
         stalls=sum(line.stalls for line in lines),
         models=lines,
         run_ids=run_ids,
+        more=more,
     )

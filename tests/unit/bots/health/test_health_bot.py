@@ -162,10 +162,11 @@ async def test_a_digest_is_written_once_a_day_at_its_hour(autojump_clock: object
         [report] = reports(mesh)
         assert (report.title, report.title_ko) == ("Health of phones, 2025-12-31", "2025-12-31 기기 상태")
         assert report.lines[:2] == [
-            "2 phones are watched, 1 of them are not well now.",
+            "1 phones are watched, 1 of them not well now.",
             "2 times something began since 2025-12-31 10:00 (Asia/Seoul).",
         ]
-        assert report.lines[2].endswith("never were read; older release of their node? Z (old)")
+        assert report.lines[2] == "1 phones that were read before are not online now: B"
+        assert report.lines[3].endswith("never were read; older release of their node? Z (old)")
         assert [table.rows for table in report.tables] == [
             [["battery_hot", "1", "2"]],
             [["A", "battery_hot 50", "01-01 09:00", "2"]],
@@ -176,11 +177,20 @@ async def test_a_digest_is_written_once_a_day_at_its_hour(autojump_clock: object
         assert len(reports(mesh)) == 1
 
 
+def test_a_phone_that_has_gone_is_not_unwell_for_ever() -> None:
+    hot = Condition(rule=HealthRule.BATTERY_HOT, value=50.0, limit=45.0)
+    phone = Phone(wrong=[hot], began_at_ms={"battery_hot": 0}, times={"2026-01-02": {"battery_hot": 1}})
+    report = report_of("2026-01-02", {"A": phone, "B": Phone()}, {"B": "node-1"}, HealthConfig())
+    assert report.lines[0] == "1 phones are watched, 0 of them not well now."
+    assert report.lines[2] == "1 phones that were read before are not online now: A"
+    assert report.tables[0].rows == [["battery_hot", "0", "1"]]
+
+
 def test_what_lasts_from_the_day_before_is_in_the_digest_without_a_beginning() -> None:
     hot = Condition(rule=HealthRule.BATTERY_HOT, value=50.0, limit=45.0)
     phone = Phone(wrong=[hot], began_at_ms={"battery_hot": 0}, times={"2026-01-01": {"battery_hot": 2}})
     report = report_of("2026-01-02", {"A": phone, "B": Phone()}, "no token", HealthConfig())
-    assert report.lines[2] == "Which phones are never read is not known: no token"
+    assert report.lines[2] == "Which phones have gone, or never are read, is not known: no token"
     assert [table.rows for table in report.tables] == [
         [["battery_hot", "1", "0"]],
         [["A", "battery_hot 50", "01-01 00:00", "0"]],

@@ -36,7 +36,7 @@ def wish(**other: Any) -> dict[str, Any]:
 
 
 def report(mesh: Mesh) -> None:
-    mesh.pages["/plays/report"] = lambda query: {"items": [LINE], "asked": query}
+    mesh.pages["/plays/report"] = lambda query: {"items": [LINE], "more": False, "asked": query}
 
 
 def test_it_is_found_by_its_name() -> None:
@@ -120,7 +120,7 @@ async def test_an_admin_that_is_away_for_a_while_fails_nothing(autojump_clock: M
             tries.append(query)
             if len(tries) < 5:
                 raise QueryFailed("the admin is started anew")
-            return {"items": []}
+            return {"items": [], "more": False}
 
         mesh.pages["/plays/report"] = away
         done = await mesh.task(KIND, wish())
