@@ -7,9 +7,9 @@ The caller bounds the time with a cancel scope; a driver never adds a deadline o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -150,6 +150,18 @@ class Device(Protocol):
 
     async def uninstall(self, package: str) -> None:
         """Remove an app; the failure's code is adb's DELETE_FAILED_* in lower case."""
+        ...
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """A device whose driver can tell what a command writes while it still runs; not every way to a phone can."""
+
+    async def follow(self, command: str, take: Callable[[bytes], None]) -> CommandOutput:
+        """Run a command line and give ``take`` its stdout as it comes, in pieces; returns stderr and exit code.
+
+        ``take`` is called between others' turns and must not wait. A command that is cancelled ends on the phone.
+        """
         ...
 
 

@@ -86,6 +86,8 @@ class Device:
         self._wall_offset_s = wall_offset_s
         self._properties: dict[str, str] = {}
         self._log: deque[LogLine] = deque(maxlen=LOG_LINES_MAX)
+        self.logged = 0
+        """Lines that were ever added to logcat."""
         self.size_override: tuple[int, int] | None = None
         self.density_override: int | None = None
         self.power = Power(battery_percent, now_s)
@@ -202,6 +204,7 @@ class Device:
 
     def log(self, tag: str, text: str, now_s: float, level: str = "I") -> None:
         """Adds a line to logcat."""
+        self.logged += 1
         self._log.append(LogLine(self.wall_s(now_s), self.window.pids[LAUNCHER], level, tag, text))
 
     def log_lines(self) -> list[LogLine]:

@@ -4,7 +4,7 @@ vendor's program, simulated phones) and fake."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,17 @@ import trio
 from doai.drivers.adb.config import AdbConfig
 from doai.drivers.adb.driver import AdbDriver
 from doai.drivers.adb.server import free_port
-from doai.drivers.base import Device, DeviceChange, DeviceInfo, Driver, InstallOptions, Proof, ProofKind
+from doai.drivers.base import (
+    CommandOutput,
+    Device,
+    DeviceChange,
+    DeviceInfo,
+    Driver,
+    Follows,
+    InstallOptions,
+    Proof,
+    ProofKind,
+)
 from doai.drivers.fake.driver import FakeDriver
 from doai.drivers.feed import Item
 from doai.drivers.png import picture_size, whole_png
@@ -370,3 +380,51 @@ async def test_a_device_says_its_serial(fleet: Fleet) -> None:
     assert fleet.device.serial == fleet.serials[0]
     assert (await fleet.device.shell("getprop ro.serialno")).text == fleet.serials[0]
     assert fleet.driver.name in {"adb", "fake", "xiaowei"}
+
+
+@pytest.fixture(params=[open_adb, open_fake], ids=["adb", "fake"])
+async def follower(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Fleet]:
+    """Of the drivers that can follow a command; the vendor's program tells of one when it is over."""
+    with trio.fail_after(WITHIN_S * 2):
+        async with request.param(1, tmp_path_factory.getbasetemp()) as fleet:
+            await wait_state(fleet, fleet.serials[0], DeviceState.ONLINE)
+            yield fleet
+
+
+async def followed(fleet: Fleet, command: str, take: Callable[[bytes], None]) -> CommandOutput:
+    device = fleet.device
+    assert isinstance(device, Follows)
+    return await device.follow(command, take)
+
+
+async def test_what_is_followed_comes_in_order_and_then_its_end(follower: Fleet) -> None:
+    pieces: list[bytes] = []
+    output = await followed(follower, "echo one; echo two; echo err >&2; exit 7", pieces.append)
+    assert b"".join(pieces) == b"one\ntwo\n"
+    assert (output.stdout, output.stderr, output.exit_code) == (b"", b"err\n", 7)
+
+
+async def test_a_log_is_followed_while_commands_run_beside_it(follower: Fleet) -> None:
+    came, begun, seen = bytearray(), trio.Event(), trio.Event()
+
+    def take(data: bytes) -> None:
+        came.extend(data)
+        begun.set()
+        if b"ActivityTaskManager: START u0" in came:
+            seen.set()
+
+    with trio.fail_after(WITHIN_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(followed, follower, "logcat -T 1 -v threadtime", take)
+            await begun.wait()
+            assert (await follower.device.shell("am start -n com.android.settings/.Settings")).exit_code == 0
+            await seen.wait()
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_phone_that_goes_ends_what_follows_it(follower: Fleet) -> None:
+    with trio.fail_after(WITHIN_S), pytest.raises(StepError) as caught:
+        await followed(follower, "logcat -T 1", lambda _: follower.vanish(follower.serials[0]))
+    assert caught.value.failure.code in {"device_offline", "output_incomplete"}

@@ -180,13 +180,13 @@ class AdbClient:
     def connection(self, *requests: str, counted: bool = True) -> Held:
         """Hold a connection to the server that has taken these requests; raises AdbUnreachableError.
 
-        The one that tracks is not counted: it stays open for ever.
+        Those that stay open are not counted: the one that tracks, and the few that follow a log.
         """
         return Held(self, self._free if counted else None, requests)
 
-    def transport(self, transport_id: int, service: str) -> Held:
+    def transport(self, transport_id: int, service: str, *, counted: bool = True) -> Held:
         """Hold a service of one device, e.g. ``shell,v2,raw:true`` or ``sync:``."""
-        return self.connection(f"host:transport-id:{transport_id}", service)
+        return self.connection(f"host:transport-id:{transport_id}", service, counted=counted)
 
     def tracking(self) -> Held:
         """Hold a connection on which `listed` gives the list now, and then again at every change."""

@@ -13,7 +13,7 @@ import trio
 from doai.drivers import failures
 from doai.drivers.adb.client import AdbClient, AdbCutError, AdbError, AdbRefusedError, AdbUnreachableError
 from doai.drivers.adb.registry import Registry
-from doai.drivers.adb.shell import ShellGarbledError, run_shell
+from doai.drivers.adb.shell import ShellGarbledError, follow_shell, run_shell
 from doai.drivers.adb.sync import SyncRefusedError, pull_file, push_file
 from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, InstallOptions
 from doai.drivers.screenshot import taken_picture
@@ -51,6 +51,13 @@ class AdbDevice:
         line = failures.tagged(self._tag, command)
         return await self._call(
             "a command", lambda transport_id: run_shell(self._client, transport_id, line, stdin)
+        )
+
+    async def follow(self, command: str, take: Callable[[bytes], None]) -> CommandOutput:
+        """Run a command line and pass its stdout on as it comes."""
+        line = failures.tagged(self._tag, command)
+        return await self._call(
+            "a command", lambda transport_id: follow_shell(self._client, transport_id, line, take)
         )
 
     async def screenshot(self) -> bytes:

@@ -7,6 +7,7 @@ the simulated phone's own, so that a mistake in one is seen by the other.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from doai.drivers.adb.client import AdbClient, AdbCutError, AdbError, Connection, while_sending
@@ -28,25 +29,31 @@ class ShellGarbledError(AdbError):
 class ShellAnswer:
     """Collects the packets of one command; sans-IO. Payloads are kept in the pieces they came in, copied once."""
 
-    def __init__(self) -> None:
+    def __init__(self, take: Callable[[bytes], None] | None = None) -> None:
+        """``take`` is given stdout as it comes, in pieces, of any length in all; then none of it is kept."""
         self._header = b""
         self._kind = _STDOUT
         self._missing = 0
         """Bytes of the current packet that have not come."""
         self._parts: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: [], _EXIT: []}
+        self._keep: dict[int, Callable[[bytes], None]] = {kind: at.append for kind, at in self._parts.items()}
+        self._taken_bytes = 0
+        self._take = take
+        if take is not None:
+            self._keep[_STDOUT] = self._pass_on
         self.received_bytes = 0
 
     def feed(self, data: bytes) -> CommandOutput | None:
         """Add bytes; return the whole answer once its exit code is there. Raises ShellGarbledError."""
         self.received_bytes += len(data)
-        if self.received_bytes > OUTPUT_BYTES_MAX:
+        if self.received_bytes - self._taken_bytes > OUTPUT_BYTES_MAX:
             raise ShellGarbledError(f"more than {OUTPUT_BYTES_MAX} bytes of output")
         position = 0
         while position < len(data):
             if self._missing:
                 # A slice of the whole is the same object: the usual large piece is not copied at all.
                 piece = data[position : position + self._missing]
-                self._parts[self._kind].append(piece)
+                self._keep[self._kind](piece)
                 self._missing -= len(piece)
                 position += len(piece)
                 if self._kind == _EXIT:
@@ -58,6 +65,11 @@ class ShellAnswer:
                 if len(self._header) == _HEADER.size:
                     self._begin_packet()
         return None
+
+    def _pass_on(self, piece: bytes) -> None:
+        assert self._take is not None
+        self._taken_bytes += len(piece)
+        self._take(piece)
 
     def _begin_packet(self) -> None:
         self._kind, self._missing = _HEADER.unpack(self._header)
@@ -88,8 +100,20 @@ async def run_shell(client: AdbClient, transport_id: int, command: str, stdin: b
         )
 
 
-async def _take_answer(connection: Connection) -> CommandOutput:
-    answer = ShellAnswer()
+async def follow_shell(
+    client: AdbClient, transport_id: int, command: str, take: Callable[[bytes], None]
+) -> CommandOutput:
+    """Run a command line and pass its stdout on as it comes; its stderr and exit code at its end, or AdbError.
+
+    Its socket is none of those that steps share: it stays open for as long as somebody looks.
+    """
+    async with client.transport(transport_id, f"shell,v2,raw:{command}", counted=False) as connection:
+        await connection.send(_HEADER.pack(_CLOSE_STDIN, 0))
+        return await _take_answer(connection, ShellAnswer(take))
+
+
+async def _take_answer(connection: Connection, answer: ShellAnswer | None = None) -> CommandOutput:
+    answer = answer or ShellAnswer()
     while data := await connection.receive():
         whole = answer.feed(data)
         if whole is not None:

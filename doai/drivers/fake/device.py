@@ -41,6 +41,14 @@ class FakeDevice:
         assert isinstance(output, CommandOutput)
         return output
 
+    async def follow(self, command: str, take: Callable[[bytes], None]) -> CommandOutput:
+        """Run a command line and pass its stdout on as it comes; what is scripted comes at once."""
+        output = await self._call(command, lambda phone: phone.run(command, b"", take))
+        assert isinstance(output, CommandOutput)
+        if output.stdout:
+            take(output.stdout)
+        return CommandOutput(b"", output.stderr, output.exit_code)
+
     async def screenshot(self) -> bytes:
         """Return the screen as a whole PNG."""
 

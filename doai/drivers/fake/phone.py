@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import MappingProxyType
 from typing import Final
@@ -90,8 +90,11 @@ class FakePhone:
         model.files.make_folder(path.rpartition("/")[0] or "/", parents=True)
         model.files.write(path, data, int(model.wall_s(trio.current_time())), mode=mode)
 
-    async def run(self, command: str, stdin: bytes) -> CommandOutput:
-        """Run a command line on the model, taking the time it takes; raises RebootedError."""
+    async def run(self, command: str, stdin: bytes, take: Callable[[bytes], None] | None = None) -> CommandOutput:
+        """Run a command line on the model, taking the time it takes; raises RebootedError.
+
+        ``take`` is given stdout as it comes; then the answer has none.
+        """
         session = Session(self.model, trio.current_time(), _PROGRAMS)
         out, err = bytearray(), bytearray()
         answer, left = b"", stdin
@@ -104,7 +107,10 @@ class FakePhone:
                     return CommandOutput(bytes(out), bytes(err), int(end.value))
                 answer = b""
                 if isinstance(effect, Output):
-                    (out if effect.fd == STDOUT else err).extend(effect.data)
+                    if effect.fd == STDOUT:
+                        (take or out.extend)(effect.data)
+                    else:
+                        err.extend(effect.data)
                 elif isinstance(effect, Wait):
                     await trio.sleep(effect.duration_s)
                 elif isinstance(effect, Read):

@@ -9,6 +9,8 @@ from doai.phone.effects import Reboot, Running, Wait
 _LEVELS = "VDIWEFS"
 SLEEP_S_MAX = 3600.0
 """A longer sleep is cut: a phone's commands end."""
+FOLLOW_EVERY_S = 0.1
+"""Between two looks of a logcat that follows for lines that are new."""
 
 
 def echo(call: Call) -> int:
@@ -88,30 +90,49 @@ def pidof(call: Call) -> int:
     return 0
 
 
-def logcat(call: Call) -> int:
-    """`logcat -d [-t N] [-T MOMENT] [--pid=N] [TAG:LEVEL]...` and `logcat -c`: what was logged; never follows."""
+def logcat(call: Call) -> int | Running:
+    """`logcat [-d] [-t N] [-T N|MOMENT] [--pid=N] [TAG:LEVEL]...` and `logcat -c`; without -d and -t it follows."""
     if "-c" in call.words:
         call.device.clear_log()
         return 0
-    if "-d" not in call.words and "-t" not in call.words:
-        call.err("logcat: this phone dumps only: use -d")
-        return 1
-    count, since = option(call.words, "-t"), option(call.words, "-T")
     lines = call.device.log_lines()
+    since, count = option(call.words, "-T"), option(call.words, "-t")
     if since is not None and since.isdecimal():
         lines = lines[-int(since) :]
     elif since is not None:
         lines = [line for line in lines if line.at_s >= _moment(call, since)]
+    call.out("--------- beginning of main")
+    if "-d" not in call.words and count is None:
+        return _follow_log(call, lines)
+    lines = _wanted_lines(call, lines)
+    for line in lines[-int(count) :] if count and count.isdecimal() else lines:
+        call.out(_log_text(line))
+    return 0
+
+
+def _follow_log(call: Call, lines: list[LogLine]) -> Running:
+    """The lines, and then every one that is logged, until the command is ended."""
+    logged = call.device.logged
+    while True:
+        for line in _wanted_lines(call, lines):
+            call.out(_log_text(line))
+        yield from call.take_output()
+        yield Wait(FOLLOW_EVERY_S)
+        new, logged = call.device.logged - logged, call.device.logged
+        lines = call.device.log_lines()[-new:] if new else []
+
+
+def _wanted_lines(call: Call, lines: list[LogLine]) -> list[LogLine]:
     pids = {word.partition("=")[2] for word in call.words if word.startswith("--pid=")}
-    lines = [line for line in lines if not pids or str(line.pid) in pids]
     filters = [word.split(":") for word in operands(call.words, "-t", "-v", "-b", "-T") if ":" in word]
     levels = {words[0]: words[-1][:1] for words in filters}
     rest = "S" if "-s" in call.words else levels.get("*", "V")
-    call.out("--------- beginning of main")
-    for line in lines[-int(count) :] if count and count.isdecimal() else lines:
-        if _LEVELS.index(line.level) >= _LEVELS.index(levels.get(line.tag, rest)):
-            call.out(_log_text(line))
-    return 0
+    return [
+        line
+        for line in lines
+        if (not pids or str(line.pid) in pids)
+        and _LEVELS.index(line.level) >= _LEVELS.index(levels.get(line.tag, rest))
+    ]
 
 
 def _moment(call: Call, text: str) -> float:
