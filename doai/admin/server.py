@@ -28,6 +28,7 @@ from doai.admin.file_folder import FileFolder
 from doai.admin.first_token import make_first_token
 from doai.admin.janitor import Janitor
 from doai.admin.log_keeper import LogKeeper
+from doai.admin.logcats import Logcats
 from doai.admin.login_limit import LoginLimit
 from doai.admin.mesh import NAME, BrokerUnavailable, Mesh
 from doai.admin.outlook import Outlooks
@@ -145,7 +146,8 @@ async def _serve(
     finally:
         notify(STOPPING="1")
         await services.feed.close()
-        await services.screens.close()
+        await services.screens.looking.close()
+        await services.logcats.looking.close()
         server.should_exit = True
         for task in (*working, beating):
             task.cancel()
@@ -277,6 +279,7 @@ def _services(settings: Settings, instance: str, tap: LogTap) -> Services:
         logs=logs,
         outlooks=Outlooks(reader),
         screens=Screens(),
+        logcats=Logcats(),
         vault=Vault(keys / "secrets.key"),
         public_url=settings.public_url.rstrip("/"),
         fingerprint=settings.fingerprint,

@@ -16,6 +16,7 @@ from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.janitor import Janitor
 from doai.admin.log_keeper import LogKeeper
+from doai.admin.logcats import Logcats
 from doai.admin.login_limit import LoginLimit
 from doai.admin.mesh import Mesh
 from doai.admin.outlook import Outlooks
@@ -65,6 +66,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     logs: LogKeeper
     outlooks: Outlooks
     screens: Screens
+    logcats: Logcats
     public_url: str
     """Of this API as nodes elsewhere reach it; empty = as it was asked."""
     fingerprint: str

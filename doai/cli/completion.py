@@ -27,6 +27,7 @@ NAMES_OF: Final[Mapping[str, str]] = {
     "devices list --node": "nodes",
     "devices set serial": "devices",
     "identify serial": "devices",
+    "logcat serial": "devices",
     "nodes list name": "nodes",
     "nodes rotate names": "nodes",
     "nodes revoke name": "nodes",

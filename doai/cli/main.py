@@ -17,6 +17,7 @@ from doai.cli.campaign_flags import add_campaigns
 from doai.cli.compare import add_compare
 from doai.cli.device_flags import add_devices, with_default_action
 from doai.cli.incident_flags import add_incidents
+from doai.cli.logcat import add_logcat
 from doai.cli.logs import add_logs
 from doai.cli.notify_flags import add_notify
 from doai.cli.people_flags import add_tokens, add_users
@@ -71,6 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     add_audit(commands, _add, _count)
     add_logs(commands, _add, _count)
+    add_logcat(commands, _add, _count)
     add_compare(commands, _add)
     add_retention(commands, _add)
     completion = commands.add_parser(

@@ -35,6 +35,7 @@ from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.fetch import Fetcher
 from doai.node.file_cache import FileCache
+from doai.node.logcats import LogcatFeed
 from doai.node.plugins import Plugins
 from doai.node.screens import ScreenFeed
 from doai.node.secrets import AdminSecrets
@@ -124,13 +125,13 @@ async def _run_node(config: NodeConfig, tap: LogTap) -> StopNode:
             tap=tap,
             plugins=plugins,
         )
-        return await _run(shell, _uploader(config, spool, shell), files, _screens(config, shell))
+        return await _run(shell, _uploader(config, spool, shell), files, _watchers(config, shell))
     finally:
         outbox.close()
 
 
 async def _run(
-    shell: Shell, uploader: Uploader | None, files: FileCache | None, screens: ScreenFeed | None
+    shell: Shell, uploader: Uploader | None, files: FileCache | None, watchers: Sequence[ScreenFeed | LogcatFeed]
 ) -> StopNode:
     stop = StopNode("a second signal", EXIT_AT_ONCE)
 
@@ -146,8 +147,8 @@ async def _run(
             if files is not None:
                 await nursery.start(files.run)
             await nursery.start(run_shell)
-            if screens is not None:
-                nursery.start_soon(screens.run)
+            for watcher in watchers:
+                nursery.start_soon(watcher.run)
             nursery.start_soon(_obey, signals, shell, nursery.cancel_scope)
             nursery.start_soon(_announce, shell)
             nursery.start_soon(keep_watchdog, shell.prove_turn, trio.sleep)
@@ -255,17 +256,21 @@ def _secret_source(config: NodeConfig) -> AdminSecrets | None:
     return AdminSecrets(config.admin_url, config.name, config.secret.reveal(), admin_context(config))
 
 
-def _screens(config: NodeConfig, shell: Shell) -> ScreenFeed | None:
+def _watchers(config: NodeConfig, shell: Shell) -> list[ScreenFeed | LogcatFeed]:
+    """Return what shows devices to whoever looks at them on the admin."""
     if not config.admin_url:
-        return None
-    return ScreenFeed(
-        config.admin_url,
-        config.name,
-        config.secret.reveal(),
-        shell.driver_of,
-        tls=admin_context(config),
-        random01=random.random,
-    )
+        return []
+    return [
+        feed(
+            config.admin_url,
+            config.name,
+            config.secret.reveal(),
+            shell.driver_of,
+            tls=admin_context(config),
+            random01=random.random,
+        )
+        for feed in (ScreenFeed, LogcatFeed)
+    ]
 
 
 def _uploader(config: NodeConfig, spool: Spool, shell: Shell) -> Uploader | None:

@@ -25,10 +25,10 @@ PERIOD_S: Final = 0.5
 """Between two pieces, when there is something to bring."""
 STILL_HERE_S: Final = 2.0
 """Between two pieces of a phone that says nothing: the admin answers whether somebody still looks."""
-FIRST_LINES: Final = 200
+FIRST_LINES: Final = 300
 """Of what was logged before somebody looked."""
-LINES_MAX: Final = 200
-"""In one piece: 400 lines a second, more than a screen holds."""
+LINES_MAX: Final = 300
+"""In one piece: 600 lines a second, more than anybody reads."""
 LINE_CHARACTERS_MAX: Final = 1000
 """Of one line; Android's own limit is some 4,000."""
 PIECE_CHARACTERS_MAX: Final = 64 * 1024

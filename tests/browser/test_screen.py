@@ -1,12 +1,14 @@
-"""The live screen of a phone: pictures come while somebody looks, nobody else sees them, and then they end."""
+"""The live screen and the log of a phone: they come while somebody looks, to nobody else, and then they end."""
 
 from __future__ import annotations
 
+import json
 import re
 
 import httpx
 from playwright.sync_api import expect
 
+from tests.browser.accessibility import must_be_usable
 from tests.browser.desk import Desk
 
 PIXELS = """canvas => {
@@ -32,14 +34,48 @@ def test_the_screen_of_a_phone_is_seen_until_nobody_looks(desk: Desk) -> None:
     assert "screen" not in listed["action"], "no command was needed: nothing went through the broker"
 
 
-def test_a_screen_is_for_operators_and_only_nodes_bring_pictures(desk: Desk) -> None:
-    answer = desk.api.get("/devices/nobody/screen")
-    assert answer.status_code == 404
+def test_screens_and_logs_are_for_operators_and_only_nodes_bring_them(desk: Desk) -> None:
+    for what in ("screen", "logcat", "logcat/stream"):
+        assert desk.api.get(f"/devices/nobody/{what}").status_code == 404
     token = desk.ask("POST", "/tokens", {"name": "only-looks", "role": "viewer"}).json()["token"]
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=f"{desk.url}/api/v1", headers=headers, trust_env=False) as viewer:
-        assert viewer.get("/devices/SIM0001/screen").status_code == 403
-        for path in ("/screens", "/screens/SIM0001"):
+        for what in ("screen", "logcat", "logcat/stream"):
+            assert viewer.get(f"/devices/SIM0001/{what}").status_code == 403
+        for path in ("/screens", "/screens/SIM0001", "/logcats", "/logcats/SIM0001"):
             sent = viewer.request("PUT" if "SIM" in path else "GET", path, headers={"X-Node-Id": "node-1"})
             assert sent.status_code == 401, path
     desk.ask("DELETE", "/tokens/only-looks")
+
+
+def test_the_log_of_a_phone_is_read_filtered_and_paused(desk: Desk) -> None:
+    page = desk.page("/devices/SIM0002")
+    box = page.locator(".log-live")
+    page.get_by_role("button", name="Read the log").click()
+    line = box.get_by_role("log").get_by_text("SystemServer: Entered the Android system server!").first
+    expect(line).to_be_visible()
+    expect(box.get_by_role("status")).to_contain_text("Nothing is stored")
+    must_be_usable(page)
+    box.get_by_label("With these words").fill("no such words")
+    expect(line).to_be_hidden()
+    box.get_by_label("With these words").fill("systemserver")
+    expect(line).to_be_visible()
+    box.get_by_label("Level").select_option("E")
+    expect(line).to_be_hidden()
+    box.get_by_label("Level").select_option("V")
+    page.get_by_role("button", name="Pause").click()
+    expect(box.get_by_role("status")).to_contain_text("Paused")
+    page.get_by_role("button", name="Go on").click()
+    expect(box.get_by_role("status")).to_contain_text("This is live")
+    page.get_by_role("button", name="Stop reading").click()
+    page.close()
+
+
+def test_a_program_follows_a_log_as_events(desk: Desk) -> None:
+    with desk.api.stream("GET", "/devices/SIM0003/logcat/stream") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        told = next(json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: "))
+    assert told["kind"] == "line"
+    assert "SystemServer" in told["text"]
+    after = desk.api.get("/devices/SIM0003/logcat", params={"after": told["n"] - 1}).json()
+    assert after["items"][0] == told, "a number is the same however it is asked"

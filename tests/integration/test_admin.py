@@ -34,6 +34,8 @@ OPERATIONS = [
     ("GET", "/devices", "viewer"),
     ("GET", "/devices/x", "viewer"),
     ("GET", "/devices/x/screen", "operator"),
+    ("GET", "/devices/x/logcat", "operator"),
+    ("GET", "/devices/x/logcat/stream", "operator"),
     ("GET", "/nodes", "viewer"),
     ("GET", "/nodes/x", "viewer"),
     ("PATCH", "/devices/x", "operator"),
@@ -202,6 +204,8 @@ def test_the_table_has_every_operation(site: Site) -> None:
         ("GET", "/tasks/{}/secrets"),
         ("GET", "/screens"),
         ("PUT", "/screens/{}"),
+        ("GET", "/logcats"),
+        ("PUT", "/logcats/{}"),
         ("GET", "/bots/{}/secrets/{}"),
     }
     assert shaped - of_nodes == listed

@@ -320,6 +320,17 @@ def test_which_phone_is_this(site: Up, tmp_path: Path) -> None:
     assert found["textShown"] is (site.json("devices", "SIM0001")["sdk"] >= 29), "Android 9 only shines"
 
 
+def test_the_log_of_a_phone(site: Up) -> None:
+    said = site.doai("logcat", "SIM0002", "--grep", "Android system").stdout.splitlines()
+    assert "SystemServer: Entered the Android system server!" in said[0]
+    assert said[-1].endswith("/devices/SIM0002")
+    lines = site.json("logcat", "SIM0002", "-n", "1")
+    assert [line["kind"] for line in lines] == ["line"]
+    assert "Nothing was logged that fits." in site.doai("logcat", "SIM0002", "--grep", "no such words").stdout
+    assert "is no regular expression" in site.refused("logcat", "SIM0002", "--grep", "(", code=exits.USAGE)
+    assert "there is no device 'SIM9999'" in site.refused("logcat", "SIM9999")
+
+
 def test_a_node_out_of_service_until_it_is_released(site: Up) -> None:
     assert "untilMs" not in site.json("quarantine", "node-1", "--why", "rewired")
     assert site.json("nodes", "node-1")["service"] == "quarantined"

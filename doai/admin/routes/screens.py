@@ -67,7 +67,7 @@ async def look(
     view = await services.reader.device(serial)
     if view is None:
         raise not_found("device", serial, "devices")
-    if await services.screens.look(serial, view.row.node_id):
+    if await services.screens.looking.look(serial, view.row.node_id, caller.actor):
         _log.info("%s looks at the screen of %s", caller.actor, serial, extra={"device_serial": serial})
     picture = await services.screens.newer(serial, after, wait_s=WAIT_S)
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -95,7 +95,7 @@ async def wanted_screens(
     """Answers as soon as one is wanted that the node does not bring already, else after 20 seconds."""
     await check_node(services.reader, node_id, secret)
     known = frozenset(unquote(serial) for serial in have.split(",") if serial)
-    return WantedScreens(serials=await services.screens.wanted(node_id, known, wait_s=NODE_WAIT_S))
+    return WantedScreens(serials=await services.screens.looking.wanted(node_id, known, wait_s=NODE_WAIT_S))
 
 
 @put(

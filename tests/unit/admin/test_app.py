@@ -17,6 +17,7 @@ from doai.admin.feed import Feed
 from doai.admin.file_folder import FileFolder
 from doai.admin.janitor import Janitor
 from doai.admin.log_keeper import LogKeeper
+from doai.admin.logcats import Logcats
 from doai.admin.login_limit import LoginLimit
 from doai.admin.mesh import Mesh
 from doai.admin.outlook import Outlooks
@@ -56,6 +57,7 @@ def services(folder: Path) -> Services:
         backups=Backups(folder / "broker.db", folder / "keys", folder / "backups", every_h=0, keep=1),
         outlooks=Outlooks(reader),
         screens=Screens(),
+        logcats=Logcats(),
         janitor=Janitor(
             RetentionReader(folder / "broker.db"),
             folder / "artifacts",

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from doai.admin.screens import LEASE_S, WATCHED_MAX, WATCHED_PER_NODE_MAX, NoPicture, Screens, TooManyScreens
+from doai.admin.looking import LEASE_S, WATCHED_MAX, WATCHED_PER_NODE_MAX, TooManyLook
+from doai.admin.screens import NoPicture, Screens
 
 LONG_S = 60.0
 
@@ -29,18 +30,18 @@ class Clock:
 def test_a_node_is_told_as_soon_as_somebody_looks_and_pictures_reach_whoever_waits() -> None:
     async def scenario() -> None:
         screens = Screens(Clock())
-        told = asyncio.create_task(screens.wanted("n1", frozenset(), wait_s=LONG_S))
-        assert await screens.look("A", "n1")
+        told = asyncio.create_task(screens.looking.wanted("n1", frozenset(), wait_s=LONG_S))
+        assert await screens.looking.look("A", "n1", "user/kim")
         assert await told == ["A"]
-        assert not await screens.look("A", "n1"), "the lease is renewed, it is no new one"
+        assert not await screens.looking.look("A", "n1", "user/kim"), "the lease is renewed, it is no new one"
         seen = asyncio.create_task(screens.newer("A", 0, wait_s=LONG_S))
         assert await screens.put("n1", "A", b"one", 7)
         picture = await seen
         assert picture is not None
         assert (picture.body, picture.at_ms) == (b"one", 7)
         assert await screens.newer("A", picture.n, wait_s=0.0) is None, "there is no newer one"
-        assert await screens.wanted("n1", frozenset({"A"}), wait_s=0.0) == ["A"]
-        assert await screens.wanted("n2", frozenset(), wait_s=0.0) == []
+        assert await screens.looking.wanted("n1", frozenset({"A"}), wait_s=0.0) == ["A"]
+        assert await screens.looking.wanted("n2", frozenset(), wait_s=0.0) == []
 
     run(scenario())
 
@@ -49,12 +50,12 @@ def test_when_nobody_asks_any_more_the_node_is_told_and_the_picture_is_gone() ->
     async def scenario() -> None:
         clock = Clock()
         screens = Screens(clock)
-        await screens.look("A", "n1")
+        await screens.looking.look("A", "n1", "user/kim")
         assert await screens.put("n1", "A", b"one", 7)
         clock.now_s += LEASE_S
         assert not await screens.put("n1", "A", b"two", 8)
         assert not await screens.failed("n1", "A", "no")
-        assert await screens.wanted("n1", frozenset(), wait_s=0.0) == []
+        assert await screens.looking.wanted("n1", frozenset(), wait_s=0.0) == []
         assert await screens.newer("A", 0, wait_s=0.0) is None
 
     run(scenario())
@@ -63,9 +64,9 @@ def test_when_nobody_asks_any_more_the_node_is_told_and_the_picture_is_gone() ->
 def test_a_node_brings_pictures_of_its_own_devices_only() -> None:
     async def scenario() -> None:
         screens = Screens(Clock())
-        await screens.look("A", "n1")
+        await screens.looking.look("A", "n1", "user/kim")
         assert not await screens.put("n2", "A", b"of another", 7)
-        assert await screens.look("A", "n2"), "the phone went to another node: that one is told"
+        assert await screens.looking.look("A", "n2", "user/kim"), "the phone went to another node: that one is told"
         assert not await screens.put("n1", "A", b"late", 7)
 
     run(scenario())
@@ -74,7 +75,7 @@ def test_a_node_brings_pictures_of_its_own_devices_only() -> None:
 def test_why_there_is_no_picture_is_told_once_and_it_is_tried_again() -> None:
     async def scenario() -> None:
         screens = Screens(Clock())
-        await screens.look("A", "n1")
+        await screens.looking.look("A", "n1", "user/kim")
         assert await screens.failed("n1", "A", "device A is offline")
         with pytest.raises(NoPicture, match="device A is offline"):
             await screens.newer("A", 0, wait_s=LONG_S)
@@ -87,14 +88,14 @@ def test_only_so_many_are_looked_at() -> None:
     async def scenario() -> None:
         screens = Screens(Clock())
         for n in range(WATCHED_PER_NODE_MAX):
-            await screens.look(f"A{n}", "n1")
-        with pytest.raises(TooManyScreens, match="n1"):
-            await screens.look("B", "n1")
-        assert not await screens.look("A0", "n1"), "those who look already go on"
+            await screens.looking.look(f"A{n}", "n1", "user/kim")
+        with pytest.raises(TooManyLook, match="n1"):
+            await screens.looking.look("B", "n1", "user/kim")
+        assert not await screens.looking.look("A0", "n1", "user/kim"), "those who look already go on"
         for n in range(WATCHED_MAX - WATCHED_PER_NODE_MAX):
-            await screens.look(f"C{n}", f"m{n}")
-        with pytest.raises(TooManyScreens):
-            await screens.look("D", "m99")
+            await screens.looking.look(f"C{n}", f"m{n}", "user/kim")
+        with pytest.raises(TooManyLook):
+            await screens.looking.look("D", "m99", "user/kim")
 
     run(scenario())
 
@@ -102,11 +103,11 @@ def test_only_so_many_are_looked_at() -> None:
 def test_a_stop_ends_all_waiting() -> None:
     async def scenario() -> None:
         screens = Screens(Clock())
-        await screens.look("A", "n1")
+        await screens.looking.look("A", "n1", "user/kim")
         waiting = asyncio.create_task(screens.newer("A", 0, wait_s=LONG_S))
-        node = asyncio.create_task(screens.wanted("n1", frozenset({"A"}), wait_s=LONG_S))
+        node = asyncio.create_task(screens.looking.wanted("n1", frozenset({"A"}), wait_s=LONG_S))
         await asyncio.sleep(0)
-        await screens.close()
+        await screens.looking.close()
         assert await waiting is None
         assert await node == ["A"]
 
