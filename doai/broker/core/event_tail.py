@@ -42,7 +42,7 @@ _ROW_BYTES: Final = 100
 class Filter:
     """Patterns of types; remembers its answers."""
 
-    __slots__ = ("_known", "patterns")
+    __slots__ = ("__weakref__", "_known", "patterns")
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self.patterns = tuple(patterns)

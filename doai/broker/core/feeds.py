@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final
+from weakref import WeakValueDictionary
 from zlib import crc32
 
 from doai.broker.core.decision import Decision
@@ -41,7 +42,8 @@ class Feeds:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._filters: dict[tuple[str, ...], Filter] = {}
+        self._filters: WeakValueDictionary[tuple[str, ...], Filter] = WeakValueDictionary()
+        """Of what is subscribed to, or was of late: processes may follow one thing after the other."""
         self.by_key: dict[FeedKey, Feed] = {}
         self._of_link: dict[int, dict[int, tuple[Feed, Member]]] = {}
         """Link -> channel -> what it subscribes to."""
@@ -67,7 +69,10 @@ class Feeds:
     def filter(self, patterns: Sequence[str]) -> Filter:
         """Return the one filter of these patterns."""
         key = tuple(patterns)
-        return self._filters.setdefault(key, Filter(key))
+        found = self._filters.get(key)
+        if found is None:
+            found = self._filters[key] = Filter(key)
+        return found
 
     def drop(self, decision: Decision, feed: Feed) -> None:
         """The bot does not want it any more."""

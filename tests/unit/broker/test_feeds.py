@@ -387,6 +387,15 @@ def test_a_connection_follows_a_few_things_and_patterns_only(place: tuple[World,
     assert "at once" in follow(bot, "run.*").problem
 
 
+def test_what_nobody_follows_any_more_is_let_go(place: tuple[World, FakeNode, FakeAdmin]) -> None:
+    world, _, _ = place
+    bot = FakeBot(world).connect(RUNS)
+    for number in range(50):
+        assert not follow(bot, f"run.part{number}").problem
+    remembered = [patterns for patterns, _ in world.core._feeds._filters.items()]
+    assert remembered == [("run.*",), ("run.part49",)]
+
+
 def test_more_at_once_than_the_ring_holds_is_given_all_the_same(
     place: tuple[World, FakeNode, FakeAdmin], monkeypatch: pytest.MonkeyPatch
 ) -> None:
