@@ -7,6 +7,7 @@ broker: neither tells again what was told. What a bot found that does not work a
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -47,6 +48,10 @@ class Conditions:
         rules = [condition.rule for condition in told.conditions]
         if len(set(rules)) != len(rules):
             raise UserError("a rule is named twice: each holds or does not", code="bad_report")
+        for condition in told.conditions:
+            if not (isfinite(condition.value) and isfinite(condition.limit)):
+                # As JSON, in which the row is kept, there is no such number.
+                raise UserError(f"{condition.rule.value} has a measure that is no number", code="bad_report")
         device = device_of(self._state, told.serial)
         key = told.serial, speaker.name
         row = self._state.conditions.get(key)

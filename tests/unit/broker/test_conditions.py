@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from doai.states import IncidentState
 from tests.unit.broker.harness import FakeAdmin, FakeBot, World, started_world
 
 HOT = Condition(rule=HealthRule.BATTERY_HOT, value=46.0, limit=45.0)
+NOT_MEASURED = Condition(rule=HealthRule.BATTERY_HOT, value=math.nan, limit=45.0)
+BOUNDLESS = Condition(rule=HealthRule.BATTERY_HOT, value=46.0, limit=math.inf)
 FULL = Condition(rule=HealthRule.STORAGE_LOW, value=99.0, limit=1024.0)
 
 
@@ -103,6 +106,8 @@ def test_wrong_reports_are_refused(place: tuple[World, FakeBot, FakeAdmin]) -> N
     world, bot, admin = place
     asked: list[tuple[Any, ReportHealth, str]] = [
         (bot, ReportHealth(serial="d1", conditions=[HOT, HOT]), "bad_report"),
+        (bot, ReportHealth(serial="d1", conditions=[NOT_MEASURED]), "bad_report"),
+        (bot, ReportHealth(serial="d1", conditions=[BOUNDLESS]), "bad_report"),
         (bot, ReportHealth(serial="nobody", conditions=[HOT]), "device_not_found"),
         (admin, ReportHealth(serial="d1", conditions=[HOT]), "not_a_bot"),
     ]
