@@ -24,7 +24,7 @@ from doai.envelope import Envelope, Message
 from doai.errors import ErrorClass, Failure, UserError
 from doai.messages.bot_reports import PUBLISH_REPORT
 from doai.messages.events import DeviceError, HealthCheckCompleted
-from doai.messages.health import REPORT_HEALTH, HealthReported, HealthRule, ReportHealth
+from doai.messages.health import REPORT_HEALTH, Condition, HealthReported, HealthRule, ReportHealth
 from doai.messages.link import Role
 
 
@@ -70,10 +70,9 @@ class Conditions:
             self._state.conditions[key] = after
             decision.ops.append(PutCondition(after))
             self._incidents.look_soon(decision)
-            self._tell(decision, command, device.row.node_id if device.row else "", after, began, ended)
-        values = {condition.rule.value: condition.value for condition in told.conditions}
-        subject = topics.device_subject(told.serial)
-        decision.changed(subject, {"wrong": sorted(rule.value for rule in before)}, {"wrong": sorted(values)})
+            self._tell(decision, command, device.row.node_id if device.row else "", after, now, began, ended)
+        subject, wrong = topics.device_subject(told.serial), sorted(rule.value for rule in rules)
+        decision.changed(subject, {"wrong": sorted(rule.value for rule in before)}, {"wrong": wrong})
         return HealthReported(began=began, ended=ended)
 
     def _tell(
@@ -82,10 +81,11 @@ class Conditions:
         command: Envelope,
         node_id: str,
         row: ConditionRow,
+        now: list[Condition],
         began: list[HealthRule],
         ended: list[HealthRule],
     ) -> None:
-        subject, now = topics.device_subject(row.serial), conditions_of(row)
+        subject = topics.device_subject(row.serial)
         for condition in now:
             if condition.rule in began:
                 failure = Failure(
