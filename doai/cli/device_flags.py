@@ -25,7 +25,11 @@ def add_devices(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> N
         actions, "list", "List devices, or show one with its last proofs (the default).", "fleet", "devices"
     )
     listing.add_argument("serial", nargs="?")
-    listing.add_argument("--state", choices=("online", "unresponsive", "unauthorized", "offline"))
+    listing.add_argument(
+        "--state",
+        choices=("online", "unresponsive", "unauthorized", "offline", "silent"),
+        help="as it is known now; silent: its node is not heard",
+    )
     listing.add_argument(
         "--unauthorized",
         action="store_true",

@@ -13,13 +13,13 @@ from doai.admin.pages import DevicePage, NodePage
 from doai.admin.routes.parameters import Cursor, Given, Language, Limit, not_found, now_ms, part
 from doai.admin.translation import device_json, node_json
 from doai.admin.views import DeviceJson, NodeJson
-from doai.states import DeviceState
 from doai.store.device_reader import DeviceFilter
 from doai.store.reader import StoreReader
 from doai.story.voice import ENGLISH, VOICES
 
 SERIALS_MAX: Final = 20_000
 """Devices of a fleet: more than any broker is measured for."""
+Seen = Literal["online", "unresponsive", "unauthorized", "offline", "silent"]
 Service = Literal["held", "in_service", "quarantined", "probing"]
 
 
@@ -34,7 +34,12 @@ Service = Literal["held", "in_service", "quarantined", "probing"]
 )
 async def list_devices(
     services: Given,
-    wanted: Annotated[DeviceState | None, QueryParameter(name="state")] = None,
+    wanted: Annotated[
+        Seen | None,
+        QueryParameter(
+            name="state", description="as it is known now; `silent`: nobody knows, its node is not heard"
+        ),
+    ] = None,
     node: Annotated[str, QueryParameter(max_length=63, description="name of a node")] = "",
     group: Annotated[str, QueryParameter(max_length=80, description="that it is in")] = "",
     service: Annotated[Service | None, QueryParameter()] = None,
@@ -49,9 +54,7 @@ async def list_devices(
     language: Language = ENGLISH,
 ) -> DevicePage:
     """All given filters hold."""
-    which = DeviceFilter(
-        state=wanted.value if wanted else "", node=node, group=group, service=service or "", text=text
-    )
+    which = DeviceFilter(seen=wanted or "", node=node, group=group, service=service or "", text=text)
     at_ms = now_ms()
     page = await services.reader.fleet.page(which, at_ms, cursor=cursor or "", limit=limit)
     voice = VOICES[language]
