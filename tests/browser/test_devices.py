@@ -92,6 +92,7 @@ def test_labels_have_a_code_that_leads_to_the_phone(desk: Desk) -> None:
     page = desk.page("/devices")
     page.get_by_label("SIM0002", exact=True).check()
     page.get_by_role("button", name="Print QR labels").click()
+    assert "csrf" not in page.url, "the token of the session is in no address"
     label = page.locator(".labels li")
     expect(label).to_have_count(1)
     expect(label).to_contain_text(f"{desk.url}/devices/SIM0002")

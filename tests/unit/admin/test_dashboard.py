@@ -39,6 +39,14 @@ def test_every_word_that_a_page_uses_is_in_the_catalogue() -> None:
     assert used - catalogue().keys() == set()
 
 
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.name)
+def test_no_form_carries_the_token_of_the_session_into_an_address(path: Path) -> None:
+    """Addresses are kept: in histories, in logs of proxies, in what is copied to others."""
+    for form in re.findall(r"<form\b.*?</form>", path.read_text(encoding="utf-8"), re.DOTALL):
+        if 'method="post"' not in form or 'formmethod="get"' in form:
+            assert not re.search(r"<input[^>]*csrf", form)
+
+
 @pytest.mark.parametrize("key", catalogue())
 def test_every_word_is_there_in_both_languages_with_the_same_places(key: str) -> None:
     korean, english = catalogue()[key]
