@@ -118,7 +118,11 @@ class LogKeeper:
         self._take_own()
         if self._waiting:
             lines, self._waiting = list(self._waiting), deque()
-            await self._in_thread(lambda: store.append(lines))
+            try:
+                await self._in_thread(lambda: store.append(lines))
+            except StoreError:
+                self._dropped += len(lines)  # told before the next line that can be kept
+                raise
 
     def _take_own(self) -> None:
         while (lines := self._tap.take()) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,8 +13,9 @@ import pytest
 from doai.admin import log_keeper
 from doai.admin.log_keeper import LogKeeper, LogUnavailable
 from doai.codec import encode
+from doai.errors import StoreError
 from doai.messages.logs import LoggedLine, LogLines, RelayedLines
-from doai.store.line_store import LineFilter
+from doai.store.line_store import Line, LineFilter, LineStore
 from doai.wire.log_tap import LogTap, tapped
 
 LOG = logging.getLogger("doai.kept")
@@ -114,6 +115,33 @@ def test_more_than_the_disk_takes_is_dropped_and_told(tmp_path: Path, monkeypatc
         found = await kept(keeper, "f")
         assert found[3].startswith("2 lines are missing here")
         assert found[4] == "f"
+
+    play(keeper, scenario)
+
+
+def test_lines_that_the_disk_did_not_take_are_told_as_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    append = LineStore.append
+
+    def fail_once(_: LineStore, lines: Sequence[Line]) -> None:
+        monkeypatch.setattr(LineStore, "append", append)
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(LineStore, "append", fail_once)
+    keeper = LogKeeper(tmp_path / "log.db", LogTap("admin", "a"), "admin/a", days=7, lines_max=1000)
+
+    async def scenario() -> None:
+        keeper.relayed(relayed(1, "one", "two"))
+
+        async def told() -> bool:
+            return "log lines are not kept here for now: the disk is full" in caplog.text
+
+        await until(told)
+        keeper.relayed(relayed(3, "three"))
+        found = await kept(keeper, "three")
+        assert found[0].startswith("2 lines are missing here")
+        assert found[1:] == ["three"]
 
     play(keeper, scenario)
 
