@@ -12,6 +12,7 @@ from doai.cli.client import Client
 from doai.cli.since import since_ms
 
 FOLLOW_EVERY_S: Final = 1.0
+PAGE: Final = 500
 
 
 def add_logs(commands: Any, add: Callable[..., argparse.ArgumentParser], count: Callable[[str], int]) -> None:
@@ -55,9 +56,18 @@ def logs(client: Client, options: argparse.Namespace) -> int:
         return exits.PASSED
     while True:
         time.sleep(FOLLOW_EVERY_S)
-        page = client.get("/logs", **query, after=newest, limit=500)
-        newest = max(newest, page["newest"])
-        _print(list(reversed(page["items"])), options)
+        found, newest = _since(client, newest, query)
+        _print(found, options)
+
+
+def _since(client: Client, after: int, query: dict[str, object]) -> tuple[list[dict[str, Any]], int]:
+    """Return all lines that came after one, the oldest first, and the number after which others come."""
+    page = client.get("/logs", **query, after=after, limit=PAGE)
+    newest, found = max(after, page["newest"]), page["items"]
+    while page["next"]:
+        page = client.get("/logs", **query, after=after, limit=PAGE, cursor=page["next"])
+        found += page["items"]
+    return found[::-1], newest
 
 
 def _print(lines: list[dict[str, Any]], options: argparse.Namespace) -> None:
