@@ -10,11 +10,13 @@ from litestar.params import FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import VIEWER
+from doai.admin.routes.fleet import known_serials
 from doai.admin.routes.parameters import Given, not_found, now_ms
 from doai.admin.views import View
 from doai.changes.samples import HOUR_MS, MINUTE_MS, SampleSum, Spread
 from doai.errors import UserError
 from doai.messages.samples import DeviceHealth
+from doai.store.device_reader import DeviceFilter
 
 POINTS_MAX: Final = 2200
 """Hours of 90 days, or minutes of a day and a half."""
@@ -159,8 +161,8 @@ async def list_samples(
     to_ms = now_ms() if end is None else end
     from_ms = max(0, to_ms - DAY_MS) if begin is None else begin
     step_ms = _step_ms(from_ms, to_ms, step)
-    if await services.reader.device(serial) is None:
-        raise not_found("device", serial, "devices", (each.row.serial for each in await services.reader.devices()))
+    if not await services.reader.fleet.count(DeviceFilter(serials=(serial,)), to_ms):
+        raise not_found("device", serial, "devices", await known_serials(services.reader))
     newest = await services.reader.device_samples.newest(serial)
     sums = await services.reader.device_samples.sums(serial, from_ms, to_ms, step_ms)
     return SamplesJson(

@@ -12,11 +12,13 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 from doai.admin import examples
 from doai.admin.access import OPERATOR, check_node
 from doai.admin.routes.bodies import FileBytes
+from doai.admin.routes.fleet import known_serials
 from doai.admin.routes.parameters import AnyRequest, Given, Who, not_found, now_ms
 from doai.admin.routes.uploads import received
 from doai.admin.screens import PICTURE_BYTES_MAX
 from doai.admin.views import View
 from doai.errors import UserError
+from doai.store.device_reader import DeviceFilter
 
 WAIT_S: Final = 4.0
 """A viewer waits so long for a newer picture, and then asks again: shorter than its lease."""
@@ -64,10 +66,11 @@ async def look(
     ] = 0,
 ) -> Response[bytes | None]:
     """Each question is a lease of six seconds in which the node takes pictures, at most three in two seconds."""
-    view = await services.reader.device(serial)
-    if view is None:
-        raise not_found("device", serial, "devices")
-    if await services.screens.looking.look(serial, view.row.node_id, caller.actor):
+    squares = await services.reader.fleet.squares(DeviceFilter(serials=(serial,)), now_ms(), limit=1)
+    if not squares:
+        raise not_found("device", serial, "devices", await known_serials(services.reader))
+    _, _, _, node_id = squares[0]
+    if await services.screens.looking.look(serial, node_id, caller.actor):
         _log.info("%s looks at the screen of %s", caller.actor, serial, extra={"device_serial": serial})
     picture = await services.screens.newer(serial, after, wait_s=WAIT_S)
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

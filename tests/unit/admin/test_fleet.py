@@ -10,9 +10,12 @@ import pytest
 
 from doai.admin.dashboard.devices import STATES
 from doai.admin.routes.fleet import Seen, list_devices
+from doai.admin.routes.samples import list_samples
+from doai.admin.routes.screens import look
 from doai.changes import ops
 from doai.changes.rows import DeviceRow, NodeRow
 from doai.cli.main import make_parser
+from doai.errors import NotFoundError
 from doai.states import DeviceState
 from doai.store.process_writer import open_process_writer
 from doai.store.reader import StoreReader
@@ -63,3 +66,14 @@ def test_page_api_and_command_know_the_same_states() -> None:
     assert get_args(Seen) == STATES
     for state in STATES:
         assert make_parser().parse_args(["devices", "list", "--state", state]).state == state
+
+
+@pytest.mark.parametrize("handler", [look, list_samples])
+def test_a_mistyped_serial_is_told_the_nearest(path: Path, handler: Any) -> None:
+    async def ask(reader: StoreReader) -> None:
+        await handler.fn(
+            "b1", types.SimpleNamespace(reader=reader), **({"caller": None} if handler is look else {})
+        )
+
+    with pytest.raises(NotFoundError, match=r"no device 'b1'.*B1"):
+        read(path, ask)
