@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -69,8 +70,9 @@ def form_value(
 ) -> dict[str, Any]:
     """Return the configuration that a form means; raises UserError for a text that is no value of its kind.
 
-    What is left at its default is left out, so that another default of the bot's next version holds. Properties
-    that the schema does not name stay as they were before.
+    What nobody touched stays as it was, also where its field can not show all of it. What is set to its default is
+    left out, so that another default of the bot's next version holds. Properties that the schema does not name
+    stay as they were before.
     """
     if fields is None:
         value = _json(WHOLE, given.get(WHOLE, "{}"))
@@ -79,12 +81,21 @@ def form_value(
         return value
     known = {field.name for field in fields}
     found = {name: value for name, value in before.items() if name not in known}
+    shown = form_texts(fields, before)
     for field in fields:
         text = given.get(field.key, "").replace("\r\n", "\n")
-        if text == field.default and not (field.required and text == ""):
-            continue
-        found[field.name] = _value(field, text)
+        sent = _as_sent(field, text)
+        if field.name in before and sent == _as_sent(field, shown[field.key]):
+            found[field.name] = before[field.name]
+        elif sent != _as_sent(field, field.default) or (field.required and text == ""):
+            found[field.name] = _value(field, text)
     return found
+
+
+def _as_sent(field: FormField, text: str) -> str:
+    """Return a text as any browser sends it: in areas a line break is one, in fields of one line there is none."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.removeprefix("\n") if field.kind in ("lines", "json") else text.replace("\n", "")
 
 
 def _field(schema: Mapping[str, Any], name: str, inner: object, required: bool) -> FormField:
@@ -174,7 +185,7 @@ def _scalar(name: str, kind: str, text: str) -> Any:
         if kind == "integer":
             return int(text)
         if kind == "number":
-            return float(text)
+            return _finite(text)
     except ValueError:
         raise UserError(f"{name}: {text[:60]!r} is no {kind}", code="bad_config") from None
     return text == "true" if kind == "boolean" else text
@@ -182,9 +193,14 @@ def _scalar(name: str, kind: str, text: str) -> Any:
 
 def _json(name: str, text: str) -> Any:
     try:
-        return json.loads(text[:TEXT_MAX], parse_constant=_no_number)
+        return json.loads(text[:TEXT_MAX], parse_constant=_no_number, parse_float=_finite)
     except ValueError as error:
         raise UserError(f"{name} is no JSON: {error}", code="bad_config") from None
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    return found if math.isfinite(found) else _no_number(text)
 
 
 def _no_number(text: str) -> float:

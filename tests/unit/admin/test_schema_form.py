@@ -66,6 +66,7 @@ def test_what_was_typed_fits_the_schema_and_comes_back_as_typed() -> None:
     ("name", "text"),
     [
         ("tries", "many"), ("tries", ""), ("limit_c", "hot"), ("ports", "1\nx"), ("window", "{"), ("window", "NaN"),
+        ("limit_c", "nan"), ("limit_c", "-inf"), ("limit_c", "1e999"), ("window", "1e999"),
     ],
 )  # fmt: skip
 def test_what_is_no_value_of_its_kind_is_said_by_its_name(name: str, text: str) -> None:
@@ -90,3 +91,34 @@ def test_a_schema_without_properties_is_asked_for_as_json(schema: dict[str, Any]
 def test_a_required_property_is_sent_also_when_it_is_empty() -> None:
     fields = form_fields({"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a"]})
     assert form_value(fields, {"config.a": "", "config.b": ""}, {}) == {"a": ""}
+
+
+HARD = {
+    "only": [" outer blanks ", "", "a line\nbreak", "\ttab"],
+    "ports": [],
+    "note": "first\nsecond\rthird\r\nfourth ",
+    "mode": "soft",
+    "tries": 3,
+    "window": {"begin": "a\r\nb", "more": 1e300},
+    "limit_c": 45.0,
+}
+
+
+def browser(text: str, *, is_area: bool) -> str:
+    """Return how a form comes back that nobody touched: fields of one line lose breaks, areas get CRLF."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return lines.removeprefix("\n").replace("\n", "\r\n") if is_area else lines.replace("\n", "")
+
+
+def test_what_nobody_touched_stays_as_it_was_whatever_it_is() -> None:
+    assert FIELDS is not None
+    texts = form_texts(FIELDS, HARD)
+    areas = {field.key for field in FIELDS if field.kind in ("lines", "json")}
+    sent = {key: browser(text, is_area=key in areas) for key, text in texts.items()}
+    assert form_value(FIELDS, sent, HARD) == HARD
+    changed = form_value(FIELDS, sent | {"config.tries": "4"}, HARD)
+    assert changed == HARD | {"tries": 4}
+
+
+def test_what_is_set_to_its_default_again_is_left_out() -> None:
+    assert form_value(FIELDS, form_texts(FIELDS, {"tries": 9}) | {"config.tries": "3"}, {"tries": 9}) == {}
