@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from doai.admin.screens import PICTURE_BYTES_MAX
 from doai.limits import ARTIFACT_BYTES_MAX
 from doai.wire.keys import is_public_key, make_keypair
 from tests.integration.admin_site import RUN_ID, TASK_ID, Program, Site, artifact, problem
@@ -518,6 +519,17 @@ def test_an_upload_that_is_too_large_or_of_unknown_size_is_refused_before_it_is_
     assert answer.startswith(b"HTTP/1.1 413")
     answer = raw_put(site, path, {"Transfer-Encoding": "chunked"}, b"0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 411")
+
+
+@pytest.mark.parametrize("how", ["announced", "in parts"])
+def test_a_picture_of_a_screen_that_is_too_large_is_told_so(site: Site, how: str) -> None:
+    body = b"\xff\xd8\xff" + b"x" * PICTURE_BYTES_MAX
+    headers = {"X-Node-Id": "node-1", "X-Node-Auth": site.secret}
+    content = body if how == "announced" else iter([body[:1000], body[1000:]])
+    answer = httpx.put(
+        f"{site.url}/api/v1/screens/A1", content=content, headers=headers, trust_env=False, timeout=30
+    )
+    problem(answer, 413, "too_large")
 
 
 def test_uploads_of_one_path_at_once_end_with_one_content(site: Site) -> None:

@@ -14,7 +14,7 @@ from doai.admin.access import OPERATOR, check_node
 from doai.admin.routes.bodies import FileBytes
 from doai.admin.routes.fleet import known_serials
 from doai.admin.routes.parameters import AnyRequest, Given, Who, not_found, now_ms
-from doai.admin.routes.uploads import received
+from doai.admin.routes.uploads import DRAINED_BYTES_MAX, received
 from doai.admin.screens import PICTURE_BYTES_MAX
 from doai.admin.views import View
 from doai.errors import UserError
@@ -107,7 +107,7 @@ async def wanted_screens(
     summary="Bring a picture of a screen that is looked at (nodes)",
     security=[{"node": [], "nodeSecret": []}],
     operation_class=FileBytes,
-    request_max_body_size=PICTURE_BYTES_MAX,
+    request_max_body_size=None,  # what reads it has its own bound
     responses=examples.answer(
         200, ScreenTaken, ScreenTaken(wanted=True), "It is shown to those who look.", problems=(401, 413, 422)
     ),
@@ -121,10 +121,26 @@ async def bring_screen(
 ) -> ScreenTaken:
     """A JPEG; or as text/plain the sentence why there is none."""
     await check_node(services.reader, node_id, secret)
-    body = b"".join([part async for part in received(request)])
+    body = await _picture(request)
     if request.headers.get("Content-Type", "").startswith(_FAILURE):
         reason = body[:500].decode("utf-8", "replace")
         return ScreenTaken(wanted=await services.screens.failed(node_id, serial, reason))
     if not body.startswith(b"\xff\xd8\xff"):
         raise UserError("a picture of a screen is a JPEG, and this begins as none", code="not_a_picture")
     return ScreenTaken(wanted=await services.screens.put(node_id, serial, body, now_ms()))
+
+
+async def _picture(request: AnyRequest) -> bytes:
+    """Return the body; of one that is too large the rest is read, too, so that its sender sees the answer."""
+    parts, size_bytes = [], 0
+    async for part in received(request):
+        size_bytes += len(part)
+        if size_bytes <= PICTURE_BYTES_MAX:
+            parts.append(part)
+        elif size_bytes > DRAINED_BYTES_MAX:
+            break
+    if size_bytes > PICTURE_BYTES_MAX:
+        raise UserError(
+            f"a picture of a screen has {PICTURE_BYTES_MAX // 1024} KiB at most: make it smaller", code="too_large"
+        )
+    return b"".join(parts)
