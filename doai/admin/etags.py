@@ -1,4 +1,4 @@
-"""Answers of the API that a client has already are not sent again: an ETag of their bytes, and 304 (step 14)."""
+"""Answers that a client has already are not sent again: an ETag of their bytes, and 304 (step 14)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 """A larger answer is sent as it comes."""
-_PREFIX: Final = "/api/v1/"
+_PREFIXES: Final = ("/api/v1/", "/devices/map.json")
+"""The API, and what the map of devices is drawn from; pages have one of their own that leaves the moment out."""
 _JSON: Final = b"application/json"
 
 
 def answer_with_etags(app: ASGIApp) -> ASGIApp:
-    """Wrap an application so that each JSON answer to a GET of the API has an ETag, and If-None-Match is heard."""
+    """Wrap an application so that JSON answers to a GET of `_PREFIXES` have an ETag, and If-None-Match is heard."""
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or scope["method"] != "GET" or not scope["path"].startswith(_PREFIX):
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "GET" or not scope["path"].startswith(_PREFIXES):
             await app(scope, receive, send)
             return
         known = next((value for name, value in scope["headers"] if name == b"if-none-match"), b"")

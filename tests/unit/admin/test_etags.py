@@ -65,6 +65,12 @@ def test_whatever_else_is_sent_as_it_is(other: dict[str, Any]) -> None:
     assert body == b"{}"
 
 
+def test_the_map_of_devices_has_one_too() -> None:
+    path = "/devices/map.json"
+    etag = ask([b"{}"], path=path)[1][b"etag"]
+    assert ask([b"{}"], path=path, known=etag)[0] == 304
+
+
 def test_what_comes_in_parts_or_is_large_is_not_held_back() -> None:
     assert b"etag" not in ask([b"{", b"}"])[1]
     assert b"etag" not in ask([b"x" * (BODY_BYTES_MAX + 1)])[1]
