@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ from doai.messages.plugins import StepSchema
 from doai.node.core.effects import StartStep
 from doai.node.mask import Mask
 from doai.node.plugin_calls import Allowed, perform_call
+from doai.node.plugin_output import PluginOutput
 from doai.node.steps.base import StepContext, StepFunction, step_failed
 from doai.parent_death import die_with_parent
 from doai.plugins.discovery import Plugin
@@ -58,10 +58,6 @@ CALLS_MAX: Final = 16
 """Calls of one try that wait while another is made: more at once is no step, but a mistake."""
 SAID_MAX: Final = 1_000
 """Messages that wait for the process: one that reads none of so many hangs."""
-MASKS_KEPT: Final = 200
-"""What a try printed may be read when its task has ended: secrets of the last tasks are known still."""
-OUTPUT_LINE_MAX: Final = 2_000
-"""Characters of a line that are logged, counted when its secrets are masked."""
 READ_BYTES: Final = 64 * 1024
 _PASSED_ON: Final = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SSL_CERT_FILE")
 """Of the node's environment; the rest, its secret among it, is not a plug-in's business."""
@@ -123,7 +119,7 @@ class PluginHost:
         self._process: subprocess.Popen[bytes] | None = None
         self._tries: dict[int, _Try] = {}
         self._requests = 0
-        self._masks: deque[Mask] = deque(maxlen=MASKS_KEPT)
+        self._output = PluginOutput(plugin.manifest.name)
         self._say, self._said = trio.open_memory_channel[ToHost](SAID_MAX)
         self._stopping = trio.Event()
 
@@ -161,7 +157,7 @@ class PluginHost:
             theirs.close()
             os.close(write_fd)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read_output, trio.lowlevel.FdStream(read_fd))
+            nursery.start_soon(self._output.read, trio.lowlevel.FdStream(read_fd))
             try:
                 async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as stream:
                     await self._serve(stream, task_status)
@@ -282,32 +278,14 @@ class PluginHost:
         self._said.close()
         self.has_ended.set()
 
-    async def _read_output(self, stream: trio.lowlevel.FdStream) -> None:
-        """Log what it prints, line by line; secrets of what it performs are masked."""
-        kept = b""
-        async with stream:
-            async for data in stream:
-                *lines, kept = (kept + bytes(data)).split(b"\n")
-                kept = kept[:READ_BYTES]  # the rest of so long a line would be cut anyway
-                for line in lines:
-                    self._log_output(line)
-        self._log_output(kept)
-
-    def _log_output(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip()
-        for mask in self._masks:
-            text = mask.text(text)
-        if text:
-            _log.info("plug-in %s: %s", self.plugin.manifest.name, text[:OUTPUT_LINE_MAX])
-
     # --- tries ------------------------------------------------------------------------------------------------
 
     async def perform(self, effect: StartStep, arguments: dict[str, Any], context: TryContext) -> dict[str, Any]:
         """Let the process perform a try; raises StepError. When this is cancelled, the try has ended, or it."""
         self._requests += 1
         request, found = self._requests, _Try(context)
-        if context.mask is not None and context.mask not in self._masks:
-            self._masks.append(context.mask)
+        if (mask := context.mask) is not None:
+            self._output.add_mask(mask)
         self._tries[request] = found
         try:
             with found.scope:
