@@ -128,6 +128,11 @@ class PluginHost:
         """Tries that it performs now."""
         return len(self._tries)
 
+    @property
+    def has_performed(self) -> bool:
+        """It was given a try."""
+        return self._requests > 0
+
     def stop(self) -> None:
         """Let it end; what it performs fails."""
         self._stopping.set()

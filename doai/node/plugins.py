@@ -75,7 +75,8 @@ class Plugins:
     ) -> None:
         """``copies`` is a folder of this object alone; ``steps`` are those of doai that a step may ask for.
 
-        A process with more resident memory than ``memory_bytes`` is replaced, one with twice as much is killed.
+        A process with more resident memory than ``memory_bytes`` is replaced once it has performed a step, one with
+        twice as much is killed.
         """
         self._folders = folders
         self._copies = copies
@@ -297,17 +298,7 @@ class Plugins:
                 await host.has_ended.wait()
                 return
             size_bytes = resident_bytes(host.pid)
-            if size_bytes > self._memory_bytes:
-                used, limit = size_bytes // 2**20, self._memory_bytes // 2**20
-                version.noted_s = trio.current_time()
-                version.note = f"a process of it used {used} MB, the limit is {limit} MB, and was replaced"
-                _log.warning("plug-in %s: %s", version.plugin.label, version.note)
-                self._offer()
-                if size_bytes > 2 * self._memory_bytes:
-                    host.kill(f"it used {used} MB of memory, more than twice its limit of {limit} MB")
-                    await host.has_ended.wait()
-                else:
-                    self._nursery.start_soon(self._end_when_idle, host)
+            if size_bytes > self._memory_bytes and await self._too_large(version, host, size_bytes):
                 return
             if version.note and trio.current_time() - version.noted_s > CRASH_WINDOW_S:
                 version.note = ""
@@ -316,6 +307,23 @@ class Plugins:
                 version.host = None
                 host.stop()
                 return
+
+    async def _too_large(self, version: Version, host: PluginHost, size_bytes: int) -> bool:
+        """Note it, and return whether the process is replaced: another one in place of it would do better."""
+        used, limit = size_bytes // 2**20, self._memory_bytes // 2**20
+        note = f"a process of it uses more memory than its limit of {limit} MB, and is replaced after its steps"
+        must_end, may_end = size_bytes > 2 * self._memory_bytes, host.has_performed
+        if must_end or may_end or version.note != note:
+            _log.warning("plug-in %s: %s (%d MB)", version.plugin.label, note, used)
+        version.note, version.noted_s = note, trio.current_time()
+        self._offer()
+        if must_end:
+            host.kill(f"it used {used} MB of memory, more than twice its limit of {limit} MB")
+            await host.has_ended.wait()
+        elif may_end:
+            self._nursery.start_soon(self._end_when_idle, host)
+        # One that has performed nothing has imported so much: the next one would, too.
+        return must_end or may_end
 
     async def _end_when_idle(self, host: PluginHost) -> None:
         while host.running and not host.has_ended.is_set():

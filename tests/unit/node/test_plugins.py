@@ -384,9 +384,23 @@ async def test_one_that_leaks_is_named_and_replaced(tmp_path: Path, nursery: tri
         first = await bench.perform("acme.say", text=str(300 * 2**20), how="hold")
         assert first.failure is None
         await bench.until(lambda: bool(bench.offers[0].reason))
-        assert "the limit is 300 MB, and was replaced" in bench.offers[0].reason
+        assert "more memory than its limit of 300 MB, and is replaced" in bench.offers[0].reason
         again = await bench.perform("acme.say", text="x")
         assert again.outputs["pid"] != first.outputs["pid"]
+
+
+async def test_one_that_imports_too_much_is_named_and_not_replaced_again_and_again(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    imports = "HELD.append(b'x' * (210 * 2**20))\nPath(__file__ + '.pids').open('a').write(f'{os.getpid()}\\n')\n"
+    folder = write(tmp_path / "plugins" / "here", module=STEPS_MODULE + imports).parent
+    bench = Bench(folder, tmp_path / "copies", memory_bytes=200 * 2**20)
+    with trio.fail_after(PATIENCE_S):
+        await run(bench, nursery)
+        await bench.until(lambda: bool(bench.offers and bench.offers[0].reason))
+        ended = await bench.perform("acme.say", text="x")
+        [pids] = (tmp_path / "copies").glob("*/acme_steps.py.pids")
+        assert pids.read_text().split()[0] == str(ended.outputs["pid"]), "the first process performs"
 
 
 async def test_what_can_not_be_imported_is_told(tmp_path: Path, nursery: trio.Nursery) -> None:
