@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
@@ -33,6 +34,7 @@ from doai.drivers.xiaowei.driver import XiaoweiDriver
 from doai.errors import ErrorClass, LocalProtocolError, StepError
 from doai.node.sampler import TAG as SAMPLE_TAG
 from doai.node.steps.health import read_health
+from doai.phone.faults import Fault
 from doai.phone.shelf import Shelf, open_shelf
 from doai.phone.vendor import open_vendor
 from doai.states import DeviceState
@@ -40,10 +42,11 @@ from tests.apk.builder import make_apk
 
 WITHIN_S = 30.0
 TAG = "01TASK/1.7/shot/1"
+OFTEN = {"probe_every_s": 0.1, "probe_timeout_s": 0.5, "probe_misses": 2}
 
 
 class Fleet:
-    """A driver that runs, its devices, and how to disturb them."""
+    """A driver, its devices, and how to disturb them."""
 
     def __init__(self, driver: Driver, serials: list[str]) -> None:
         self.driver = driver
@@ -57,6 +60,9 @@ class Fleet:
         raise AssertionError
 
     def appear(self, serial: str) -> None:
+        raise AssertionError
+
+    def silence(self, serial: str) -> None:
         raise AssertionError
 
     def journal(self, serial: str) -> list[tuple[str, str]]:
@@ -74,6 +80,9 @@ class ShelfFleet(Fleet):
 
     def appear(self, serial: str) -> None:
         self.shelf.phone(serial).power_on()
+
+    def silence(self, serial: str) -> None:
+        self.shelf.phone(serial).order(Fault.SILENT, count=None)
 
     def journal(self, serial: str) -> list[tuple[str, str]]:
         return [
@@ -107,44 +116,49 @@ class FakeFleet(Fleet):
     def appear(self, serial: str) -> None:
         self.fake.appear(serial)
 
+    def silence(self, serial: str) -> None:
+        self.fake.set_state(serial, DeviceState.UNRESPONSIVE)
+
     def journal(self, serial: str) -> list[tuple[str, str]]:
         return [(entry.tag, entry.command) for entry in self.fake.journal if entry.serial == serial]
 
 
 @asynccontextmanager
-async def open_adb(count: int, home: Path) -> AsyncIterator[Fleet]:
+async def open_adb(count: int, home: Path, *, often: bool = False) -> AsyncIterator[Fleet]:
+    """Have a driver that is yet to run; ``often``: its phones are asked for signs of life all the time."""
     async with open_shelf(count=count, seed=1) as shelf:
         addresses = [f"127.0.0.1:{phone.port}" for phone in shelf.phones]
-        driver = AdbDriver(AdbConfig(server_port=free_port(), usb=False, home=str(home), connect=addresses))
-        async with driver.run():
-            yield ShelfFleet(driver, shelf)
+        config = AdbConfig(server_port=free_port(), usb=False, home=str(home), connect=addresses)
+        driver = AdbDriver(msgspec.structs.replace(config, **(OFTEN if often else {})))
+        yield ShelfFleet(driver, shelf)
         assert driver.statistics().open_sockets == 0
         assert driver.statistics().server_pid is None
 
 
 @asynccontextmanager
-async def open_xiaowei(count: int, home: Path) -> AsyncIterator[Fleet]:
+async def open_xiaowei(count: int, home: Path, *, often: bool = False) -> AsyncIterator[Fleet]:
     async with open_shelf(count=count, seed=1) as shelf, open_vendor(shelf.phones) as vendor:
         folder = home / "files for phones"
-        driver = XiaoweiDriver(XiaoweiConfig(url=vendor.url, folder=str(folder), list_every_s=0.05))
-        async with driver.run():
-            yield XiaoweiFleet(driver, shelf)
+        config = XiaoweiConfig(url=vendor.url, folder=str(folder), list_every_s=0.05)
+        driver = XiaoweiDriver(msgspec.structs.replace(config, **(OFTEN if often else {})))
+        yield XiaoweiFleet(driver, shelf)
         assert vendor.overlaps == 0
         assert driver.statistics().open_sockets == 0
         assert not list(folder.iterdir())
 
 
 @asynccontextmanager
-async def open_fake(count: int, home: Path) -> AsyncIterator[Fleet]:
-    driver = FakeDriver(count=count, seed=1)
-    async with driver.run():
-        yield FakeFleet(driver)
+async def open_fake(count: int, home: Path, *, often: bool = False) -> AsyncIterator[Fleet]:
+    yield FakeFleet(FakeDriver(count=count, seed=1))
 
 
-@pytest.fixture(params=[open_adb, open_xiaowei, open_fake], ids=["adb", "xiaowei", "fake"])
+DRIVERS = {"adb": open_adb, "xiaowei": open_xiaowei, "fake": open_fake}
+
+
+@pytest.fixture(params=list(DRIVERS.values()), ids=list(DRIVERS))
 async def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
     with trio.fail_after(WITHIN_S * 2):
-        async with request.param(2, tmp_path_factory.getbasetemp()) as fleet:
+        async with request.param(2, tmp_path_factory.getbasetemp()) as fleet, fleet.driver.run():
             await wait_state(fleet, fleet.serials[0], DeviceState.ONLINE)
             await wait_state(fleet, fleet.serials[1], DeviceState.ONLINE)
             yield fleet
@@ -306,6 +320,27 @@ async def test_a_device_that_vanishes_ends_its_calls_and_works_when_it_is_back(f
     fleet.appear(serial)
     await wait_state(fleet, serial, DeviceState.ONLINE)
     assert (await device.shell("echo back")).text == "back"
+
+
+async def fail_when_online(fleet: Fleet) -> None:
+    async with fleet.driver.run():
+        await wait_state(fleet, fleet.serials[0], DeviceState.ONLINE)
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", DRIVERS)
+async def test_a_driver_that_is_entered_again_watches_its_phones(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with trio.fail_after(WITHIN_S * 2):
+        async with DRIVERS[name](1, tmp_path_factory.getbasetemp(), often=True) as fleet:
+            [serial] = fleet.serials
+            with pytest.RaisesGroup(ZeroDivisionError, flatten_subgroups=True):
+                await fail_when_online(fleet)
+            async with fleet.driver.run():
+                await wait_state(fleet, serial, DeviceState.ONLINE)
+                fleet.silence(serial)
+                await wait_state(fleet, serial, DeviceState.UNRESPONSIVE)
 
 
 async def test_changes_tell_what_is_there_and_then_what_happens(fleet: Fleet) -> None:

@@ -55,12 +55,15 @@ class AdbDriver:
         # Two nurseries: the server is the last to go, so that nothing in it sees it vanish.
         async with trio.open_nursery() as outer:
             await outer.start(self._server.supervise)
-            async with trio.open_nursery() as nursery:
-                await nursery.start(tracker.follow, nursery)
-                nursery.start_soon(tracker.prove)
-                nursery.start_soon(tracker.keep_connected, nursery)
-                yield
-                nursery.cancel_scope.cancel()
+            try:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(tracker.follow, nursery)
+                    nursery.start_soon(tracker.prove)
+                    nursery.start_soon(tracker.keep_connected, nursery)
+                    yield
+                    nursery.cancel_scope.cancel()
+            finally:
+                self._registry.lose_server("the driver was stopped")  # nobody watches its devices
             outer.cancel_scope.cancel()
 
     def changes(self) -> AsyncIterator[DeviceChange | Proof | DriverNotice]:

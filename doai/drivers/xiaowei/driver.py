@@ -60,11 +60,14 @@ class XiaoweiDriver:
     async def run(self) -> AsyncIterator[None]:
         """Follow the program's list while entered; the program may come later."""
         with _exchange_folder(self.config.folder) as self._folder:
-            async with trio.open_nursery() as nursery:
-                await nursery.start(self._client.run)
-                nursery.start_soon(self._follower.follow, nursery)
-                yield
-                nursery.cancel_scope.cancel()
+            try:
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(self._client.run)
+                    nursery.start_soon(self._follower.follow, nursery)
+                    yield
+                    nursery.cancel_scope.cancel()
+            finally:
+                self._phones.lose("the driver was stopped")  # nobody watches them: they are new to the next run
 
     def changes(self) -> AsyncIterator[DeviceChange | Proof | DriverNotice]:
         """Return what happens to devices from now on, beginning with those that are there."""
