@@ -29,6 +29,8 @@ class Phone:
         self.info: DeviceInfo | None = None
         self.missing = 0
         """Lists in a row that did not hold it."""
+        self.doubles: Phone | None = None
+        """The phone that told the same serial before it: while that one is listed, this one is not used."""
         self.last_answer_s = float("-inf")
         self.last_proof_s = float("-inf")
         self.misses = 0
@@ -72,6 +74,9 @@ class Phones:
                 self._remove(key, "it is connected in another way now")
             else:
                 phone.missing = 0
+        for key, phone in list(self._phones.items()):
+            if phone.doubles is not None and phone.doubles not in self._phones.values():
+                self._remove(key, "another phone had its serial")  # it is new now, and asked who it is
         new: list[Phone] = []
         for key, listed in now.items():
             if key not in self._phones and not listed.unusable_because:
@@ -162,6 +167,7 @@ class Phones:
 
     def _tell_twice(self, serial: str, first: Phone, second: Phone) -> None:
         second.watch.cancel()
+        second.doubles = first
         self._feed.publish(
             DriverNotice(
                 code="device_serial_twice",

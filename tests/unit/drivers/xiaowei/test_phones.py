@@ -7,6 +7,7 @@ import pytest
 from doai.drivers.base import DeviceChange, DeviceInfo, DriverNotice, Proof, ProofKind
 from doai.drivers.feed import Feed, Item
 from doai.drivers.xiaowei.answers import ListedPhone, Listing
+from doai.drivers.xiaowei.config import MISSING_LISTS
 from doai.drivers.xiaowei.phones import Phones
 from doai.errors import StepError
 from doai.states import DeviceState
@@ -127,3 +128,11 @@ def test_two_phones_with_one_serial_are_told(seen: Watched) -> None:
     notices = [item for item in seen.told if isinstance(item, DriverNotice)]
     assert [notice.code for notice in notices] == ["device_serial_twice"]
     assert seen.phones.find("SAME") is one
+    assert seen.phones.update(Listing([A, B], 0)) == [], "the second is left alone while the first is there"
+    for _ in range(MISSING_LISTS - 1):
+        assert seen.phones.update(Listing([B], 0)) == []
+    [again] = seen.phones.update(Listing([B], 0))
+    assert again.listed == B
+    seen.phones.identified(again, same)
+    assert seen.phones.find("SAME") is again
+    assert again.doubles is None
