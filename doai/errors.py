@@ -6,11 +6,13 @@ Every error that reaches a person is one sentence: what happened, where, what to
 from __future__ import annotations
 
 import enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from doai.key_enum import KeyEnum
+
+_E = TypeVar("_E", bound=BaseException)
 
 
 class Fault(enum.Enum):
@@ -165,3 +167,11 @@ class StepError(DoaiError):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message, code=failure.code)
         self.failure = failure
+
+
+def leaves_of(group: BaseExceptionGroup[_E]) -> list[_E]:
+    """Return the errors of a group and of the groups in it, in their order; at least one."""
+    found: list[_E] = []
+    for error in group.exceptions:
+        found += leaves_of(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

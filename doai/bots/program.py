@@ -36,7 +36,7 @@ from doai.bots.succession import take_place
 from doai.bots.supervisor import Supervisor
 from doai.clock import Now
 from doai.configuration import load
-from doai.errors import ConfigError, DoaiError, StoreError, StoreUnavailable, UserError
+from doai.errors import ConfigError, DoaiError, StoreError, StoreUnavailable, UserError, leaves_of
 from doai.ids import RandomIds
 from doai.messages.link import HostSample
 from doai.readiness import keep_watchdog, notify
@@ -106,20 +106,13 @@ def _run(bot: Bot, config: BotConfig, keys: KeyPair, program: str, supervisor: S
             print(f"bot: {bot.name}: {stop.reason}", file=sys.stderr)  # noqa: T201 - its last words
         return stop.exit_code
     except* UserError as group:
-        failures, code = _leaves(group), exits.CONFIG
+        failures, code = leaves_of(group), exits.CONFIG
     except* (StoreError, StoreUnavailable) as group:
-        failures, code = _leaves(group), exits.IO_ERROR
+        failures, code = leaves_of(group), exits.IO_ERROR
     except* DoaiError as group:
         if not failures:
-            failures, code = _leaves(group), exits.INTERNAL
+            failures, code = leaves_of(group), exits.INTERNAL
     return _fail(f"{bot.name}: {failures[0]}", code)
-
-
-def _leaves(group: BaseExceptionGroup[DoaiError]) -> list[DoaiError]:
-    found: list[DoaiError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
 
 
 def _fail(sentence: str, code: int) -> int:

@@ -12,7 +12,7 @@ from types import ModuleType
 import msgspec
 
 from doai.cli import exits
-from doai.errors import DoaiError
+from doai.errors import DoaiError, leaves_of
 
 _DESCRIPTION = """\
 Measures, each figure against a reference measured in the same run: a ratio of 1 is as good as the reference, more
@@ -93,20 +93,13 @@ def _guarded(work: Callable[[], None]) -> int:
     try:
         work()
     except* DoaiError as group:
-        print(f"bench: {_first(group)}", file=sys.stderr)
+        print(f"bench: {leaves_of(group)[0]}", file=sys.stderr)
         return_code = exits.UNAVAILABLE
     except* KeyboardInterrupt:
         return_code = exits.INTERRUPTED
     else:
         return_code = exits.PASSED
     return return_code
-
-
-def _first(group: BaseExceptionGroup[DoaiError]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _run(name: str, benchmark: ModuleType, options: argparse.Namespace) -> None:

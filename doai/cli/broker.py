@@ -13,7 +13,7 @@ from doai.broker.app import run_broker
 from doai.broker.config import BrokerConfig, check_config
 from doai.cli import exits
 from doai.configuration import load
-from doai.errors import STORE_NEWER, ConfigError, DoaiError, StoreError, StoreUnavailable
+from doai.errors import STORE_NEWER, ConfigError, DoaiError, StoreError, StoreUnavailable, leaves_of
 from doai.wire.base import EndpointError
 
 
@@ -36,25 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         trio.run(run_broker, config, strict_exception_groups=True)
     except* ConfigError as group:
-        failures, code = _leaves(group), exits.CONFIG
+        failures, code = leaves_of(group), exits.CONFIG
     except* (EndpointError, StoreUnavailable) as group:
-        failures, code = _leaves(group), exits.UNAVAILABLE
+        failures, code = leaves_of(group), exits.UNAVAILABLE
         if failures[0].code == STORE_NEWER:
             code = exits.CONFIG
     except* StoreError as group:
-        failures, code = _leaves(group), exits.IO_ERROR
+        failures, code = leaves_of(group), exits.IO_ERROR
     except* DoaiError as group:
         # After a failed commit whoever still decides something is refused: the commit is what counts.
         if not failures:
-            failures, code = _leaves(group), exits.INTERNAL
+            failures, code = leaves_of(group), exits.INTERNAL
     return _fail(failures, code) if failures else exits.PASSED
-
-
-def _leaves(group: BaseExceptionGroup[DoaiError]) -> list[DoaiError]:
-    found: list[DoaiError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
 
 
 def _fail(errors: list[DoaiError], code: int) -> int:

@@ -12,7 +12,7 @@ from doai import log
 from doai.cli import exits
 from doai.cli.join import add_join_flags, join_main, wants_to_join
 from doai.configuration import file_settings, load
-from doai.errors import STORE_NEWER, DoaiError, StepError, StoreError, StoreUnavailable, UserError
+from doai.errors import STORE_NEWER, DoaiError, StepError, StoreError, StoreUnavailable, UserError, leaves_of
 from doai.node.app import run_node
 from doai.node.config import NodeConfig, check_config
 
@@ -50,25 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"node: {stop.reason}", file=sys.stderr)
         return stop.exit_code
     except* UserError as group:
-        failures, code = _leaves(group), exits.CONFIG
+        failures, code = leaves_of(group), exits.CONFIG
     except* (StoreError, StoreUnavailable) as group:
-        failures, code = _leaves(group), exits.IO_ERROR
+        failures, code = leaves_of(group), exits.IO_ERROR
         if failures[0].code == STORE_NEWER:
             code = exits.CONFIG
     except* StepError as group:
-        failures, code = _leaves(group), exits.UNAVAILABLE
+        failures, code = leaves_of(group), exits.UNAVAILABLE
     except* DoaiError as group:
         # After a failed commit whoever still decides something is refused: the commit is what counts.
         if not failures:
-            failures, code = _leaves(group), exits.INTERNAL
+            failures, code = leaves_of(group), exits.INTERNAL
     return _fail(failures[0], code)
-
-
-def _leaves(group: BaseExceptionGroup[DoaiError]) -> list[DoaiError]:
-    found: list[DoaiError] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
 
 
 def _fail(error: DoaiError, code: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from doai.cli import exits
 from doai.cli.place import default_data_dir
-from doai.errors import DoaiError
+from doai.errors import DoaiError, leaves_of
 
 if TYPE_CHECKING:
     import trio
@@ -104,15 +104,10 @@ def run_installation(plan: Plan, work: Callable[[Installation], Awaitable[int]],
         ours, rest = group.split(DoaiError)
         if ours is None or rest is not None:
             raise
-        raise _first(ours) from None
+        raise leaves_of(ours)[0] from None
 
 
 async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
         return
-
-
-def _first(group: BaseExceptionGroup[DoaiError]) -> DoaiError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
