@@ -7,14 +7,15 @@ driver says before it has run for the first time is different: a wrong setting e
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 import trio
 
 from doai.backoff import Backoff
 from doai.drivers.base import DeviceChange, Driver, DriverNotice, Proof
-from doai.errors import DoaiError, StepError
+from doai.errors import DoaiError, StepError, leaves_of
 
 AGAIN: Final = Backoff(first_s=1.0, longest_s=60.0)
 FAILED: Final = "driver_failed"
@@ -50,9 +51,12 @@ class DriverWatch:
         self._random01 = random01
         self._has_run = False
         self._told = False
+        self._listeners_fault = False
 
     async def run(self) -> None:
-        """Never returns; raises what is not the driver's: StoreError and the like, and StepError at its start."""
+        """Never returns; raises what is not the driver's: StoreError and the like, what the listener raises, and
+        StepError at its start.
+        """
         failures = 0
         while True:
             began_s = trio.current_time()
@@ -60,8 +64,10 @@ class DriverWatch:
                 await self._follow()
                 why = "it ended by itself"
             except Exception as error:
-                own = [leaf for leaf in _leaves(error) if not isinstance(leaf, DoaiError) or _is_step(leaf)]
-                if len(own) < len(_leaves(error)) or (not self._has_run and all(map(_is_step, own))):
+                leaves = leaves_of(error) if isinstance(error, ExceptionGroup) else [error]
+                own = [leaf for leaf in leaves if not isinstance(leaf, DoaiError) or _is_step(leaf)]
+                at_start = not self._has_run and all(map(_is_step, own))
+                if self._listeners_fault or len(own) < len(leaves) or at_start:
                     raise
                 _log.error("the driver %s failed", self._driver.name, exc_info=error)
                 why = f"{type(own[0]).__name__}: {own[0]}"[:_CHARACTERS_MAX]
@@ -83,19 +89,24 @@ class DriverWatch:
             self._has_run = True
             self._begun()
             async for item in self._driver.changes():
-                self._listener.driver_said(self._driver, item)
+                with self._telling():
+                    self._listener.driver_said(self._driver, item)
 
     def _begun(self) -> None:
         if not self._told:
             self._told = True
-            self._listener.driver_runs(self._driver)
+            with self._telling():
+                self._listener.driver_runs(self._driver)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What the listener raises is no bug of the driver, though it comes out of the same nursery."""
+        try:
+            yield
+        except Exception:
+            self._listeners_fault = True
+            raise
 
 
 def _is_step(error: BaseException) -> bool:
     return isinstance(error, StepError)
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if not isinstance(error, BaseExceptionGroup):
-        return [error]
-    return [leaf for inner in error.exceptions for leaf in _leaves(inner)]

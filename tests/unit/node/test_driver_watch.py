@@ -108,9 +108,10 @@ async def test_what_a_driver_says_at_its_first_start_ends_the_program_and_a_bug_
     assert "ZeroDivisionError: division by zero" in listener.failures[0]
 
 
-async def test_what_is_not_the_drivers_fault_is_not_taken_for_it() -> None:
+@pytest.mark.parametrize("error", [StoreError("the disk is gone: look at it"), AssertionError("a bug of the core")])
+async def test_what_is_not_the_drivers_fault_is_not_taken_for_it(error: Exception) -> None:
     listener = Listener()
-    listener.error = StoreError("the disk is gone: look at it")
-    with pytest.RaisesGroup(StoreError, flatten_subgroups=True):
+    listener.error = error
+    with trio.fail_after(20), pytest.RaisesGroup(type(error), flatten_subgroups=True):
         await DriverWatch(FakeDriver(count=1), listener, lambda: 0.5).run()
     assert listener.failures == []
