@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-from typing import Any
 
 from doai.cli import exits, show
 from doai.cli.client import Client
+from doai.cli.told_once import told_once
 from doai.errors import UserError
 
 
@@ -30,18 +29,18 @@ def key_list(client: Client, options: argparse.Namespace) -> int:
 def key_add(client: Client, options: argparse.Namespace) -> int:
     """`doai keys add NAME PUBLIC_KEY`: answers with the secret of a node's uploads, or of a bot's secrets, once."""
     body = {"name": options.name, "role": options.role, "publicKey": _public_key(options.public_key)}
-    if options.secret_file:
-        answer = _add_with_secret_file(client, body, Path(options.secret_file))
-    else:
+    with told_once(options.secret_file, replaces=True) as out:
         answer = client.post("/keys", body)
+        if out.path is not None:
+            out.take(answer.pop("secret", ""))
     if options.json:
         show.print_json({**answer, "url": client.url("/keys")})
         return exits.PASSED
     print(f"{options.name} may speak as {options.role}. For its configuration:")
     print(f'  endpoint = "{answer["brokerEndpoint"]}"\n  broker_public_key = "{answer["brokerPublicKey"]}"')
-    if options.secret_file:
-        print(f"  its secret is in {Path(options.secret_file).resolve()}")
-    elif answer["secret"]:
+    if out.text:
+        print(f"  its secret is in {out.path}")
+    elif answer.get("secret"):
         print(f'  secret = "{answer["secret"]}"   # shown once, never again')
     print(client.url("/keys"))
     return exits.PASSED
@@ -54,24 +53,6 @@ def _public_key(text: str) -> str:
         return path.read_text(encoding="ascii", errors="replace").strip() if path.is_file() else text
     except OSError as error:
         raise UserError(f"cannot read the public key {path}: {error.strerror}") from None
-
-
-def _add_with_secret_file(client: Client, body: dict[str, str], path: Path) -> dict[str, Any]:
-    # The file first: the secret is told once, and must have where to go.
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        draft.unlink(missing_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise UserError(f"cannot write the secret to {path}: {error.strerror}; no key was added") from None
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            answer: dict[str, Any] = client.post("/keys", body)
-            file.write(answer.pop("secret", "") + "\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return answer
 
 
 def key_revoke(client: Client, options: argparse.Namespace) -> int:

@@ -27,14 +27,20 @@ class Out:
 
 
 @contextlib.contextmanager
-def told_once(path_name: str | None) -> Iterator[Out]:
-    """Give where to put a secret; the file is there before it is asked for, and gone when nothing came of it."""
+def told_once(path_name: str | None, *, replaces: bool = False) -> Iterator[Out]:
+    """Give where to put a secret; the file is there before it is asked for, and gone when nothing came of it.
+
+    A file that is there already is refused; with ``replaces`` it stays as it is until the secret is written.
+    """
     if not path_name:
         yield Out(None)
         return
     path = Path(path_name)
+    draft = path.with_name(f".{path.name}.new") if replaces else path
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        if replaces:
+            draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ApiError(
             f"cannot write {path}: {error.strerror}; nothing was changed", exit_code=exits.IO_ERROR
@@ -44,9 +50,11 @@ def told_once(path_name: str | None) -> Iterator[Out]:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             yield out
             file.write(out.text + "\n")
+        if replaces and out.text:
+            draft.replace(path)
     finally:
-        if not out.text:
-            path.unlink(missing_ok=True)
+        if replaces or not out.text:
+            draft.unlink(missing_ok=True)
 
 
 def ask(what: str) -> str:

@@ -423,13 +423,16 @@ def test_keys(site: Up, tmp_path: Path) -> None:
     shown = site.doai("keys", "add", "a-bot", str(tmp_path / "bot.pub"), "--role", "bot").stdout
     assert 'secret = "' in shown, "by which the admin knows a bot that asks for its secrets"
     secret_file = tmp_path / "secret"
+    secret_file.write_text("of a key before")
     shown = site.doai("keys", "add", "lab-3", make_keypair().public, "--secret-file", str(secret_file)).stdout
     assert secret_file.stat().st_mode & 0o777 == 0o600
     assert secret_file.read_text().strip() not in shown
+    assert secret_file.read_text() != "of a key before"
+    assert [each.name for each in tmp_path.glob(".*")] == []
     nowhere = site.refused(
-        *("keys", "add", "lab-4", make_keypair().public, "--secret-file", "/proc/x"), code=exits.USAGE
+        *("keys", "add", "lab-4", make_keypair().public, "--secret-file", "/proc/x"), code=exits.IO_ERROR
     )
-    assert "no key was added" in nowhere
+    assert "nothing was changed" in nowhere
     assert "lab-4" not in site.doai("keys", "list").stdout
     site.doai("keys", "revoke", "lab-2")
     states = {item["name"]: item["revokedAtMs"] for item in site.json("keys", "list")}
