@@ -14,10 +14,8 @@ import msgspec
 
 from doai.cli import exits, show
 from doai.cli.client import ApiError, Client
-from doai.cli.runs import store_workflow
 from doai.cli.waiting import wait_for_run
 from doai.errors import UserError
-from doai.messages.commands import CreateRun, TargetKind, Targets
 from doai.workflow.duration import parse_duration
 
 TEXTS: Final = ("label", "shelf", "notes")
@@ -27,11 +25,6 @@ INFORMATIVE: Final = ("node", "usb_path", "model")
 COLUMNS: Final = ("serial", *TEXTS, *LISTS, *INFORMATIVE)
 CHUNK: Final = 100
 """Devices in one request: with the longest notes that still crosses the mesh as one command."""
-IDENTIFY: Final = Path(__file__).resolve().parents[2] / "workflows/identify.yaml"
-IDENTIFY_PRIORITY: Final = 1000
-"""A person stands before the shelf: it goes before what waits in its queue."""
-BEGIN_WITHIN_S: Final = 300.0
-"""After this long nobody waits any more."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -186,23 +179,9 @@ def from_csv(text: str, name: str) -> list[Row]:
 
 def identify(client: Client, options: argparse.Namespace) -> int:
     """`doai identify SERIAL`: a run of its own, so that nothing else has the phone meanwhile."""
-    seconds = parse_duration(options.term)
-    said = client.get(f"/devices/{options.serial}")["description"]
-    text = options.text or " · ".join(part for part in (said["label"], said["shelf"]) if part) or options.serial
-    try:
-        client.get(f"/workflows/{IDENTIFY.stem}")
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        store_workflow(client, IDENTIFY)
-    command = CreateRun(
-        workflow=IDENTIFY.stem,
-        targets=Targets(kind=TargetKind.DEVICES, serials=[options.serial]),
-        params={"text": text, "seconds": round(seconds)},
-        priority=IDENTIFY_PRIORITY,
-        expires_in_s=BEGIN_WITHIN_S,
-    )
-    run_id = client.post("/runs", msgspec.to_builtins(command))["runId"]
+    seconds = round(parse_duration(options.term))
+    made = client.post(f"/devices/{options.serial}/identify", {"text": options.text or "", "seconds": seconds})
+    run_id, text = made["runId"], made["text"]
     url = client.url(f"/runs/{run_id}")
     if not options.json:
         print(f"{options.serial} shows {text!r} for {show.duration(seconds)} (Ctrl-C ends it): {url}", flush=True)

@@ -27,7 +27,7 @@ from tests.integration.installed import Up
 ANSWER_S: Final = 60.0
 BUSY: Final = Retry(total=5, status_forcelist=[503], allowed_methods=None, raise_on_status=False)
 """503 says: try again in a moment. A loaded machine is no failure, unless it stays so."""
-ENDLESS: Final = ("/api/stream", "/api/v1/events/stream")
+ENDLESS: Final = ("/api/stream", "/api/v1/events/stream", "/api/v1/devices/{serial}/logcat/stream")
 """Streams: they answer for ever."""
 KEPT: Final = {("DELETE", "/api/v1/keys/{name}"), ("DELETE", "/api/v1/tokens/{name}")}
 """With the ids of things that are there, they would lock the test itself out."""

@@ -54,6 +54,19 @@ def test_what_changed_meanwhile_is_asked_for_again_and_what_is_refused_is_told(d
     page.close()
 
 
+def test_a_phone_shows_which_it_is_as_a_run_that_can_be_ended(desk: Desk) -> None:
+    page = desk.page("/devices/SIM0002")
+    page.get_by_role("button", name="Show which it is").click()
+    expect(page.get_by_role("status").filter(has_text="the device shows itself")).to_be_visible()
+    run_id = page.url.partition("/runs/")[2].partition("?")[0]
+    [task] = desk.ask("GET", f"/tasks?run_id={run_id}").json()["items"]
+    assert task["deviceSerial"] == "SIM0002"
+    assert desk.ask("GET", f"/runs/{run_id}").json()["params"] == {"text": "SIM0002", "seconds": 30}
+    desk.ask("POST", f"/runs/{run_id}/cancel")
+    desk.wait_idle()
+    page.close()
+
+
 def test_nothing_picked_is_said_and_nothing_done(desk: Desk) -> None:
     page = desk.page("/devices")
     page.get_by_role("button", name="Go on").click()

@@ -54,6 +54,7 @@ OPERATIONS = [
     ("POST", "/devices/x/release", "operator"),
     ("POST", "/devices/x/hold", "operator"),
     ("POST", "/devices/x/unhold", "operator"),
+    ("POST", "/devices/x/identify", "operator"),
     ("POST", "/nodes/x/quarantine", "operator"),
     ("POST", "/nodes/x/release", "operator"),
     ("GET", "/bots", "viewer"),

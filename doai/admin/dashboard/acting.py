@@ -15,6 +15,7 @@ from doai.admin.access import DISCARD, OPERATOR
 from doai.admin.dashboard.dead_letters import FILTERS, which_of
 from doai.admin.dashboard.devices import show_device
 from doai.admin.dashboard.visit import PageRequest, Visiting, back, changing
+from doai.admin.identifying import identify_one
 from doai.admin.problems import CommandRefused
 from doai.envelope import Message
 from doai.errors import UserError
@@ -93,6 +94,14 @@ async def describe(serial: FromPath[str], request: PageRequest, visit: Visiting)
     return back(request, {}, f"/devices/{quote(serial, safe='')}", "devices_describe")
 
 
+@post("/devices/{serial:str}/identify", opt={"needs": OPERATOR}, status_code=303)
+async def identify(serial: FromPath[str], request: PageRequest, visit: Visiting) -> Redirect:
+    """Have a phone show which one it is, and go to the run that does it."""
+    await changing(request)
+    done, _ = await identify_one(visit.services, visit.caller, serial)
+    return Redirect(f"/runs/{done.result.run_id}?done=devices_identify", status_code=303)
+
+
 @post("/tasks/{task_id:str}/retry", opt={"needs": OPERATOR}, status_code=303)
 async def retry_task(task_id: FromPath[str], request: PageRequest, visit: Visiting) -> Redirect:
     """Try a task that gave up again, as a new task, and go there."""
@@ -159,6 +168,7 @@ async def discard_queue(name: FromPath[str], request: PageRequest, visit: Visiti
 ACTIONS: Final = (
     *(_button(of, deed, *found) for (of, deed), found in DEEDS.items()),
     describe,
+    identify,
     retry_task,
     retry_letters,
     discard_letters,

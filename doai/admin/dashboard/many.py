@@ -11,12 +11,12 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import msgspec
 from litestar import Response, post
 
+from doai.admin import identifying
 from doai.admin.access import OPERATOR
 from doai.admin.dashboard import acting
 from doai.admin.dashboard.devices import FILTERS, filter_of
@@ -26,12 +26,8 @@ from doai.admin.problems import CommandRefused
 from doai.envelope import Message
 from doai.errors import UserError
 from doai.messages.commands import (
-    CreateRun,
     DescribeDevices,
     DeviceDescription,
-    StoreWorkflow,
-    TargetKind,
-    Targets,
 )
 from doai.store.device_reader import DeviceFilter
 from doai.store.views import DeviceView
@@ -43,11 +39,6 @@ AT_ONCE: Final = 32
 NAMED: Final = 12
 """Serials, and refusals, that a page names."""
 IDENTIFY: Final = "identify"
-IDENTIFY_PRIORITY: Final = 1000
-"""A person stands before the shelf: it goes before what waits in its queue."""
-IDENTIFY_WITHIN_S: Final = 300.0
-IDENTIFY_S: Final = 30
-_RECIPES: Final = Path(__file__).resolve().parents[3] / "workflows"
 
 _EACH: Final = ("hold", "unhold", "quarantine", "release")
 """The same as the buttons of one device."""
@@ -153,7 +144,10 @@ async def _do(visit: Visit, deed: str, devices: list[DeviceView], fields: dict[s
         return await _each(visit, messages, key)
     if deed in _LISTS:
         return await _each(visit, {view.row.serial: _described(deed, view, fields) for view in devices}, key)
-    return await _identify(visit, [view.row.serial for view in devices], fields, key)
+    text = fields.get("text", "").strip() or "doai"
+    serials = [view.row.serial for view in devices]
+    done = await identifying.identify(visit.services, visit.caller, serials, text=text, idempotency_key=key)
+    return Outcome(done=len(serials), refused=[], run_id=done.result.run_id)
 
 
 async def _each(visit: Visit, messages: Mapping[str, Message], key: str) -> Outcome:
@@ -203,19 +197,3 @@ def _described(deed: str, view: DeviceView, fields: dict[str, str]) -> DescribeD
         tags=after if name == "tags" else None,
     )
     return DescribeDevices(devices=[said])
-
-
-async def _identify(visit: Visit, serials: list[str], fields: dict[str, str], key: str) -> Outcome:
-    services = visit.services
-    if await services.reader.workflow(IDENTIFY) is None:
-        source = (_RECIPES / f"{IDENTIFY}.yaml").read_text(encoding="utf-8")
-        await services.command_of(visit.caller, StoreWorkflow(source=source), "workflow/new")
-    command = CreateRun(
-        workflow=IDENTIFY,
-        targets=Targets(kind=TargetKind.DEVICES, serials=serials),
-        params={"text": fields.get("text", "").strip()[:200] or "doai", "seconds": IDENTIFY_S},
-        priority=IDENTIFY_PRIORITY,
-        expires_in_s=IDENTIFY_WITHIN_S,
-    )
-    done = await services.command_of(visit.caller, command, f"workflow/{IDENTIFY}", idempotency_key=key)
-    return Outcome(done=len(serials), refused=[], run_id=done.result.run_id)
