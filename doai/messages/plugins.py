@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
 
 from doai.envelope import Message
 from doai.key_enum import KeyEnum
+
+STEP_TIMEOUT_MAX_S: Final = 24 * 3600.0
 
 
 class PluginState(KeyEnum):
@@ -29,7 +33,7 @@ class StepSchema(Message, frozen=True, kw_only=True):
     """JSON Schema of what it tells later steps, an object."""
     on_device: bool = True
     idempotent: bool = False
-    timeout_s: float = 90.0
+    timeout_s: Annotated[float, Meta(gt=0, le=STEP_TIMEOUT_MAX_S)] = 90.0
     takes_pictures: bool = False
 
 

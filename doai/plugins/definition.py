@@ -11,7 +11,7 @@ import msgspec
 
 from doai.errors import ErrorClass, Failure, StepError, UserError
 from doai.limits import STEP_TIMEOUT_S
-from doai.messages.plugins import StepSchema
+from doai.messages.plugins import STEP_TIMEOUT_MAX_S, StepSchema
 from doai.plugins.context import Context
 from doai.plugins.manifest import Manifest
 from doai.workflow.duration import DurationError, parse_duration
@@ -115,7 +115,7 @@ def _defined(
         timeout_s = float(timeout) if isinstance(timeout, int | float) else parse_duration(timeout)
     except DurationError as error:
         raise PluginStepError(f"timeout of the step {name}: {error}") from None
-    if not 0 < timeout_s <= 24 * 3600:
+    if not 0 < timeout_s <= STEP_TIMEOUT_MAX_S:
         raise PluginStepError(f"timeout of the step {name} is {timeout_s:g} s: give seconds above 0, a day at most")
     step_type = StepType(
         name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import msgspec
@@ -26,6 +27,12 @@ def check_declared(wish: RegisterBot) -> None:
     if len(set(names)) != len(names) or not all(0 < len(name) <= NAME_CHARS_MAX for name in names):
         raise UserError("each subscription has a name of its own, of 1-100 characters", code="bad_subscription")
     for subscription in wish.subscriptions:
+        if not 0 <= subscription.every_s < math.inf:
+            # As JSON, in which a bot is kept, there is neither NaN nor infinity.
+            text = (
+                f"{subscription.name} can not be told every {subscription.every_s:g} s: give seconds, 0 = as usual"
+            )
+            raise UserError(text, code="bad_subscription")
         for pattern in [*subscription.topics, *subscription.samples]:
             if not topics.is_pattern(pattern):
                 raise UserError(NO_PATTERN.format(pattern[:80]), code="bad_subscription")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 
@@ -36,6 +38,10 @@ def test_a_bot_registers_under_its_own_name_only() -> None:
         (b.RegisterBot(name="robot", task_kinds=["No Kind"]), "bad_kind"),
         (b.RegisterBot(name="robot", subscriptions=[b.Subscription(name="a", topics=["a b"])]), "bad_subscription"),
         (b.RegisterBot(name="robot", subscriptions=[b.Subscription(name="a")] * 2), "bad_subscription"),
+        *(
+            (b.RegisterBot(name="robot", subscriptions=[b.Subscription(name="a", every_s=s)]), "bad_subscription")
+            for s in (-1.0, math.nan, math.inf)
+        ),
         (b.RegisterBot(name="robot", title="x" * limits.BOT_DECLARED_BYTES_MAX), "too_large"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -130,6 +131,17 @@ def test_a_plug_in_that_is_broken_is_an_incident_until_it_is_mended() -> None:
     tell(node, offer("2"))
     world.pass_time(600)
     assert open_now() == []
+
+
+def test_a_step_whose_timeout_is_no_time_is_not_known() -> None:
+    world, node, admin = started_world("A")
+    schema = StepSchema(name="acme.reset", arguments=SCHEMA, outputs={"type": "object"}, timeout_s=math.nan)
+    tell(node, offer(steps=[schema]))
+    assert "no node ever offered" in admin.refused(c.STORE_WORKFLOW, c.StoreWorkflow(source=RESET)).message
+    [letter] = world.tables.dead_letters.values()
+    assert "timeoutS" in letter.message
+    tell(node, offer())
+    admin.store(RESET)
 
 
 def test_a_step_of_another_plug_ins_name_changes_nothing() -> None:
