@@ -25,7 +25,7 @@ class Fault(enum.Enum):
 
 
 class ErrorClass(KeyEnum):
-    """Why an attempt or a step failed; decides whether it is tried again (WORKFLOW.md)."""
+    """Why an attempt or a step failed; decides whether it is tried again."""
 
     USER = "user"
     """The recipe or its parameters are wrong: never tried again."""

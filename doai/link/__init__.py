@@ -6,5 +6,6 @@
 - `incoming`: the broker's end: what is next, what was there before, what is a gap or a clone.
 - `liveness`: online, late or offline, by the age of the last proof.
 
-Both ends take events with the time passed in and return what to do as data. DELIVERY.md has the rules.
+Both ends take events with the time passed in and return what to do as data. What follows from it is
+in docs/explanation/guarantees.md.
 """

@@ -4,5 +4,6 @@
 - `work`: bodies that move tasks between broker and node (DISPATCH, CANCEL, HOLDINGS ...).
 - `commands`: payloads of commands and their answers.
 - `events`: payloads of events.
+- `logs`, `samples`, `bots`, `people` and others: one module a noun, bodies and payloads of it.
 - `catalogue`: every type with its payload; `proto/` is generated from it.
 """

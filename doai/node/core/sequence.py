@@ -2,7 +2,7 @@
 
     STEPS --(all ended | nothing new may start)--> ON_FAILURE --> ALWAYS --> DONE
 
-What WORKFLOW.md leaves open is decided here:
+What recipes leave open is decided here:
 - A step whose needs were skipped, or failed and were optional, runs; if it refers to their outputs it fails
   (class user).
 - A device step that waits for its next try keeps the device: no other device step runs in between.
