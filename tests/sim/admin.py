@@ -16,7 +16,7 @@ from doai.ids import RandomIds
 from doai.link.actions import OpenSocket, OutgoingState, SendFrame
 from doai.link.outgoing import Outgoing
 from doai.messages.commands import Reply
-from doai.messages.link import Heartbeat, HostSample, Role, Welcome
+from doai.messages.link import Bye, Heartbeat, HostSample, Role, Welcome
 from tests.sim.network import Connection, Network
 from tests.sim.world import ProcessClock, World
 
@@ -195,3 +195,63 @@ class AdminProcess:
             pending = self._pending.pop(reply.command_id, None)
             if pending is not None:
                 pending.answered(pending.payload, reply)
+
+
+class BotProcess(AdminProcess):
+    """One process of a bot: it can be killed and stopped as any, and says farewell when it goes by itself."""
+
+    _frozen: list[tuple[int, str, bytes, bytes]] | None = None
+    """Frames that came while it stands still; None = it does not."""
+
+    def die(self) -> None:
+        """SIGKILL, and a new process."""
+        self._frozen = None
+        self.restart()
+
+    def leave(self) -> None:
+        """It says so, and comes again."""
+        self.send_raw(Kind.BYE, encode(Bye(reason="stopped")))
+        self.die()
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        if self._frozen is None:
+            self._frozen = []
+
+    def thaw(self) -> None:
+        """SIGCONT: everything that waited comes at once."""
+        frames, self._frozen = self._frozen or [], None
+        self._thawed()
+        for frame in frames:
+            self._frame(*frame)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still."""
+        return self._frozen is not None
+
+    # --- inside -------------------------------------------------------------------------------------------
+
+    def _thawed(self) -> None:
+        """It goes on; frames that waited come next."""
+
+    def _heard(self, header: Header, body: bytes) -> None:
+        """A frame of its connection came; the link knows of it."""
+
+    def _tick(self) -> None:
+        if self._frozen is not None:
+            self.world.after(1.0, self._tick)
+            return
+        super()._tick()
+
+    def _opened(self, epoch: int, instance: str) -> None:
+        if self._frozen is None:
+            super()._opened(epoch, instance)
+
+    def _frame(self, epoch: int, instance: str, header_bytes: bytes, body: bytes) -> None:
+        if self._frozen is not None:
+            self._frozen.append((epoch, instance, header_bytes, body))
+            return
+        super()._frame(epoch, instance, header_bytes, body)
+        if instance == self._instance and epoch == self._epoch:
+            self._heard(unpack_header(header_bytes), body)

@@ -15,17 +15,17 @@ import msgspec
 from doai.broker.core.effects import SendFrame
 from doai.changes.bots import PutSubscription
 from doai.changes.ops import InsertAttempt, Op
-from doai.codec import Kind, decode, encode, unpack_header
+from doai.codec import Header, Kind, decode, encode, unpack_header
 from doai.envelope import Envelope
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
 from doai.messages import bots as b
 from doai.messages import commands as c
-from doai.messages.link import Bye, HostSample, Role
+from doai.messages.link import HostSample, Role
 from doai.messages.work import Cancels, Releases
 from doai.states import TERMINAL, Outcome
 from doai.topics import RUN_COMPLETED
-from tests.sim.admin import AdminProcess
+from tests.sim.admin import BotProcess
 from tests.sim.odd_bots import OddBots
 from tests.sim.world import Violation
 
@@ -51,13 +51,12 @@ _TOLD: Final = (Outcome.PASSED,) * 8 + (Outcome.FAILED, Outcome.FAILED, Outcome.
 _CLASSES: Final = (ErrorClass.APP, ErrorClass.USER, ErrorClass.INFRASTRUCTURE, ErrorClass.TIMEOUT)
 
 
-class Builder(AdminProcess):
+class Builder(BotProcess):
     """One process of the bot."""
 
     def __init__(self, tasks: BotTasks) -> None:
         self._tasks = tasks
         self._random = tasks.random
-        self._frozen: list[tuple[int, str, bytes, bytes]] | None = None
         self._life = 0
         self._work: dict[Token, b.BotTask] = {}
         self._silent_until_s = 0.0
@@ -71,36 +70,11 @@ class Builder(AdminProcess):
         self._work.clear()
         self._late.clear()
         self._pending.clear()
-        self._frozen = None
-        self.restart()
-
-    def leave(self) -> None:
-        """It says so, and comes again."""
-        self.send_raw(Kind.BYE, encode(Bye(reason="stopped")))
-        self.die()
+        super().die()
 
     def forget_to_vouch(self) -> None:
         """Its heartbeats name no task for a while, though it works on."""
         self._silent_until_s = self.world.now_s + 100.0
-
-    def freeze(self) -> None:
-        """SIGSTOP."""
-        if self._frozen is None:
-            self._frozen = []
-
-    def thaw(self) -> None:
-        """SIGCONT: handlers that were due end, and everything that waited comes, at once."""
-        frames, self._frozen = self._frozen or [], None
-        late, self._late = self._late, []
-        for task in late:
-            self._end(self._life, task)
-        for frame in frames:
-            self._frame(*frame)
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether it stands still."""
-        return self._frozen is not None
 
     @property
     def instance(self) -> str:
@@ -117,26 +91,16 @@ class Builder(AdminProcess):
             return []
         return [(token.generation, token.n) for token in self._work]
 
-    def _tick(self) -> None:
-        if self._frozen is not None:
-            self.world.after(1.0, self._tick)
-            return
-        super()._tick()
+    def _thawed(self) -> None:
+        # Handlers that were due end.
+        late, self._late = self._late, []
+        for task in late:
+            self._end(self._life, task)
 
-    def _opened(self, epoch: int, instance: str) -> None:
-        if self._frozen is None:
-            super()._opened(epoch, instance)
-
-    def _frame(self, epoch: int, instance: str, header_bytes: bytes, body: bytes) -> None:
-        if self._frozen is not None:
-            self._frozen.append((epoch, instance, header_bytes, body))
-            return
-        super()._frame(epoch, instance, header_bytes, body)
-        if instance != self._instance or epoch != self._epoch:
-            return
-        kind = unpack_header(header_bytes).kind
+    def _heard(self, header: Header, body: bytes) -> None:
+        kind = header.kind
         if kind == Kind.WELCOME:
-            self._register(epoch)
+            self._register(self._epoch)
         elif kind == Kind.TASKS:
             for task in decode(body, b.BotTasks).tasks:
                 self._begin(task)
@@ -148,7 +112,7 @@ class Builder(AdminProcess):
                 if task is not None and kind == Kind.CANCEL:
                     self._tell(task, Outcome.CANCELLED)
         elif kind == Kind.EVENTS:
-            channel = unpack_header(header_bytes).channel
+            channel = header.channel
             events = decode(body, b.Events).events
             if channel == FOLLOWED:
                 self._tasks.followed(events)

@@ -16,14 +16,14 @@ import msgspec
 from doai.broker.core.effects import SendFrame
 from doai.changes.bots import PutSubscription
 from doai.changes.ops import AppendEvent, Op
-from doai.codec import Kind, decode, encode, unpack_header
+from doai.codec import Header, Kind, decode, encode, unpack_header
 from doai.envelope import Envelope
 from doai.messages import bots as b
 from doai.messages.commands import Reply
 from doai.messages.dead_letters import RETRY_DEAD_LETTERS, LetterFilter, RetryDeadLetters
-from doai.messages.link import Bye, Role
+from doai.messages.link import Role
 from doai.topics import matches
-from tests.sim.admin import AdminProcess
+from tests.sim.admin import BotProcess
 from tests.sim.world import Violation
 
 if TYPE_CHECKING:
@@ -45,14 +45,13 @@ class _Subject:
         self.busy = False
 
 
-class SimBot(AdminProcess):
+class SimBot(BotProcess):
     """One process of the bot."""
 
     def __init__(self, bots: Bots) -> None:
         self._bots = bots
         self._random = bots.random
         self._life = 0
-        self._frozen: list[tuple[int, str, bytes, bytes]] | None = None
         self._forget()
         super().__init__(bots.simulation.world, bots.simulation.network, NAME, Role.BOT)
         self.world.after(TELL_EVERY_S, self._tell)
@@ -72,24 +71,7 @@ class SimBot(AdminProcess):
     def die(self) -> None:
         """SIGKILL in the middle of its handlers, and a new process."""
         self._forget()
-        self._frozen = None
-        self.restart()
-
-    def leave(self) -> None:
-        """It says so, and comes again."""
-        self.send_raw(Kind.BYE, encode(Bye(reason="stopped")))
-        self.die()
-
-    def freeze(self) -> None:
-        """SIGSTOP."""
-        if self._frozen is None:
-            self._frozen = []
-
-    def thaw(self) -> None:
-        """SIGCONT: everything that waited comes at once."""
-        frames, self._frozen = self._frozen or [], None
-        for frame in frames:
-            self._frame(*frame)
+        super().die()
 
     @property
     def window(self) -> int:
@@ -98,24 +80,7 @@ class SimBot(AdminProcess):
 
     # --- inside -------------------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
-        if self._frozen is not None:
-            self.world.after(1.0, self._tick)
-            return
-        super()._tick()
-
-    def _opened(self, epoch: int, instance: str) -> None:
-        if self._frozen is None:
-            super()._opened(epoch, instance)
-
-    def _frame(self, epoch: int, instance: str, header_bytes: bytes, body: bytes) -> None:
-        if self._frozen is not None:
-            self._frozen.append((epoch, instance, header_bytes, body))
-            return
-        header = unpack_header(header_bytes)
-        super()._frame(epoch, instance, header_bytes, body)
-        if instance != self._instance or epoch != self._epoch:
-            return
+    def _heard(self, header: Header, body: bytes) -> None:
         if header.kind == Kind.WELCOME:
             self._forget()
             self._register()

@@ -109,9 +109,7 @@ class OddBots:
         """Do one thing."""
         random = self._random
         process = random.choice(self._processes)
-        kind = random.choice(
-            ("register", "bots", "bots", "people", "people", "people", "subscribe", "lines", "lines")
-        )
+        kind = random.choice(_KINDS)
         if kind == "register":
             wish = random.choice(registrations(process.registration))
             process.command(b.REGISTER_BOT, wish, _nothing, key=None)
