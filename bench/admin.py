@@ -25,6 +25,7 @@ import httpx
 import msgspec
 import trio
 
+from bench.admin_curves import curves
 from bench.ops_fill import Fill, fill_ended
 from bench.report import ROOT, Line
 from bench.store_view import open_store_view
@@ -134,6 +135,7 @@ def fill(data_dir: Path, sizes: Sizes, cookie: str) -> dict[str, str]:
         for n in range(sizes.nodes):
             own = serials[n * sizes.devices_per_node : (n + 1) * sizes.devices_per_node]
             writer.commit([*_node(f"node-{n}", own, now_ms), *_devices(f"node-{n}", own, n, now_ms)])
+        writer.commit([*curves(serials[0], now_ms)])
     fill_ended(
         Fill(
             path=str(path),

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from doai.admin.dashboard import drawing
+from doai.admin.dashboard import drawing, plots
 from doai.admin.dashboard.visit import Visit
 
 DAY_MS: Final = 24 * 3_600_000
@@ -22,6 +22,8 @@ class HealthCurve(msgspec.Struct, frozen=True, kw_only=True):
 
     measure: str
     path: str
+    plot: str
+    """The same as `plots.plot_text` says it."""
     last: float
     low: float
     high: float
@@ -37,13 +39,14 @@ async def health_curves(visit: Visit, serial: str) -> list[HealthCurve]:
         found = {at_ms: each.spreads[measure] for at_ms, each in sums.items() if measure in each.spreads}
         if not found:
             continue
-        line = [
-            max(0.0, found[at_ms].mean - floor) if at_ms in found else None
-            for at_ms in range(begin_ms, end_ms, STEP_MS)
-        ]
+        times = range(begin_ms, end_ms, STEP_MS)
+        means = [found[at_ms].mean if at_ms in found else None for at_ms in times]
+        line = [None if mean is None else max(0.0, mean - floor) for mean in means]
+        shown = plots.Line(visit.words(f"health.{measure}"), "median", means)
         curves.append(
             HealthCurve(
                 measure=measure,
+                plot=plots.plot_text(times, [shown], visit.words, ends=(floor, ceiling)),
                 path=drawing.curve(line, ceiling - floor, WIDTH, HEIGHT).path,
                 last=found[max(found)].mean,
                 low=min(spread.low for spread in found.values()),

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get
 
 from doai.admin.access import VIEWER
-from doai.admin.dashboard import drawing
+from doai.admin.dashboard import drawing, plots
 from doai.admin.dashboard.visit import Visit, Visiting
 from doai.admin.rates import DAY_HOURS, MINUTES, rates, rows_of_all
 from doai.admin.routes.incidents import incident_json
@@ -34,6 +34,10 @@ class Charts(msgspec.Struct, frozen=True, kw_only=True):
     wait_p95: drawing.Curve
     duration: drawing.Curve
     duration_p95: drawing.Curve
+    throughput_plot: str
+    wait_plot: str
+    duration_plot: str
+    """The same as `plots.plot_text` says it."""
     most_wait_s: float
     most_duration_s: float
     begin_ms: int
@@ -94,6 +98,17 @@ def charts(rows: dict[int, StatisticsRow], period: Period, count: int, visit: Vi
     wait, duration = _percentiles(picked, "wait"), _percentiles(picked, "duration")
     most_wait_s, most_duration_s = (_most(pair) for pair in (wait, duration))
     return Charts(
+        throughput_plot=plots.plot_text(
+            times,
+            [
+                plots.Line(visit.words.state("failed"), "failed", [float(failed) for _, _, failed in counts]),
+                plots.Line(visit.words.state("passed"), "passed", [float(passed) for _, passed, _ in counts]),
+            ],
+            visit.words,
+            bars=True,
+        ),
+        wait_plot=_pair(times, wait, visit),
+        duration_plot=_pair(times, duration, visit),
         bars=drawing.bars(counts, WIDTH, HEIGHT),
         most=max((passed + failed for _, passed, failed in counts), default=0),
         wait=drawing.curve(wait[0], most_wait_s, WIDTH, HEIGHT),
@@ -118,6 +133,15 @@ def _percentiles(rows: list[StatisticsRow | None], name: str) -> tuple[Line, Lin
         for line, share in zip(found, (0.5, 0.95), strict=True):
             line.append(histogram.percentile_s(share))
     return found
+
+
+def _pair(times_ms: list[int], pair: tuple[Line, Line], visit: Visit) -> str:
+    words = visit.words
+    lines = [
+        plots.Line(words("overview.p95"), "high", pair[1]),
+        plots.Line(words("overview.median"), "median", pair[0]),
+    ]
+    return plots.plot_text(times_ms, lines, words, unit="s")
 
 
 def _most(lines: tuple[Line, Line]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import doai
-from doai.admin.dashboard import acting, drawing
+from doai.admin.dashboard import acting, drawing, plots
 from doai.admin.dashboard.assets import assets
 from doai.admin.dashboard.visit import local_path
 from doai.admin.dashboard.wording import Wording, catalogue, chosen_language, chosen_zone
@@ -157,5 +158,15 @@ def test_curves_have_gaps_where_nothing_is_known_and_stay_inside() -> None:
 
 
 def test_what_was_made_elsewhere_is_shipped_with_its_licence() -> None:
-    assert "htmx-4.0.1.min.js" in assets()
-    assert "Zero-Clause BSD" in assets()["htmx-4.0.1.LICENSE.txt"].body.decode()
+    for name, licence in (("htmx-4.0.1", "Zero-Clause BSD"), ("uplot-1.6.32", "The MIT License")):
+        assert f"{name}.min.js" in assets()
+        assert licence in assets()[f"{name}.LICENSE.txt"].body.decode()
+
+
+def test_a_chart_for_browsers_has_its_gaps_and_the_zone_of_its_times() -> None:
+    words = Wording(KOREAN, chosen_zone("Asia/Seoul"))
+    lines = [plots.Line("중앙값", "median", [0.12345, None, 2.0])]
+    told = json.loads(plots.plot_text([60_000, 120_000, 180_000], lines, words, unit="s"))
+    assert told["x"] == [60, 120, 180]
+    assert told["series"] == [{"label": "중앙값", "look": "median", "values": [0.123, None, 2.0]}]
+    assert (told["zone"], told["unit"], told["bars"], told["low"]) == ("Asia/Seoul", "s", False, None)
