@@ -68,7 +68,7 @@ PAGES: Final = (
     "/incidents",
     "/audit",
     "/schedules",
-    "/people",
+    "/settings",
     "/api/v1/devices?limit=500",
 )
 

@@ -24,8 +24,8 @@ _LISTS: Final[Mapping[str, tuple[str, _Filters]]] = {
     ),
     "incidents": ("/incidents", _NONE),
     "audit": ("/audit", {name: name for name in ("actor", "action", "subject", "outcome")}),
-    "users": ("/people", _NONE),
-    "tokens": ("/people", _NONE),
+    "users": ("/settings", _NONE),
+    "tokens": ("/settings", _NONE),
     "notifications": ("/bots/notify-bot", _NONE),
 }
 """Part of the API -> the page of its list, and what the page calls the filters that it has."""

@@ -59,7 +59,7 @@ PAGES: Final = {
     "incidents": "/incidents",
     "logs": "/logs",
     "audit": "/audit",
-    "people": "/people",
+    "settings": "/settings",
 }
 OF_THREE: Final = ("bot", "workflow")
 """Of something that the store of three thousand has not."""

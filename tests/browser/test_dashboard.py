@@ -19,7 +19,7 @@ PAGES = (
     "/", "/throughput", "/devices", "/devices?view=map", "/devices/SIM0001", "/devices/labels", "/runs",
     "/runs/new?workflow=playback-check", "/tasks", "/queues", "/dead", "/workflows", "/workflows/playback-check",
     "/workflows/playback-check/edit", "/workflows/new", "/nodes", "/bots", "/incidents", "/logs", "/audit",
-    "/schedules", "/people",
+    "/schedules", "/settings",
 )  # fmt: skip
 """A run and a task are of the fleet, and come to these."""
 
@@ -162,7 +162,7 @@ def test_a_phone_is_held_and_given_back(desk: Desk) -> None:
 
 
 def test_a_person_is_let_in_and_sees_what_the_role_may(desk: Desk) -> None:
-    page = desk.page("/people")
+    page = desk.page("/settings")
     page.get_by_label("Name", exact=True).fill("bob")
     page.get_by_role("button", name="Let a person in").click()
     password = page.locator("#password").inner_text()
@@ -293,7 +293,7 @@ def test_the_log_of_all_processes_is_one_and_leads_to_what_a_line_is_about(desk:
 def test_what_did_not_change_is_not_sent_again_and_the_map_has_every_phone(desk: Desk) -> None:
     cookies = {cookie["name"]: cookie["value"] for cookie in desk.context.cookies()}
     with httpx.Client(base_url=desk.url, cookies=cookies, trust_env=False) as client:
-        for path in ("/devices/map.json", "/people", "/api/v1/workflows"):
+        for path in ("/devices/map.json", "/settings", "/api/v1/workflows"):
             for _ in range(60):  # the fleet may change between two looks
                 etag = client.get(path).headers["etag"]
                 again = client.get(path, headers={"If-None-Match": etag})

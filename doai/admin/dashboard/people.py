@@ -7,8 +7,8 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from doai.admin.access import ADMIN
-from doai.admin.authorisation import ROLES
-from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, back, changing
+from doai.admin.dashboard.settings import show
+from doai.admin.dashboard.visit import PageRequest, Visiting, back, changing
 from doai.admin.passwords import make_password
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.users import add_user
@@ -16,10 +16,10 @@ from doai.messages.commands import RevokeToken
 from doai.messages.people import RemoveUser, SetPassword, SetRole
 
 
-@get("/people", opt={"needs": ADMIN})
-async def list_page(visit: Visiting) -> Response[str]:
-    """Those who may come in; who was removed is in the audit."""
-    return await _page(visit)
+@get("/people", opt={"needs": ADMIN}, status_code=303)
+async def list_page() -> Redirect:
+    """They are among the settings; who was removed is in the audit."""
+    return Redirect("/settings#people", status_code=303)
 
 
 @post("/people", opt={"needs": ADMIN}, status_code=200)
@@ -30,8 +30,8 @@ async def add(request: PageRequest, visit: Visiting) -> Response[str]:
     try:
         await add_user(visit.services, visit.caller, name, fields.get("role", ""), password)
     except CommandRefused as refused:
-        return await _page(visit, problem=str(refused), status=422)
-    return await _page(visit, made=name, password=password)
+        return await show(visit, problem=str(refused), status=422)
+    return await show(visit, made=name, password=password)
 
 
 @post("/people/{name:str}/reset", opt={"needs": ADMIN}, status_code=200)
@@ -41,7 +41,7 @@ async def reset(name: FromPath[str], request: PageRequest, visit: Visiting) -> R
     password = make_password()
     command = SetPassword(name=name, password_hash=await visit.services.passwords.hash(password))
     await visit.services.command_of(visit.caller, command, f"user/{name[:63]}")
-    return await _page(visit, made=name, password=password)
+    return await show(visit, made=name, password=password)
 
 
 @post("/people/{name:str}/role", opt={"needs": ADMIN}, status_code=303)
@@ -50,7 +50,7 @@ async def set_role(name: FromPath[str], request: PageRequest, visit: Visiting) -
     fields = await changing(request)
     command = SetRole(name=name, role=fields.get("role", ""))
     await visit.services.command_of(visit.caller, command, f"user/{name[:63]}")
-    return back(request, {}, "/people", "people_role")
+    return back(request, {}, "/settings", "people_role")
 
 
 @post("/people/{name:str}/remove", opt={"needs": ADMIN}, status_code=303)
@@ -58,7 +58,7 @@ async def remove(name: FromPath[str], request: PageRequest, visit: Visiting) -> 
     """Let a person in no more."""
     await changing(request)
     await visit.services.command_of(visit.caller, RemoveUser(name=name), f"user/{name[:63]}")
-    return back(request, {}, "/people", "people_remove")
+    return back(request, {}, "/settings", "people_remove")
 
 
 @post("/tokens/{name:str}/revoke", opt={"needs": ADMIN}, status_code=303)
@@ -66,23 +66,7 @@ async def revoke(name: FromPath[str], request: PageRequest, visit: Visiting) -> 
     """Accept a token no more."""
     await changing(request)
     await visit.services.command_of(visit.caller, RevokeToken(name=name), f"token/{name[:63]}")
-    return back(request, {}, "/people", "people_revoke")
+    return back(request, {}, "/settings", "people_revoke")
 
 
 PAGES = (list_page, add, reset, set_role, remove, revoke)
-
-
-async def _page(
-    visit: Visit, *, made: str = "", password: str = "", problem: str = "", status: int = 200
-) -> Response[str]:
-    reader = visit.services.reader
-    return await visit.page(
-        "people.html",
-        status=status,
-        users=[row for row in await reader.people.users() if row.removed_at_ms is None],
-        tokens=[row for row in await reader.tokens() if row.revoked_at_ms is None],
-        roles=ROLES,
-        made=made,
-        password=password,
-        problem=problem,
-    )

@@ -30,6 +30,7 @@ from doai.admin.dashboard import (
     queues,
     runs,
     schedules,
+    settings,
     signing,
     tasks,
     workflows,
@@ -74,6 +75,7 @@ _PAGES = (
     *bots.PAGES,
     notifications.test,
     *people.PAGES,
+    *settings.PAGES,
     signing.logout,
     *acting.ACTIONS,
 )

@@ -81,9 +81,7 @@ _BEGUN: Final = BegunTest(run_id=examples.RUN_ID, channel="ops", url=f"/api/v1/r
 )
 async def list_channels(services: Given, cursor: Cursor = None, limit: Limit = 100) -> ChannelPage:
     """They are the configuration of notify-bot: PUT /bots/notify-bot/config sets them."""
-    row = await _bot(services)
-    found = [] if row is None else [_json(channel) for channel in _channels(row)]
-    items, following = part(sorted(found, key=_name), _name, cursor, limit)
+    items, following = part(await channels_of(services) or [], _name, cursor, limit)
     return ChannelPage(items=list(items), next=following)
 
 
@@ -120,6 +118,12 @@ async def begin_test(services: Services, caller: Caller, channel: str) -> Done:
         attempts=1,
     )
     return await services.command_of(caller, command, f"bot/{NOTIFY_BOT}")
+
+
+async def channels_of(services: Services) -> list[ChannelJson] | None:
+    """Return all channels by name; None = notify-bot was never there."""
+    row = await _bot(services)
+    return None if row is None else sorted((_json(channel) for channel in _channels(row)), key=_name)
 
 
 async def _bot(services: Services) -> BotRow | None:

@@ -50,7 +50,7 @@ def test_every_page_is_there_and_has_the_filters(part: str, of_list: bool) -> No
         ("/workflows/hello/diff", {"from": 1, "to": 2}, "/api/v1/workflows/hello/diff?from=1&to=2"),
         ("/campaigns", {}, "/schedules"),
         ("/dead-letters", {"state": "open", "run": "R1"}, "/dead?state=open&run_id=R1"),
-        ("/users", {}, "/people"),
+        ("/users", {}, "/settings"),
         ("/backups", {}, "/api/v1/backups"),
         ("/incidents", {"resolved": True}, "/api/v1/incidents?resolved=True"),
     ],
