@@ -423,7 +423,7 @@ async def follower(
 ) -> AsyncIterator[Fleet]:
     """Of the drivers that can follow a command; the vendor's program tells of one when it is over."""
     with trio.fail_after(WITHIN_S * 2):
-        async with request.param(1, tmp_path_factory.getbasetemp()) as fleet:
+        async with request.param(1, tmp_path_factory.getbasetemp()) as fleet, fleet.driver.run():
             await wait_state(fleet, fleet.serials[0], DeviceState.ONLINE)
             yield fleet
 
