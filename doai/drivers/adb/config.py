@@ -16,8 +16,6 @@ CONNECT_LIMIT: Final = 8
 """`host:connect` in flight; each can hold a thread of the server for 10 s."""
 PROBE_LIMIT: Final = 8
 """Probes in flight: silent phones hold one for its whole timeout, and slots come first."""
-PROOF_EVERY_S: Final = 5.0
-"""A device's commands prove that it answers; they are reported this often at most."""
 
 
 class AdbConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

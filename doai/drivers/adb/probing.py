@@ -1,13 +1,8 @@
-"""Asks devices who they are, and for a sign of life when they gave none for a while (step 9).
-
-A silent phone stays `device` in adb: only an answer of its own proves that it works. A command that just answered
-is such a proof, so a busy device is never asked.
-"""
+"""Asks devices over adb who they are, and for signs of life (step 9)."""
 
 from __future__ import annotations
 
 import random
-from typing import Final
 
 import trio
 
@@ -16,11 +11,7 @@ from doai.drivers.adb.config import PROBE_LIMIT, AdbConfig
 from doai.drivers.adb.listing import IDENTITY_COMMAND, parse_identity
 from doai.drivers.adb.registry import Registry, Transport
 from doai.drivers.adb.shell import run_shell
-
-SPREAD: Final = 0.2
-"""Share by which the time between probes varies, so that a fleet does not answer in step."""
-PAUSE_AFTER_REFUSAL_S: Final = 0.5
-"""A phone that refuses at once is asked again after this, not at once."""
+from doai.drivers.watching import PAUSE_AFTER_REFUSAL_S, watch_over
 
 
 class Prober:
@@ -35,26 +26,8 @@ class Prober:
 
     async def watch(self, transport: Transport) -> None:
         """Identify the device, then ask for signs of life until the transport's `watch` scope ends."""
-        with transport.watch:
-            while True:
-                wait_s = self._wait_s(transport)
-                if wait_s > 0:
-                    await trio.sleep(wait_s)
-                    continue  # A command may have proven it meanwhile.
-                async with self._limit:
-                    why = await self._probe(transport)
-                if why:
-                    self._registry.missed(transport, why, self._config.probe_misses)
-                    # One that is known to be silent is asked as rarely as any other.
-                    silent = bool(transport.silent_because)
-                    await trio.sleep(self._config.probe_every_s if silent else PAUSE_AFTER_REFUSAL_S)
-
-    def _wait_s(self, transport: Transport) -> float:
-        """Seconds until the next probe is due; one that was missed, or never answered, is due now."""
-        if transport.info is None or transport.misses:
-            return 0.0
-        spread = 1.0 + SPREAD * (2 * self._random.random() - 1)
-        return transport.last_answer_s + self._config.probe_every_s * spread - trio.current_time()
+        missed, random01 = self._registry.missed, self._random.random
+        await watch_over(transport, self._probe, missed, self._config, self._limit, random01)
 
     async def _probe(self, transport: Transport) -> str:
         """Ask once; returns why it counts as missed, empty when it does not."""

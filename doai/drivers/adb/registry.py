@@ -13,12 +13,11 @@ from typing import Final
 import msgspec
 import trio
 
-from doai.drivers.adb.config import PROOF_EVERY_S
 from doai.drivers.adb.listing import ListedDevice
 from doai.drivers.base import DeviceChange, DeviceInfo, DriverNotice, Proof, ProofKind
-from doai.drivers.calls import Calls
 from doai.drivers.failures import adb_server_down, device_offline, device_unauthorized, device_unresponsive
 from doai.drivers.feed import Feed
+from doai.drivers.watching import Watched
 from doai.errors import StepError
 from doai.states import DeviceState
 
@@ -32,25 +31,17 @@ REASONS: Final = {
 }
 
 
-class Transport:
+class Transport(Watched):
     """One way to a device, for as long as the adb server lists it."""
 
     def __init__(self, transport_id: int, address: str, name: str) -> None:
+        super().__init__()
         self.id = transport_id
         self.address = address
         self.usb_path = ""
         self.name = name
         self.adb_state = ""
         self.state_since_s = 0.0
-        self.info: DeviceInfo | None = None
-        self.last_answer_s = float("-inf")
-        self.last_proof_s = float("-inf")
-        self.misses = 0
-        self.silent_because = ""
-        """Why it counts as unresponsive; empty while it answers."""
-        self.watch = trio.CancelScope()
-        """Ends the task that asks it for signs of life."""
-        self.calls = Calls()
 
     @property
     def known(self) -> bool:
@@ -127,13 +118,9 @@ class Registry:
     def answered(self, transport: Transport) -> None:
         """The device answered a command, now."""
         now_s = self._now_s()
-        transport.last_answer_s = now_s
-        transport.misses = 0
-        if transport.silent_because:
-            transport.silent_because = ""
+        if transport.answered(now_s):
             self._tell(transport.name)
-        if transport.known and now_s - transport.last_proof_s >= PROOF_EVERY_S:
-            transport.last_proof_s = now_s
+        if transport.known and transport.take_proof(now_s):
             self._feed.publish(Proof(transport.name, ProofKind.ANSWER))
 
     def missed(self, transport: Transport, why: str, misses_max: int) -> None:

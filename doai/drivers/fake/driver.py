@@ -16,14 +16,13 @@ from doai.drivers.fake.device import FakeDevice
 from doai.drivers.fake.phone import FakePhone
 from doai.drivers.fake.scripts import Script, Scripts
 from doai.drivers.feed import Feed
+from doai.drivers.watching import PROOF_EVERY_S
 from doai.errors import StepError
 from doai.phone.profiles import choose
 from doai.states import DeviceState
 
 PROVE_EVERY_S: Final = 10.0
 """How often devices that can work are proven, as the adb driver does."""
-PROOF_EVERY_S: Final = 5.0
-"""A device's commands prove that it answers; they are reported this often at most."""
 JOURNAL_MAX: Final = 100_000
 """Commands kept: ten thousand tasks of ten commands."""
 REBOOT_S: Final = 1.0

@@ -23,8 +23,6 @@ RETIRED_MAX: Final = 16
 """Such connections; with more, the oldest is closed."""
 PROBE_LIMIT: Final = 2
 """Probes in flight: silent phones hold one for its whole timeout, and the steps' commands come first."""
-PROOF_EVERY_S: Final = 5.0
-"""A phone's commands prove that it answers; they are reported this often at most."""
 PROVE_EVERY_S: Final = 10.0
 """How often it is told that the program lists a phone as usable."""
 MISSING_LISTS: Final = 2

@@ -14,6 +14,7 @@ import trio
 
 from doai.backoff import Backoff
 from doai.drivers.adb.listing import IDENTITY_COMMAND, parse_identity
+from doai.drivers.watching import PAUSE_AFTER_REFUSAL_S, watch_over
 from doai.drivers.xiaowei import vocabulary
 from doai.drivers.xiaowei.answers import AnswerError, Listing, read_listing, request
 from doai.drivers.xiaowei.client import Client, Connection, CutError, UnreachableError
@@ -22,11 +23,6 @@ from doai.drivers.xiaowei.config import HANGS_AFTER, PROBE_LIMIT, PROVE_EVERY_S,
 from doai.drivers.xiaowei.exchange import Question
 from doai.drivers.xiaowei.marked import MarkedError
 from doai.drivers.xiaowei.phones import Phone, Phones
-
-SPREAD: Final = 0.2
-"""Share by which the time between probes varies, so that a fleet does not answer in step."""
-PAUSE_AFTER_REFUSAL_S: Final = 0.5
-"""A phone that refuses at once is asked again after this, not at once."""
 
 _BACKOFF: Final = Backoff(first_s=0.2, factor=2.0, longest_s=10.0)
 """The program is on this host: a try costs nothing, and people wait for it to be there again."""
@@ -74,22 +70,6 @@ class Follower:
             else:
                 await trio.sleep(min(self._config.list_every_s, _BACKOFF.first_s))
 
-    async def watch(self, phone: Phone) -> None:
-        """Identify the phone, then ask for signs of life until its `watch` scope ends."""
-        with phone.watch:
-            while True:
-                wait_s = self._wait_s(phone)
-                if wait_s > 0:
-                    await trio.sleep(wait_s)
-                    continue  # A command may have proven it meanwhile.
-                async with self._limit:
-                    why = await self._probe(phone)
-                if why:
-                    self._phones.missed(phone, why, self._config.probe_misses)
-                    # One that is known to be silent is asked as rarely as any other.
-                    silent = bool(phone.silent_because)
-                    await trio.sleep(self._config.probe_every_s if silent else PAUSE_AFTER_REFUSAL_S)
-
     async def _ask_again_and_again(self, connection: Connection, nursery: trio.Nursery) -> str:
         """Ask over one connection; returns why it is of no more use."""
         while True:
@@ -112,7 +92,7 @@ class Follower:
                 return str(error)
             self._say_unreadable(listing)
             for phone in self._phones.update(listing):
-                nursery.start_soon(self.watch, phone)
+                self._watch(phone, nursery)
             return ""
         return f"no list within {self._config.list_timeout_s:g} s"
 
@@ -135,12 +115,9 @@ class Follower:
             )
         self._unreadable = listing.unreadable
 
-    def _wait_s(self, phone: Phone) -> float:
-        """Seconds until the next probe is due; one that was missed, or never answered, is due now."""
-        if phone.info is None or phone.misses:
-            return 0.0
-        spread = 1.0 + SPREAD * (2 * self._random.random() - 1)
-        return phone.last_answer_s + self._config.probe_every_s * spread - trio.current_time()
+    def _watch(self, phone: Phone, nursery: trio.Nursery) -> None:
+        missed, random01 = self._phones.missed, self._random.random
+        nursery.start_soon(watch_over, phone, self._probe, missed, self._config, self._limit, random01)
 
     async def _probe(self, phone: Phone) -> str:
         """Ask once; returns why it counts as missed, empty when it does not."""

@@ -9,36 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-import trio
 
 from doai.drivers.base import DeviceChange, DeviceInfo, DriverNotice, Proof, ProofKind
-from doai.drivers.calls import Calls
 from doai.drivers.failures import device_offline, device_unresponsive, xiaowei_cut, xiaowei_down
 from doai.drivers.feed import Feed
+from doai.drivers.watching import Watched
 from doai.drivers.xiaowei.answers import ListedPhone, Listing
-from doai.drivers.xiaowei.config import MISSING_LISTS, PROOF_EVERY_S
+from doai.drivers.xiaowei.config import MISSING_LISTS
 from doai.states import DeviceState
 
 
-class Phone:
+class Phone(Watched):
     """One phone, for as long as the program lists it under the same connection."""
 
     def __init__(self, listed: ListedPhone, name: str) -> None:
+        super().__init__()
         self.listed = listed
         self.name = name
-        self.info: DeviceInfo | None = None
         self.missing = 0
         """Lists in a row that did not hold it."""
         self.doubles: Phone | None = None
         """The phone that told the same serial before it: while that one is listed, this one is not used."""
-        self.last_answer_s = float("-inf")
-        self.last_proof_s = float("-inf")
-        self.misses = 0
-        self.silent_because = ""
-        """Why it counts as unresponsive; empty while it answers."""
-        self.watch = trio.CancelScope()
-        """Ends the task that asks it for signs of life."""
-        self.calls = Calls()
 
     @property
     def address(self) -> str:
@@ -119,13 +110,9 @@ class Phones:
     def answered(self, phone: Phone) -> None:
         """The phone answered a command, now."""
         now_s = self._now_s()
-        phone.last_answer_s = now_s
-        phone.misses = 0
-        if phone.silent_because:
-            phone.silent_because = ""
+        if phone.answered(now_s):
             self._tell(DeviceChange(serial=phone.name, state=DeviceState.ONLINE, info=phone.info))
-        if phone.info is not None and now_s - phone.last_proof_s >= PROOF_EVERY_S:
-            phone.last_proof_s = now_s
+        if phone.info is not None and phone.take_proof(now_s):
             self._feed.publish(Proof(phone.name, ProofKind.ANSWER))
 
     def missed(self, phone: Phone, why: str, misses_max: int) -> None:
