@@ -32,6 +32,11 @@ def extras(record: logging.LogRecord) -> dict[str, Any]:
     return ordered | dict(sorted(found.items()))
 
 
+def as_text(said: str) -> str:
+    r"""Return what UTF-8 takes: bytes of a file's name that are no text are half surrogate pairs, ``\udce9``."""
+    return said.encode(errors="backslashreplace").decode()
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, program, logger, message, ids, exception."""
 
@@ -51,7 +56,11 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return self._encode(line).decode()
+        try:
+            return self._encode(line).decode()
+        except UnicodeEncodeError:
+            plain = {key: as_text(str(value)) for key, value in line.items() if not isinstance(value, int | float)}
+            return self._encode(line | plain).decode()
 
 
 class JournalFormatter(JsonFormatter):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from doai.log import extras
+from doai.log import as_text, extras
 from doai.messages.logs import LINES_MAX, MESSAGE_CHARS_MAX, LoggedLine, LogLines
 
 HELD_MAX: Final = 2_000
@@ -91,16 +91,11 @@ def _line(record: logging.LogRecord) -> LoggedLine:
     return LoggedLine(
         at_ms=int(record.created * 1000),
         level=min(max(record.levelno, 0), _LEVEL_MAX),
-        logger=_text(record.name)[:200],
-        message=_cut(_text(record.getMessage())),
-        fields={_text(key)[:40]: _text(str(value))[:_FIELD_CHARS_MAX] for key, value in fields},
-        exception=_text(exception)[-MESSAGE_CHARS_MAX:],
+        logger=as_text(record.name)[:200],
+        message=_cut(as_text(record.getMessage())),
+        fields={as_text(key)[:40]: as_text(str(value))[:_FIELD_CHARS_MAX] for key, value in fields},
+        exception=as_text(exception)[-MESSAGE_CHARS_MAX:],
     )
-
-
-def _text(said: str) -> str:
-    # The name of a file may have bytes that are no text: half a surrogate pair each, which UTF-8 refuses.
-    return said.encode(errors="backslashreplace").decode()
 
 
 def _cut(text: str) -> str:

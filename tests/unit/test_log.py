@@ -27,6 +27,13 @@ def test_json_line() -> None:
     assert fields["time"].endswith("Z")
 
 
+def test_a_name_that_is_no_text_costs_no_line() -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    fields = json.loads(JsonFormatter("node").format(record(f"{name} is left", file=Path(name), tries=2)))
+    assert (fields["message"], fields["file"]) == (r"caf\udce9.png is left", r"caf\udce9.png")
+    assert fields["tries"] == 2
+
+
 def test_terminal_line() -> None:
     line = TerminalFormatter().format(record("Task started", device_serial="S", run_id="R", node_id="n1"))
     assert line[9:] == "[run_id=R node_id=n1 device_serial=S] Task started"
