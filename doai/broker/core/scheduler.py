@@ -22,6 +22,7 @@ from doai.broker.core.lanes import Queue, goes_before, may_go
 from doai.broker.core.pools import Pool, Pools, facts_of
 from doai.broker.core.state import State
 from doai.broker.core.tables import Device, Peer, Run, Task
+from doai.broker.core.waiting import capacity, waiting_reason
 from doai.changes.ops import ReserveTokens
 from doai.ids import Token
 from doai.messages.commands import TargetKind
@@ -35,7 +36,10 @@ OLDEST_EVERY: Final = 10
 work is what the fleet pays so that low priorities go on."""
 
 
-_MEND: Final = "install or mend its plug-in, `doai plugins list` tells where it is"
+# Names of their own: a member of an enum is looked up by a function of its class.
+_ONLINE: Final = DeviceState.ONLINE
+_IN_SERVICE: Final = ServiceState.IN_SERVICE
+_QUARANTINED: Final = ServiceState.QUARANTINED
 
 
 class Scheduler:
@@ -48,6 +52,9 @@ class Scheduler:
         self._nodes: dict[Peer, None] = {}
         self._new_pools: dict[Pool, None] = {}
         self._offers = 0
+        self._fresh_after = 0
+        """Offers with a larger number were made in this very turn of giving out."""
+        self._held_max = state.settings.held_per_device_max
         self._unfit: list[tuple[Task, str]] = []
         self.bots = BotWork(state)
         """Tasks of bots, which know no devices."""
@@ -125,44 +132,7 @@ class Scheduler:
 
     def waiting_reason(self, task: Task) -> str:
         """Return why a task that is queued now does not go at once, for a person; empty when it may."""
-        device, queue = task.device, task.run.queue
-        if not queue.open:
-            limited = f"gives out {queue.row.rate_per_min} tasks a minute"
-            return f"queue {queue.row.name} {limited if queue.exhausted else 'is ' + queue.row.state.value}"
-        if task.run.gate is not None and not task.run.gate.lets(task):
-            return f"its run lets {task.run.gate.held} tasks go now, and no more"
-        if task.target_kind is TargetKind.BOT:
-            return self.bots.waiting_reason(task)
-        if unoffered := self._unoffered(task):
-            return unoffered
-        if device is None:
-            return "waits for a device that matches"
-        if device.node is None:
-            return f"device {device.serial} was not seen yet"
-        if device.state is not DeviceState.ONLINE:
-            return f"device {device.serial} is {device.state.value}"
-        if not device.node.takes_tasks:
-            closed = device.node.intake_closed or "it is not connected or has not listed what it holds"
-            return f"node {device.node.name} takes no tasks: {closed}"
-        if device.row is not None and device.row.quarantine is not None:
-            return f"device {device.serial} is quarantined: {device.row.quarantine.reason}"
-        if device.row is not None and device.row.hold is not None:
-            bot = holding_bot(self._state.bots, device)
-            if not (bot and made_by(task, bot)):
-                return f"device {device.serial} is held for {device.row.hold.by}"
-        return _busy(device.node)
-
-    def _unoffered(self, task: Task) -> str:
-        """Say which step of a plug-in is missing where the task would go; empty when none is."""
-        needs, device = self._needs(task.run), task.device
-        if not needs:
-            return ""
-        nodes = list(self._state.nodes.values()) if device is None else [device.node] if device.node else []
-        missing = [use for use in sorted(needs) if nodes and not any(use in node.steps for node in nodes)]
-        if not missing:
-            return ""
-        where = "no node offers" if device is None else f"node {nodes[0].name}, which holds {device.serial}, lacks"
-        return f"{where} {missing[0]}: {_MEND}"
+        return waiting_reason(self._state, self.bots, task, self._needs(task.run))
 
     def _needs(self, run: Run) -> frozenset[str]:
         if run.needs is None:
@@ -173,6 +143,7 @@ class Scheduler:
 
     def run(self, decision: Decision) -> None:
         """Give out what can be given out now."""
+        self._fresh_after = self._offers
         while self._marked or self._nodes or self._new_pools:
             marked, self._marked = self._marked, {}
             new_pools, self._new_pools = self._new_pools, {}
@@ -192,18 +163,20 @@ class Scheduler:
 
     def _room(self, device: Device) -> bool:
         """Whether the device may be given one more task."""
-        node = device.node
-        if node is None or device.state is not DeviceState.ONLINE or not node.takes_tasks:
+        node, held = device.node, device.held
+        if node is None or device.state is not _ONLINE or len(held) >= self._held_max:
             return False
-        if device.service is ServiceState.QUARANTINED or node.service is ServiceState.QUARANTINED:
+        if device.service is not _IN_SERVICE and (device.service is _QUARANTINED or held):
+            return False
+        if node.service is _QUARANTINED or not node.takes_tasks:
             return False
         if is_held(device) and not holding_bot(self._state.bots, device):
             return False
-        held_max = self._state.settings.held_per_device_max if device.service is ServiceState.IN_SERVICE else 1
-        if len(device.held) >= held_max:
-            return False
         # No next attempt while one that nobody vouches for, or that another node holds, may still act on it.
-        return not any(task.lost or task.node != node.name for task in device.held.values())
+        for task in held.values():  # noqa: SIM110 - a generator costs a frame, four times a task
+            if task.lost or task.node != node.name:
+                return False
+        return True
 
     def _best(self, device: Device, *, oldest: bool = False) -> Task | None:
         oldest = oldest or device.given % OLDEST_EVERY == OLDEST_EVERY - 1
@@ -231,11 +204,11 @@ class Scheduler:
         assert node is not None
         self._offers += 1
         device.offer = self._offers
-        heapq.heappush(node.wants, (len(device.held), *task.key, self._offers, device))
+        heapq.heappush(node.wants, (len(device.held), *task.key, self._offers, device, task))
         self._nodes[node] = None
 
     def _fill(self, decision: Decision, node: Peer) -> None:
-        while node.wants and len(node.held) < _capacity(node):
+        while node.wants and len(node.held) < capacity(node):
             turn = node.given % OLDEST_EVERY == OLDEST_EVERY - 1
             found = (self._longest_waiting(node) if turn else None) or self._most_wanted(node)
             if found is None:
@@ -255,13 +228,24 @@ class Scheduler:
         """Take the next offer that still holds."""
         wants = node.wants
         while wants:
-            _, _, _, _, offer, device = heapq.heappop(wants)
-            if device.offer != offer or device.node is not node or not self._room(device):
+            _, _, _, _, offer, device, offered = heapq.heappop(wants)
+            if device.offer != offer or device.node is not node:
+                continue
+            if offer > self._fresh_after and self._is_steady(offered.run):
+                return device, offered
+            if not self._room(device):
                 continue
             task = self._best(device)
             if task is not None:
                 return device, task
         return None
+
+    def _is_steady(self, run: Run) -> bool:
+        """Whether a task of the run that was just found to be next for a device is so still.
+
+        What the device itself was given makes its offer void; pools, bounds of runs and rates are everyone's.
+        """
+        return run.gate is None and run.queue.rate is None and not self._pools
 
     def _longest_waiting(self, node: Peer) -> tuple[Device, Task] | None:
         """Look at every device of the node; None where nobody can be overtaken, because all have one priority."""
@@ -276,10 +260,10 @@ class Scheduler:
 
     def _unmet(self, task: Task, device: Device) -> str | None:
         requires = self._state.recipes.by_hash(task.run.recipe_hash).requires
-        facts = facts_of(device)
-        if requires is None or facts is None:
+        if requires is None:
             return None
-        return unmet_requirement(requires, facts)
+        facts = facts_of(device)
+        return None if facts is None else unmet_requirement(requires, facts)
 
     def _place(self, decision: Decision, pool: Pool) -> None:
         """Spread new tasks of a pool over the idle devices of the least loaded nodes."""
@@ -296,7 +280,7 @@ class Scheduler:
             task = pool.head()
             if task is None:
                 return
-            if held >= _capacity(node):
+            if held >= capacity(node):
                 continue
             if not may_go(task, idle[node][-1]):
                 break
@@ -323,6 +307,7 @@ class Scheduler:
         task.lost = task.unsure = False
         task.proven_s = now.mono_s
         device.held[key] = node.held[key] = task
+        device.offer = 0
         node.given += 1
         device.given += 1
         if run.queue.rate is not None:
@@ -378,16 +363,3 @@ class Scheduler:
             state.token_reserved += state.settings.tokens_reserved
             decision.ops.append(ReserveTokens(state.token_reserved))
         return Token(state.generation, state.token_last)
-
-
-def _capacity(node: Peer) -> int:
-    """Return how many tasks it may hold now."""
-    return node.capacity if node.service is ServiceState.IN_SERVICE else 1
-
-
-def _busy(node: Peer) -> str:
-    if node.row is not None and node.row.quarantine is not None:
-        return f"node {node.name} is quarantined: {node.row.quarantine.reason}"
-    if node.row is not None and len(node.held) >= _capacity(node):
-        return f"all {node.row.slots} slots of node {node.name} are busy"
-    return ""

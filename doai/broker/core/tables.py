@@ -248,7 +248,8 @@ class Device:
         self.given = 0
         """Tasks it was given, from whichever node, since the broker started."""
         self.offer = 0
-        """Number of its newest entry among the node's devices that want work; older entries are void."""
+        """Number of its newest entry among the node's devices that want work; older entries are void, and it is
+        itself once the device was given a task (0)."""
         self.facts = 0
         """Counts changes of what selectors look at."""
         self.claims: dict[str, DeviceOnline] = {}
@@ -318,8 +319,8 @@ class Peer:
         """Steps of plug-ins that it performs."""
         self.recipes: set[str] = set()
         """Recipes it was sent over this connection."""
-        self.wants: list[tuple[int, int, int, int, int, Device]] = []
-        """Heap of its devices that want a task: (held, scheduling key, offer, device)."""
+        self.wants: list[tuple[int, int, int, int, int, Device, Task]] = []
+        """Heap of its devices that want a task: (held, scheduling key, offer, device, what was next for it)."""
         self.lease_due_s: float | None = None
         """No lease of it ends before; None while it holds nothing that can be lost."""
         self.row: NodeRow | None = None
