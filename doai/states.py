@@ -365,7 +365,7 @@ _TriggerT = TypeVar("_TriggerT", bound=enum.Enum)
 
 
 def move(
-    table: Mapping[_StateT, Mapping[_TriggerT, _StateT]], state: _StateT, trigger: _TriggerT, what: str
+    table: Mapping[_StateT, Mapping[_TriggerT, _StateT]], state: _StateT, trigger: _TriggerT, what: object
 ) -> _StateT:
     """Return the state that follows; raises IllegalTransitionError naming ``what`` where the table has none."""
     try:

@@ -42,6 +42,8 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """Records to apply, in order, in one transaction with `ops`; empty when all were there before."""
 
     records: list[Record]
+    envelopes: list[bytes]
+    """As they came, one a record."""
     ops: list[AdvanceStream]
 
 
@@ -146,7 +148,7 @@ class Incoming:
                     "another process uses a copy of its data; stop one of the two",
                 )
         if not fresh:
-            return Taken(records=[], ops=[])
+            return Taken(records=[], envelopes=[], ops=[])
         first = self.last_seq + 1
         self.last_seq = last
         envelopes = [bytes(record.envelope) for record in fresh]
@@ -154,7 +156,7 @@ class Incoming:
         self._digests.extend(digests)
         self._taken_bytes += sum(map(len, envelopes))
         op = AdvanceStream(self.name, self.instance, self.incarnation, first, digests)
-        return Taken(records=fresh, ops=[op])
+        return Taken(records=fresh, envelopes=envelopes, ops=[op])
 
     def _is_resend(self, record: Record) -> bool:
         # A seq older than every digest kept can not be an honest resend: credit is smaller than what is kept.

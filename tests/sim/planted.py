@@ -54,7 +54,7 @@ def gap_accepted() -> AbstractContextManager[Any]:
             return answer
         self.last_seq = given[-1].seq
         self._digests.extend(digest(record) for record in given)
-        return Taken(records=given, ops=[])
+        return Taken(records=given, envelopes=[bytes(record.envelope) for record in given], ops=[])
 
     return mock.patch.object(Incoming, "records", lenient)
 

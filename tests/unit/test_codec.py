@@ -40,6 +40,23 @@ def test_any_body_bytes_are_read_or_refused(data: bytes, decoder: BodyDecoder) -
         assert error.data == data
 
 
+@given(
+    st.lists(
+        st.one_of(st.integers(-(2**63), 2**64 - 1), st.text(max_size=5), st.lists(st.booleans(), max_size=2)),
+        max_size=20,
+    )
+)
+def test_several_bodies_are_read_as_each_alone(values: list[object]) -> None:
+    bodies = [encode(value) for value in values]
+    found = BodyDecoder(int).each(bodies)
+    assert [value if isinstance(value, int) else DecodeError for value in values] == [
+        DecodeError if isinstance(one, DecodeError) else one for one in found
+    ]
+    assert [one.data for one in found if isinstance(one, DecodeError)] == [
+        body for body, value in zip(bodies, values, strict=True) if not isinstance(value, int)
+    ]
+
+
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(DecodeError):
         decode(b"\x91" * 100_000, list[object])

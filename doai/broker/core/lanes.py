@@ -83,6 +83,14 @@ class Queue:
             self.held += by
         self.changed[self] = None
 
+    def moved(self, before: TaskState, after: TaskState, priority: int) -> None:
+        """One of its tasks went from one state to another."""
+        if before in HELD and after in HELD:  # it counts as what it did
+            self.changed[self] = None
+        else:
+            self.count(before, priority, -1)
+            self.count(after, priority, 1)
+
 
 class Lane:
     """Tasks of one queue and priority, and of one run where it is bounded, that wait for one device, as a FIFO."""

@@ -140,15 +140,14 @@ class Results:
             return
         decision.ops.extend(taken.ops)
         not_kept = self._letters.not_kept
-        for record in taken.records:
-            body = bytes(record.envelope)
-            try:
-                envelope: Envelope = _envelope(body)
-            except DecodeError as error:
-                self._undecodable(decision, peer, record, f"fact {record.seq}", error, None)
-                continue
-            if envelope.type in _ONLY_TOLD and envelope.source == peer.address:
-                decision.fact(envelope, body)  # as most are: of steps
+        address, fact = peer.address, decision.fact
+        for record, body, envelope in zip(
+            taken.records, taken.envelopes, _envelope.each(taken.envelopes), strict=True
+        ):
+            if isinstance(envelope, DecodeError):
+                self._undecodable(decision, peer, record, f"fact {record.seq}", envelope, None)
+            elif envelope.type in _ONLY_TOLD and envelope.source == address:
+                fact(envelope, body)  # as most are: of steps
             else:
                 self._fact(decision, peer, record, envelope, body)
         if self._letters.not_kept > not_kept:
@@ -168,7 +167,8 @@ class Results:
         self._incidents.counted(decision, IncidentType.MESSAGES_NOT_KEPT, subject, times, told)
 
     def _fact(self, decision: Decision, peer: Peer, record: Record, envelope: Envelope, body: bytes | None) -> None:
-        if self._state.letters.takes_place((peer.name, peer.stream.incarnation, record.seq)):
+        letters = self._state.letters
+        if letters.set_aside and letters.takes_place((peer.name, peer.stream.incarnation, record.seq)):
             return
         if envelope.source != peer.address:
             envelope, body = msgspec.structs.replace(envelope, source=peer.address), None

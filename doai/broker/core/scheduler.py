@@ -17,7 +17,7 @@ from typing import Final, cast
 from doai import topics
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
-from doai.broker.core.holders import holding_bot, is_held, is_idle, made_by
+from doai.broker.core.holders import holding_bot, is_held, is_idle
 from doai.broker.core.lanes import Queue, goes_before, may_go
 from doai.broker.core.pools import Pool, Pools, facts_of
 from doai.broker.core.state import State
@@ -297,7 +297,7 @@ class Scheduler:
         if run.gate is not None:
             run.gate.held += 1
             run.gate.tried_open += not task.tried
-        task.state = move(TASK_TABLE, task.state, TaskTrigger.DISPATCH, task.task_id)
+        task.state = move(TASK_TABLE, task.state, TaskTrigger.DISPATCH, task)
         task.device = device
         task.node = node.name
         task.token = token

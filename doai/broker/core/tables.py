@@ -165,11 +165,13 @@ class Task:
 
     @state.setter
     def state(self, state: TaskState) -> None:
-        before, self._state = self._state, state
+        before = self._state
         if before is not state:
-            queue, priority = self.run.queue, self.run.row.priority
-            queue.count(before, priority, -1)
-            queue.count(state, priority, 1)
+            self._state = state
+            self.run.queue.moved(before, state, self.run.row.priority)
+
+    def __str__(self) -> str:
+        return f"task {self.task_id}"
 
     @property
     def tried(self) -> bool:

@@ -513,7 +513,7 @@ def test_a_resend_is_taken_for_one_only_if_it_is_the_same() -> None:
     taken = incoming.records([record(1), record(2)])
     assert isinstance(taken, Taken)
     assert taken.ops[0].digests == [digest(record(1)), digest(record(2))]
-    assert incoming.records([record(2)]) == Taken(records=[], ops=[])
+    assert incoming.records([record(2)]) == Taken(records=[], envelopes=[], ops=[])
     both = incoming.records([record(2), record(3)])
     assert isinstance(both, Taken)
     assert [r.seq for r in both.records] == [3]
