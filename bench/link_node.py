@@ -153,7 +153,7 @@ class Node:
 
     async def _read(self, effect: ReadFacts) -> None:
         facts = await self._committer.with_writer(
-            lambda: self._outbox.read_facts(effect.after_seq, RECORDS_PER_FRAME_MAX, CREDIT_BYTES // 4)
+            lambda: self._outbox.read_facts(effect.after_seq, RECORDS_PER_FRAME_MAX, CREDIT_BYTES // 4), brief=True
         )
         self._decided(self.link.facts_read(effect.epoch, facts, trio.current_time()))
 

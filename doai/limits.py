@@ -290,9 +290,9 @@ WAL_BYTES_MAX: Final = 16 * 1024 * 1024
 """At this size it is copied even while work waits: commits stand still for some 50 ms then, not for 200."""
 CHECKPOINT_IDLE_S: Final = 0.5
 """Nothing to commit for this long is an idle moment."""
-COMMIT_INLINE_S: Final = 0.002
-"""While the shorter quarter of the latest commits is below this, one may run in the event loop: a thread costs 1 ms
-of CPU and waiting a commit. The shorter ones: on a busy machine the p99 tells of the CPU, not of the disk."""
+COMMIT_INLINE_S: Final = 0.001
+"""While a commit waits less than this for the disk, it may run in the event loop: a thread costs 1 ms of CPU and
+waiting a commit."""
 COMMITS_APART_S: Final = 0.002
 """A node's commits begin so far apart at least: they take a seventh of a core at most, whatever its steps do. A
 step that ends after a quiet moment waits for nothing."""

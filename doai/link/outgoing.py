@@ -18,7 +18,9 @@ from doai.errors import LocalProtocolError
 from doai.limits import (
     CONNECT_AGAIN_S,
     CREDIT_BYTES,
+    CREDIT_RECORDS,
     FRAME_BYTES_MAX,
+    HASHES_KEPT,
     RECORDS_PER_FRAME_MAX,
     SILENCE_S,
     WELCOME_TIMEOUT_S,
@@ -44,8 +46,10 @@ from doai.wire_versions import SPOKEN, WireVersions
 _LIVE: Final = OutgoingState.LIVE
 """By this name, because Python 3.11 finds a member of an enum by a call, and this is looked at with every fact."""
 _CONNECTED: Final = frozenset({OutgoingState.GREETING, OutgoingState.COMPARING, _LIVE})
-TRIM_EVERY = 256
-"""Acknowledged facts after which the file is told so even when nothing else is written."""
+TRIM_EVERY = 2048
+"""Acknowledged facts after which the file is told so even when nothing else is written: one at a time costs a node
+that has much to tell a third more than these together."""
+assert TRIM_EVERY + CREDIT_RECORDS <= HASHES_KEPT, "what the file does not know of is compared at the next greeting"
 
 
 class Outgoing:

@@ -294,7 +294,7 @@ class Shell:
 
     async def _read_facts_from_file(self, effect: ReadFacts) -> None:
         facts = await self._committer.with_writer(
-            lambda: self._outbox.read_facts(effect.after_seq, RECORDS_PER_FRAME_MAX, CREDIT_BYTES // 4)
+            lambda: self._outbox.read_facts(effect.after_seq, RECORDS_PER_FRAME_MAX, CREDIT_BYTES // 4), brief=True
         )
         self._decided(self._core.facts_read(effect.epoch, facts, self._clock.now()))
 

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import enum
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import trio
 
 from doai import limits
 from doai.store.base import Writer
-from doai.store.pipeline import Batch, Pipeline, PipelineStatistics
+from doai.store.disk_wait import DiskWait
+from doai.store.pipeline import Pipeline, PipelineStatistics
 
 OpT = TypeVar("OpT")
 EffectT = TypeVar("EffectT")
 _ResultT = TypeVar("_ResultT")
-
-_WINDOW: Final = 256
-"""Commits whose durations decide where the next one runs."""
 
 
 class WriterMode(enum.Enum):
     """Where commits run."""
 
     ADAPTIVE = "adaptive"
-    """In the event loop while one batch takes all that waits and the disk is fast; else in a thread."""
+    """In the event loop while the disk is fast, as `DiskWait` has it; else in a thread."""
     INLINE = "inline"
     THREAD = "thread"
     PROCESS = "process"
@@ -42,8 +40,8 @@ class CommitterStatistics(msgspec.Struct, frozen=True, kw_only=True):
     inline_commits: int
     other_commits: int
     checkpoints: int
-    commit_quartile_s: float
-    """A quarter of the latest commits took no longer than this."""
+    disk_wait_s: float
+    """An eighth of the latest commits in the event loop waited no longer than this for the disk."""
     log_bytes: int
 
 
@@ -60,7 +58,7 @@ class Committer(Generic[OpT, EffectT]):
         release: Callable[[EffectT], None],
         *,
         mode: WriterMode = WriterMode.ADAPTIVE,
-        clock_s: Callable[[], float] = time.perf_counter,
+        disk_wait: DiskWait | None = None,
         apart_s: Callable[[], float] | None = None,
         enough_ops: int = limits.COMMIT_ROWS_MAX,
     ) -> None:
@@ -70,7 +68,6 @@ class Committer(Generic[OpT, EffectT]):
         self._writer = writer
         self._release = release
         self._mode = mode
-        self._clock_s = clock_s
         self._apart_s = apart_s
         self._enough_ops = enough_ops
         self._enough = trio.Event()
@@ -81,8 +78,7 @@ class Committer(Generic[OpT, EffectT]):
         self._writer_lock = trio.Lock()
         self._leaving: deque[EffectT] = deque()
         self._releasing = False
-        self._durations: deque[float] = deque(maxlen=_WINDOW)
-        self._quartile_s = 0.0
+        self._disk_wait = disk_wait or DiskWait()
         self._checkpoint_at = limits.WAL_CHECKPOINT_BYTES
         self._checkpoint_by = limits.WAL_BYTES_MAX
         self._inline_commits = 0
@@ -139,9 +135,14 @@ class Committer(Generic[OpT, EffectT]):
         self._turned = trio.Event() if self._turned.is_set() else self._turned
         await self._turned.wait()
 
-    async def with_writer(self, work: Callable[[], _ResultT]) -> _ResultT:
-        """Run ``work`` in a thread while no commit uses the writer, e.g. to read facts again from an outbox."""
+    async def with_writer(self, work: Callable[[], _ResultT], *, brief: bool = False) -> _ResultT:
+        """Run ``work`` in a thread while no commit uses the writer, e.g. to read facts again from an outbox.
+
+        What is ``brief`` runs where a commit would.
+        """
         async with self._writer_lock:
+            if brief and self._may_run_inline():
+                return work()
             return await trio.to_thread.run_sync(work)
 
     def statistics(self) -> CommitterStatistics:
@@ -151,7 +152,7 @@ class Committer(Generic[OpT, EffectT]):
             inline_commits=self._inline_commits,
             other_commits=self._other_commits,
             checkpoints=self._checkpoints,
-            commit_quartile_s=self._quartile_s,
+            disk_wait_s=self._disk_wait.wait_s,
             log_bytes=self._writer.log_bytes,
         )
 
@@ -179,34 +180,22 @@ class Committer(Generic[OpT, EffectT]):
                 return
             try:
                 if self._may_run_inline():
-                    duration_s = self._commit(batch)
+                    self._disk_wait.run(partial(self._writer.commit, batch.ops))
                     self._inline_commits += 1
                 else:
                     with trio.CancelScope(shield=True):  # a batch that was begun is finished
-                        duration_s = await trio.to_thread.run_sync(self._commit, batch)
+                        await trio.to_thread.run_sync(self._writer.commit, batch.ops)
                     self._other_commits += 1
             except BaseException:
                 self._pipeline.failed(batch.n)
                 raise
-        self._learn(duration_s)
         self._turned.set()
         self._leave(self._pipeline.committed(batch.n))
 
     def _may_run_inline(self) -> bool:
         if self._mode is WriterMode.ADAPTIVE:
-            return not self._pipeline.waiting_ops and self._quartile_s < limits.COMMIT_INLINE_S
+            return not self._disk_wait.is_worth_a_thread(more_waits=self._pipeline.waiting_ops > 0)
         return self._mode is WriterMode.INLINE
-
-    def _commit(self, batch: Batch[OpT]) -> float:
-        started_s = self._clock_s()
-        self._writer.commit(batch.ops)
-        return self._clock_s() - started_s
-
-    def _learn(self, duration_s: float) -> None:
-        self._durations.append(duration_s)
-        if (self._inline_commits + self._other_commits) % 16 == 0:  # sorting costs, so not every time
-            # What the disk takes shows in the shorter ones: the longer ones waited for the CPU, in a thread too.
-            self._quartile_s = sorted(self._durations)[len(self._durations) // 4]
 
     async def _checkpoint(self) -> None:
         await self.with_writer(self._writer.checkpoint)

@@ -12,6 +12,7 @@ import trio.testing
 from doai import limits
 from doai.errors import LocalProtocolError, StoreError
 from doai.store.committer import Committer, WriterMode
+from doai.store.disk_wait import DiskWait, Spent
 from doai.store.pipeline import Pipeline
 
 
@@ -43,15 +44,15 @@ class ListWriter:
 
 
 class Clock:
-    """Moves by a fixed step at each look: a commit takes one step."""
+    """At each look so much time has passed, in which nobody worked: a commit waits that long for the disk."""
 
     def __init__(self, step_s: float) -> None:
         self.now_s = 0.0
         self.step_s = step_s
 
-    def __call__(self) -> float:
+    def __call__(self) -> Spent:
         self.now_s += self.step_s
-        return self.now_s
+        return Spent(self.now_s, 0.0, 0.0)
 
 
 def make(
@@ -62,7 +63,7 @@ def make(
     batch_ops_max: int = 256,
 ) -> Committer[int, object]:
     pipeline: Pipeline[int, object] = Pipeline(batch_ops_max=batch_ops_max)
-    return Committer(pipeline, writer, release, mode=mode, clock_s=Clock(commit_s))
+    return Committer(pipeline, writer, release, mode=mode, disk_wait=DiskWait(Clock(commit_s)))
 
 
 async def test_one_turn_of_the_loop_is_one_batch() -> None:
@@ -127,17 +128,25 @@ async def test_adaptive_leaves_the_loop_when_the_disk_is_slow() -> None:
     await run_turns(committer, 40)
     assert writer.threads[0] == threading.get_ident()
     assert writer.threads[-1] != threading.get_ident()
-    assert committer.statistics().other_commits == 24
+    assert committer.statistics().other_commits == 32
     assert writer.load() == list(range(40))
 
 
-async def test_adaptive_leaves_the_loop_when_more_waits_than_a_batch() -> None:
+async def test_brief_work_is_done_in_the_loop_while_the_disk_is_fast() -> None:
     writer = ListWriter()
-    committer = make(writer, lambda _: None, WriterMode.ADAPTIVE, batch_ops_max=4)
-    await run_turns(committer, 3, ops=8)
-    assert committer.statistics().other_commits == 3
-    assert committer.statistics().inline_commits == 3
-    assert writer.load() == list(range(24))
+    committer = make(writer, lambda _: None, WriterMode.ADAPTIVE, commit_s=0.002)
+    assert await committer.with_writer(threading.get_ident, brief=True) == threading.get_ident()
+    assert await committer.with_writer(threading.get_ident) != threading.get_ident()
+    await run_turns(committer, 40)
+    assert await committer.with_writer(threading.get_ident, brief=True) != threading.get_ident()
+
+
+async def test_adaptive_stays_in_the_loop_however_much_waits_while_the_disk_is_fast() -> None:
+    writer = ListWriter()
+    committer = make(writer, lambda _: None, WriterMode.ADAPTIVE, batch_ops_max=4, commit_s=0.0)
+    await run_turns(committer, 20, ops=8)
+    assert committer.statistics().other_commits == 0
+    assert writer.load() == list(range(160))
 
 
 @pytest.mark.parametrize("mode", list(WriterMode))
