@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,15 +64,14 @@ def up(options: argparse.Namespace) -> int:
 
         names = await trio.to_thread.run_sync(installation.store_shipped_workflows)
         place = installation.place
-        print(f"doai is up: {place.url}  (data: {plan.data_dir})")
+        say = partial(print, flush=True)  # whoever sends this to a file reads it now
+        say(f"doai is up: {place.url}  (data: {plan.data_dir})")
         if installation.is_new:
-            print(f"token, shown once; it is kept for this user in {plan.data_dir}: {place.token.reveal()}")
+            say(f"token, shown once; it is kept for this user in {plan.data_dir}: {place.token.reveal()}")
         if installation.first_password.reveal():
-            print(f"dashboard: sign in as {FIRST_USER} with {installation.first_password.reveal()} (shown once)")
-        print(f"workflows: {', '.join(names)}")
-        print(
-            "try: doai devices; doai run playback-check --on all --param video_id=doai-test-1 --wait; Ctrl-C stops"
-        )
+            say(f"dashboard: sign in as {FIRST_USER} with {installation.first_password.reveal()} (shown once)")
+        say(f"workflows: {', '.join(names)}")
+        say("try: doai devices; doai run playback-check --on all --param video_id=doai-test-1 --wait; Ctrl-C stops")
         await installation.watch()
         return exits.PASSED
 
