@@ -54,6 +54,9 @@ GOODBYE_MS: Final = 250
 FACTS_APART_S: Final = 0.05
 """Frames of facts of which none is a result leave a node so far apart at least, in time for the eye of a person who
 looks on. The first after a quiet moment waits for nothing."""
+RESULTS_TOGETHER: Final = 8
+"""While every slot is in use results gather with the other facts, but no more of them than this: the broker is to
+hear of them before the next tasks of their devices have ended too."""
 CREDIT_RECORDS: Final = 4096
 """Records a node may have unacknowledged."""
 CREDIT_BYTES: Final = 4 * 1024 * 1024

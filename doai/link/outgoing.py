@@ -295,14 +295,16 @@ class Outgoing:
         self._trimmed_in_file = self.trimmed_seq
         return [TrimFacts(self.trimmed_seq)]
 
-    def append(self, envelope: bytes, *, may_wait: bool = False) -> int:
+    def append(self, envelope: bytes, *, may_wait: bool = False, is_result: bool = False) -> int:
         """Give a new fact its place in the stream and return it; `pump` sends it when credit allows.
 
-        One that may wait gathers with those that come soon after the last frame.
+        One that may wait gathers with those that come soon after the last frame, of results only a few.
         """
         seq = self.highest_seq + 1
         if not may_wait:
             self._gathering.at_once(seq)
+        elif is_result:
+            self._gathering.result(seq)
         # Kept in memory only while it follows what is there; the rest is read from the file when its turn comes.
         follows = (
             self._sent_seq == self.highest_seq if not self._buffer else self._buffer[-1][0] == self.highest_seq

@@ -245,14 +245,15 @@ class Session:
     def number_facts(self, now: Now, out: Decision) -> None:
         """Give the facts of a decision their places in the stream, and send what credit allows.
 
-        Results leave at once; how far the steps of a task are, and the like, may gather for a frame.
+        Results leave at once while a slot is free; how far the steps of a task are, and the like, may gather.
         """
         if out.ops:
             out.ops[:0] = self._outgoing.trim()
-        appended = False
+        appended, full = False, self._tasks.running >= self._settings.slots
         for index, op in enumerate(out.ops):
             if type(op) is AppendFact and op.seq == 0:
-                seq = self._outgoing.append(op.envelope, may_wait=not op.is_result)
+                may_wait = full or not op.is_result
+                seq = self._outgoing.append(op.envelope, may_wait=may_wait, is_result=op.is_result)
                 out.ops[index] = AppendFact(seq, op.envelope, op.is_result)
                 appended = True
         if appended:

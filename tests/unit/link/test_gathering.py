@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from doai.backoff import Backoff
 from doai.changes.outbox import OutboxState
 from doai.codec import Kind, decode, pack_header, unpack_header
-from doai.limits import FACTS_APART_S
+from doai.limits import FACTS_APART_S, RESULTS_TOGETHER
 from doai.link.actions import Actions, SendFrame
 from doai.link.outgoing import Outgoing
 from doai.messages.link import HostSample, Records, Role, Welcome
@@ -54,8 +54,8 @@ class Peer:
             if isinstance(effect, SendFrame):
                 self.frames.append([record.seq for record in decode(effect.body, Records).records])
 
-    def tell(self, mono_s: float, *, may_wait: bool = True) -> None:
-        self.link.append(b"\xc0", may_wait=may_wait)
+    def tell(self, mono_s: float, *, may_wait: bool = True, is_result: bool = False) -> None:
+        self.link.append(b"\xc0", may_wait=may_wait, is_result=is_result)
         self.take(Actions([], self.link.pump(mono_s)))
 
     def ack(self, mono_s: float) -> None:
@@ -100,6 +100,17 @@ def test_a_result_that_waits_for_an_ack_leaves_with_it() -> None:
     peer.tell(1.002)
     peer.ack(1.003)
     assert peer.frames == [[1], [2, 3]]
+
+
+def test_of_results_that_may_wait_only_so_many_do() -> None:
+    peer = Peer()
+    peer.tell(1.0)
+    peer.ack(1.001)
+    for _ in range(RESULTS_TOGETHER - 1):
+        peer.tell(1.002, is_result=True)
+    assert peer.frames == [[1]]
+    peer.tell(1.003, is_result=True)
+    assert peer.frames[1:] == [list(range(2, 2 + RESULTS_TOGETHER))]
 
 
 def test_without_credit_nothing_is_due_because_of_what_gathers() -> None:

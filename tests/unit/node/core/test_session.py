@@ -8,6 +8,7 @@ import pytest
 
 from doai.codec import Kind, decode
 from doai.drivers.base import DriverNotice, Proof, ProofKind
+from doai.limits import FACTS_APART_S
 from doai.link.actions import OpenSocket
 from doai.messages.link import Bye, Heartbeat, Welcome
 from doai.node.core import session
@@ -41,6 +42,32 @@ def test_a_heartbeat_tells_tokens_proofs_and_the_host(world: Any) -> None:
     assert (sample.running, sample.slots, sample.cpu_percent, sample.rss_bytes) == (1, 2, 12.5, 4096)
     [proof] = beat.devices
     assert (proof.serial, proof.adb_age_s, proof.answer_age_s) == ("A", 6.0, 10.0)
+
+
+def test_results_gather_while_every_slot_is_in_use(make_world: Any) -> None:
+    """Of three devices for two slots: while something else begins, nobody waits for what has ended."""
+    world = make_world(slots=2)
+    world.connect()
+    for serial in "ABC":
+        world.device(serial)
+    recipe = world.recipe(ONE)
+    for serial in "ABC":
+        world.dispatch(f"T{serial}", recipe, serial=serial)
+    world.acknowledge()
+    for step in "az":
+        world.end(f"TA/{step}")
+    assert "TC/a" in world.open
+    assert "attempt.ended" not in told(world)
+    world.advance(FACTS_APART_S)
+    assert "attempt.ended" in told(world)
+    world.acknowledge()
+    for step in "az":
+        world.end(f"TB/{step}")
+    assert told(world).count("attempt.ended") == 2, "a slot is free: it leaves at once"
+
+
+def told(world: Any) -> list[str]:
+    return [envelope.type for _, envelope in world.received]
 
 
 def test_silence_opens_a_new_socket(world: Any) -> None:
