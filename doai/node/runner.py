@@ -25,6 +25,7 @@ from doai.node.mask import Mask
 from doai.node.plugin_host import TryContext
 from doai.node.secrets import SecretSource, TaskSecrets
 from doai.node.steps.base import ArtifactRef, StepFunction, step_failed
+from doai.node.workers import Workers
 from doai.workflow.arguments import arguments_of
 from doai.workflow.step_type import StepType
 from doai.workflow.steps import BUILT_IN
@@ -72,7 +73,7 @@ class PluginSteps(Protocol):
 
 
 class Runner:
-    """Performs what StartStep says; `run` must be running in a nursery."""
+    """Performs what StartStep says; `run` (of doai.node.workers.Workers) must be running in a nursery."""
 
     def __init__(
         self,
@@ -97,34 +98,30 @@ class Runner:
         self._artifacts = artifacts
         self._clock = clock
         self._steps = steps
-        self._ended = ended
         self._step_types = step_types
         self._files = files
         self._secrets = TaskSecrets(secrets)
         self._plugins = plugins
         self._scopes: dict[TryKey, trio.CancelScope] = {}
         self._cancelled: set[TryKey] = set()
-        """Tries that were told to stop; the other ones whose scope is cancelled took too long."""
+        """Tries that were told to stop; the other ones that are cut off took too long."""
         self._keepers: set[tuple[str, Token]] = set()
-        self._nursery: trio.Nursery | None = None
-
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Perform until cancelled; what runs then is cancelled and its end is not told."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            task_status.started()
-            try:
-                await trio.sleep_forever()
-            finally:
-                self._nursery = None
+        self._workers = Workers(self._perform, self._cut_off, ended)
+        self.run = self._workers.run
 
     def start(self, effect: StartStep) -> None:
         """Begin a try; `ended` is called once for it."""
-        if self._nursery is None:
-            raise RuntimeError("the runner does not run: steps can be started within `run` only")
-        # The scope exists from now on, so that a cancel that comes before the first step of its task is not lost.
-        self._scopes[effect.key] = trio.CancelScope()
-        self._nursery.start_soon(self._perform, effect)
+        key = effect.key
+        context = _Context(
+            effect,
+            self._node_id,
+            self._driver_of,
+            self._artifacts,
+            self._clock,
+            self._files,
+            partial(self._secrets.mask, key.task_id, key.token),
+        )
+        self._scopes[key] = self._workers.start(context, effect.timeout_s)
 
     def cancel(self, effect: CancelStep) -> None:
         """Cancel a try; nothing happens when it has ended."""
@@ -142,24 +139,12 @@ class Runner:
         self._keepers.discard((task_id, token))
         return kept
 
-    async def _perform(self, effect: StartStep) -> None:
-        key = effect.key
-        context = _Context(
-            effect,
-            self._node_id,
-            self._driver_of,
-            self._artifacts,
-            self._clock,
-            self._files,
-            partial(self._secrets.mask, key.task_id, key.token),
-        )
+    async def _perform(self, context: _Context) -> StepEnded:
+        effect = context.effect
         outputs: dict[str, Any] = {}
         failure: Failure | None = None
-        scope = self._scopes[effect.key]
         try:
-            scope.deadline = trio.current_time() + effect.timeout_s
-            with scope:
-                outputs = await self._call(effect, context)
+            outputs = await self._call(effect, context)
         except StepError as error:
             failure = error.failure
         except msgspec.ValidationError as error:
@@ -167,36 +152,34 @@ class Runner:
                 ErrorClass.USER, "bad_arguments", f"Step {effect.key.step_id} can not take its arguments: {error}."
             )
         except Exception as error:  # a step is code of many authors: whatever it raises ends this try and no more
-            told = context.masked(traceback.format_exc())
-            _log.error("step %s crashed\n%s", effect.use, told, extra=context.ids)
-            failure = _failure(
-                ErrorClass.INFRASTRUCTURE,
-                "step_crashed",
-                f"Step {effect.key.step_id} ({effect.use}) raised {type(error).__name__}: see the node's log.",
-            )
-        finally:
-            del self._scopes[effect.key]
-            if context.kept_file:
-                self._keepers.add((effect.key.task_id, effect.key.token))
+            failure = _crashed(context, error)
+        self._forget_try(context)
+        return _ended(context, outputs, failure)
+
+    def _cut_off(self, context: _Context, error: Exception | None) -> StepEnded:
+        """The try was told to stop, or took too long; ``error`` was raised beside that."""
+        effect = context.effect
+        if error is not None:
+            _crashed(context, error)
+        if self._forget_try(context):
+            said = " ".join([f"Step {effect.key.step_id} was cancelled.", *context.sentences])
+            return _ended(context, {}, _failure(ErrorClass.CANCELLED, "step_cancelled", said))
+        late = (
+            f"Step {effect.key.step_id} ({effect.use}) did not end within {effect.timeout_s:g} s: "
+            "look at the device's screen then, or give the step a longer timeout."
+        )
+        said = " ".join([late, *context.sentences])
+        return _ended(context, {}, _failure(ErrorClass.TIMEOUT, "step_timeout", said))
+
+    def _forget_try(self, context: _Context) -> bool:
+        """The try has ended; return whether it was told to stop."""
+        key = context.effect.key
+        del self._scopes[key]
+        if context.kept_file:
+            self._keepers.add((key.task_id, key.token))
         stopped = key in self._cancelled
         self._cancelled.discard(key)
-        if scope.cancelled_caught and stopped:
-            said = " ".join([f"Step {effect.key.step_id} was cancelled.", *context.sentences])
-            failure = _failure(ErrorClass.CANCELLED, "step_cancelled", said)
-        elif scope.cancelled_caught:
-            late = (
-                f"Step {effect.key.step_id} ({effect.use}) did not end within {effect.timeout_s:g} s: "
-                "look at the device's screen then, or give the step a longer timeout."
-            )
-            failure = _failure(ErrorClass.TIMEOUT, "step_timeout", " ".join([late, *context.sentences]))
-        self._ended(
-            StepEnded(
-                key=key,
-                outputs=context.masked(outputs),
-                failure=None if failure is None else context.masked_failure(failure),
-                unobserved=context.unobserved(failure),
-            )
-        )
+        return stopped
 
     async def _call(self, effect: StartStep, context: _Context) -> dict[str, Any]:
         key = effect.key
@@ -228,7 +211,7 @@ class _Context:
         files: FileSource | None,
         mask: Callable[[], Mask | None],
     ) -> None:
-        self._effect = effect
+        self.effect = effect
         self._mask = mask
         self._node_id = node_id
         self._driver_of = driver_of
@@ -242,15 +225,15 @@ class _Context:
 
     @property
     def step_id(self) -> str:
-        return self._effect.key.step_id
+        return self.effect.key.step_id
 
     @property
     def run_id(self) -> str:
-        return self._effect.run_id
+        return self.effect.run_id
 
     @property
     def recipe(self) -> str:
-        return self._effect.recipe
+        return self.effect.recipe
 
     @property
     def device(self) -> Device:
@@ -258,10 +241,10 @@ class _Context:
 
     def _guarded(self) -> GuardedDevice:
         if self._device is None:
-            serial = self._effect.device_serial
-            device = self._driver_of(serial).device(serial, tag=str(self._effect.key))
+            serial = self.effect.device_serial
+            device = self._driver_of(serial).device(serial, tag=str(self.effect.key))
             self._device = GuardedDevice(
-                device, self._clock, self._effect.act_until_s, sensitive=self._effect.sensitive
+                device, self._clock, self.effect.act_until_s, sensitive=self.effect.sensitive
             )
         return self._device
 
@@ -276,12 +259,12 @@ class _Context:
     def ids(self) -> dict[str, str]:
         """Ids for log lines."""
         return {
-            "run_id": self._effect.run_id,
+            "run_id": self.effect.run_id,
             "node_id": self._node_id,
-            "device_serial": self._effect.device_serial,
-            "task_id": self._effect.key.task_id,
-            "trace_id": self._effect.trace_id,
-            "step_id": self._effect.key.step_id,
+            "device_serial": self.effect.device_serial,
+            "task_id": self.effect.key.task_id,
+            "trace_id": self.effect.trace_id,
+            "step_id": self.effect.key.step_id,
         }
 
     @property
@@ -309,14 +292,14 @@ class _Context:
         mask = self._mask()
         if mask is not None and _is_text(media_type):
             data = mask.data(data)
-        key = self._effect.key
+        key = self.effect.key
         self.kept_file = True
         owner = ArtifactOwner(
-            content_id=self._effect.content_id,
-            run_id=self._effect.run_id,
+            content_id=self.effect.content_id,
+            run_id=self.effect.run_id,
             task_id=key.task_id,
             token=key.token,
-            device_serial=self._effect.device_serial,
+            device_serial=self.effect.device_serial,
             step_id=key.step_id,
             try_number=key.try_number,
         )
@@ -326,15 +309,15 @@ class _Context:
         )
 
     async def spool_artifact(self, reference: str) -> ArtifactRef:
-        return await self._artifacts.spool(self._effect.key.task_id, self._effect.key.token, reference)
+        return await self._artifacts.spool(self.effect.key.task_id, self.effect.key.token, reference)
 
     def pinned(self, reference: str) -> FilePin | None:
-        return next((pin for pin in self._effect.files if pin.reference == reference), None)
+        return next((pin for pin in self.effect.files if pin.reference == reference), None)
 
     async def file(self, reference: str) -> Path:
         pin = self.pinned(reference)
         if pin is None:
-            known = ", ".join(pin.reference for pin in self._effect.files[:10]) or "none"
+            known = ", ".join(pin.reference for pin in self.effect.files[:10]) or "none"
             raise step_failed(
                 ErrorClass.USER,
                 "file_not_pinned",
@@ -347,7 +330,7 @@ class _Context:
                 "no_file_source",
                 f"This node can not fetch {reference[:300]}: no admin_url is set; set it, and the node's secret.",
             )
-        return await self._files.get(pin, self._effect.key.task_id, self._effect.key.token)
+        return await self._files.get(pin, self.effect.key.task_id, self.effect.key.token)
 
     def add_to_failure(self, sentence: str) -> None:
         self.sentences.append(sentence)
@@ -355,6 +338,27 @@ class _Context:
     def log(self, message: str, **fields: object) -> None:
         said = {f"field_{name}" if name in _RECORD_FIELDS else name: value for name, value in fields.items()}
         _log.info("%s", self.masked(message), extra={**self.masked(said), **self.ids})
+
+
+def _crashed(context: _Context, error: Exception) -> Failure:
+    """Log what a step raised that it should not have, and return what is said of it."""
+    effect = context.effect
+    told = context.masked("".join(traceback.format_exception(error)))
+    _log.error("step %s crashed\n%s", effect.use, told, extra=context.ids)
+    return _failure(
+        ErrorClass.INFRASTRUCTURE,
+        "step_crashed",
+        f"Step {effect.key.step_id} ({effect.use}) raised {type(error).__name__}: see the node's log.",
+    )
+
+
+def _ended(context: _Context, outputs: dict[str, Any], failure: Failure | None) -> StepEnded:
+    return StepEnded(
+        key=context.effect.key,
+        outputs=context.masked(outputs),
+        failure=None if failure is None else context.masked_failure(failure),
+        unobserved=context.unobserved(failure),
+    )
 
 
 def _is_text(media_type: str) -> bool:
