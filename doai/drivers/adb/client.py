@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -177,6 +178,11 @@ class AdbClient:
         self.open_sockets = 0
         """Sockets open now, for tests and statistics."""
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a connection need not wait for others to end."""
+        return self._free.value > 0
+
     def connection(self, *requests: str, counted: bool = True) -> Held:
         """Hold a connection to the server that has taken these requests; raises AdbUnreachableError.
 
@@ -219,13 +225,14 @@ class AdbClient:
 class Held:
     """A connection for the time of an ``async with``; `AdbClient` makes it. No generator: there are many a step."""
 
-    __slots__ = ("_client", "_free", "_requests", "_socket")
+    __slots__ = ("_client", "_free", "_is_cut", "_requests", "_socket")
 
     def __init__(self, client: AdbClient, free: trio.Semaphore | None, requests: tuple[str, ...]) -> None:
         self._client = client
         self._free = free
         self._requests = requests
-        self._socket: socket.socket
+        self._is_cut = False
+        self._socket: socket.socket | None = None
 
     async def __aenter__(self) -> Connection:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -234,39 +241,49 @@ class Held:
                 self._free.acquire_nowait()
             except trio.WouldBlock:
                 await self._free.acquire()
-        self._socket = socket.socket(
-            socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        )
+        plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket = plain
         self._client.open_sockets += 1
         try:
-            await self._connect()
-            connection = Connection(self._socket)
+            await self._connect(plain)
+            if self._is_cut:
+                raise AdbCutError("it was ended before it began")
+            connection = Connection(plain)
             for request in self._requests:
                 await connection.request(request)
         except BaseException:
-            self._close()
+            self._close(plain)
             raise
         return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
+        assert self._socket is not None
+        self._close(self._socket)
 
-    async def _connect(self) -> None:
-        code = self._socket.connect_ex((self._client.host, self._client.port))
+    def cut(self) -> None:
+        """End it from another task: whatever waits for it raises AdbCutError, once it has a socket."""
+        self._is_cut = True
+        if self._socket is not None:
+            with suppress(OSError):  # not connected
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    async def _connect(self, plain: socket.socket) -> None:
+        code = plain.connect_ex((self._client.host, self._client.port))
         if code == errno.EINPROGRESS:
             # Within a host it is done by now, though the system says that it has only begun.
-            if self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == _ESTABLISHED:
+            if plain.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == _ESTABLISHED:
                 return
-            await trio.lowlevel.wait_writable(self._socket)
-            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
+            await trio.lowlevel.wait_writable(plain)
+            code = plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code and not self._is_cut:
             raise AdbUnreachableError(os.strerror(code))
 
-    def _close(self) -> None:
+    def _close(self, plain: socket.socket) -> None:
         # Whoever used it waits for nothing any more, so nobody needs to be told.
-        self._socket.close()
+        plain.close()
+        self._socket = None
         self._client.open_sockets -= 1
         if self._free is not None:
             self._free.release()

@@ -12,10 +12,11 @@ import trio
 
 from doai.drivers import failures
 from doai.drivers.adb.client import AdbClient, AdbCutError, AdbError, AdbRefusedError, AdbUnreachableError
-from doai.drivers.adb.registry import Registry
-from doai.drivers.adb.shell import ShellGarbledError, follow_shell, run_shell
+from doai.drivers.adb.registry import Registry, Transport
+from doai.drivers.adb.shell import ShellGarbledError, follow_shell, run_shell, run_without_input, shell_of
 from doai.drivers.adb.sync import SyncRefusedError, pull_file, push_file
 from doai.drivers.base import DEFAULT_INSTALL, CommandOutput, InstallOptions
+from doai.drivers.calls import Call, CutCall
 from doai.drivers.screenshot import taken_picture
 from doai.errors import ErrorClass, StepError
 
@@ -34,7 +35,7 @@ class AdbDevice:
 
     def __init__(self, serial: str, tag: str, client: AdbClient, registry: Registry) -> None:
         self._serial = serial
-        self._tag = tag
+        self._prefix = failures.tagged(tag, "")
         self._client = client
         self._registry = registry
 
@@ -48,15 +49,19 @@ class AdbDevice:
 
     async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
         """Run a shell command line; a non-zero exit code is an answer."""
-        line = failures.tagged(self._tag, command)
-        return await self._call(
-            "a command", lambda transport_id: run_shell(self._client, transport_id, line, stdin)
-        )
+        line = self._prefix + command
+        transport = self._registry.find(self._serial)
+        if stdin or not self._client.has_room:
+            return await self._call(
+                "a command", transport, transport.calls.call(), run_shell(self._client, transport.id, line, stdin)
+            )
+        held = shell_of(self._client, transport.id, line)
+        return await self._call("a command", transport, transport.calls.cut_call(held.cut), run_without_input(held))
 
     async def follow(self, command: str, take: Callable[[bytes], None]) -> CommandOutput:
         """Run a command line and pass its stdout on as it comes."""
-        line = failures.tagged(self._tag, command)
-        return await self._call(
+        line = self._prefix + command
+        return await self._held_call(
             "a command", lambda transport_id: follow_shell(self._client, transport_id, line, take)
         )
 
@@ -81,7 +86,7 @@ class AdbDevice:
     async def pull(self, remote_path: str) -> bytes:
         """Read a file from the device."""
         try:
-            return await self._call(
+            return await self._held_call(
                 "reading a file", lambda transport_id: pull_file(self._client, transport_id, remote_path)
             )
         except SyncRefusedError as error:
@@ -111,7 +116,7 @@ class AdbDevice:
     async def _push(self, blocks: AsyncGenerator[bytes, None], remote_path: str, mode: int) -> None:
         now_s = int(time.time())
         try:
-            await self._call(
+            await self._held_call(
                 "writing a file",
                 lambda transport_id: push_file(
                     self._client, transport_id, blocks, remote_path, mode=mode, modified_at_s=now_s
@@ -126,12 +131,15 @@ class AdbDevice:
         except StepError:
             return  # The phone went: the file is written over by the next installation of this app.
 
-    async def _call(self, what: str, work: Callable[[int], Awaitable[_T]]) -> _T:
-        """Do work on the device's transport; turns AdbError into StepError (SyncRefusedError is the caller's)."""
+    async def _held_call(self, what: str, work: Callable[[int], Awaitable[_T]]) -> _T:
         transport = self._registry.find(self._serial)
-        with transport.calls.call():
+        return await self._call(what, transport, transport.calls.call(), work(transport.id))
+
+    async def _call(self, what: str, transport: Transport, held: Call | CutCall, work: Awaitable[_T]) -> _T:
+        """Do work on the device's transport; turns AdbError into StepError (SyncRefusedError is the caller's)."""
+        with held as call:
             try:
-                result = await work(transport.id)
+                result = await work
             except SyncRefusedError:
                 self._registry.answered(transport)
                 raise
@@ -142,7 +150,7 @@ class AdbDevice:
             except AdbUnreachableError as error:
                 raise failures.adb_server_down(self._client.port, str(error)) from None
             except AdbCutError as error:
-                raise await self._cut(what, error) from None
+                raise call.ended_by or await self._cut(what, error) from None
         self._registry.answered(transport)
         return result
 

@@ -15,7 +15,6 @@ from doai.drivers.adb.registry import Registry
 from doai.drivers.adb.server import AdbServer
 from doai.drivers.adb.tracking import Tracker
 from doai.drivers.base import DeviceChange, DriverNotice, Proof
-from doai.drivers.failures import tagged
 from doai.drivers.feed import Feed
 
 
@@ -72,9 +71,9 @@ class AdbDriver:
 
     def device(self, serial: str, *, tag: str = "") -> AdbDevice:
         """Return the device; raises StepError that says why it can not be used now."""
-        tagged(tag, "")
+        device = AdbDevice(serial, tag, self._client, self._registry)
         self._registry.find(serial)
-        return AdbDevice(serial, tag, self._client, self._registry)
+        return device
 
     def statistics(self) -> AdbStatistics:
         """Return figures for tests and status pages."""

@@ -188,6 +188,9 @@ class Registry:
         ways = [way for way in self._names.get(name, {}).values() if way.known]
         if not ways:
             return None
+        if len(ways) == 1:
+            self._preferred[name] = ways[0].id
+            return ways[0]
         # One that answers first; then the one used so far, so that a second cable changes nothing.
         preferred = self._preferred.get(name)
         best = min(ways, key=lambda way: (bool(way.silent_because), way.id != preferred, way.id))

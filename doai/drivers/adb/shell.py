@@ -10,11 +10,12 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from doai.drivers.adb.client import AdbClient, AdbCutError, AdbError, Connection, while_sending
+from doai.drivers.adb.client import AdbClient, AdbCutError, AdbError, Connection, Held, while_sending
 from doai.drivers.base import CommandOutput
 
 _HEADER: Final = struct.Struct("<BI")
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
+_CLOSE: Final = _HEADER.pack(_CLOSE_STDIN, 0)
 STDIN_CHUNK_BYTES: Final = 32 * 1024
 """Every adbd takes packets of this size."""
 OUTPUT_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -89,15 +90,26 @@ async def run_shell(client: AdbClient, transport_id: int, command: str, stdin: b
 
     The command ends on the phone when this is cancelled: that is what shell,v2 is preferred for.
     """
-    async with client.transport(transport_id, f"shell,v2,raw:{command}") as connection:
-        if not stdin:
-            # Without this, a command that reads its input would wait for ever.
-            await connection.send(_HEADER.pack(_CLOSE_STDIN, 0))
-            return await _take_answer(connection)
+    if not stdin:
+        return await run_without_input(shell_of(client, transport_id, command))
+    async with shell_of(client, transport_id, command) as connection:
         return await while_sending(
             lambda: _send_stdin(connection, stdin),
             lambda: _take_answer(connection),
         )
+
+
+def shell_of(client: AdbClient, transport_id: int, command: str) -> Held:
+    """Return the connection of a command line, to be opened."""
+    return client.transport(transport_id, f"shell,v2,raw:{command}")
+
+
+async def run_without_input(held: Held) -> CommandOutput:
+    """Run the command of a connection; its whole answer, or AdbError."""
+    async with held as connection:
+        # Without this, a command that reads its input would wait for ever.
+        await connection.send(_CLOSE)
+        return await _take_answer(connection)
 
 
 async def follow_shell(
@@ -108,7 +120,7 @@ async def follow_shell(
     Its socket is none of those that steps share: it stays open for as long as somebody looks.
     """
     async with client.transport(transport_id, f"shell,v2,raw:{command}", counted=False) as connection:
-        await connection.send(_HEADER.pack(_CLOSE_STDIN, 0))
+        await connection.send(_CLOSE)
         return await _take_answer(connection, ShellAnswer(take))
 
 
@@ -125,4 +137,4 @@ async def _send_stdin(connection: Connection, stdin: bytes) -> None:
     for start in range(0, len(stdin), STDIN_CHUNK_BYTES):
         chunk = stdin[start : start + STDIN_CHUNK_BYTES]
         await connection.send(_HEADER.pack(_STDIN, len(chunk)) + chunk)
-    await connection.send(_HEADER.pack(_CLOSE_STDIN, 0))
+    await connection.send(_CLOSE)

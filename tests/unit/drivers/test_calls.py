@@ -30,6 +30,18 @@ async def test_all_calls_end_with_the_error() -> None:
     calls.end(device_offline("S1"))
 
 
+async def test_a_call_that_can_be_cut_is_cut_and_knows_why() -> None:
+    calls = Calls()
+    cut = trio.Event()
+    with trio.fail_after(10), calls.cut_call(cut.set) as call:
+        assert call.ended_by is None
+        calls.end(device_offline("S1"))
+        await cut.wait()
+    assert call.ended_by is not None
+    assert call.ended_by.failure.code == "device_offline"
+    calls.end(device_offline("S1"))
+
+
 async def test_the_callers_own_cancellation_is_no_error() -> None:
     calls = Calls()
     with trio.move_on_after(0) as scope, calls.call():

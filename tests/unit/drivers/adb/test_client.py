@@ -127,6 +127,34 @@ async def test_open_sockets_are_bounded_and_cancelled_waits_give_back() -> None:
         assert client.open_sockets == 0
 
 
+async def test_another_task_cuts_what_waits_and_what_has_not_begun() -> None:
+    async def silent(stream: trio.SocketStream) -> None:
+        async with stream:
+            await trio.sleep_forever()
+
+    async with serving(silent) as client:
+        held = client.connection("host:version")
+        async with trio.open_nursery() as nursery:
+
+            async def cut() -> None:
+                await trio.testing.wait_all_tasks_blocked()
+                held.cut()
+
+            nursery.start_soon(cut)
+            with pytest.raises(AdbCutError):
+                await held.__aenter__()
+        held.cut()
+        early = client.connection("host:version")
+        early.cut()
+        with pytest.raises(AdbCutError, match="before it began"):
+            await early.__aenter__()
+        assert client.open_sockets == 0
+    late = AdbClient(free_port()).connection("host:version")
+    late.cut()
+    with pytest.raises(AdbCutError, match="before it began"):
+        await late.__aenter__()
+
+
 async def test_a_shell_answer_without_its_exit_code_is_a_cut() -> None:
     stdout = b"\x01\x05\x00\x00\x00hello"
     async with serving(answering(b"OKAY", b"OKAY" + stdout)) as client:
