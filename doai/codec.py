@@ -7,6 +7,7 @@ binary, so that forwarding, acks and flood control never decode a body. proto/GR
 from __future__ import annotations
 
 import enum
+import functools
 import struct
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
@@ -172,8 +173,14 @@ def _array_head(count: int) -> bytes:
 
 def decode(data: bytes | msgspec.Raw, body_type: type[_T]) -> _T:
     """Decode one value of the given type; for hot paths keep a `BodyDecoder`."""
-    result: _T = BodyDecoder(body_type)(data)
+    decoder: BodyDecoder = _decoder_of(body_type)  # type: ignore[arg-type]
+    result: _T = decoder(data)
     return result
+
+
+@functools.lru_cache(maxsize=256)
+def _decoder_of(body_type: Any) -> BodyDecoder:
+    return BodyDecoder(body_type)
 
 
 def raw(value: object) -> msgspec.Raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -154,6 +155,7 @@ def file_subject(name: str) -> str:
     return f"file/{name}"
 
 
+@functools.lru_cache(maxsize=4096)
 def matches(pattern: str, event_type: str) -> bool:
     """Whether a type matches a pattern: ``*`` stands for one word, a last ``**`` for any rest."""
     wanted, words = pattern.split("."), event_type.split(".")

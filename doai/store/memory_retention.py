@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from doai.changes.retention import (
     AddUsage,
     PruneArtifacts,
@@ -20,7 +18,7 @@ from doai.changes.retention import (
 )
 from doai.changes.rows import TaskRow
 from doai.states import TERMINAL, DeadLetterState, RunState
-from doai.store.retention_writer import added_usage, removal_digests
+from doai.store.retention_writer import COUNTED, added_usage, removal_digests
 
 if TYPE_CHECKING:
     from doai.changes.ops import AppendEvent
@@ -106,10 +104,10 @@ def add_usage(tables: MemoryTables, pop: Pop, put: Put, op: AddUsage) -> None:
     for row in added_usage([op]):
         key = (row.kind.value, row.day, row.name)
         known = tables.usage.get(key)
-        counts = {name: getattr(row, name) for name in row.__struct_fields__ if name not in ("kind", "name", "day")}
         if known is not None:
-            counts = {name: count + getattr(known, name) for name, count in counts.items()}
-        put(tables.usage, key, msgspec.structs.replace(row, **counts))
+            counts = {name: getattr(row, name) + getattr(known, name) for name in COUNTED}
+            row = UsageRow(kind=row.kind, name=row.name, day=row.day, **counts)
+        put(tables.usage, key, row)
 
 
 def _prune_stories(tables: MemoryTables, subjects: Collection[str]) -> None:

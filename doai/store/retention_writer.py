@@ -21,8 +21,8 @@ from doai.changes.retention import (
 )
 from doai.changes.samples import PruneSamples
 
-_COUNTED: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in ("kind", "name", "day"))
-_PLACES: Final = {name: place for place, name in enumerate(_COUNTED)}
+COUNTED: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in ("kind", "name", "day"))
+_PLACES: Final = {name: place for place, name in enumerate(COUNTED)}
 _TASKS, _ATTEMPTS, _DEVICE_MS = (_PLACES[name] for name in ("tasks", "attempts", "device_ms"))
 
 
@@ -45,13 +45,13 @@ def has_digest(digests: bytes, removed_id: str) -> bool:
 def added_usage(ops: Sequence[AddUsage]) -> list[UsageRow]:
     """Return what the ops come to, one row a kind, name and day."""
     return [
-        UsageRow(kind=kind, name=name, day=day, **dict(zip(_COUNTED, counts, strict=True)))
+        UsageRow(kind=kind, name=name, day=day, **dict(zip(COUNTED, counts, strict=True)))
         for (kind, name, day), counts in _summed(ops).items()
     ]
 
 
 def _summed(ops: Sequence[AddUsage]) -> dict[tuple[UsageKind, str, int], list[int]]:
-    """Return by kind, name and day what is counted, in the order of _COUNTED."""
+    """Return by kind, name and day what is counted, in the order of COUNTED."""
     found: dict[tuple[UsageKind, str, int], list[int]] = {}
     for op in ops:
         ended = 0 if op.ended is None else _PLACES[op.ended.value]
@@ -59,7 +59,7 @@ def _summed(ops: Sequence[AddUsage]) -> dict[tuple[UsageKind, str, int], list[in
             key = (kind, name, op.day)
             counts = found.get(key)
             if counts is None:
-                counts = found[key] = [0] * len(_COUNTED)
+                counts = found[key] = [0] * len(COUNTED)
             if ended:
                 counts[_TASKS] += 1
                 counts[ended] += 1

@@ -103,7 +103,7 @@ class Commits:
         self._disk.commit(batch.ops)
         self._batch = None
         self._leave(self.pipeline.committed(batch.n))
-        if not self._dead and self._batch is None:
+        if not self._dead and self._batch is None and not (self.pipeline.idle and not self._work):
             self._begin()
 
     def _fail(self, batch: Batch[Any]) -> None:

@@ -322,7 +322,11 @@ class Ledger:
             raise Violation("paused", f"task {task_id} was given out though its queue is paused", task_id)
         self._given += 1
         waiting = self.waiting.get(told.device_serial or "", {})
-        open_ones = {other: found for other, found in waiting.items() if not self._may_be_held_up(found)}
+        open_ones = {
+            other: found
+            for other, found in waiting.items()
+            if other not in self.doomed and not self._may_be_held_up(found)
+        }
         overtaken = {other for other, found in open_ones.items() if self._key(found) < self._key(track)}
         if not overtaken:
             return

@@ -10,6 +10,7 @@ from unittest import mock
 
 from doai.broker.core import library, recipes
 from doai.errors import NotFoundError
+from doai.node.core import recipes as node_recipes
 from doai.workflow import rules
 from doai.workflow.calls import calls
 from doai.workflow.flow_steps import called_by
@@ -56,6 +57,7 @@ def recipes_read_once() -> Iterator[None]:
     with (
         mock.patch.object(library, "parse_workflow", _parse_linked),
         mock.patch.object(recipes, "from_stored", _from_stored),
+        mock.patch.object(node_recipes, "from_stored", _from_stored),
         mock.patch.object(rules.Recipe, "from_stored", staticmethod(_recipe)),
     ):
         yield

@@ -6,6 +6,7 @@ over a new link, what was on its way is lost or still arrives on the old one.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -100,7 +101,7 @@ class Connection:
             return
         link = network.new_link(self)
         self.link = link
-        self._in = _Pipe(network.world, lambda header, body: network.arrived(link, self.name, header, body))
+        self._in = _Pipe(network.world, functools.partial(network.arrived, link, self.name))
         self._out = _Pipe(network.world, self._received)
         while self._waiting:
             network.to_broker(self, *self._waiting.popleft())

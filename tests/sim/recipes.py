@@ -1,4 +1,4 @@
-"""Recipes of the simulated fleet: short ones, so that a task takes at most a minute (step 2)."""
+"""Recipes of the simulated fleet: a task takes at most a minute, most of it watching (step 2)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from typing import Final
 FILE: Final = "tools/probe"
 SECRET: Final = "password"
 RECIPES: Final = {
+    "playback": """
+workflow: playback
+timeout: 60s
+params:
+  seconds: {type: integer, default: 50}
+retry: {attempts: 2, backoff: 1s, on: [device, infrastructure]}
+steps:
+  - {id: play, use: media.wait_playing, with: {seconds: "${params.seconds}"}, timeout: 59s}
+""",
     "look": """
 workflow: look
 timeout: 60s

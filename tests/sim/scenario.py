@@ -74,6 +74,8 @@ ALWAYS_ON: Final = [
     "flood",
 ]
 """Faults that are counted where they happen."""
+TIGHT_TARGETS: Final = 20
+"""Targets of one run at most where bounds are small."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,8 +86,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Of each node."""
     slots: int
     runs: int
+    """Asked for whether there is enough to do or not."""
     tasks: int
-    """Wanted in all; the runs share them."""
+    """So many are to be open over the working time."""
+    targets_max: int
+    """Of one run."""
     work_s: float
     """Faults and new work come in this time."""
     fault_every_s: float
@@ -110,23 +115,25 @@ def draw_scenario(random: Random, *, scale: float = 1.0, only: Set[str] | None =
         for kind, weight in FAULT_WEIGHTS.items()
         if (only is None and random.random() < 0.55) or (only is not None and kind in only)
     }
-    nodes = random.choice((1, 2, 2, 3, 4))
-    phones = random.choice((4, 8, 16, 24))
-    tight = random.random() < 0.25
-    work_s = random.choice((120.0, 200.0, 300.0))
+    nodes = random.choice((1, 2, 3, 4))
+    phones = random.choice((4, 8, 16, 20, 20, 24, 24, 24))
+    slots = random.choice((3, 20, 20, 20, 20, 20, 20, 20))
+    tight = random.random() < 0.2
+    work_s = random.choice((200.0, 300.0, 400.0))
     return Scenario(
         nodes=nodes,
         phones=phones,
-        slots=random.choice((3, 20, 20, 20)),
+        slots=slots,
         runs=random.choice((3, 8, 15)),
-        tasks=int(nodes * phones * work_s / 20.0 * random.choice((0.7, 1.0, 1.5)) * scale) + 4,
+        tasks=int(nodes * min(phones, slots) * random.choice((1.2, 1.5, 2.0)) * scale) + 2,
+        targets_max=TIGHT_TARGETS if tight else 1_000,
         work_s=work_s,
-        fault_every_s=1e9 if calm else random.choice((2.0, 4.0, 8.0, 15.0)),
+        fault_every_s=1e9 if calm else random.choice((4.0, 6.0, 10.0, 20.0)),
         faults=faults,
         drop_share=0.0 if calm else random.choice((0.0, 0.002, 0.02, 0.05)),
         repeat_share=0.0 if calm else random.choice((0.0, 0.0, 0.01, 0.05)),
         latency_s=random.choice((0.0005, 0.005, 0.05)),
-        fail_share=0.0 if calm else random.choice((0.0, 0.02, 0.1, 0.25)),
+        fail_share=0.0 if calm else random.choice((0.0, 0.02, 0.05, 0.2)),
         slow_share=0.0 if calm else random.choice((0.0, 0.01, 0.03)),
         real_files=random.random() < 0.04,
         tight=tight,
@@ -161,7 +168,7 @@ def bounds_of(scenario: Scenario) -> Iterator[None]:
         "doai.link.outgoing.TRIM_EVERY": 20,
         "doai.link.outgoing.FRAME_BYTES_MAX": 2_500,
         "doai.broker.core.runs.REPLY_TASK_IDS_MAX": 10,
-        "doai.broker.core.runs.TARGETS_PER_RUN_MAX": 20,
+        "doai.broker.core.runs.TARGETS_PER_RUN_MAX": TIGHT_TARGETS,
         "doai.broker.core.commands.FORGET_EVERY_S": 60.0,
         "doai.broker.core.ingress.KEYS_MAX": 4,
         "doai.broker.core.health.QUARANTINE_OF_RECENT": 3,

@@ -114,7 +114,7 @@ class Simulation:
         self.strange = Strange(self, self.robot)
         self.operator = Operator(self)
         self.letters = Letters(world, self.admin, lambda: disk.tables)
-        self.workload = Workload(world, scenario, self.admin, sorted(self.phones))
+        self.workload = Workload(world, scenario, self.admin, sorted(self.phones), self._open_tasks)
         self.janitor = Janitor(self, seed)
         FinishedOperator(self, seed)
         self.queue_operator = QueueOperator(world, self.admin)
@@ -129,6 +129,13 @@ class Simulation:
             self.bots.sent(effect)
         if self.bot_tasks.is_there:
             self.bot_tasks.sent(effect)
+
+    def _open_tasks(self) -> int:
+        """How many could run, had they a phone."""
+        core = self.broker.core
+        if core is None:
+            return self.scenario.tasks
+        return sum(not _held_up(task) for task in core.state.tasks.values())
 
     def _make_node(self, name: str) -> NodeProcess:
         world, scenario = self.world, self.scenario
@@ -262,6 +269,8 @@ class Simulation:
         core = self.broker.core
         if core is None or not self.workload.asked_all or not self.broker.commits.idle:
             return False
+        if any(task.state is not TaskState.QUEUED for task in core.state.tasks.values()):
+            return False
         if not all_are_quiet(core) or not self.bots.quiet() or not self.bot_tasks.quiet():
             return False
         if any(node.core is None or not node.commits.idle or node.disk.file.facts for node in self.nodes):
@@ -272,8 +281,7 @@ class Simulation:
         if not all(node.ready for node in core.state.nodes.values() if node.name in self.ledger.node_names):
             return False
         return all(
-            task.state is TaskState.QUEUED
-            and (_held_up(task) or task.device is None or not task.device.held)
+            (_held_up(task) or task.device is None or not task.device.held)
             and (task.device is None or _held_up(task) or self.phones[task.device.serial].gone_for_good)
             for task in core.state.tasks.values()
         )

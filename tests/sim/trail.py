@@ -27,10 +27,10 @@ class Trail:
     def observe(self, ops: Sequence[Op]) -> None:
         """Follow a batch that has landed."""
         for op in ops:
-            if isinstance(op, AppendAudit):
+            if type(op) is AppendAudit:
                 self._row(op)
         for op in ops:
-            if isinstance(op, RememberCommand):
+            if type(op) is RememberCommand:
                 reply = decode(op.row.reply_body, Reply)
                 if reply.command_id not in self._commands:
                     message = f"command {reply.command_id} changed something, its row is not in the same commit"

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 JUDGED_FROM: Final = 10
 """Ended tasks from which on their share of failures says something; of a canary all of it does."""
-_TRIED: Final = (Outcome.PASSED, Outcome.FAILED, Outcome.UNKNOWN)
+_PASSED: Final = Outcome.PASSED.value
+_FAILED: Final = Outcome.FAILED.value
+_UNKNOWN: Final = Outcome.UNKNOWN.value
 
 
 class Gate:
@@ -40,7 +42,8 @@ class Gate:
     @property
     def ended(self) -> int:
         """Tasks of which the outcome says something about the run."""
-        return sum(self._counts.get(outcome.value, 0) for outcome in _TRIED)
+        counts = self._counts
+        return counts.get(_PASSED, 0) + counts.get(_FAILED, 0) + counts.get(_UNKNOWN, 0)
 
     @property
     def takes_fresh(self) -> bool:
@@ -93,8 +96,8 @@ def check_bounds(create: CreateRun) -> None:
 
 def stops_because(bounds: Bounds, counts: Mapping[str, int]) -> str:
     """Return why a run with so many ended tasks by outcome goes no further; empty when it does."""
-    failed = counts.get(Outcome.FAILED.value, 0) + counts.get(Outcome.UNKNOWN.value, 0)
-    ended = failed + counts.get(Outcome.PASSED.value, 0)
+    failed = counts.get(_FAILED, 0) + counts.get(_UNKNOWN, 0)
+    ended = failed + counts.get(_PASSED, 0)
     if bounds.stop_after is not None and failed >= bounds.stop_after:
         return f"{failed} tasks failed, and it stops after {bounds.stop_after}"
     if bounds.stop_rate is None or ended < (bounds.canary or JUDGED_FROM):

@@ -46,6 +46,8 @@ class Feeds:
         """Of what is subscribed to, or was of late: processes may follow one thing after the other."""
         self.by_key: dict[FeedKey, Feed] = {}
         self._of_link: dict[int, dict[int, tuple[Feed, Member]]] = {}
+        self._begun_anew: dict[tuple[int, int], tuple[Peer, Subscribed]] = {}
+        """By link and channel: who was told to subscribe again and has not; that frame may be lost, too."""
         """Link -> channel -> what it subscribes to."""
         self._wanting: dict[Feed, None] = {}
         """Those that may be able to give something out now."""
@@ -100,6 +102,7 @@ class Feeds:
             decision.send_to(peer, Kind.SUBSCRIBED, encode(answer))
             return
         channels = self._of_link.setdefault(link, {})
+        self._begun_anew.pop((link, wish.channel), None)
         before = channels.pop(wish.channel, None)
         for known, member in [*([before] if before else []), *((feed, m) for m in feed.members.values())]:
             if member.link == link:
@@ -146,6 +149,7 @@ class Feeds:
         self._leave(feed, member)
         problem = f"a CURSOR of channel {member.channel} was lost: subscribe again"
         answer = Subscribed(channel=member.channel, subscription=feed.wanted.name, problem=problem)
+        self._begun_anew[member.link, member.channel] = member.peer, answer
         decision.send_to(member.peer, Kind.SUBSCRIBED, encode(answer))
 
     def gave_up(self, decision: Decision, feed: Feed, member: Member, position: int) -> str | None:
@@ -161,6 +165,8 @@ class Feeds:
         for feed, member in self._of_link.pop(link, {}).values():
             self._leave(feed, member)
             self.audience_changed = True
+        for key in [key for key in self._begun_anew if key[0] == link]:
+            del self._begun_anew[key]
         self._rest()
 
     def _leave(self, feed: Feed, member: Member) -> None:
@@ -234,7 +240,9 @@ class Feeds:
         if self._tell_s is not None and self._tell_s <= now_s:
             for feed in self.by_key.values():
                 self._tell(decision, feed)
-            self._tell_s = now_s + CURSOR_IDLE_S if tail is not None else None
+            for peer, answer in self._begun_anew.values():
+                decision.send_to(peer, Kind.SUBSCRIBED, encode(answer))
+            self._tell_s = now_s + CURSOR_IDLE_S if tail is not None or self._begun_anew else None
 
     def _tell(self, decision: Decision, feed: Feed) -> None:
         """Say how far the log was looked through."""

@@ -35,7 +35,8 @@ class Pool:
 
     def head(self) -> Task | None:
         """Return the task that is next: the older one of those that the run lets go."""
-        fresh, again = self._next(self._tasks), self._next(self._again)
+        fresh = self._next(self._tasks) if self._tasks else None
+        again = self._next(self._again) if self._again else None
         if fresh is None or again is None:
             return fresh or again
         gate = self.run.gate

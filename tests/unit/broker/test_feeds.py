@@ -340,9 +340,14 @@ def test_acks_that_were_lost_begin_the_channel_anew(place: tuple[World, FakeNode
     bot.send(Kind.CURSOR, b.Cursor(channel=1, done=[second], told=2))
     [answer] = world.take(bot.link, Kind.SUBSCRIBED)
     assert "was lost" in answer.problem
+    world.pass_time(limits.CURSOR_IDLE_S)
+    assert world.take(bot.link, Kind.SUBSCRIBED) == [answer], "that frame may be lost, too: it is told again"
     bot.held.clear()
     bot.subscribe("runs")
     assert [position for position, _ in bot.take()] == [first, second, third]
+    world.take(bot.link, Kind.SUBSCRIBED)
+    world.pass_time(limits.CURSOR_IDLE_S)
+    assert world.take(bot.link, Kind.SUBSCRIBED) == [], "it has subscribed again"
 
 
 def follow(bot: FakeBot, *follows: str, channel: int = 9) -> b.Subscribed:
