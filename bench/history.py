@@ -40,6 +40,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: float
     unit: str
     ratio: float | None = None
+    goal: float | None = None
+    """The ratio that was wanted."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +82,10 @@ def append(benchmark: str, lines: Sequence[Line], began: Machine, path: Path = P
         commit=current_commit(),
         benchmark=benchmark,
         machine=began,
-        figures=[Figure(name=ln.name, value=ln.value, unit=ln.unit, ratio=ln.ratio) for ln in lines],
+        figures=[
+            Figure(name=line.name, value=line.value, unit=line.unit, ratio=line.ratio, goal=line.goal)
+            for line in lines
+        ],
     )
     with path.open("ab") as file:  # one write: two runs that end at once do not mix
         file.write(msgspec.json.encode(run) + b"\n")

@@ -1,8 +1,9 @@
-"""hop: forwarding a 300-byte ephemeral frame between two other processes, against a bare batched loop.
+"""hop: forwarding a 300-byte ephemeral frame, against a bare batched loop and against libzmq's own proxy.
 
 Three processes: this one is the broker, and one sends and one receives; both of them are the same bare loops for
 whatever is measured. At most a window of frames is under way, so that nothing is dropped. The rate is taken by
-the receiver; the CPU is that of the broker's loop alone. What is compared alternates within one run.
+the receiver; the CPU is that of the broker's loop alone. What is compared alternates within one run. The proxy
+(bench/hop_proxy.py) is libzmq's loop in C from a ROUTER to a DEALER: what a broker in C would be.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import trio
 import zmq
 from zmq.backend import Socket as BackendSocket
 
+from bench.hop_proxy import PARTS as PROXY_PARTS
+from bench.hop_proxy import open_proxy
 from bench.report import Line, compared
 from doai.codec import Kind, pack_header
 from doai.limits import RECEIVE_BATCH, SEND_HWM
@@ -37,11 +40,20 @@ CREDIT_EVERY: Final = 50
 ROUND_TIMEOUT_S: Final = 20.0
 """A frame that was lost would be waited for; a round takes a fraction of a second."""
 SENDER, RECEIVER = 1, 2
+PARTS: Final = 2
+"""Header and body."""
+GOAL_BARE: Final = 0.8
+GOAL_C: Final = {"plain": 0.33, "curve": 0.6}
+"""Of the rate of the bare loop, and of that of the loop in C."""
 NB: Final = int(zmq.NOBLOCK)
 MORE_NB: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 assert len(BODY) == 300
 assert WINDOW + CREDIT_EVERY < SEND_HWM // 2
+
+
+Way = tuple[str, tuple[str, ...], int]
+"""Of one of the other processes to a broker: endpoint, keys if any, parts of a message that is received."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -50,14 +62,21 @@ class Place(msgspec.Struct, frozen=True):
     endpoint: str
     server_key: str | None
     client: KeyPair | None
+    receive_endpoint: str = ""
+    """Where the receiver connects; empty: where the sender does."""
+    parts: int = PARTS
+    """Of a message as the receiver gets it."""
 
 
 class Subject(msgspec.Struct, frozen=True):
     """One of the compared brokers: where it is, and how it forwards until it is cancelled."""
 
     place: Place
-    meet: Callable[[], Awaitable[object]]
+    meet: Callable[[], Awaitable[object]] | None
+    """Hears the hello of one peer; None where nobody greets."""
     forward: Callable[[], Awaitable[object]]
+    cpu_s: Callable[[], float] = time.thread_time
+    """Of the loop that forwards."""
 
 
 def run() -> Iterator[Line]:
@@ -66,13 +85,16 @@ def run() -> Iterator[Line]:
     cpu_us: dict[str, list[float]] = {}
     trio.run(_measure_all, rates, cpu_us)
     for security in ("curve", "plain"):
-        ours, bare = f"{security} ours", f"{security} bare"
-        yield compared(
-            f"hop.{security}.rate", "frames/s", rates[ours], rates[bare], "bare batched loop", better="more"
-        )
-        yield compared(
-            f"hop.{security}.loop_cpu", "us/frame", cpu_us[ours], cpu_us[bare], "bare batched loop", better="less"
-        )
+        ours, goal_c = f"{security} ours", GOAL_C[security]
+        for other, suffix, against, goal in (
+            ("bare", "", "bare batched loop", GOAL_BARE),
+            ("proxy", ".to_proxy", "zmq_proxy, libzmq's loop in C", goal_c),
+        ):
+            name = f"{security} {other}"
+            rate = (rates[ours], rates[name], against, "more", goal)
+            yield compared(f"hop.{security}.rate{suffix}", "frames/s", *rate)
+            cpu = (cpu_us[ours], cpu_us[name], against, "less")
+            yield compared(f"hop.{security}.loop_cpu{suffix}", "us/frame", *cpu)
 
 
 async def _measure_all(rates: dict[str, list[float]], cpu_us: dict[str, list[float]]) -> None:
@@ -82,16 +104,20 @@ async def _measure_all(rates: dict[str, list[float]], cpu_us: dict[str, list[flo
         _ours_plain() as ours_plain,
         _bare(client) as bare_curve,
         _bare(None) as bare_plain,
+        _proxy(client) as proxy_curve,
+        _proxy(None) as proxy_plain,
     ):
         subjects = {
             "curve ours": ours_curve,
             "curve bare": bare_curve,
             "plain ours": ours_plain,
             "plain bare": bare_plain,
+            "curve proxy": proxy_curve,
+            "plain proxy": proxy_plain,
         }
         with _peers([subject.place for subject in subjects.values()]) as (sender, receiver):
-            for subject in subjects.values():
-                await _meet(subject, sender, receiver)
+            for index, subject in enumerate(subjects.values()):
+                await _meet(subject, index, sender, receiver)
             for round_number in range(ROUNDS + 1):
                 for index, (name, subject) in enumerate(subjects.items()):
                     seconds, cpu_s = await _measure(subject, index, sender, receiver)
@@ -102,22 +128,24 @@ async def _measure_all(rates: dict[str, list[float]], cpu_us: dict[str, list[flo
 
 async def _measure(subject: Subject, index: int, sender: Connection, receiver: Connection) -> tuple[float, float]:
     """Let all frames through; return the receiver's seconds and the loop's CPU seconds."""
-    receiver.send(index)
-    sender.send(index)
-    began = time.thread_time()
+    receiver.send(("series", index))
+    sender.send(("series", index))
+    began = subject.cpu_s()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(subject.forward)
         with trio.fail_after(ROUND_TIMEOUT_S):
             await trio.lowlevel.wait_readable(receiver.fileno())
         nursery.cancel_scope.cancel()
-    cpu_s = time.thread_time() - began
+    cpu_s = subject.cpu_s() - began
     seconds: float = receiver.recv()
     return seconds, cpu_s
 
 
-async def _meet(subject: Subject, sender: Connection, receiver: Connection) -> None:
+async def _meet(subject: Subject, index: int, sender: Connection, receiver: Connection) -> None:
+    if subject.meet is None:
+        return
     for peer in (sender, receiver):
-        peer.send("hello")
+        peer.send(("hello", index))
         with trio.fail_after(10):
             await subject.meet()
 
@@ -198,6 +226,15 @@ async def _bare(client: KeyPair | None) -> AsyncIterator[Subject]:
         yield Subject(Place(endpoint, server.public if server else None, client), meet, forward)
 
 
+@asynccontextmanager
+async def _proxy(client: KeyPair | None) -> AsyncIterator[Subject]:
+    server = make_keypair() if client is not None else None
+    with open_proxy(server.secret.reveal() if server else None) as proxy:
+        key = server.public if server else None
+        place = Place(proxy.front, key, client, receive_endpoint=proxy.back, parts=PROXY_PARTS)
+        yield Subject(place, None, trio.sleep_forever, proxy.cpu_s)
+
+
 @contextmanager
 def _bound_router(server: KeyPair | None) -> Iterator[zmq.Socket[bytes]]:
     with zmq.Context(io_threads=1) as context, context.socket(zmq.ROUTER) as socket:
@@ -220,14 +257,20 @@ def _peers(places: list[Place]) -> Iterator[tuple[Connection, Connection]]:
     spawn = multiprocessing.get_context("spawn")
     credit_in, credit_out = spawn.Pipe(duplex=False)
     keys = [
-        (p.endpoint, p.server_key, p.client.public, p.client.secret.reveal()) if p.client else (p.endpoint,)
-        for p in places
+        (place.server_key or "", place.client.public, place.client.secret.reveal()) if place.client else ()
+        for place in places
     ]
+    sides = (
+        (_send, [place.endpoint for place in places], credit_in),
+        (_receive, [place.receive_endpoint or place.endpoint for place in places], credit_out),
+    )
+    parts = [place.parts for place in places]
     ours: list[Connection] = []
     processes = []
-    for work, credit in ((_send, credit_in), (_receive, credit_out)):
+    for work, endpoints, credit in sides:
         here, there = spawn.Pipe()
-        processes.append(spawn.Process(target=work, args=(keys, there, credit), daemon=True))
+        ways = list(zip(endpoints, keys, parts, strict=True))
+        processes.append(spawn.Process(target=work, args=(ways, there, credit), daemon=True))
         processes[-1].start()
         there.close()
         ours.append(here)
@@ -245,45 +288,40 @@ def _peers(places: list[Place]) -> Iterator[tuple[Connection, Connection]]:
                 process.join()
 
 
-def _open_dealers(
-    context: zmq.Context[zmq.Socket[bytes]], places: list[tuple[str, ...]]
-) -> list[zmq.Socket[bytes]]:
+def _open_dealers(context: zmq.Context[zmq.Socket[bytes]], ways: list[Way]) -> list[zmq.Socket[bytes]]:
     dealers = []
-    for endpoint, *keys in places:
+    options = (zmq.CURVE_SERVERKEY, zmq.CURVE_PUBLICKEY, zmq.CURVE_SECRETKEY)
+    for endpoint, keys, _parts in ways:
         dealer = context.socket(zmq.DEALER)
         dealer.set(zmq.LINGER, 0)
-        if keys:
-            for option, key in zip(
-                (zmq.CURVE_SERVERKEY, zmq.CURVE_PUBLICKEY, zmq.CURVE_SECRETKEY), keys, strict=True
-            ):
-                dealer.set(option, key.encode())
+        for option, key in zip(options, keys, strict=False):  # without keys there is none of them
+            dealer.set(option, key.encode())
         dealer.connect(endpoint)
         dealers.append(dealer)
     return dealers
 
 
-def _orders(who: int, places: list[tuple[str, ...]], orders: Connection) -> Iterator[zmq.Socket[bytes]]:
-    """Say hello where asked, and yield the dealer with which to send or receive the next series."""
+def _orders(who: int, ways: list[Way], orders: Connection) -> Iterator[tuple[zmq.Socket[bytes], int]]:
+    """Say hello where asked; yield dealer and parts of a message with which to send or receive the next series."""
     with zmq.Context(io_threads=1) as context:
-        dealers = _open_dealers(context, places)
-        to_greet = iter(dealers)
+        dealers = _open_dealers(context, ways)
         while True:
             try:
-                order = orders.recv()
+                order, index = orders.recv()
             except EOFError:
                 break
             if order == "hello":
-                next(to_greet).send_multipart([pack_header(Kind.HELLO), b"%d" % who])
+                dealers[index].send_multipart([pack_header(Kind.HELLO), b"%d" % who])
             else:
-                yield dealers[order]
+                yield dealers[index], ways[index][2]
         for dealer in dealers:
             dealer.close()
 
 
-def _send(places: list[tuple[str, ...]], orders: Connection, credit: Connection) -> None:
+def _send(ways: list[Way], orders: Connection, credit: Connection) -> None:
     header = pack_header(Kind.FORWARD, channel=RECEIVER)
     more = int(zmq.SNDMORE)
-    for dealer in _orders(SENDER, places, orders):
+    for dealer, _parts in _orders(SENDER, ways, orders):
         send: Callable[..., object] = BackendSocket.send.__get__(dealer)
         received = 0
         for number in range(FRAMES):
@@ -295,14 +333,16 @@ def _send(places: list[tuple[str, ...]], orders: Connection, credit: Connection)
             received += len(credit.recv_bytes()) * CREDIT_EVERY
 
 
-def _receive(places: list[tuple[str, ...]], orders: Connection, credit: Connection) -> None:
-    for dealer in _orders(RECEIVER, places, orders):
+def _receive(ways: list[Way], orders: Connection, credit: Connection) -> None:
+    for dealer, parts in _orders(RECEIVER, ways, orders):
         recv = dealer.recv
-        recv()
-        recv()
+        before_body = range(parts - 1)
+        for _ in range(parts):
+            recv()
         began = time.perf_counter()
         for number in range(2, FRAMES + 1):
-            recv()
+            for _ in before_body:
+                recv()
             body = recv()
             if not number % CREDIT_EVERY:
                 credit.send_bytes(b"+")

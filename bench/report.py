@@ -22,6 +22,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """``value`` against the value of the reference measured in the same run, larger is better; None without one."""
     against: str = ""
     """What the reference is and what it measured."""
+    goal: float | None = None
+    """The ratio that is wanted; None where none is."""
     commit: str = ""
 
 
@@ -34,7 +36,15 @@ def current_commit() -> str:
         return ""
 
 
-def compared(name: str, unit: str, ours: Sequence[float], bare: Sequence[float], against: str, better: str) -> Line:
+def compared(
+    name: str,
+    unit: str,
+    ours: Sequence[float],
+    bare: Sequence[float],
+    against: str,
+    better: str,
+    goal: float | None = None,
+) -> Line:
     """Return the line of two interleaved series, by their medians; ``better`` is ``more`` or ``less``."""
     value, reference = statistics.median(ours), statistics.median(bare)
     ratio = value / reference if better == "more" else reference / value
@@ -44,17 +54,32 @@ def compared(name: str, unit: str, ours: Sequence[float], bare: Sequence[float],
         unit=unit,
         ratio=round(ratio, 3),
         against=f"{against}: {reference:.6g} {unit}",
+        goal=goal,
     )
+
+
+def goal_text(ratio: float | None, goal: float | None) -> str:
+    """Return the wanted ratio and whether it was reached; nothing where none is wanted."""
+    if goal is None or ratio is None:
+        return ""
+    return f"{goal:g} {'reached' if ratio >= goal else 'missed'}"
 
 
 def table(lines: Iterable[Line]) -> str:
     """Return the lines for a person."""
-    rows = [("figure", "value", "unit", "ratio", "against")]
+    rows = [("figure", "value", "unit", "ratio", "goal", "against")]
     rows += [
-        (line.name, f"{line.value:g}", line.unit, "" if line.ratio is None else f"{line.ratio:.2f}", line.against)
+        (
+            line.name,
+            f"{line.value:g}",
+            line.unit,
+            "" if line.ratio is None else f"{line.ratio:.2f}",
+            goal_text(line.ratio, line.goal),
+            line.against,
+        )
         for line in lines
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )

@@ -6,9 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import zmq
 
-from bench import admin, bots, broker, charts, codec, compare, history, ops, start
-from bench.report import Line
+from bench import admin, bots, broker, charts, codec, compare, history, hop_proxy, ops, start
+from bench.report import Line, table
 from doai.cli import bench, exits
 
 
@@ -36,6 +37,20 @@ def test_an_envelope_is_measured_beside_its_floor_and_json() -> None:
         "codec.envelope.in",
         "codec.envelope.in.to_json",
     ]
+
+
+def test_the_proxy_in_c_forwards_and_ends() -> None:
+    with hop_proxy.open_proxy(None) as proxy, zmq.Context() as context:
+        with context.socket(zmq.DEALER) as sender, context.socket(zmq.DEALER) as receiver:
+            for socket, endpoint in ((sender, proxy.front), (receiver, proxy.back)):
+                socket.set(zmq.LINGER, 0)
+                socket.set(zmq.RCVTIMEO, 30_000)
+                socket.connect(endpoint)
+            sender.send_multipart([b"header", b"body"])
+            routing_id, *rest = receiver.recv_multipart()
+            assert (len(rest) + 1, rest) == (hop_proxy.PARTS, [b"header", b"body"])
+            assert len(routing_id) == 5
+        assert proxy.cpu_s() > 0
 
 
 @pytest.mark.slow
@@ -100,6 +115,18 @@ def test_a_run_is_a_line_of_the_history_and_a_section_of_the_report(tmp_path: Pa
     assert "| broker.cpu | 50 | us/task | 1.00 |" in text
     assert {picture.name for picture in folder.iterdir()} == {"broker.png", "broker-runs.png"}
     assert (folder / "broker.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_goal_is_told_beside_its_figure(tmp_path: Path) -> None:
+    lines = [
+        Line(name="a.rate", value=5.0, unit="tasks/s", ratio=0.8, goal=0.5),
+        Line(name="b.rate", value=5.0, unit="tasks/s", ratio=0.4, goal=0.5),
+    ]
+    assert [word in table(lines) for word in ("0.5 reached", "0.5 missed")] == [True, True]
+    path, report = tmp_path / "history.jsonl", tmp_path / "report.md"
+    history.append("a", lines, history.machine(), path)
+    charts.write(path, report, tmp_path / "report")
+    assert "| b.rate | 5 | tasks/s | 0.40 | 0.5 missed |" in report.read_text()
 
 
 def test_a_difference_is_told_from_noise() -> None:
