@@ -58,7 +58,7 @@ def goals(newest: Mapping[str, Run]) -> Iterator[str]:
     ]
     if wanted:
         yield "## Goals\n"
-        yield "The ratio is to be at least the goal; of a figure that has a limit, it is limit to figure, and 1 is wanted.\n"
+        yield "The ratio is to be at least the goal; of a figure with a limit it is limit to figure, the goal 1.\n"
         yield "| figure | value | unit | ratio | goal | load |\n|---|---:|---|---:|---|---:|"
     for figure, goal, busy in wanted:
         yield f"| {figure.name} | {figure.value:g} | {figure.unit} | {figure.ratio or 0:.2f} | {goal} | {busy:g} |"

@@ -97,6 +97,10 @@ async def test_memory_is_taken_after_all_tasks() -> None:
 
 
 async def test_growth_is_taken_between_two_numbers_of_tasks() -> None:
-    found = await memory.measure_growth((20, 60), Fleet(devices=10, nodes=2, bare=True))
-    assert [tasks for tasks, _ in found] == [40, 80]
-    assert memory.growth_line(found).ratio is not None
+    measured = await memory.measure_growth((20, 60), Fleet(devices=10, nodes=2, bare=True), settle_s=0.0)
+    assert [tasks for tasks, _ in measured.mib] == [40, 80]
+    assert memory.growth_line(measured.mib).ratio is not None
+    assert measured.start_cpu_s > 0
+    after, start, rate = memory.long_lines(measured, measured)
+    assert (after.name, start.name) == ("memory.long.broker_after_80", "memory.long.start_after_80.cpu")
+    assert (start.ratio, rate.unit) == (1.0, "tasks/s")

@@ -183,6 +183,7 @@ def test_the_command_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> N
     assert bench.main(["compare", "main"]) == exits.USAGE
     assert bench.main(["codec", "main", "main"]) == exits.USAGE
     assert bench.main(["codec", "--install"]) == exits.USAGE
+    assert bench.main(["codec", "--long"]) == exits.USAGE
 
 
 @pytest.mark.slow
