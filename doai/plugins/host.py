@@ -50,6 +50,8 @@ FIELDS_MAX: Final = 100
 READ_BYTES: Final = 64 * 1024
 SAID_MAX: Final = 10_000
 """Messages that wait for the node: it takes them at once, or it is gone."""
+LINES_MAX: Final = 1_000
+"""No more lines for the log while so many wait: a step that logs without an end leaves room for its end."""
 
 
 class Host:
@@ -61,6 +63,8 @@ class Host:
         self._scopes: dict[int, trio.CancelScope] = {}
         self._calls: dict[int, trio.MemorySendChannel[Answer | Refused]] = {}
         self._last_call = 0
+        self._missing: dict[int, int] = {}
+        """How many lines of a try were not told."""
         self._say, self._said = trio.open_memory_channel[FromHost](SAID_MAX)
 
     async def run(self) -> None:
@@ -104,6 +108,7 @@ class Host:
             said = _failed(start, _crash(start, error))
         finally:
             del self._scopes[start.request]
+        self._tell_missing(start.request)
         if said is None:
             said = _failed(
                 start, _failure(ErrorClass.CANCELLED, "step_cancelled", f"Step {start.step_id} was cancelled.")
@@ -168,7 +173,18 @@ class Host:
         return got.value
 
     def _log(self, request: int, message: str, fields: dict[str, Any]) -> None:
+        if self._say.statistics().current_buffer_used >= LINES_MAX:
+            self._missing[request] = self._missing.get(request, 0) + 1
+            return
+        self._tell_missing(request)
         self.say(Line(request=request, message=_text(message), fields=_plain(fields)))
+
+    def _tell_missing(self, request: int) -> None:
+        count = self._missing.pop(request, 0)
+        if count:
+            self.say(
+                Line(request=request, message=f"{count} lines are missing here: they came too fast", fields={})
+            )
 
 
 def _plain(fields: Mapping[Any, Any]) -> dict[str, Any]:
@@ -198,6 +214,14 @@ def _text(value: object, characters_max: int = TRACE_CHARACTERS_MAX) -> str:
 
 def _failed(start: Start, failure: Failure) -> Failed:
     """Say why a try failed; a failure that a step made may hold anything."""
+    given: object = failure.error_class
+    if not isinstance(given, ErrorClass):
+        failure = _failure(
+            ErrorClass.INFRASTRUCTURE,
+            "step_crashed",
+            f"Step {start.step_id} ({start.use}) failed with the error class {_text(given, 100)!r}, "
+            f"which is none: give a member of ErrorClass. It said: {_text(failure.message)}",
+        )
     plain = msgspec.structs.replace(
         failure, code=_text(failure.code), message=_text(failure.message), details=_plain(failure.details)
     )

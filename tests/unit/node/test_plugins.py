@@ -75,6 +75,12 @@ async def say(arguments: Say, ctx: Context) -> Said:
     if arguments.how == "odd":
         ctx.log("odd", many=2**70, lone="\\ud800", fails=Odd())
         raise fail("odd", "Odd.", path=Path("/odd"), many=2**70, names=["a", "b"], lone="\\ud800", none=None)
+    if arguments.how == "chatty":
+        for number in range(1_500):
+            ctx.log(f"line {number}")
+        return Said(text="", pid=os.getpid())
+    if arguments.how == "no class":
+        raise fail("odd", "Odd.", error_class="nonsense")
     if arguments.how == "hold":
         HELD.append(bytearray(int(arguments.text)))
         return Said(text="", pid=os.getpid())
@@ -249,6 +255,10 @@ async def fails_by_its_own(bench: Bench) -> None:
     assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.APP, "odd")
     told = {"path": "/odd", "many": str(2**70), "names": ["a", "b"], "lone": "?", "none": None}
     assert ended.failure.details == told
+    ended = await bench.perform("acme.say", text="x", how="no class")
+    assert ended.failure is not None
+    assert (ended.failure.error_class, ended.failure.code) == (ErrorClass.INFRASTRUCTURE, "step_crashed")
+    assert "'nonsense', which is none: give a member of ErrorClass. It said: Odd." in ended.failure.message
     ended = await bench.perform("acme.say", text="x", how="raise")
     assert ended.failure is not None
     assert (ended.failure.code, ended.failure.details) == ("step_crashed", {})
@@ -423,6 +433,10 @@ async def is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     secret = SecretText(("the pin ", SecretName("pin")))
     ended = await bench.perform("acme.say", text=secret, how="print")
     assert ended.outputs["text"] == "the pin ***"
+    assert (await bench.perform("acme.say", text="x", how="chatty")).failure is None
+    [gap] = [record.getMessage() for record in caplog.records if "are missing here" in record.getMessage()]
+    told = sum(record.getMessage().startswith("line ") for record in caplog.records)
+    assert gap == f"{1_500 - told} lines are missing here: they came too fast"
     long = SecretText((SecretName("pin"),))
     assert (await bench.perform("acme.say", text=long, how="last words")).failure is not None
     bench.runner.forget("T1", Token(1, 1))
