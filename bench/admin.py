@@ -1,12 +1,14 @@
-"""admin: pages and the event stream of a dashboard over 10,000 devices, 1,000,000 tasks and 3,000,000 events.
+"""admin: pages, map and event stream of a dashboard over 10,000 devices, 1,000,000 tasks, 3,000,000 events.
 
 The store is written directly, the admin is the real program without a broker, one client asks page after page as a
 signed-in person; the time of a page is that of the whole answer over loopback, its connection kept. The stream: 50
 viewers while 500 events a second are committed; a latency is from the commit to a viewer's bytes of its event.
+Then what viewers cost tasks (bench/admin_beside.py), with a broker and a node.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,7 +27,10 @@ import httpx
 import msgspec
 import trio
 
+from bench import admin_beside
+from bench.admin_beside import Beside
 from bench.admin_curves import curves
+from bench.admin_map import map_lines
 from bench.ops_fill import Fill, fill_ended
 from bench.report import ROOT, Line
 from bench.store_view import open_store_view
@@ -86,16 +91,39 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     rate: int
     """Events a second."""
     stream_s: float
+    map_s: float
+    """The map of devices is looked at so long."""
+    beside: Beside
 
 
 FULL: Final = Sizes(
-    nodes=100, devices_per_node=100, tasks=998_000, failed=2_000, looks=30, viewers=50, rate=500, stream_s=10.0
+    nodes=100,
+    devices_per_node=100,
+    tasks=998_000,
+    failed=2_000,
+    looks=30,
+    viewers=50,
+    rate=500,
+    stream_s=10.0,
+    map_s=8.0,
+    beside=admin_beside.FULL,
 )
-SMALL: Final = Sizes(nodes=2, devices_per_node=5, tasks=200, failed=100, looks=2, viewers=3, rate=50, stream_s=0.3)
+SMALL: Final = Sizes(
+    nodes=2,
+    devices_per_node=5,
+    tasks=200,
+    failed=100,
+    looks=2,
+    viewers=3,
+    rate=50,
+    stream_s=0.3,
+    map_s=0.3,
+    beside=admin_beside.SMALL,
+)
 
 
 def run() -> Iterator[Line]:
-    """Yield the times of pages, then those of the stream, then memory; takes some 5 minutes."""
+    """Yield the times of pages, then those of the stream, then memory; takes some 10 minutes."""
     yield from measure(FULL)
 
 
@@ -117,9 +145,27 @@ def measure(sizes: Sizes) -> Iterator[Line]:
             yield Line(name="admin.stream.p99", value=round(stream[0], 1), unit="ms")
             yield Line(name="admin.stream.rate", value=round(stream[1], 1), unit="events/s a viewer",
                        ratio=round(stream[1] / sizes.rate, 3), against=f"{sizes.rate} events/s")  # fmt: skip
+            yield from map_lines(
+                url, cookie, sizes.nodes * sizes.devices_per_node, sizes.map_s, _changer(writer, sizes)
+            )
             rss = _rss_mib(pid)
             yield Line(name="admin.rss", value=round(rss, 1), unit="MiB", ratio=round(RSS_MIB / rss, 3),
                        against=f"goal: {RSS_MIB:g} MiB")  # fmt: skip
+    yield from admin_beside.beside_lines(sizes.beside)
+
+
+def _changer(writer: ProcessWriter, sizes: Sizes) -> Callable[[], None]:
+    """Return what describes the devices of the next node anew."""
+    turns = itertools.count()
+
+    def change() -> None:
+        turn = next(turns)
+        node = turn % sizes.nodes
+        first = node * sizes.devices_per_node
+        serials = [f"R{n:09}" for n in range(first, first + sizes.devices_per_node)]
+        writer.commit(_devices(f"node-{node}", serials, turn + sizes.nodes, _now_ms()))
+
+    return change
 
 
 def fill(data_dir: Path, sizes: Sizes, cookie: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ import msgspec
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from bench import admin_beside
 from bench.admin import Sizes, admin_of, fill
 from doai.admin.sessions import COOKIE
 from tests.browser.accessibility import violations
@@ -71,7 +72,16 @@ SHOWN: Final = (
 )
 """Fleet, page, language, theme of those that are kept."""
 SIZES: Final = Sizes(
-    nodes=30, devices_per_node=100, tasks=3_000, failed=200, looks=1, viewers=1, rate=1, stream_s=0.1
+    nodes=30,
+    devices_per_node=100,
+    tasks=3_000,
+    failed=200,
+    looks=1,
+    viewers=1,
+    rate=1,
+    stream_s=0.1,
+    map_s=0.1,
+    beside=admin_beside.SMALL,
 )
 
 

@@ -11,6 +11,7 @@ import zmq
 from bench import admin, bots, broker, charts, codec, compare, history, hop_proxy, ops, start
 from bench.report import Line, table
 from doai.cli import bench, exits
+from tests.browser.desk import CHROMIUM
 
 
 def line(name: str, value: float, unit: str = "us/task", ratio: float | None = None) -> Line:
@@ -191,4 +192,7 @@ def test_every_page_of_an_admin_is_asked_for_and_its_stream_reaches_every_viewer
     named = {line.name: line for line in admin.measure(admin.SMALL)}
     assert {f"admin.page {path}" for path in admin.PAGES} <= set(named)
     assert named["admin.stream.rate"].value > 0
+    assert named["admin.beside.events"].value > 0
+    assert "with 95 %" in named["admin.beside.p99"].against
+    assert "admin.map.frames" in named or CHROMIUM is None
     assert named["admin.rss"].ratio is not None
