@@ -10,7 +10,10 @@ _SAME: Final = "*"
 _NONE: Final[_Filters] = {}
 _LISTS: Final[Mapping[str, tuple[str, _Filters]]] = {
     "runs": ("/runs", {"state": "state", "workflow": "workflow", "campaign": "campaign"}),
-    "tasks": ("/tasks", {"run_id": "run", "state": "state", "device": "device", "node": "node"}),
+    "tasks": (
+        "/tasks",
+        {"run_id": "run"} | {name: name for name in ("state", "device", "node", "queue", "code")},
+    ),
     "devices": ("/devices", {"state": "state", "node": "node", "group": "group"}),
     "nodes": ("/nodes", {"state": "state"}),
     "bots": ("/bots", {"state": "state", "status": "status"}),

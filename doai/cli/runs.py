@@ -213,7 +213,8 @@ def tasks(client: Client, options: argparse.Namespace) -> int:
     """`doai tasks`: a list with filters, or one task whole."""
     if options.id:
         return show_one(client, options, f"/tasks/{options.id}", lang=options.lang)
-    wanted = {"run_id": options.run, "state": options.state, "device": options.device, "node": options.node}
+    names = ("state", "device", "node", "queue", "code")
+    wanted = {"run_id": options.run, **{name: getattr(options, name) for name in names}}
     found = client.first(options.limit, "/tasks", **wanted)
     if options.json:
         show.print_json([{**item, "url": client.url(f"/tasks/{item['taskId']}")} for item in found])

@@ -33,6 +33,7 @@ from doai.store.artifact_reader import ArtifactNames
 from doai.store.audit_reader import AuditReader
 from doai.store.bot_reader import BotReader
 from doai.store.campaign_reader import CampaignReader
+from doai.store.cause_reader import CauseReader
 from doai.store.dead_letter_reader import DeadLetterReader
 from doai.store.device_reader import DeviceFilter, DeviceReader
 from doai.store.event_reader import NewestEvents, event_views
@@ -86,6 +87,7 @@ class StoreReader:
         self.queues = QueueReader(self._connections, self._sql)
         self.bots = BotReader(self._connections, self._sql)
         self.artifact_names = ArtifactNames(self._connections, self._sql)
+        self.causes = CauseReader(self._connections, self._sql)
         self.device_samples = SampleReader(self._connections, self._sql)
         self.fleet = DeviceReader(self._connections, self._sql)
         """Devices by filters."""
@@ -113,6 +115,7 @@ class StoreReader:
         workflow: str | None = None,
         campaign: str | None = None,
         project: str | None = None,
+        is_open: bool = False,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page[RunView]:
@@ -124,7 +127,7 @@ class StoreReader:
             ("project <> '' AND project = ?", project or None),
             ("run_id < ?", cursor),
         ]
-        fixed = [] if state in (None, RunState.COMPLETED) else [_OPEN_RUN]
+        fixed = [_OPEN_RUN] if is_open or state not in (None, RunState.COMPLETED) else []
         [answer] = await self._connections.ask(self._list("runs", filters, fixed, "run_id DESC", limit + 1))
         page = _page([columns.run_row(c) for c in answer], limit, lambda row: row.run_id)
         # Counting a large run takes a while, so each is a transaction of its own.
@@ -141,6 +144,8 @@ class StoreReader:
         state: TaskState | None = None,
         device: str | None = None,
         node: str | None = None,
+        queue: str | None = None,
+        code: str | None = None,
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[TaskRow]:
@@ -148,7 +153,14 @@ class StoreReader:
         # The plus keeps SQLite from walking another index than that of the strongest filter.
         wanted = ("+state = ?" if run_id or device else "state = ?", state.value if state else None)
         on_device = ("+device_serial = ?" if run_id else "device_serial = ?", device)
-        filters: Filters = [("run_id = ?", run_id), wanted, on_device, ("+node_id = ?", node)]
+        filters: Filters = [
+            ("run_id = ?", run_id),
+            wanted,
+            on_device,
+            ("+node_id = ?", node),
+            ("+queue = ?", queue),
+        ]
+        filters.append(("json_extract(failure, '$.code') = ?", code))
         if run_id is not None:
             filters.append(("task_id > ?", cursor))
             questions = [self._list("tasks", filters, [], "task_id", limit + 1)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 
+from doai.admin.task_lists import tasks_page
 from doai.changes import ops
 from doai.changes.samples import HOUR_MS, MINUTE_MS, health_of, sum_of
 from doai.errors import StoreError
@@ -21,6 +22,8 @@ from doai.store.reader import StoreReader
 from doai.store.views import Page
 from doai.topics import matches
 from tests.conformance.store_ops import UNITS, numbered
+
+LOST = ("failed", "unknown")
 
 
 async def all_pages(ask: Callable[[str | None], Awaitable[Page[Any]]]) -> list[Any]:
@@ -61,6 +64,27 @@ async def compare_samples(reader: StoreReader, t: MemoryTables) -> None:
         assert {at_ms // HOUR_MS for at_ms, _ in hours} == set(kept), "hours outlive their minutes"
 
 
+async def compare_by_words(reader: StoreReader, t: MemoryTables) -> None:
+    """Lists by queue, by the code of a failure, by a word for several states; and how many failed of what."""
+    views = await all_pages(lambda c: reader.runs(is_open=True, cursor=c, limit=2))
+    assert [view.row for view in views] == newest_first(t.runs, lambda row: row.state is not RunState.COMPLETED)
+    for queue in {row.queue for row in t.tasks.values()}:
+        rows = await all_pages(lambda c, q=queue: tasks_page(reader, state="held", queue=q, cursor=c, limit=1))
+        assert rows == newest_first(t.tasks, lambda r, q=queue: r.queue == q and r.status.state in HELD)
+    for run_id in ("a", "b", "nobody"):
+        causes = await reader.causes.of_run(run_id)
+        lost = [row for row in t.tasks.values() if row.run_id == run_id and row.status.state.value in LOST]
+        assert sum(cause.count for cause in causes) == len(lost)
+        for cause in (cause for cause in causes if cause.code):
+            rows = await all_pages(
+                lambda c, r=run_id, w=cause: tasks_page(reader, run_id=r, state=w.state, code=w.code, cursor=c)
+            )
+            alike = [row for row in rows if row.status.failure.error_class.value == cause.error_class]
+            assert len(alike) == cause.count
+            [example] = [row for row in alike if row.task_id == cause.task_id]
+            assert example.status.failure.message == cause.message
+
+
 async def compare_runs_and_tasks(reader: StoreReader, t: MemoryTables) -> None:
     for state in (None, *RunState):
         for workflow in (None, "a"):
@@ -96,6 +120,7 @@ async def compare_runs_and_tasks(reader: StoreReader, t: MemoryTables) -> None:
                         ),
                     )
                     assert rows == (expected if run_id is None else expected[::-1])
+    await compare_by_words(reader, t)
     for task_id in ("t1", "t2", "nobody"):
         task = await reader.task(task_id)
         assert (task.row if task else None) == t.tasks.get(task_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +16,7 @@ from doai.admin.problems import CommandRefused
 from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.steps import step_tries
+from doai.admin.task_lists import OPEN_RUNS
 from doai.admin.translation import run_json, task_json
 from doai.admin.views import StepJson
 from doai.admin.waiting import waiting_because
@@ -32,19 +32,7 @@ MATRIX_TASKS: Final = 60
 """Rows of the matrix: a screen full; the list of tasks has the others."""
 WALL: Final = 60
 WAITING_SHOWN: Final = 5
-FAILURES_MAX: Final = 2000
-"""Failed tasks that are looked at for their causes."""
-
-
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """Tasks that failed alike."""
-
-    code: str
-    error_class: str
-    message: str
-    """Of one of them."""
-    count: int
-    task_id: str
+"""Tasks of which it is told why they wait: examples, no count."""
 
 
 @get("/runs", opt={"needs": VIEWER})
@@ -54,6 +42,7 @@ async def list_page(visit: Visiting) -> Response[str]:
     reader = visit.services.reader
     page = await reader.runs(
         state=RunState(wanted) if wanted in {state.value for state in RunState} else None,
+        is_open=wanted == OPEN_RUNS,
         workflow=visit.given("workflow") or None,
         campaign=visit.given("campaign") or None,
         cursor=visit.given("after") or None,
@@ -65,7 +54,7 @@ async def list_page(visit: Visiting) -> Response[str]:
         "runs.html",
         items=[run_json(view, left_s.get(view.row.run_id)) for view in page.items],
         following=page.next_cursor,
-        states=[state.value for state in RunState],
+        states=[OPEN_RUNS, *(state.value for state in RunState)],
         workflows=sorted({row.name for row in await reader.workflows()}),
     )
 
@@ -111,10 +100,10 @@ async def run_page(run_id: FromPath[str], visit: Visiting) -> Response[str]:
     events, _ = await reader.steps_of_run(run_id, cursor=visit.given("after") or None, limit=MATRIX_TASKS)
     files = await reader.artifacts(run_id=run_id, limit=EVENTS_PAGE_MAX)
     waiting = [row for row in tasks.items if row.status.state in (TaskState.QUEUED, TaskState.DELAYED)]
-    reasons = Counter[str]()
+    reasons: dict[str, None] = {}
     for row in waiting[:WAITING_SHOWN]:
         around = await surroundings(reader, row)
-        reasons[(waiting_because(row, around, visit.words.voice) if around else None) or "-"] += 1
+        reasons[(waiting_because(row, around, visit.words.voice) if around else None) or "-"] = None
     columns, cells = matrix(step_tries(events))
     return await visit.page(
         "run.html",
@@ -123,9 +112,11 @@ async def run_page(run_id: FromPath[str], visit: Visiting) -> Response[str]:
         following=tasks.next_cursor,
         columns=columns,
         cells=cells,
-        causes=await _causes(visit, run_id) if view.counts.get("failed") or view.counts.get("unknown") else [],
+        causes=await reader.causes.of_run(run_id)
+        if view.counts.get("failed") or view.counts.get("unknown")
+        else [],
         pictures=[file for file in files.items if file.media_type in PICTURES][-WALL:],
-        waiting=reasons.most_common(),
+        waiting=list(reasons),
     )
 
 
@@ -133,30 +124,6 @@ def matrix(steps: list[StepJson]) -> tuple[list[str], dict[tuple[str, str], Step
     """Return the steps as columns in the order in which they began, and the newest try of each of each task."""
     columns = list(dict.fromkeys(step.step_id for step in steps))
     return columns, {(step.task_id, step.step_id): step for step in steps}
-
-
-async def _causes(visit: Visit, run_id: str) -> list[Cause]:
-    found: dict[tuple[str, str], Cause] = {}
-    for state in (TaskState.FAILED, TaskState.UNKNOWN):
-        cursor, seen = None, 0
-        while seen < FAILURES_MAX:
-            page = await visit.services.reader.tasks(run_id=run_id, state=state, cursor=cursor, limit=500)
-            for row in page.items:
-                failure = row.status.failure
-                code = failure.code if failure else state.value
-                error_class = failure.error_class.value if failure else "unknown"
-                before = found.get((error_class, code))
-                found[error_class, code] = Cause(
-                    code=code,
-                    error_class=error_class,
-                    message=before.message if before else (failure.message if failure else row.status.reason),
-                    count=before.count + 1 if before else 1,
-                    task_id=before.task_id if before else row.task_id,
-                )
-            cursor, seen = page.next_cursor, seen + len(page.items)
-            if cursor is None:
-                break
-    return sorted(found.values(), key=lambda cause: (-cause.count, cause.code))
 
 
 async def _form(

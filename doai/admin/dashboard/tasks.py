@@ -13,9 +13,10 @@ from doai.admin.routes.events import told_of
 from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.steps import STEP_EVENTS, step_tries
+from doai.admin.task_lists import STATES, tasks_page
 from doai.admin.translation import run_json, task_detail_json, task_json
 from doai.limits import EVENTS_PAGE_MAX
-from doai.states import TERMINAL, DeadLetterState, TaskState
+from doai.states import TERMINAL, DeadLetterState
 from doai.topics import task_subject
 
 SHOWN: Final = 100
@@ -26,11 +27,14 @@ PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 async def list_page(visit: Visiting) -> Response[str]:
     """Of a run by id, else newest first; all given filters hold."""
     wanted = visit.given("state")
-    page = await visit.services.reader.tasks(
+    page = await tasks_page(
+        visit.services.reader,
+        state=wanted if wanted in STATES else "",
         run_id=visit.given("run") or None,
-        state=TaskState(wanted) if wanted in {state.value for state in TaskState} else None,
         device=visit.given("device") or None,
         node=visit.given("node") or None,
+        code=visit.given("code") or None,
+        queue=visit.given("queue") or None,
         cursor=visit.given("after") or None,
         limit=SHOWN,
     )
@@ -38,7 +42,8 @@ async def list_page(visit: Visiting) -> Response[str]:
         "tasks.html",
         items=[task_json(row) for row in page.items],
         following=page.next_cursor,
-        states=[state.value for state in TaskState],
+        states=STATES,
+        queues=[queue.name for queue in await visit.services.reader.queues.all()],
     )
 
 

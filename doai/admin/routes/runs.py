@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from litestar import Response, get, post
@@ -26,6 +26,7 @@ from doai.admin.routes.parameters import (
 from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.steps import step_tries
+from doai.admin.task_lists import OPEN_RUNS, tasks_page
 from doai.admin.translation import run_json, task_detail_json, task_json
 from doai.admin.views import RunJson, TaskDetailJson, View
 from doai.errors import ConflictError
@@ -119,7 +120,10 @@ async def create_run(
 )
 async def list_runs(
     services: Given,
-    wanted: Annotated[RunState | None, QueryParameter(name="state")] = None,
+    wanted: Annotated[
+        RunState | Literal["open"] | None,
+        QueryParameter(name="state", description="`open`: those that are active or being cancelled"),
+    ] = None,
     workflow: Annotated[str | None, QueryParameter(max_length=63, description="name of a workflow")] = None,
     campaign: Annotated[str | None, QueryParameter(max_length=63, description="name of a campaign")] = None,
     project: Annotated[str | None, QueryParameter(max_length=80)] = None,
@@ -128,7 +132,13 @@ async def list_runs(
 ) -> RunPage:
     """Each with its tasks counted by state."""
     page = await services.reader.runs(
-        state=wanted, workflow=workflow, campaign=campaign, project=project, cursor=cursor, limit=limit
+        state=RunState(wanted) if wanted not in (None, OPEN_RUNS) else None,
+        is_open=wanted == OPEN_RUNS,
+        workflow=workflow,
+        campaign=campaign,
+        project=project,
+        cursor=cursor,
+        limit=limit,
     )
     left_s = await services.outlooks.left_s(_open(page.items))
     items = [run_json(view, left_s.get(view.row.run_id)) for view in page.items]
@@ -217,15 +227,28 @@ async def cancel_run(
 async def list_tasks(
     services: Given,
     run_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
-    wanted: Annotated[TaskState | None, QueryParameter(name="state")] = None,
+    wanted: Annotated[
+        TaskState | Literal["held"] | None,
+        QueryParameter(name="state", description="`held`: those that nodes and bots hold, in four states"),
+    ] = None,
     device: Annotated[str | None, QueryParameter(max_length=127, description="serial of a device")] = None,
     node: Annotated[str | None, QueryParameter(max_length=63, description="name of a node")] = None,
+    queue: Annotated[str | None, QueryParameter(max_length=63, description="name of a queue")] = None,
+    code: Annotated[str | None, QueryParameter(max_length=80, description="of its failure")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> TaskPage:
     """All given filters hold."""
-    page = await services.reader.tasks(
-        run_id=run_id, state=wanted, device=device, node=node, cursor=cursor, limit=limit
+    page = await tasks_page(
+        services.reader,
+        state=wanted.value if isinstance(wanted, TaskState) else wanted or "",
+        run_id=run_id,
+        device=device,
+        node=node,
+        queue=queue,
+        code=code,
+        cursor=cursor,
+        limit=limit,
     )
     return TaskPage(items=[task_json(row) for row in page.items], next=page.next_cursor)
 

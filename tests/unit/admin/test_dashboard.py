@@ -48,6 +48,21 @@ def test_no_form_carries_the_token_of_the_session_into_an_address(path: Path) ->
             assert not re.search(r"<input[^>]*csrf", form)
 
 
+MEASURES = re.compile(
+    r"pid|position|behind|open_subjects|percent|rss_bytes|priority|rate_per_min|seconds|attempt"
+    r"|row\.version|^{{ steps }}$"
+)
+"""Of one thing: they count no list. What a subscription is behind are events, by position."""
+OF_A_MINUTE = re.compile(r"^{{ row\.(passed|failed|cancelled|expired|unknown) }}$")
+"""Rows of the statistics are kept longer than their tasks."""
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.name)
+def test_every_number_of_a_table_leads_to_the_list_that_it_counts(path: Path) -> None:
+    for cell in re.findall(r'<td class="[^"]*\bnum\b[^>]*>(.*?)</td>', path.read_text(encoding="utf-8"), re.DOTALL):
+        assert "<a " in cell or MEASURES.search(cell) or OF_A_MINUTE.match(cell), cell
+
+
 @pytest.mark.parametrize("key", catalogue())
 def test_every_word_is_there_in_both_languages_with_the_same_places(key: str) -> None:
     korean, english = catalogue()[key]

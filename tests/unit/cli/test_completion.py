@@ -140,7 +140,7 @@ def test_without_an_installation_or_a_home_there_are_no_names(tmp_path: Path) ->
         (["bash", "doai runs --lim", " =:"], "--limit\n"),
         (["bash", "doai runs --state=c", " =:"], "cancelling\ncompleted\n"),
         (["bash", "doai runs '--sta", " =:"], "--state\n"),
-        (["bash", "doai runs --state ", " =:"], "active\ncancelling\ncompleted\n"),
+        (["bash", "doai runs --state ", " =:"], "open\nactive\ncancelling\ncompleted\n"),
         (["fish", "workflows", "add", "--", "x"], ":paths\n"),
         (["bash", "", " =:"], ""),
         (["zsh"], ""),

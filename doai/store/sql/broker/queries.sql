@@ -238,6 +238,12 @@ SELECT count(*) FROM incidents WHERE state IN ('open', 'acknowledged')
 -- name: count_open_runs
 SELECT count(*) FROM runs WHERE state IN ('active', 'cancelling')
 
+-- name: causes_of_run
+-- Beside min() SQLite takes the other columns of a group from the row that has it.
+SELECT state, json_extract(failure, '$.error_class'), json_extract(failure, '$.code'),
+    coalesce(json_extract(failure, '$.message'), reason), count(*), min(task_id)
+FROM tasks WHERE run_id = ? AND state IN ('failed', 'unknown') GROUP BY 1, 2, 3 ORDER BY 5 DESC, 3
+
 -- name: newest_events_of_subject
 SELECT position, recorded_at_ms, envelope FROM events WHERE subject = ? ORDER BY position DESC LIMIT ?
 
