@@ -15,8 +15,10 @@ import msgspec
 SCHEMA_VERSION = 1
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """Base of every payload and control body: a map with camelCase keys; unknown keys are ignored.
+
+    Data has no cycles, so it is not looked through for garbage.
 
     Fields are only ever added, with a default, so that an older and a newer peer understand each other.
     """

@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 
 _PER_DOUBLING: Final = 32
+_DIFFERENT_MAX: Final = 4096
+"""Values that a tally remembers by themselves; 0.4 MB."""
 _decode: Final = msgspec.msgpack.Decoder(dict[int, int]).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -35,11 +37,11 @@ class Histogram:
         """Return it as msgpack: a map of class to count."""
         return _encode(dict(sorted(self._counts.items())))
 
-    def add(self, value_s: float) -> None:
-        """Count one value."""
+    def add(self, value_s: float, times: int = 1) -> None:
+        """Count one value, or the same several times."""
         place = _class_of(value_s)
-        self._counts[place] = self._counts.get(place, 0) + 1
-        self.count += 1
+        self._counts[place] = self._counts.get(place, 0) + times
+        self.count += times
 
     def merge(self, other: Histogram) -> None:
         """Count all values of another one too."""
@@ -55,6 +57,31 @@ class Histogram:
             if wanted <= 0:
                 return _middle_s(place)
         return None
+
+
+class Tally:
+    """Whole milliseconds, counted one by one and classed later: thousands a second share some dozens of values."""
+
+    __slots__ = ("_histogram", "_times")
+
+    def __init__(self) -> None:
+        self._histogram = Histogram()
+        self._times: dict[int, int] = {}
+
+    def add(self, value_ms: int) -> None:
+        """Count one value; what is below nothing is nothing."""
+        times = self._times
+        value_ms = max(value_ms, 0)
+        times[value_ms] = times.get(value_ms, 0) + 1
+        if len(times) > _DIFFERENT_MAX:
+            self.histogram()
+
+    def histogram(self) -> Histogram:
+        """Return the histogram of all values so far."""
+        for value_ms, times in self._times.items():
+            self._histogram.add(value_ms / 1000, times)
+        self._times.clear()
+        return self._histogram
 
 
 def _class_of(value_s: float) -> int:

@@ -66,7 +66,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     project: str = ""
 
 
-class TaskStatusRow(msgspec.Struct, frozen=True, kw_only=True):
+class TaskStatusRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that changes of a task; written as a whole."""
 
     state: TaskState
@@ -90,7 +90,7 @@ class TaskStatusRow(msgspec.Struct, frozen=True, kw_only=True):
     """For a person: why it waits, is held, or was cancelled."""
 
 
-class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
+class TaskRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The workflow of a run on one target, as first stored."""
 
     task_id: str
@@ -106,7 +106,7 @@ class TaskRow(msgspec.Struct, frozen=True, kw_only=True):
     status: TaskStatusRow
 
 
-class AttemptRow(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One ended attempt; the open one lives in its task."""
 
     task_id: str

@@ -239,17 +239,21 @@ class SqliteWriter:
         self._change_known(connection, "settle_dead_letter", rows, "an open dead letter")
 
     def _append_events(self, connection: apsw.Connection, ops: list[AppendEvent]) -> None:
-        rows: list[Columns] = []
-        position = self._last_position
-        for op in ops:
-            position += 1
+        for position, op in enumerate(ops, self._last_position + 1):
             if op.position != position:
                 raise StoreError(f"event at position {op.position}, the next one is {position}")
-            envelope = op.envelope
-            body = encode(envelope) if op.body is None else op.body
-            rows.append((position, envelope.subject, envelope.type, op.recorded_at_ms, body))
+        rows = [
+            (
+                op.position,
+                (envelope := op.envelope).subject,
+                envelope.type,
+                op.recorded_at_ms,
+                op.body or encode(envelope),
+            )
+            for op in ops
+        ]
         connection.executemany(self._sql["append_event"], rows)
-        self._last_position = position
+        self._last_position += len(rows)
 
     def _put_streams(self, connection: apsw.Connection, ops: list[PutStream]) -> None:
         rows = [(op.row.name, op.row.instance, op.row.incarnation, op.row.epoch, op.row.last_seq) for op in ops]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doai.histogram import Histogram
+from doai import histogram
+from doai.histogram import Histogram, Tally
 
 VALUES = st.lists(st.floats(0, 1e7), min_size=1, max_size=200)
 
@@ -30,6 +32,25 @@ def test_percentiles_of_merged_parts_are_those_of_all_values(
     assert whole.count == len(ordered)
     assert told is not None
     assert abs(told - exact) <= 0.001 if exact < 0.001 else abs(told / exact - 1) < 0.016
+
+
+@given(st.lists(st.integers(-5, 10**7), max_size=50))
+def test_a_tally_is_the_histogram_of_its_values(values_ms: list[int]) -> None:
+    tally, plain = Tally(), Histogram()
+    for value_ms in values_ms:
+        tally.add(value_ms)
+        plain.add(max(0, value_ms) / 1000)
+    assert tally.histogram().encoded() == plain.encoded()
+    assert tally.histogram().count == len(values_ms)
+
+
+def test_a_tally_of_many_different_values_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(histogram, "_DIFFERENT_MAX", 10)
+    tally = Tally()
+    for value_ms in range(1000):
+        tally.add(value_ms)
+        assert len(tally._times) <= 10
+    assert tally.histogram().count == 1000
 
 
 def test_without_values_there_is_no_percentile() -> None:

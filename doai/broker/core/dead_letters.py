@@ -50,7 +50,7 @@ class DeadLetters:
             device_serial=task.device.serial if task.device is not None else "",
             task_id=task.task_id,
             run_id=run.run_id,
-            workflow=f"{run.workflow}@{run.version}",
+            workflow=task.run.title,
             queue=run.queue,
             attempts=task.attempt,
         )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec import Raw
+
 from doai.broker.core.audit import Change, is_automatic, system_row
 from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, OpenChannel, SendFrame, ShutLink
 from doai.broker.core.event_tail import EventTail
@@ -16,7 +18,7 @@ from doai.changes.log import LoggedRow
 from doai.changes.ops import AppendAudit, AppendEvent, InsertTask, Op, UpdateTask
 from doai.changes.retention import AddUsage
 from doai.clock import Now
-from doai.codec import Kind, encode, pack_header, raw
+from doai.codec import Kind, encode, pack_header
 from doai.envelope import Envelope, Message
 from doai.errors import LocalProtocolError
 from doai.ids import IdSource
@@ -145,7 +147,7 @@ class Decision:
                 source=log.source,
                 trace_id=trace_id or log.ids.new_trace_id(),
                 occurred_at_ms=self.now.utc_ms,
-                payload=raw(payload),
+                payload=Raw(encode(payload)),
                 causation_id=causation_id,
                 actor=actor,
             )

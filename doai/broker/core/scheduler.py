@@ -12,7 +12,7 @@ devices to their nodes and fills nodes from the offers. Void entries of heaps ar
 from __future__ import annotations
 
 import heapq
-from typing import Final, cast
+from typing import Final
 
 from doai import topics
 from doai.broker.core.bot_work import BotWork
@@ -344,9 +344,9 @@ class Scheduler:
                 token=token,
                 attempt=task.attempt,
                 device_serial=serial,
-                workflow=f"{run.row.workflow}@{run.row.version}",
+                workflow=run.title,
                 recipe_hash=run.recipe_hash,
-                params=cast("dict[str, object]", run.params),
+                params=run.params,
                 trace_id=run.trace_id,
                 timeout_s=task.timeout_s,
                 step_timeouts_s=run.step_timeouts,

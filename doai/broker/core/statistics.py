@@ -24,7 +24,7 @@ from doai.changes.statistics import (
     summed,
 )
 from doai.clock import Now
-from doai.histogram import Histogram
+from doai.histogram import Tally
 from doai.limits import STATISTICS_HOURS_KEPT_S, STATISTICS_MINUTES_KEPT_S
 from doai.states import PeerState, TaskState
 
@@ -48,12 +48,22 @@ _GAUGE_OF: Final = {
 class _Minute:
     """What ended in one queue within one minute."""
 
-    __slots__ = ("duration", "outcomes", "wait")
+    __slots__ = ("durations", "outcomes", "waits")
 
     def __init__(self) -> None:
-        self.outcomes: Counter[str] = Counter()
-        self.wait = Histogram()
-        self.duration = Histogram()
+        self.outcomes: dict[str, int] = {}
+        self.waits = Tally()
+        self.durations = Tally()
+
+    def add(self, state: TaskState, created_at_ms: int, started_at_ms: int | None, ended_at_ms: int) -> None:
+        """Count the end of a task."""
+        outcomes, outcome = self.outcomes, state.value
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        if started_at_ms is None:
+            return
+        # The start is told by the node's clock, the rest by ours: what is impossible is nothing.
+        self.waits.add(started_at_ms - created_at_ms)
+        self.durations.add(ended_at_ms - started_at_ms)
 
 
 class Statistics:
@@ -78,16 +88,9 @@ class Statistics:
 
     def task_ended(self, decision: Decision, task: Task) -> None:
         """Count a task whose end was just written to the event log."""
-        self._count(
-            EndedTask(
-                queue=task.run.row.queue,
-                state=task.state,
-                created_at_ms=task.created_at_ms,
-                started_at_ms=task.started_at_ms,
-                ended_at_ms=decision.now.utc_ms,
-                position=decision.position,
-            )
-        )
+        minute = self._minute(decision.now.utc_ms, task.run.row.queue)
+        minute.add(task.state, task.created_at_ms, task.started_at_ms, decision.now.utc_ms)
+        self._position = decision.position
 
     def recent(self, since_ms: int) -> list[StatisticsRow]:
         """Return the rows of whole minutes that began since then; no older ones than an hour and a quarter."""
@@ -119,16 +122,16 @@ class Statistics:
             self._close_minutes(decision, minute_ms)
 
     def _count(self, ended: EndedTask) -> None:
-        key = _begin(ended.ended_at_ms, MINUTE_MS), ended.queue
+        minute = self._minute(ended.ended_at_ms, ended.queue)
+        minute.add(ended.state, ended.created_at_ms, ended.started_at_ms, ended.ended_at_ms)
+        self._position = max(self._position, ended.position)
+
+    def _minute(self, utc_ms: int, queue: str) -> _Minute:
+        key = utc_ms - utc_ms % MINUTE_MS, queue
         minute = self._open.get(key)
         if minute is None:
             minute = self._open[key] = _Minute()
-        minute.outcomes[ended.state.value] += 1
-        if ended.started_at_ms is not None:
-            # The start is told by the node's clock, the rest by ours: what is impossible is nothing.
-            minute.wait.add(max(0.0, (ended.started_at_ms - ended.created_at_ms) / 1000))
-            minute.duration.add(max(0.0, (ended.ended_at_ms - ended.started_at_ms) / 1000))
-        self._position = max(self._position, ended.position)
+        return minute
 
     def _close_minutes(self, decision: Decision, minute_ms: int) -> None:
         looked_ms = self._minute_ms
@@ -185,15 +188,15 @@ class Statistics:
             at_ms=at_ms,
             position=self._position,
             observed_ms=observed_ms,
-            wait=minute.wait.encoded(),
-            duration=minute.duration.encoded(),
+            wait=minute.waits.histogram().encoded(),
+            duration=minute.durations.histogram().encoded(),
             waiting=None if gauges is None else gauges["waiting"],
             running=None if gauges is None else gauges["running"],
             delayed=None if gauges is None else gauges["delayed"],
             unproven=None if gauges is None else gauges["unproven"],
             nodes_online=None if gauges is None else online,
             nodes_total=None if gauges is None else len(nodes),
-            **{name: minute.outcomes[name] for name in OUTCOMES},
+            **{name: minute.outcomes.get(name, 0) for name in OUTCOMES},
         )
 
     def _gauges(self) -> dict[str, Counter[str]]:

@@ -48,6 +48,7 @@ class Run:
         "state",
         "step_timeouts",
         "stopped",
+        "title",
         "trace_id",
     )
 
@@ -70,6 +71,7 @@ class Run:
         self.files = files
         """What its steps may ask for."""
         self.recipe_hash = row.recipe_hash
+        self.title = f"{row.workflow}@{row.version}"
         self.trace_id = row.trace_id
         self.needs: frozenset[str] | None = None
         """Steps of plug-ins that its tasks use; None = its recipe was not looked at yet."""

@@ -265,7 +265,7 @@ class Tasks:
             topics.run_subject(row.run_id),
             RunCompleted(
                 run_id=row.run_id,
-                workflow=f"{row.workflow}@{row.version}",
+                workflow=run.title,
                 outcome=outcome,
                 counts=dict(run.counts),
             ),
