@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import Final
 
@@ -49,10 +50,15 @@ _dispatches: Final = BodyDecoder(Dispatches)
 class BareNode(Node):
     """One node; `run` returns when it is cancelled."""
 
-    def __init__(self, name: str, settings: Settings, devices: int, task_s: float = 0.0) -> None:
+    def __init__(
+        self, name: str, settings: Settings, devices: int, task_s: float = 0.0, *, in_slots: bool = False
+    ) -> None:
         super().__init__(name, settings, slots=SLOTS)
         self._name = name
         self._task_s = task_s
+        self._in_slots = in_slots
+        self._waiting: deque[Dispatch] = deque()
+        self._running = 0
         self._tasks: trio.Nursery
         self._serials = [f"{name}-{number:03d}" for number in range(devices)]
         self._tokens: dict[Token, None] = {}
@@ -68,7 +74,7 @@ class BareNode(Node):
                 for header, body in await self.dealer.receive():
                     kind = self.heard(header, body)
                     if kind == Kind.DISPATCH:
-                        self._begin(_dispatches(body).dispatches)
+                        self._take(_dispatches(body).dispatches)
 
     def released(self, effect: Effect) -> None:
         """WELCOME came, and its commit is done: say what is held, which is nothing, and which devices there are."""
@@ -110,6 +116,19 @@ class BareNode(Node):
         frame = SendFrame(self.link.epoch, self.link.agreement.header(Kind.HEARTBEAT), encode(heartbeat))
         self.decided([], [frame])
 
+    def _take(self, tasks: list[Dispatch]) -> None:
+        if not self._in_slots:
+            self._begin(tasks)
+            return
+        self._waiting.extend(tasks)
+        self._fill_slots()
+
+    def _fill_slots(self) -> None:
+        tasks = [self._waiting.popleft() for _ in range(min(SLOTS - self._running, len(self._waiting)))]
+        if tasks:
+            self._running += len(tasks)
+            self._begin(tasks)
+
     def _begin(self, tasks: list[Dispatch]) -> None:
         self._tokens.update(dict.fromkeys(task.token for task in tasks))
         self._tell(
@@ -136,8 +155,11 @@ class BareNode(Node):
             self._tasks.start_soon(self._end_later, task)
 
     async def _end_later(self, task: Dispatch) -> None:
-        await trio.sleep(random.random() * self._task_s)
+        await trio.sleep(self._task_s if self._in_slots else random.random() * self._task_s)
         self._end([task])
+        if self._in_slots:
+            self._running -= 1
+            self._fill_slots()
 
     def _end(self, tasks: list[Dispatch]) -> None:
         for task in tasks:
@@ -198,13 +220,16 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Of each node."""
     task_s: float = 0.0
     """Each task takes a time of its own up to this; 0 = none, and all of a frame end at once."""
+    in_slots: bool = False
+    """Each task takes just that time, and a node has no more of them under way than it has slots."""
 
 
 async def main(site: Site) -> None:
     """Run the nodes of the settings until ended."""
     async with trio.open_nursery() as nursery:
         for name in site.settings.names:
-            nursery.start_soon(BareNode(name, site.settings, site.devices, site.task_s).run)
+            node = BareNode(name, site.settings, site.devices, site.task_s, in_slots=site.in_slots)
+            nursery.start_soon(node.run)
         notify(READY="1")
 
 
