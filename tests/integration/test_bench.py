@@ -11,6 +11,7 @@ from bench.programs import Fleet, open_programs
 from bench.store_view import CountsWrong
 from bench.task import (
     RECIPE,
+    best_line,
     in_turn_lines,
     latency_lines,
     measure_in_turn,
@@ -35,21 +36,24 @@ async def test_a_burst_of_tasks_is_counted_and_compared_with_its_own_rows(fleet:
     assert rate.ratio is not None
     assert rate.value > 0
     assert [line.name.rpartition(".")[2] for line in cpu] == ["broker", "node", "client"]
+    assert best_line({"short": measured}).goal == 1.0
 
 
 async def test_tasks_in_turn_wait_for_each_other() -> None:
     measured = await measure_in_turn(5, Fleet(devices=2))
-    [line] = in_turn_lines(measured)
-    assert measured.tasks == 5
+    line, *acked = in_turn_lines(measured)
+    assert measured.tasks == len(measured.acked_ms) == 5
     assert line.ratio is not None
+    assert [each.unit for each in acked] == ["ms", "durable writes", "ms", "durable writes"]
 
 
 async def test_an_open_loop_sees_every_result() -> None:
     measured = await measure_latency(50, 0.4, devices=5)
     assert len(measured.stored_ms) == 20
     assert all(0 < ms < math.inf for ms in measured.stored_ms)
-    kept, p50, p99 = latency_lines(measured)
+    kept, p50, p50_writes, p99, _ = latency_lines(measured)
     assert kept.unit == "tasks/s"
+    assert p50_writes.value > 0
     assert 0 < p50.value <= p99.value
 
 
