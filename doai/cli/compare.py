@@ -37,7 +37,7 @@ def compare(client: Client, options: argparse.Namespace) -> int:
     headings = ("device", "change", "first", "took", "second", "took", "why")
     show.print_table(headings, (_row(item) for item in items), empty="Every phone ended the same way in both.")
     print(", ".join(f"{counts[name]} {name}" for name in _ORDER if counts.get(name)))
-    print(client.url(f"/runs/{options.second}"))
+    print(client.url("/runs/compare", first=options.first, second=options.second))
     return code
 
 

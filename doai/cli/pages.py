@@ -7,6 +7,8 @@ from typing import Final
 
 _Filters = Mapping[str, str]
 _SAME: Final = "*"
+COMPARE: Final = "/runs/compare"
+"""A page of its own, with the ids of two runs."""
 _NONE: Final[_Filters] = {}
 _LISTS: Final[Mapping[str, tuple[str, _Filters]]] = {
     "runs": ("/runs", {"state": "state", "workflow": "workflow", "campaign": "campaign"}),
@@ -49,6 +51,8 @@ _ONES: Final[Mapping[str, tuple[str, _Filters]]] = {
 def page_of(path: str, query: Mapping[str, object]) -> tuple[str, dict[str, object]] | None:
     """Return the page of a path below /api/v1, and its filters; None = no page shows exactly that."""
     parts = path.strip("/").split("/")
+    if path == COMPARE:
+        return COMPARE, dict(query)
     table = {1: _LISTS, 2: _ONES}.get(len(parts), {})
     found = table.get(parts[0])
     if found is None:

@@ -83,7 +83,7 @@ async def _run_node(config: NodeConfig, tap: LogTap) -> StopNode:
     now = clock.now()
     outbox = open_outbox(data_dir / "node.db", new_incarnation=ids.new_id(now.utc_ms))
     try:
-        drivers = make_drivers(config, find_plugins(plugin_folders(config)))
+        drivers = make_drivers(config, await _plugins_of_drivers(config))
         settings = NodeSettings(
             node_id=config.name,
             host=socket.gethostname(),
@@ -194,6 +194,13 @@ def make_drivers(config: NodeConfig, plugins: Found) -> list[Driver]:
                 )
             )
     return made
+
+
+async def _plugins_of_drivers(config: NodeConfig) -> Found:
+    """Return the plug-ins when a driver of one is named: to find them all their files are read."""
+    if not set(config.drivers) - {"adb", "fake"}:
+        return Found((), ())
+    return await trio.to_thread.run_sync(find_plugins, plugin_folders(config))
 
 
 def capabilities_of(drivers: Sequence[Driver]) -> list[str]:

@@ -98,7 +98,7 @@ class Plugins:
     async def run(self, changed: Changed, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Look after the plug-ins until cancelled; ``changed`` is called whenever they are others than before."""
         self._changed = changed
-        await trio.to_thread.run_sync(partial(shutil.rmtree, self._copies, ignore_errors=True))
+        await _remove(self._copies)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
@@ -176,10 +176,13 @@ class Plugins:
         version = self._versions.get(provider_of(plugin))
         if version is None or version.problem:
             try:
-                version = Version(plugin, await self._copy(plugin))
+                folder = await self._copy(plugin)
             except ManifestError as error:
                 self._fail(plugin, str(error))
                 return
+            if version is not None:
+                self._forget(version)
+            version = Version(plugin, folder)
         self._versions[version.provider] = version
         version.is_current = True
         if plugin.manifest.steps:
@@ -189,6 +192,8 @@ class Plugins:
         if version.problem:
             version.is_current = False
             self._fail(plugin, version.problem)
+            if not version.schemas:  # no task can have begun with it
+                self._forget(version)
             return
         self._failed.pop(name, None)
         self._current[name] = version
@@ -201,7 +206,11 @@ class Plugins:
             return plugin.folder
         self._names += 1
         folder = self._copies / f"{plugin.manifest.name}-{plugin.digest[:12]}-{self._names}"
-        await trio.to_thread.run_sync(copy_plugin, plugin, folder)
+        try:
+            await trio.to_thread.run_sync(copy_plugin, plugin, folder)
+        except ManifestError:
+            await _remove(folder)
+            raise
         return folder
 
     def _fail(self, plugin: Plugin, reason: str) -> None:
@@ -213,9 +222,15 @@ class Plugins:
 
     def _retire(self, version: Version) -> None:
         version.is_current = False
-        old = [other for other in self._versions.values() if not other.is_current and other.host is None]
-        for other in old[:-KEPT_MAX]:
-            del self._versions[other.provider]
+        old = [other for other in self._versions.values() if not other.is_current and not other.is_kept]
+        for other in old[: max(0, len(old) - KEPT_MAX)]:
+            self._forget(other)
+
+    def _forget(self, version: Version) -> None:
+        """No task can go on with it; its copy goes, too."""
+        known = self._versions.pop(version.provider, None) is not None
+        if known and version.plugin.is_folder:
+            self._nursery.start_soon(_remove, version.folder)
 
     # --- what is offered --------------------------------------------------------------------------------------
 
@@ -332,3 +347,7 @@ class Plugins:
             if resident_bytes(host.pid) > 2 * self._memory_bytes:
                 host.kill(f"it used more than twice its limit of {self._memory_bytes // 2**20} MB of memory")
         host.stop()
+
+
+async def _remove(folder: Path) -> None:
+    await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))

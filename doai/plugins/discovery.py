@@ -65,10 +65,6 @@ class Found(msgspec.Struct, frozen=True):
     plugins: tuple[Plugin, ...]
     left_out: tuple[LeftOut, ...]
 
-    def get(self, name: str) -> Plugin | None:
-        """Return the plug-in of this name."""
-        return next((plugin for plugin in self.plugins if plugin.manifest.name == name), None)
-
 
 def find_plugins(folders: Iterable[Path] = (), *, shipped: Path = SHIPPED) -> Found:
     """Return the plug-ins that ship with doai, are installed, or lie in one of the folders."""

@@ -93,10 +93,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     bots: Annotated[list[BotEntry], Meta(max_length=ENTRIES_MAX)] = []
     needs: Needs = Needs()
 
-    @property
-    def title_or_name(self) -> str:
-        return self.title or self.name
-
 
 class ManifestError(MistakesError):
     """A plug-in can not be used as its folder is; ``mistakes`` has every reason."""

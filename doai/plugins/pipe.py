@@ -132,11 +132,6 @@ class Frames(Generic[_T]):
         self._kept = bytearray()
         self._failed = ""
 
-    @property
-    def is_between(self) -> bool:
-        """Whether the stream may end here: no part of a frame has come."""
-        return not self._kept
-
     def feed(self, data: bytes) -> list[_T]:
         """Return the messages that are complete now; raises PipeError, then and for ever after."""
         if self._failed:

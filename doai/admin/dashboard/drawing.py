@@ -44,21 +44,6 @@ def iso(at_ms: int | None) -> str:
     return datetime.fromtimestamp((at_ms or 0) / 1000, UTC).isoformat()
 
 
-def seconds(value: float | None) -> str:
-    """Return how long something takes."""
-    if value is None:
-        return "-"
-    if value < 10:
-        return f"{value:.1f} s"
-    if value < 120:
-        return f"{value:.0f} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 120:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
-
-
 def short(name: str) -> str:
     """Return the part of an id by which people tell it from others."""
     return name[-8:] if len(name) > 12 else name

@@ -124,7 +124,6 @@ def _environment() -> Environment:
     environment.filters |= {
         "number": drawing.number,
         "iso": drawing.iso,
-        "seconds": drawing.seconds,
         "short": drawing.short,
         "segment": lambda text: quote(str(text), safe=""),
         "pretty": drawing.pretty,

@@ -25,6 +25,8 @@ ZONES: Final = (
     "America/Los_Angeles",
 )
 """That a person chooses from; a browser's own may be any."""
+_UNITS: Final = {KOREAN: ("초", "분", "시간"), ENGLISH: (" s", " min", " h")}
+"""Second, minute, hour, behind a number."""
 
 
 @functools.cache
@@ -57,6 +59,21 @@ class Wording:
         """Return in a few words why something failed; empty where only its own message says it."""
         found = failures().get(code)
         return found[self._place] if found else ""
+
+    def took(self, value_s: float | None) -> str:
+        """Return how long something takes."""
+        if value_s is None:
+            return "-"
+        second, minute, hour = _UNITS[self.language]
+        if value_s < 10:
+            return f"{value_s:.1f}{second}"
+        if value_s < 120:
+            return f"{value_s:.0f}{second}"
+        minutes, rest = divmod(round(value_s), 60)
+        if minutes < 120:
+            return f"{minutes}{minute} {rest:02d}{second}"
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}{hour} {minutes:02d}{minute}"
 
     def moment(self, at_ms: int | None) -> str:
         """Return a time in the zone of whoever reads it, to the second."""

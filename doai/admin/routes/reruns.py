@@ -141,9 +141,14 @@ async def compare(
     other: Annotated[str, QueryParameter(name="with", max_length=64, description="id of the later run")],
 ) -> ComparisonJson:
     """The run of the path comes first: `better` means that the phone passed in the other only."""
-    found = compare_runs(await _tasks(services, run_id), await _tasks(services, other))
+    found = await compared(services, run_id, other)
     counts = Counter(each.change.value for each in found)
     return ComparisonJson(first=run_id, second=other, counts=dict(counts), items=[_json(each) for each in found])
+
+
+async def compared(services: Services, first: str, second: str) -> list[Compared]:
+    """Return what became of each phone in both; raises NotFoundError, and UserError for runs that are too large."""
+    return compare_runs(await _tasks(services, first), await _tasks(services, second))
 
 
 async def _tasks(services: Services, run_id: str) -> list[TaskRow]:

@@ -155,7 +155,7 @@ class Client:
             self._retired.popleft().close()
 
     def drop(self) -> None:
-        """The program is gone: close all connections; what waits gets CutError."""
+        """Close the connections on which nobody waits; a call on another one ends by itself."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()

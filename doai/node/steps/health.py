@@ -19,10 +19,12 @@ from doai.workflow.device_steps import Health, HealthOutputs
 
 _ROUTE: Final = "ip route get 1.1.1.1; ip -6 route get 2606:4700:4700::1111"
 """Any address that is not of the phone's own network would do: nothing is sent to it."""
+STORAGE_COMMAND: Final = "dumpsys diskstats | grep Data-Free; df /data"
+"""What `parse_storage` reads."""
 _COMMANDS: Final = (
     "dumpsys battery",
     "dumpsys thermalservice | grep -i 'thermal status'",
-    "dumpsys diskstats | grep Data-Free; df /data",
+    STORAGE_COMMAND,
     "cat /proc/meminfo | grep Mem",
     "dumpsys cpuinfo | grep -E 'Load:|TOTAL:'",
     _ROUTE,

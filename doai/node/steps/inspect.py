@@ -8,7 +8,7 @@ from typing import Final
 
 from doai.errors import ErrorClass
 from doai.node.steps.base import StepContext, excerpt, step_failed
-from doai.node.steps.health import parse_storage
+from doai.node.steps.health import STORAGE_COMMAND, parse_storage
 from doai.node.steps.package import parse_installed
 from doai.node.steps.sections import run_sections
 from doai.workflow.app_steps import Inspect, InspectOutputs
@@ -27,7 +27,7 @@ async def inspect(arguments: Inspect, context: StepContext) -> InspectOutputs:
         f"dumpsys package {package}",
         "getprop ro.build.version.sdk",
         "getprop ro.product.cpu.abilist",
-        "dumpsys diskstats | grep Data-Free; df /data",
+        STORAGE_COMMAND,
     )
     if not sdk.isdecimal():
         raise step_failed(

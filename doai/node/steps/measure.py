@@ -10,12 +10,10 @@ import trio
 from doai.errors import ErrorClass
 from doai.node.steps.app import start_view
 from doai.node.steps.base import StepContext, step_failed
-from doai.node.steps.media_session import MediaSession, Playback, choose_session, parse_sessions
+from doai.node.steps.media_session import GOES_ON, MediaSession, Playback, choose_session, parse_sessions
 from doai.node.steps.play import Play, began_at_s, video_size
 from doai.workflow.duration import parse_duration
 from doai.workflow.steps import Measure, MeasureOutputs
-
-_GOES_ON = frozenset({Playback.PLAYING, Playback.BUFFERING, Playback.CONNECTING})
 
 
 class _Looks:
@@ -103,7 +101,7 @@ async def _watch(looks: _Looks, play: Play, until_s: float) -> str:
         play.see(session, looks.last_s)
         if session.state is Playback.ERROR:
             return f"{package} did not go on after {play.watched_ms / 1000:.1f} s: it reports an error."
-    if play.last.state not in _GOES_ON:
+    if play.last.state not in GOES_ON:
         state = play.last.state.name.lower()
         return f"{package} did not go on after {play.watched_ms / 1000:.1f} s: it is {state}."
     return ""

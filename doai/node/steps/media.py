@@ -6,11 +6,9 @@ import trio
 
 from doai.errors import ErrorClass, StepError
 from doai.node.steps.base import StepContext, step_failed
-from doai.node.steps.media_session import MediaSession, Playback, Watch, choose_session, parse_sessions
+from doai.node.steps.media_session import GOES_ON, MediaSession, Playback, Watch, choose_session, parse_sessions
 from doai.workflow.duration import parse_duration
 from doai.workflow.steps import PlayingOutputs, WaitPlaying
-
-_GOES_ON = frozenset({Playback.PLAYING, Playback.BUFFERING, Playback.CONNECTING})
 
 
 async def wait_playing(arguments: WaitPlaying, context: StepContext) -> PlayingOutputs:
@@ -33,7 +31,7 @@ async def wait_playing(arguments: WaitPlaying, context: StepContext) -> PlayingO
         watch.see(session, trio.current_time())
         if session.state is Playback.ERROR:
             raise _ended(first.package, "it reports an error", watch)
-    if watch.last.state not in _GOES_ON:
+    if watch.last.state not in GOES_ON:
         raise _ended(first.package, f"it is {watch.last.state.name.lower()}", watch)
     if arguments.stalls_max is not None and watch.stalls > arguments.stalls_max:
         raise step_failed(

@@ -31,6 +31,10 @@ class Playback(enum.IntEnum):
     SKIPPING_TO_QUEUE_ITEM = 11
 
 
+GOES_ON: Final = frozenset({Playback.PLAYING, Playback.BUFFERING, Playback.CONNECTING})
+"""States of playback that nobody has paused or ended."""
+
+
 class MediaSession(msgspec.Struct, frozen=True, kw_only=True):
     """One session that has a playback state."""
 

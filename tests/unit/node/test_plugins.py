@@ -18,7 +18,7 @@ from doai.drivers.fake.driver import FakeDriver
 from doai.errors import ErrorClass
 from doai.ids import Token
 from doai.messages.plugins import PluginOffer, PluginState
-from doai.node import plugin_host, plugin_version
+from doai.node import plugin_host, plugin_version, plugins
 from doai.node.core.effects import CancelStep, StartStep, StepEnded, TryKey
 from doai.node.plugins import Plugins, provider_of
 from doai.node.runner import Runner
@@ -138,6 +138,7 @@ class Bench:
 
     def __init__(self, folder: Path, copies: Path, memory_bytes: int = 2**40) -> None:
         self.folder = folder
+        self.copies = copies
         self.offers: list[PluginOffer] = []
         self.types: Mapping[str, StepType] = {}
         self.news = trio.Event()
@@ -171,6 +172,10 @@ class Bench:
     def wake(self) -> None:
         self.news.set()
         self.news = trio.Event()
+
+    async def one_copy(self) -> None:
+        while len(list(self.copies.iterdir())) > 1:  # noqa: ASYNC110 - a thread removes them
+            await trio.sleep(0.01)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -311,6 +316,7 @@ async def test_one_that_crashes_again_and_again_is_given_up_and_told(
     monkeypatch: pytest.MonkeyPatch, bench: Bench
 ) -> None:
     monkeypatch.setattr(plugin_version, "CRASHES_MAX", 2)
+    monkeypatch.setattr(plugins, "KEPT_MAX", 0)
     while bench.types:
         ended = await bench.perform("acme.say", text="x", how="exit")
         assert ended.failure is not None
@@ -324,6 +330,7 @@ async def test_one_that_crashes_again_and_again_is_given_up_and_told(
     write(bench.folder / "here", version="2")
     await bench.until(lambda: bool(bench.types))
     assert (await bench.perform("acme.say", text="x")).outputs["version"] == "2"
+    await bench.one_copy()
 
 
 async def test_one_that_hangs_is_killed_at_the_timeout_of_its_step(
@@ -376,6 +383,7 @@ async def test_a_change_that_can_not_be_used_is_told_and_the_one_before_goes_on(
     [offer] = bench.offers
     assert (offer.state, offer.version) == (PluginState.READY, "1")
     assert "can not be imported (acme_steps.py, line 1): ModuleNotFoundError" in offer.reason
+    await bench.one_copy()
     assert (await bench.perform("acme.say", text="still")).outputs["version"] == "1"
     (bench.folder / "here" / "plugin.yaml").write_text("name: [")
     await bench.until(lambda: "plugin.yaml" in bench.offers[0].reason)
