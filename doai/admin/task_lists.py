@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from doai.changes.rows import TaskRow
-from doai.states import HELD, TaskState
+from doai.states import HELD, RunState, TaskState
 from doai.store.reader import StoreReader
 from doai.store.views import Page
 
@@ -14,6 +14,13 @@ OPEN_RUNS: Final = "open"
 HELD_NAME: Final = "held"
 """Tasks that nodes and bots hold: dispatched, running, unproven or being cancelled."""
 STATES: Final = (*(state.value for state in TaskState), HELD_NAME)
+RUN_STATES: Final = (OPEN_RUNS, *(state.value for state in RunState))
+TaskWord = Literal[
+    "queued", "dispatched", "delayed", "running", "unproven", "cancelling", "passed", "failed", "cancelled",
+    "expired", "unknown", "held",
+]  # fmt: skip
+RunWord = Literal["open", "active", "cancelling", "completed"]
+"""The same for the contract of the API."""
 
 
 async def tasks_page(

@@ -316,7 +316,8 @@ def test_how_everything_stands_is_one_answer_whose_numbers_are_those_of_the_list
     assert {queue["name"] for queue in overview["queues"]} == {
         queue["name"] for queue in site.api.get("/queues").json()["items"]
     }
-    assert overview["runsOpen"] == len(site.api.get("/runs", params={"state": "active"}).json()["items"])
+    assert overview["runsOpen"] == len(site.api.get("/runs", params={"state": "open"}).json()["items"])
+    assert site.api.get("/tasks", params={"state": "held", "queue": "default"}).json()["items"] == []
     assert site.api.get("/queues/default/trend").status_code == 200
     problem(site.api.get("/queues/none/trend"), 404, "not_found")
 

@@ -16,7 +16,7 @@ from doai.admin.problems import CommandRefused
 from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.steps import step_tries
-from doai.admin.task_lists import OPEN_RUNS
+from doai.admin.task_lists import OPEN_RUNS, RUN_STATES
 from doai.admin.translation import run_json, task_json
 from doai.admin.views import StepJson
 from doai.admin.waiting import waiting_because
@@ -54,7 +54,7 @@ async def list_page(visit: Visiting) -> Response[str]:
         "runs.html",
         items=[run_json(view, left_s.get(view.row.run_id)) for view in page.items],
         following=page.next_cursor,
-        states=[OPEN_RUNS, *(state.value for state in RunState)],
+        states=RUN_STATES,
         workflows=sorted({row.name for row in await reader.workflows()}),
     )
 

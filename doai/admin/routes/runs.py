@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Response, get, post
@@ -26,13 +26,13 @@ from doai.admin.routes.parameters import (
 from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
 from doai.admin.steps import step_tries
-from doai.admin.task_lists import OPEN_RUNS, tasks_page
+from doai.admin.task_lists import OPEN_RUNS, RunWord, TaskWord, tasks_page
 from doai.admin.translation import run_json, task_detail_json, task_json
 from doai.admin.views import RunJson, TaskDetailJson, View
 from doai.errors import ConflictError
 from doai.limits import EVENTS_PAGE_MAX
 from doai.messages.commands import Cancelled, CancelRun, CancelTask, CreateRun, RunCreated, Selector, Targets
-from doai.states import TERMINAL, RunState, TaskState
+from doai.states import TERMINAL, RunState
 from doai.store.views import RunView
 from doai.story.voice import ENGLISH, VOICES
 
@@ -121,7 +121,7 @@ async def create_run(
 async def list_runs(
     services: Given,
     wanted: Annotated[
-        RunState | Literal["open"] | None,
+        RunWord | None,
         QueryParameter(name="state", description="`open`: those that are active or being cancelled"),
     ] = None,
     workflow: Annotated[str | None, QueryParameter(max_length=63, description="name of a workflow")] = None,
@@ -132,7 +132,7 @@ async def list_runs(
 ) -> RunPage:
     """Each with its tasks counted by state."""
     page = await services.reader.runs(
-        state=RunState(wanted) if wanted not in (None, OPEN_RUNS) else None,
+        state=RunState(wanted) if wanted is not None and wanted != OPEN_RUNS else None,
         is_open=wanted == OPEN_RUNS,
         workflow=workflow,
         campaign=campaign,
@@ -228,7 +228,7 @@ async def list_tasks(
     services: Given,
     run_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
     wanted: Annotated[
-        TaskState | Literal["held"] | None,
+        TaskWord | None,
         QueryParameter(name="state", description="`held`: those that nodes and bots hold, in four states"),
     ] = None,
     device: Annotated[str | None, QueryParameter(max_length=127, description="serial of a device")] = None,
@@ -241,7 +241,7 @@ async def list_tasks(
     """All given filters hold."""
     page = await tasks_page(
         services.reader,
-        state=wanted.value if isinstance(wanted, TaskState) else wanted or "",
+        state=wanted or "",
         run_id=run_id,
         device=device,
         node=node,

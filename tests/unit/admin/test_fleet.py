@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from doai.admin import task_lists
 from doai.admin.dashboard.devices import STATES
 from doai.admin.routes.fleet import Seen, list_devices
 from doai.admin.routes.samples import list_samples
@@ -64,6 +65,8 @@ def test_each_number_of_the_overview_is_the_length_of_the_list_of_that_state(pat
 
 def test_page_api_and_command_know_the_same_states() -> None:
     assert get_args(Seen) == STATES
+    assert set(get_args(task_lists.TaskWord)) == set(task_lists.STATES)
+    assert get_args(task_lists.RunWord) == task_lists.RUN_STATES
     for state in STATES:
         assert make_parser().parse_args(["devices", "list", "--state", state]).state == state
 
