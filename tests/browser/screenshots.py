@@ -34,6 +34,7 @@ KEPT_BYTES_MAX: Final = 150 * 1024
 LANGUAGES: Final = ("en", "ko")
 THEMES: Final = ("light", "dark")
 WIDE: Final = (1440, 900)
+PHONE: Final = (390, 844)
 SETTLED_MS: Final = 700
 """After the page is there: the map of devices and ages are drawn by scripts."""
 PAGES: Final = {
@@ -102,6 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--kept", action="store_true", help="only those that docs/ shows, into docs/screenshots")
     parser.add_argument("--axe", action="store_true", help="look at each page with axe, make no picture")
+    parser.add_argument("--phone", action="store_true", help="as wide as a phone")
     options = parser.parse_args(argv)
     if CHROMIUM is None:
         print("screenshots: there is no Chromium here: apt install chromium", file=sys.stderr)
@@ -125,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
             with site(browser) as place:
                 for language in LANGUAGES:
                     for theme in THEMES:
-                        _look(browser, place, language, theme, take, wanted)
+                        _look(browser, place, language, theme, take, wanted, PHONE if options.phone else WIDE)
         browser.close()
     print("\n".join(broken), file=sys.stderr)
     return 1 if broken else 0
@@ -138,12 +140,13 @@ def _look(
     theme: str,
     take: Callable[[Page, str], None],
     wanted: set[tuple[str, str, str, str]] | None,
+    size: tuple[int, int],
 ) -> None:
     there = [name for name in PAGES if place.fleet == "3" or name not in OF_THREE]
     names = [name for name in there if wanted is None or (place.fleet, name, language, theme) in wanted]
     if not names:
         return
-    context = browser.new_context(base_url=place.url, viewport={"width": WIDE[0], "height": WIDE[1]})
+    context = browser.new_context(base_url=place.url, viewport={"width": size[0], "height": size[1]})
     wishes = {"doai_language": language, "doai_theme": theme, "doai_zone": "Asia%2FSeoul"}
     context.add_cookies(
         [*place.cookies, *({"name": name, "value": value, "url": place.url} for name, value in wishes.items())]
