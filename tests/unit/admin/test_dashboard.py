@@ -49,7 +49,7 @@ def test_no_form_carries_the_token_of_the_session_into_an_address(path: Path) ->
 
 
 MEASURES = re.compile(
-    r"pid|position|behind|open_subjects|percent|rss_bytes|priority|rate_per_min|seconds|attempt"
+    r"pid|position|behind|open_subjects|percent|rss_bytes|priority|rate_per_min|seconds|attempt|took\("
     r"|row\.version|^{{ steps }}$"
 )
 """Of one thing: they count no list. What a subscription is behind are events, by position."""
