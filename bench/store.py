@@ -3,6 +3,7 @@
 A life is one task row, three events, two updates and one attempt. The bare side has its rows made beforehand, so
 the difference is what the writer adds: making columns of ops, encoding envelopes, gathering by table. The modes
 of the committer are measured with 128 decisions submitted at a time, from the first submit to the last effect.
+Then events alone by the size of a commit: writer and bare executemany in turn into one and the same file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final, TypeVar
 import apsw
 import trio
 
+from bench import store_events
 from bench.report import Line, compared
 from doai.changes import ops, rows
 from doai.codec import encode, raw
@@ -63,6 +65,9 @@ def run() -> Iterator[Line]:
             ]
             inline = inline or rates
             yield compared(f"store.committer.{mode.value}", "tasks/s", rates, inline, "inline", "more")
+        yield from store_events.lines(
+            store_events.measure(Path(folder) / "events.db", store_events.BATCHES, ROUNDS)
+        )
 
 
 def measure_writer(path: Path, units: Sequence[list[Unit]]) -> tuple[float, float]:

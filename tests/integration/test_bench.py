@@ -69,6 +69,7 @@ async def test_phones_are_driven_by_a_run_and_by_the_same_calls_alone() -> None:
     assert 0 < measured.occupied <= 1
     assert set(measured.cpu_ms) == {"broker", "node", "phones", "adb", "bare"}
     occupied, against_bare, *_ = adb.lines([measured], 3)
+    assert against_bare.name == "adb.phones_3.run"
     assert occupied.unit == "share"
     assert against_bare.ratio is not None
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import apsw
 import pytest
 import zmq
 
-from bench import admin, bots, broker, charts, codec, compare, history, hop_proxy, ops, start
+from bench import admin, bots, broker, charts, codec, compare, history, hop_proxy, ops, start, store_events
 from bench.report import Line, table
 from doai.cli import bench, exits
 from tests.browser.desk import CHROMIUM
@@ -52,6 +53,17 @@ def test_the_proxy_in_c_forwards_and_ends() -> None:
             assert (len(rest) + 1, rest) == (hop_proxy.PARTS, [b"header", b"body"])
             assert len(routing_id) == 5
         assert proxy.cpu_s() > 0
+
+
+def test_events_are_written_by_both_sides_into_one_file(tmp_path: Path) -> None:
+    found = store_events.measure(tmp_path / "events.db", (1, 8), rounds=1, commits=2)
+    assert [line.name for line in store_events.lines(found)] == [
+        f"store.events_{batch}.{name}" for batch in (1, 8) for name in ("rows", "cpu")
+    ]
+    with apsw.Connection(str(tmp_path / "events.db")) as connection:
+        [(rows, last)] = connection.execute("SELECT count(*), max(position) FROM events")
+    connection.close()
+    assert rows == last == 2 * 2 * (2 * 1 + 2 * 8)  # warm and measured, both sides, two commits of each
 
 
 @pytest.mark.slow
