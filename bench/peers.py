@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import trio
 
+from bench.peer_servers import OTHERS, PeersMissing, has_postgres, postgres_server, process, redis_server
 from bench.programs import Fleet
 from bench.report import Line
 from bench.task import measure_in_turn, measure_window
-from doai.cli.installation import free_port
-from doai.errors import DoaiError
 
 HOME: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "doai" / "bench-peers"
 JOBS_FOLDER: Final = Path(__file__).resolve().parent / "peer_jobs"
@@ -43,21 +39,17 @@ PACKAGES: Final = (
     "taskiq-redis>=1",
     "arq>=0.25",
     "saq>=0.24",
+    "procrastinate>=3",
+    "psycopg[binary]>=3.2",
 )
 NODE_PACKAGES: Final = ("bullmq@5",)
 ROUNDS: Final = 3
-START_S: Final = 20.0
 JOBS_S: Final = 120.0
-STOP_S: Final = 10.0
+GOAL_PYTHON: Final = 8.0
+"""Of doai's rate to that of the fastest durable queue in Python, at the same window."""
 ON_DISK: Final = "an ack means on disk"
 DOAI_TASKS: Final = 8_000
 DOAI_FLEET: Final = Fleet(devices=400, nodes=4, bare=True)
-
-
-class PeersMissing(DoaiError):
-    """The environment of the peers is not there, or one of them did not work."""
-
-    code = "peers_missing"
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,23 +60,45 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     producer: tuple[str, ...]
     jobs: int
     window: int = 200
+    server: str = "redis"
+    """Or postgres."""
     ack: str = ON_DISK
+    goal: float | None = None
+    """Of doai's rate to this one's."""
+    durable_python: bool = False
+    """A queue in Python with many in flight: the fastest of them has a goal."""
+
+    @property
+    def prepare(self) -> tuple[str, ...]:
+        """What runs once before the worker; nothing for most."""
+        return (*self.producer, "prepare") if self.server == "postgres" else ()
 
 
-def _python(module: str, *worker: str, jobs: int, window: int = 200, name: str = "") -> Peer:
+def _python(
+    module: str,
+    *worker: str,
+    jobs: int,
+    window: int = 200,
+    name: str = "",
+    goal: float | None = None,
+    server: str = "redis",
+) -> Peer:
     return Peer(
         name=name or module.removesuffix("_jobs"),
         worker=worker or ("python", f"{module}.py", "worker"),
         producer=("python", f"{module}.py"),
         jobs=jobs,
         window=window,
+        server=server,
+        goal=goal,
+        durable_python=window > 1 and goal is None,
     )
 
 
 _CELERY: Final = ("celery", "-A", "celery_jobs", "worker", "-c", "2", "-P", "threads", "-l", "error")
 _DRAMATIQ: Final = ("dramatiq", "dramatiq_jobs", "--processes", "1", "--threads", "8")
 PEERS: Final = (
-    _python("streams_jobs", jobs=20_000, name="redis_streams"),
+    _python("streams_jobs", jobs=20_000, name="redis_streams", goal=1.0),
     _python("dramatiq_jobs", *_DRAMATIQ, jobs=2_000),
     _python("celery_jobs", *_CELERY, jobs=1_000),
     _python("taskiq_jobs", "taskiq", "worker", "taskiq_jobs:broker", "--workers", "1", jobs=1_500),
@@ -95,9 +109,11 @@ PEERS: Final = (
         worker=("node", "bullmq_jobs.cjs", "worker"),
         producer=("node", "bullmq_jobs.cjs"),
         jobs=4_000,
+        goal=4.0,
     ),
-    _python("dramatiq_jobs", *_DRAMATIQ, jobs=300, window=1, name="dramatiq.in_turn"),
-    _python("celery_jobs", *_CELERY, jobs=150, window=1, name="celery.in_turn"),
+    _python("procrastinate_jobs", jobs=400, server="postgres"),
+    _python("dramatiq_jobs", *_DRAMATIQ, jobs=300, window=1, name="dramatiq.in_turn", goal=1.0),
+    _python("celery_jobs", *_CELERY, jobs=150, window=1, name="celery.in_turn", goal=3.0),
 )
 
 
@@ -122,7 +138,19 @@ def installed() -> list[Peer]:
     if not (HOME / "venv" / "bin" / "redis-server").exists():
         return []
     has_node = shutil.which("node") is not None and (HOME / "node_modules" / "bullmq").is_dir()
-    return [peer for peer in PEERS if peer.worker[0] != "node" or has_node]
+    postgres = has_postgres() and any(HOME.glob("venv/lib/python3*/site-packages/procrastinate"))
+    return [
+        peer for peer in PEERS if (peer.worker[0] != "node" or has_node) and (peer.server != "postgres" or postgres)
+    ]
+
+
+def missing() -> str:
+    """Return what of the peers is not measured here, and why."""
+    there = installed()
+    names = [f"{peer.name} (not installed)" for peer in PEERS if peer not in there]
+    for queue, program in OTHERS.items():
+        names.append(f"{queue} ({'no peer was written' if shutil.which(program) else f'no {program} here'})")
+    return ", ".join(names)
 
 
 def run() -> Iterator[Line]:
@@ -130,6 +158,7 @@ def run() -> Iterator[Line]:
     peers = installed()
     if not peers:
         raise PeersMissing("the peers are not installed: run `bin/bench peers --install` (it asks the registries)")
+    print(f"peers: not measured: {missing()}", file=sys.stderr, flush=True)
     rates: dict[str, list[float]] = {peer.name: [] for peer in peers}
     ours: dict[int, list[float]] = {window: [] for window in sorted({peer.window for peer in peers})}
     for _ in range(ROUNDS):
@@ -158,92 +187,67 @@ def lines(peers: list[Peer], rates: dict[str, list[float]], ours: dict[int, list
             unit="jobs/s",
             ratio=round(doai / rate, 3) if rate else None,
             against=f"doai with {peer.window} in flight: {doai:.6g} tasks/s; {peer.ack}",
+            goal=peer.goal,
         )
+    python = [peer for peer in peers if peer.durable_python]
+    if python:
+        fastest = max(python, key=lambda peer: statistics.median(rates[peer.name]))
+        [line] = lines([msgspec.structs.replace(fastest, durable_python=False, goal=GOAL_PYTHON)], rates, ours)
+        against = f"{fastest.name}, the fastest durable queue in Python here; {line.against}"
+        yield msgspec.structs.replace(line, name="peers.fastest_python", against=against)
 
 
 def measure(peer: Peer, jobs: int | None = None) -> float:
-    """Return jobs a second of one peer, on a Redis server of its own."""
+    """Return jobs a second of one peer, on a server of its own."""
     count = peer.jobs if jobs is None else jobs
-    with tempfile.TemporaryDirectory(prefix="doai-bench-") as name, _redis(Path(name)) as environment:
+    with tempfile.TemporaryDirectory(prefix="doai-bench-") as name, _server(peer, Path(name)) as told:
+        environment = {
+            **os.environ,
+            **told,
+            "DOAI_BENCH_FIFO": str(Path(name) / "ran"),
+            "NODE_PATH": str(HOME / "node_modules"),
+            "PYTHONPATH": str(JOBS_FOLDER),
+        }
         os.mkfifo(environment["DOAI_BENCH_FIFO"])
         log = Path(name) / "worker.log"
-        with log.open("wb") as file, _process(_command(peer.worker), environment, file) as worker:
-            producer = [*_command(peer.producer), str(count), str(peer.window)]
-            try:
-                done = subprocess.run(
-                    producer,
-                    cwd=JOBS_FOLDER,
-                    env=environment,
-                    capture_output=True,
-                    text=True,
-                    timeout=JOBS_S,
-                    check=False,
-                )
-            except subprocess.TimeoutExpired:
-                raise PeersMissing(f"{peer.name} did not end {count} jobs in {JOBS_S:.0f} s") from None
-            if done.returncode or worker.poll() is not None:
-                told = (done.stderr or log.read_text(errors="replace")).strip()[-400:]
-                raise PeersMissing(f"{peer.name} did not work: {told}")
-    return count / float(done.stdout.split()[-1])
+        if peer.prepare:
+            _finish(peer, peer.prepare, environment, log)
+        with (
+            log.open("wb") as file,
+            process(_command(peer.worker), log=file, cwd=JOBS_FOLDER, environment=environment) as worker,
+        ):
+            told_s = _finish(peer, (*peer.producer, str(count), str(peer.window)), environment, log)
+            if worker.poll() is not None:
+                raise PeersMissing(f"{peer.name} did not work: {log.read_text(errors='replace').strip()[-400:]}")
+    return count / float(told_s.split()[-1])
+
+
+def _finish(peer: Peer, words: tuple[str, ...], environment: Mapping[str, str], log: Path) -> str:
+    """Run a program of a peer until it ends; return what it printed."""
+    try:
+        done = subprocess.run(
+            _command(words),
+            cwd=JOBS_FOLDER,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=JOBS_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise PeersMissing(f"{peer.name} did not end its jobs in {JOBS_S:.0f} s") from None
+    if done.returncode:
+        worker = log.read_text(errors="replace") if log.exists() else ""
+        raise PeersMissing(f"{peer.name} did not work: {(done.stderr or worker).strip()[-400:]}")
+    return done.stdout
+
+
+def _server(peer: Peer, folder: Path) -> AbstractContextManager[Mapping[str, str]]:
+    if peer.server == "postgres":
+        return postgres_server(folder)
+    return redis_server(HOME / "venv" / "bin" / "redis-server", folder)
 
 
 def _command(words: tuple[str, ...]) -> list[str]:
     own = HOME / "venv" / "bin" / words[0]
     return [str(own) if own.exists() else words[0], *words[1:]]
-
-
-@contextmanager
-def _redis(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a Redis server that syncs each write before its reply; yield the environment of its users."""
-    port = free_port()
-    settings = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
-    always = ("--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning")
-    environment = {
-        **os.environ,
-        "DOAI_BENCH_REDIS": f"redis://127.0.0.1:{port}/0",
-        "DOAI_BENCH_FIFO": str(folder / "ran"),
-        "NODE_PATH": str(HOME / "node_modules"),
-        "PYTHONPATH": str(JOBS_FOLDER),
-    }
-    server = [str(HOME / "venv" / "bin" / "redis-server"), *settings, *always]
-    with (folder / "redis.log").open("wb") as log, _process(server, environment, log):
-        _wait_port(port)
-        yield environment
-
-
-def _wait_port(port: int) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise PeersMissing(f"the Redis server does not listen on port {port} after {START_S:.0f} s")
-
-
-@contextmanager
-def _process(command: list[str], environment: dict[str, str], log: object) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process, with its own children in a group; they are gone at the end of the block."""
-    process = subprocess.Popen(
-        command,
-        cwd=JOBS_FOLDER,
-        env=environment,
-        stdout=log,  # type: ignore[call-overload]
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        for signal_number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, signal_number)
-                process.wait(STOP_S)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                process.wait(STOP_S)
-                break

@@ -40,7 +40,21 @@ def test_lines_compare_at_the_same_window() -> None:
     rates = {streams.name: [100.0], in_turn.name: [10.0]}
     found = list(peers.lines([streams, in_turn], rates, {1: [5.0], 200: [150.0]}))
     assert [line.ratio for line in found] == [1.5, 0.5]
+    assert [line.goal for line in found] == [streams.goal, in_turn.goal]
     assert "200 in flight" in found[0].against
+
+
+def test_the_fastest_queue_in_python_has_a_goal() -> None:
+    slow, fast = [peer for peer in PEERS if peer.durable_python][:2]
+    found = list(peers.lines([slow, fast], {slow.name: [10.0], fast.name: [20.0]}, {200: [100.0]}))
+    assert (found[-1].name, found[-1].ratio, found[-1].goal) == ("peers.fastest_python", 5.0, peers.GOAL_PYTHON)
+    assert fast.name in found[-1].against
+
+
+def test_what_is_not_measured_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "HOME", tmp_path / "none")
+    assert "redis_streams (not installed)" in peers.missing()
+    assert "JetStream" in peers.missing()
 
 
 @pytest.mark.slow
