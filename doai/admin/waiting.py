@@ -79,7 +79,7 @@ def waiting_because(row: TaskRow, around: Surroundings, say: Voice = IN_ENGLISH)
             return closed
         limited = _limited(around.queue, say)
         if row.target_kind is TargetKind.BOT:
-            return limited + (row.status.reason or say("waiting.no_bot"))
+            return limited + (say.reason(row.status.reason) or say("waiting.no_bot"))
         by_device = row.status.device_serial is not None
         return limited + (_own_device(row, around, say) if by_device else _any_device(around, say))
     if state is TaskState.DELAYED:
@@ -91,7 +91,7 @@ def waiting_because(row: TaskRow, around: Surroundings, say: Voice = IN_ENGLISH)
     node = around.place.node if around.place is not None else None
     silent = ""
     if node is not None and _is_silent(node):
-        silent = say("waiting.silent", state=say.state(node.state), reason=node.state_reason)
+        silent = say("waiting.silent", state=say.state(node.state), reason=say.reason(node.state_reason))
     return say(key, node=row.status.node_id, silent=silent, settled=say("waiting.not_settled"))
 
 
@@ -137,24 +137,26 @@ def run_now(run: RunView, say: Voice = IN_ENGLISH) -> str | None:
     found = [(state.value, n) for state in TaskState if (n := run.counts.get(state.value))]
     counts = ", ".join(say("say.count", what=say.state(state), count=n) for state, n in found)
     ended = sum(run.counts.get(state.value, 0) for state in TERMINAL)
-    stopped = say("now.stopped", why=run.row.stopped) if run.row.stopped else say.state(run.row.state.value)
+    stopped = (
+        say("now.stopped", why=say.reason(run.row.stopped)) if run.row.stopped else say.state(run.row.state.value)
+    )
     return say("now.run", standing=stopped, ended=ended, tasks=_many(run.row.tasks, say), counts=counts)
 
 
 def node_now(node: NodeRow, now_ms: int, say: Voice = IN_ENGLISH) -> str:
     """Return how the story of a node ends for now."""
     title = say("now.node", name=node.node_id)
-    standing = say("now.standing", title=title, state=say.state(node.state), reason=node.state_reason)
+    standing = say("now.standing", title=title, state=say.state(node.state), reason=say.reason(node.state_reason))
     return out_of_service(title, node.quarantine, now_ms, say) or standing
 
 
 def _held(hold: Hold, say: Voice) -> str:
-    because = say("now.because", why=hold.reason) if hold.reason else ""
+    because = say("now.because", why=say.reason(hold.reason)) if hold.reason else ""
     return say("now.held", by=hold.by, at=say.moment(hold.until_ms), because=because)
 
 
 def _why(quarantine: Quarantine, say: Voice) -> str:
-    return quarantine.reason or say("say.no_reason")
+    return say.reason(quarantine.reason) or say("say.no_reason")
 
 
 def _quarantined(title: str, quarantine: Quarantine, now_ms: int, say: Voice) -> str:
@@ -260,12 +262,13 @@ def _any_device(around: Surroundings, say: Voice) -> str:
     selector = around.selector or Selector()
     matching = [(place, facts) for place, facts in known if matches(selector, facts)]
     if not matching:
-        why = why_none_matches(selector, [facts for _, facts in known]) if known else say("waiting.none_seen")
+        none = why_none_matches(selector, [facts for _, facts in known]) if known else ""
+        why = say.reason(none) or say("waiting.none_seen")
         return say("waiting.none_matches", why=why)
     troubles = []
     for place, facts in matching:
         unmet = unmet_requirement(around.requires, facts) if around.requires is not None else None
-        missing = say("waiting.can_not", serial=facts.serial, why=unmet) if unmet is not None else ""
+        missing = say("waiting.can_not", serial=facts.serial, why=say.reason(unmet)) if unmet is not None else ""
         troubles.append(missing or _trouble(place, around.now_ms, say))
     if all(troubles):
         named = "; ".join(troubles[:_TROUBLES_NAMED_MAX])
@@ -287,10 +290,14 @@ def _trouble(
     if node is not None and _is_silent(node):
         state = say.state(node.state)
         return say(
-            "waiting.node_silent", node=node.node_id, serial=device.serial, state=state, reason=node.state_reason
+            "waiting.node_silent",
+            node=node.node_id,
+            serial=device.serial,
+            state=state,
+            reason=say.reason(node.state_reason),
         )
     if device.state is not DeviceState.ONLINE:
-        why = f" ({device.reason})" if device.reason else ""
+        why = f" ({say.reason(device.reason)})" if device.reason else ""
         return say("waiting.device_state", serial=device.serial, state=say.state(device.state.value), why=why)
     if place.intake_closed:
         return say("waiting.intake_closed", node=device.node_id, why=place.intake_closed)

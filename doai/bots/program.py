@@ -40,6 +40,7 @@ from doai.errors import ConfigError, DoaiError, StoreError, StoreUnavailable, Us
 from doai.ids import RandomIds
 from doai.messages.link import HostSample
 from doai.readiness import keep_watchdog, notify
+from doai.reasons import reason as because
 from doai.store.bot_state import SqliteBotState
 from doai.wire.dealer import open_dealer
 from doai.wire.keys import KeyPair, load_or_make_keypair, public_key_of
@@ -223,7 +224,7 @@ async def _obey(signals: AsyncIterator[int], shell: Shell, drain_s: float, scope
         notify(STOPPING="1", STATUS="handlers end")
         names = ", ".join(sorted({work.handler for work in shell.running})) or "nothing"
         _log.info("%s: the bot stops; running: %s; the same again exits at once", name, names)
-        shell.drain(f"the bot was stopped by {name}", drain_s)
+        shell.drain(because("bot_stopped", signal=name), drain_s)
 
 
 def _admin_secrets(name: str, config: BotConfig) -> AdminSecrets | None:

@@ -6,6 +6,7 @@ import msgspec
 
 from doai.limits import BOT_OFFLINE_AFTER_S, LATE_AFTER_S, OFFLINE_AFTER_S
 from doai.messages.link import Role
+from doai.reasons import reason as because
 from doai.states import PEER_TABLE, PeerState, PeerTrigger, move
 
 
@@ -32,7 +33,7 @@ class Liveness:
         self.proven_s = mono_s
         if self.state is PeerState.ONLINE:
             return None
-        return self._move(PeerTrigger.PROVE, "heard from again")
+        return self._move(PeerTrigger.PROVE, because("heard_again"))
 
     def bye(self, reason: str) -> Change | None:
         """The peer left on purpose: offline at once."""
@@ -52,9 +53,9 @@ class Liveness:
         """Let time pass; returns the change if there is one."""
         silent_s = mono_s - self.proven_s
         if self.state is not PeerState.OFFLINE and silent_s > self._offline_after_s:
-            return self._move(PeerTrigger.AGE_OFFLINE, f"no word for {self._offline_after_s:.0f} s")
+            return self._move(PeerTrigger.AGE_OFFLINE, because("no_word", seconds=f"{self._offline_after_s:.0f}"))
         if self.state is PeerState.ONLINE and silent_s > LATE_AFTER_S:
-            return self._move(PeerTrigger.AGE_LATE, f"no word for {LATE_AFTER_S:.0f} s")
+            return self._move(PeerTrigger.AGE_LATE, because("no_word", seconds=f"{LATE_AFTER_S:.0f}"))
         return None
 
     def _move(self, trigger: PeerTrigger, reason: str) -> Change:

@@ -47,6 +47,7 @@ from doai.node.upload import Uploader
 from doai.plugins.discovery import Found, find_plugins
 from doai.plugins.drivers import load_driver, split_settings
 from doai.readiness import keep_watchdog, notify
+from doai.reasons import reason as because
 from doai.store.outbox import open_outbox
 from doai.wire.base import Dealer
 from doai.wire.dealer import open_dealer
@@ -172,7 +173,7 @@ async def _obey(signals: AsyncIterator[int], shell: Shell, scope: trio.CancelSco
         first = False
         notify(STOPPING="1", STATUS="giving tasks back; running ones end with their `always`")
         _log.info("%s: the node gives its tasks back and stops; the same again exits at once", name)
-        shell.drain(f"the node was stopped by {name}")
+        shell.drain(because("node_stopped", signal=name))
 
 
 def make_drivers(config: NodeConfig, plugins: Found) -> list[Driver]:

@@ -80,7 +80,7 @@ class Told:
     def because(self) -> str:
         """Return ``: why``, with the failure's step where there is one."""
         failure, reason = self.part("failure"), self.payload.get("reason")
-        why = self.failure() or (cut(reason) if reason else "")
+        why = self.failure() or (cut(self.voice.reason(str(reason))) if reason else "")
         if not why:
             return ""
         step = self.voice("say.in_step", step=failure["step"]) if failure.get("step") else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from doai.moments import Units, duration, moment
+from doai.reasons import read_reason
 
 KOREAN: Final = "ko"
 ENGLISH: Final = "en"
@@ -19,6 +20,9 @@ _UNITS: Final = {
     KOREAN: Units(second="초", minute="분", unknown="알 수 없는 시간"),
     ENGLISH: Units(second=" s", minute=" min", unknown="an unknown time"),
 }
+
+_REASONS_WITHIN: Final = frozenset({"why", "near"})
+"""Facts of reasons that are reasons themselves."""
 
 
 def read_catalogue(path: Path) -> Mapping[str, tuple[str, str]]:
@@ -68,6 +72,15 @@ class Voice:
         """Return a state or outcome within a sentence; in English, and without a word of its own, as it is."""
         found = states().get(value) if self.language != ENGLISH else None
         return found[self._place] if found else value
+
+    def reason(self, text: str) -> str:
+        """Return a reason that broker or node wrote in this language; any other text as it is."""
+        found = read_reason(text) if self.language != ENGLISH else None
+        if found is None:
+            return text
+        code, facts = found
+        told = {name: self.reason(fact) if name in _REASONS_WITHIN else fact for name, fact in facts.items()}
+        return self(f"reason.{code}", **told)
 
     def why(self, message: str, code: object = "") -> str:
         """Return why something failed: the message, after what its code says in this language where that is known.

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from doai.errors import UserError
+from doai.reasons import reason as because
 
 MISTAKES_MAX: Final = 50
 """More are counted and not listed: a person mends the first ones and looks again."""
@@ -137,12 +138,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     near = difflib.get_close_matches(name[:100], names, n=1, cutoff=0.6)
     if near:
-        return f"did you mean {near[0]!r}?"
+        return because("near", name=repr(near[0]))
     if not names:
         return "there is none to choose from"
     if len(names) <= 24:
-        return "known: " + ", ".join(names)
-    return f"there are {len(names)} to choose from"
+        return because("known", names=", ".join(names))
+    return because("to_choose_from", count=len(names))
 
 
 def shown(value: object) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from doai.errors import UserError
 from doai.messages.commands import Selector
+from doai.reasons import reason as because
 from doai.workflow.language import Requires
 from doai.workflow.mistakes import did_you_mean, shown
 
@@ -85,7 +86,7 @@ def matches(selector: Selector, facts: DeviceFacts) -> bool:
 
 def why_none_matches(selector: Selector, devices: Sequence[DeviceFacts]) -> str:
     """Return one sentence on why no device matches: the first condition that none fulfils, and what there is."""
-    none = f"none of the {len(devices)} known devices has"
+    count = len(devices)
     for what, wanted, found in (
         ("tag", selector.tags, {tag for facts in devices for tag in facts.tags}),
         ("group", selector.groups, {group for facts in devices for group in facts.groups}),
@@ -95,15 +96,16 @@ def why_none_matches(selector: Selector, devices: Sequence[DeviceFacts]) -> str:
         # Every tag must be there; of groups, nodes and models one is enough.
         missing = [name for name in wanted if name not in found]
         if missing and (what == "tag" or len(missing) == len(wanted)):
-            return f"{none} the {what} {missing[0]!r}: {_those(missing[0], found)}"
+            near = _those(missing[0], found)
+            return because(f"none_has_{what}", count=count, name=repr(missing[0]), near=near)
     if selector.sdk is not None and not any(matches(Selector(sdk=selector.sdk), facts) for facts in devices):
         levels = ", ".join(sorted({str(facts.sdk or "unknown") for facts in devices}))
-        return f"{none} an sdk {selector.sdk}: theirs are {levels}"
-    return f"each condition matches some of the {len(devices)} known devices and none matches all: leave one out"
+        return because("none_has_sdk", count=count, sdk=selector.sdk, levels=levels)
+    return because("none_has_all", count=count)
 
 
 def _those(name: str, found: set[str]) -> str:
-    return did_you_mean(name, found - {""}) if found - {""} else "they have none at all"
+    return did_you_mean(name, found - {""}) if found - {""} else because("have_none")
 
 
 def unmet_requirement(requires: Requires, facts: DeviceFacts) -> str | None:
@@ -114,10 +116,10 @@ def unmet_requirement(requires: Requires, facts: DeviceFacts) -> str | None:
 def _unmet(sdk: str | None, tags: Iterable[str], models: Sequence[str], facts: DeviceFacts) -> str | None:
     for tag in tags:
         if tag not in facts.tags:
-            return f"the tag {tag} is missing"
+            return because("tag_missing", name=tag)
     if models and facts.model not in models:
-        return f"model {facts.model or 'unknown'} is none of {', '.join(models)}"
+        return because("model_is_none_of", model=facts.model or "unknown", names=", ".join(models))
     for condition in parse_sdk(sdk) if sdk is not None else ():
         if not condition.holds(facts.sdk):
-            return f"sdk {facts.sdk or 'unknown'} does not satisfy {condition}"
+            return because("sdk_does_not_fit", sdk=facts.sdk or "unknown", condition=condition)
     return None

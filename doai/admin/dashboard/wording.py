@@ -55,6 +55,10 @@ class Wording:
         found = states().get(value)
         return found[self._place] if found else value
 
+    def reason(self, text: str | None) -> str:
+        """Return a reason that broker or node wrote in this language; what a person wrote as it is."""
+        return self.voice.reason(text or "")
+
     def failure(self, code: str) -> str:
         """Return in a few words why something failed; empty where only its own message says it."""
         found = failures().get(code)

@@ -21,6 +21,7 @@ from doai.ids import Token
 from doai.messages.bots import BotTask, BotTasks
 from doai.messages.commands import TargetKind
 from doai.messages.events import TaskDispatched, TaskStarted
+from doai.reasons import reason as because
 from doai.states import TASK_TABLE, PeerState, TaskState, TaskTrigger, move
 
 Lane = list[tuple[int, str, Task]]
@@ -97,8 +98,8 @@ class BotWork:
         """Return why a task waits, for a person."""
         kind = task.run.row.workflow
         if not self.knows(kind):
-            return f"no bot takes tasks of kind {kind}"
-        return "" if self._takers(kind) else f"waits for a process that takes {kind}"
+            return because("no_bot_takes", kind=kind)
+        return "" if self._takers(kind) else because("waits_for_process", kind=kind)
 
     def lost(self, now_s: float) -> list[Task]:
         """Return tasks for which nobody vouched in time."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from doai.changes.runs import Bounds
 from doai.errors import UserError
 from doai.messages.commands import CreateRun
+from doai.reasons import reason as because
 from doai.states import Outcome
 
 if TYPE_CHECKING:
@@ -99,10 +100,10 @@ def stops_because(bounds: Bounds, counts: Mapping[str, int]) -> str:
     failed = counts.get(_FAILED, 0) + counts.get(_UNKNOWN, 0)
     ended = failed + counts.get(_PASSED, 0)
     if bounds.stop_after is not None and failed >= bounds.stop_after:
-        return f"{failed} tasks failed, and it stops after {bounds.stop_after}"
+        return because("stop_after", failed=failed, most=bounds.stop_after)
     if bounds.stop_rate is None or ended < (bounds.canary or JUDGED_FROM):
         return ""
     if failed > bounds.stop_rate * ended:
-        of = "its canary" if ended <= bounds.canary else "its tasks that ended"
-        return f"{failed} of {ended} of {of} failed, more than {bounds.stop_rate:.0%}"
+        code = "stop_canary" if ended <= bounds.canary else "stop_rate"
+        return because(code, failed=failed, ended=ended, share=f"{bounds.stop_rate:.0%}")
     return ""

@@ -59,6 +59,7 @@ from doai.messages.bots import END_BOT_TASK
 from doai.messages.events import SystemNotice
 from doai.messages.link import Role
 from doai.messages.logs import LogLines
+from doai.reasons import reason as because
 from doai.states import TaskState, TaskTrigger
 
 
@@ -309,7 +310,7 @@ class BrokerCore:
     def _expire(self, decision: Decision, task: Task) -> None:
         # What a node holds expires there: only the node knows whether it has begun.
         if task.state in (TaskState.QUEUED, TaskState.DELAYED):
-            self._tasks.decide(decision, task, TaskTrigger.EXPIRE, "not begun before it expired")
+            self._tasks.decide(decision, task, TaskTrigger.EXPIRE, because("expired"))
 
     def _fail_unfit(self, decision: Decision, task: Task, reason: str) -> None:
         serial = task.device.serial if task.device is not None else ""

@@ -15,6 +15,7 @@ from doai.changes.ops import PutDevice
 from doai.changes.rows import DeviceRow
 from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
 from doai.messages.link import Heartbeat
+from doai.reasons import reason as because
 from doai.states import DeviceState, PeerState
 
 _WITH_IT: Final = frozenset({DeviceState.ONLINE, DeviceState.UNRESPONSIVE})
@@ -75,7 +76,7 @@ class Devices:
         here = {proof.serial for proof in heartbeat.devices}
         for device in list(peer.devices.values()):
             if device.serial not in here and device.state in _WITH_IT:
-                reason = f"node {peer.name} has not found it since it started"
+                reason = because("not_found_since_start", node=peer.name)
                 gone = DeviceOffline(
                     serial=device.serial, node_id=peer.name, state=DeviceState.OFFLINE, reason=reason
                 )
@@ -130,7 +131,7 @@ class Devices:
         decision.ops.append(PutDevice(device.row))
         if before is not None and before.node_id != peer.name:
             moved = {"node_id": before.node_id}, {"node_id": peer.name}
-            reason = f"node {peer.name} holds it now"
+            reason = because("holds_it_now", node=peer.name)
             decision.automatic("device.moved", topics.device_subject(device.serial), *moved, reason)
         self._scheduler.mark(device)
 

@@ -23,6 +23,7 @@ from doai.changes.queues import PutQueue
 from doai.clock import Now
 from doai.envelope import Envelope
 from doai.messages.queues import DiscardQueue, QueueDiscarded, QueueDiscardedEvent
+from doai.reasons import reason as because
 from doai.states import TaskState, TaskTrigger
 
 SLICE: Final = 100
@@ -64,7 +65,8 @@ class Discards:
             return msgspec.structs.replace(answer, confirm=token, confirm_within_s=KEPT_S)
         self._confirmations.use(decision, command, subject, selection, wish.confirm)
         actor = command.actor or command.source
-        reason = f"discarded by {actor}" + (f": {wish.reason[:REASON_CHARS_MAX]}" if wish.reason else "")
+        why = wish.reason[:REASON_CHARS_MAX]
+        reason = because("discarded_because", actor=actor, why=why) if why else because("discarded", actor=actor)
         told = QueueDiscardedEvent(name=wish.name, tasks=len(tasks), reason=reason, actor=actor)
         position = decision.event(
             topics.QUEUE_DISCARDED,

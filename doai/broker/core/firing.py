@@ -23,6 +23,7 @@ from doai.errors import ConflictError, DiskLow, UserError
 from doai.limits import CAMPAIGN_TIMES_KEPT, CAMPAIGN_WAITING_MAX
 from doai.messages.campaigns import CampaignFired, CampaignMissed, CampaignMoved, Overlap
 from doai.messages.commands import CREATE_RUN, CancelRun
+from doai.reasons import reason as because
 from doai.states import CAMPAIGN_TABLE, CampaignState, CampaignTrigger, FireState, RunState, move
 
 _TOPIC: Final = {
@@ -90,7 +91,7 @@ class Firing:
     def missed(self, decision: Decision, campaign: Campaign, times: list[int]) -> None:
         """Times that passed while nobody was there, and are not made up for."""
         row = campaign.row
-        reason = f"nobody was there when it was due, and its catch-up is {campaign.plan.catch_up.value}"
+        reason = because("nobody_there", plan=campaign.plan.catch_up.value)
         fire = FireRow(
             campaign_id=row.campaign_id,
             fire_at_ms=times[0],
@@ -185,7 +186,7 @@ class Firing:
         if campaign.plan.overlap is Overlap.REPLACE:
             for run_id in before:
                 if self._state.runs[run_id].state is RunState.ACTIVE:
-                    reason = f"run {made.run_id} of campaign {row.name} takes its place"
+                    reason = because("takes_place", run=made.run_id, campaign=row.name)
                     self._runs.cancel_run(decision, command, CancelRun(run_id=run_id, reason=reason))
         self._state.campaigns.run_made(campaign, made.run_id)
         campaign.row = msgspec.structs.replace(row, runs=row.runs + 1)
@@ -242,4 +243,4 @@ def _with(fire: FireRow, state: FireState, reason: str) -> FireRow:
 
 def _open_words(campaign: Campaign) -> str:
     run_id = next(iter(campaign.open), "")
-    return f"its run {run_id} is still open" if run_id else "a run of it waits"
+    return because("run_open", run=run_id) if run_id else because("run_waits")

@@ -17,6 +17,7 @@ from doai.limits import (
     QUARANTINE_RECENT,
     QUARANTINE_WITHIN_S,
 )
+from doai.reasons import reason as because
 from doai.states import Outcome
 
 
@@ -90,10 +91,11 @@ class Health:
         while in_a_row < len(told) and told[-1 - in_a_row][1]:
             in_a_row += 1
         if in_a_row >= in_a_row_max:
-            return f"{in_a_row} failures in a row"
+            return because("in_a_row", count=in_a_row)
         recent = sum(failed and now_s - at_s <= QUARANTINE_WITHIN_S for at_s, failed in told)
         if recent >= max(QUARANTINE_OF_RECENT, in_a_row_max):
-            return f"{recent} of {len(told)} attempts failed within {QUARANTINE_WITHIN_S / 60:.0f} min"
+            minutes = f"{QUARANTINE_WITHIN_S / 60:.0f}"
+            return because("of_recent", failed=recent, tried=len(told), minutes=minutes)
         return ""
 
     def clear(self) -> None:

@@ -23,6 +23,7 @@ from doai.limits import HOLD_MAX_S
 from doai.messages.events import DeviceHeld, DeviceReleased
 from doai.messages.holds import DeviceHold, HoldDevice, UnholdDevice
 from doai.moments import moment
+from doai.reasons import reason as because
 
 
 class Holds:
@@ -76,14 +77,14 @@ class Holds:
             raise ConflictError(f"device {wish.serial} is not held: nothing was changed", code="not_held")
         if not is_theirs(hold.by, command) and not wish.force:
             raise _held_for_another(wish.serial, hold, "ask them, or force it")
-        self._end(decision, device, wish.reason[:REASON_CHARS_MAX] or "it was given back", actor)
+        self._end(decision, device, wish.reason[:REASON_CHARS_MAX] or because("given_back"), actor)
         decision.changed(topics.device_subject(device.serial), _told(hold), {"hold": None, "reason": wish.reason})
         return _answer(device)
 
     def sweep(self, decision: Decision) -> None:
         """End the holds whose time is over."""
         for device in self._terms.take_over(decision.now):
-            self._end(decision, device, "the time of the hold is over", "")
+            self._end(decision, device, because("hold_over"), "")
 
     def due_s(self) -> float | None:
         """Return when the next hold ends."""
@@ -121,9 +122,9 @@ def _told(hold: Hold | None) -> dict[str, object]:
 
 
 def _held_for_another(serial: str, hold: Hold, way_out: str) -> ConflictError:
-    because = f" because {hold.reason}" if hold.reason else ""
+    why = f" because {hold.reason}" if hold.reason else ""
     return ConflictError(
-        f"device {serial} is held for {hold.by} until {moment(hold.until_ms)}{because}: {way_out}",
+        f"device {serial} is held for {hold.by} until {moment(hold.until_ms)}{why}: {way_out}",
         code="held_for_another",
     )
 

@@ -17,6 +17,7 @@ from doai.codec import Kind
 from doai.errors import ErrorClass, Failure
 from doai.messages.link import Heartbeat, Role
 from doai.messages.work import Holdings, TaskRef
+from doai.reasons import reason as because
 from doai.states import TaskState, TaskTrigger
 
 
@@ -120,7 +121,7 @@ class Leases:
         self._scheduler.mark_node(peer)
 
     def _missing(self, decision: Decision, task: Task) -> None:
-        reason = f"node {task.node} does not hold it any more"
+        reason = because("not_held", node=task.node)
         if task.started_at_ms is None and not task.unsure:
             # Its start is durable at the node before the first device command: nothing was done.
             self._tasks.close_attempt(decision, task, None)
@@ -161,7 +162,7 @@ class Leases:
     def _end_lease(self, decision: Decision, peer: Peer, task: Task) -> None:
         task.lost = True
         silent_s = decision.now.mono_s - task.proven_s
-        reason = f"node {peer.name} did not vouch for it for {silent_s:.0f} s; it is held until that is settled"
+        reason = because("not_vouched", node=peer.name, seconds=f"{silent_s:.0f}")
         if task.state is TaskState.CANCELLING:
             self._tasks.move(decision, task, TaskTrigger.LOSE)
         else:
@@ -176,7 +177,7 @@ class Leases:
         if decision.now.mono_s < due_s:
             self._state.deadlines.add(due_s, Due.GIVE_UP, task)
             return
-        reason = f"node {task.node} was not heard of until it could no longer act on it"
+        reason = because("not_heard_of", node=task.node)
         self._tasks.lose(decision, task, self._nobody_knows(task, reason), reason)
 
     def due_s(self) -> float | None:

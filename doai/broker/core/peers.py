@@ -24,6 +24,7 @@ from doai.link.incoming import Greeted, Incoming, Refused
 from doai.link.liveness import Change, Liveness
 from doai.messages.events import NodeOnline, NodeRekeyed, NodeStatus, SystemNotice
 from doai.messages.link import Hello, HostSample, Role, Welcome
+from doai.reasons import reason as because
 from doai.states import PeerState
 
 _JUST_AFTER_S = 0.001
@@ -193,7 +194,7 @@ class Peers:
             first_seen_at_ms=before.first_seen_at_ms if before is not None else now.utc_ms,
             connected_at_ms=now.utc_ms,
             state=peer.liveness.state.value,
-            state_reason="connected",
+            state_reason=because("connected"),
             changed_at_ms=now.utc_ms if before is None or change is not None else before.changed_at_ms,
             quarantine=before.quarantine if before is not None else None,
             plugins=[] if before is None else before.plugins,
@@ -278,7 +279,7 @@ class Peers:
         former = self._state.peers.get(f"{peer.name}/{instance}")
         if former is None or former is peer:
             return
-        reason = f"{peer.address} took its place"
+        reason = because("place_taken", address=peer.address)
         if former.link is not None:
             decision.fence(former.link, reason)
         self.bye(decision, former, reason)
@@ -306,7 +307,7 @@ class Peers:
         for peer in list(self._state.peers.values()):
             if peer.name == name and peer.link is not None:
                 decision.fence(peer.link, f"the key of {name} was revoked")
-                self.bye(decision, peer, "its key was revoked")
+                self.bye(decision, peer, because("key_revoked"))
 
     def _disconnect(self, peer: Peer) -> None:
         if peer.link is not None:

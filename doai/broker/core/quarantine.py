@@ -26,6 +26,7 @@ from doai.errors import ConflictError, Failure, NotFoundError
 from doai.limits import QUARANTINE_BURST_S
 from doai.messages.commands import QuarantineDevice, QuarantineNode, ReleaseDevice, ReleaseNode, Service
 from doai.messages.events import DeviceQuarantined, DeviceReleased, NodeQuarantined, NodeReleased
+from doai.reasons import reason as because
 from doai.states import SERVICE_TABLE, Outcome, ServiceState, ServiceTrigger, move
 from doai.workflow.mistakes import did_you_mean
 
@@ -71,7 +72,7 @@ class Quarantines:
 
     def _worked(self, decision: Decision, unit: Unit) -> None:
         if unit.service is ServiceState.PROBING:
-            self._release(decision, unit, "a task worked again", "")
+            self._release(decision, unit, because("worked_again"), "")
         elif unit.service is ServiceState.IN_SERVICE:
             unit.health.worked(decision.now.mono_s)
 
@@ -80,7 +81,7 @@ class Quarantines:
         if unit.row is None or unit.service is ServiceState.QUARANTINED:
             return
         if unit.service is ServiceState.PROBING:
-            verdict = "the task it was tried with failed"
+            verdict = because("probe_failed")
         elif in_a_row_max:
             unit.health.failed(now_s, burst_s)
             verdict = unit.health.verdict(now_s, in_a_row_max)
@@ -92,7 +93,9 @@ class Quarantines:
             settings = self._state.settings
             lasts_s = term_s(count, settings.quarantine_first_s, settings.quarantine_max_s)
             until_ms = decision.now.utc_ms + round(lasts_s * 1000)
-            self._quarantine(decision, unit, until_ms, f"{verdict}; the last: {failure.message}", count, "")
+            self._quarantine(
+                decision, unit, until_ms, because("verdict", why=verdict, message=failure.message), count, ""
+            )
 
     # --- what a person wants ------------------------------------------------------------------------------
 
@@ -195,7 +198,7 @@ class Quarantines:
             before = _standing(unit)
             unit.service = move(SERVICE_TABLE, unit.service, ServiceTrigger.TERM_ENDS, _title(unit))
             kind = "device" if isinstance(unit, Device) else "node"
-            reason = "its term is over: it is tried with one task at a time"
+            reason = because("term_over")
             decision.automatic(f"{kind}.probed", _subject(unit), before, _standing(unit), reason)
             decision.log("info", f"{_title(unit)} is tried with one task at a time", _ids(unit))
             self._mark(unit)

@@ -22,6 +22,7 @@ from doai.changes.runs import StopRun
 from doai.errors import ErrorClass, Failure
 from doai.messages.events import RunCompleted, RunStopped, TaskQueued, TaskStatus
 from doai.messages.work import TaskRef
+from doai.reasons import reason as because
 from doai.states import (
     RUN_TABLE,
     TASK_TABLE,
@@ -151,7 +152,7 @@ class Tasks:
             task.run.gate.tried_open -= not task.tried
         self._scheduler.unbind(task)
         if task.run.stopped:
-            self.decide(decision, task, TaskTrigger.CANCEL, f"the run was stopped: {task.run.stopped}")
+            self.decide(decision, task, TaskTrigger.CANCEL, because("run_stopped", why=task.run.stopped))
             return
         self._scheduler.enqueue(task)
         if task.run.needs:
@@ -175,7 +176,8 @@ class Tasks:
         task.token = task.node = None
         task.dispatched_at_ms = task.started_at_ms = None
         task.not_before_ms = decision.now.utc_ms + round(delay_s * 1000)
-        task.reason = f"attempt {task.attempt} of {task.run.row.attempts_max} follows in {delay_s:.0f} s"
+        most, seconds = task.run.row.attempts_max, f"{delay_s:.0f}"
+        task.reason = because("attempt_follows", attempt=task.attempt, most=most, seconds=seconds)
         self._scheduler.unbind(task)
         self._state.deadlines.add(decision.now.mono_s + delay_s, Due.RETRY, task)
 
@@ -209,7 +211,7 @@ class Tasks:
     def cancel(self, decision: Decision, task: Task, reason: str) -> None:
         """Make the wish to cancel an open task durable; its holder is asked where it has one."""
         held = task.token is not None
-        self.decide(decision, task, TaskTrigger.CANCEL, reason or "cancelled")
+        self.decide(decision, task, TaskTrigger.CANCEL, reason or because("cancelled"))
         if held:
             self.ask_to_cancel(decision, task)
 
@@ -253,7 +255,7 @@ class Tasks:
         decision.log("warning", f"the run is stopped: {why}", {"run_id": run.row.run_id})
         for task in list(run.open.values()):
             if task.state in (TaskState.QUEUED, TaskState.DELAYED):
-                self.decide(decision, task, TaskTrigger.CANCEL, f"the run was stopped: {why}")
+                self.decide(decision, task, TaskTrigger.CANCEL, because("run_stopped", why=why))
 
     def _complete(self, decision: Decision, run: Run) -> None:
         run.state = move(RUN_TABLE, run.state, RunTrigger.COMPLETE, f"run {run.row.run_id}")

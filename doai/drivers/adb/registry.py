@@ -19,6 +19,7 @@ from doai.drivers.failures import adb_server_down, device_offline, device_unauth
 from doai.drivers.feed import Feed
 from doai.drivers.watching import Watched
 from doai.errors import StepError
+from doai.reasons import reason as because
 from doai.states import DeviceState
 
 USABLE: Final = "device"
@@ -26,8 +27,8 @@ USABLE: Final = "device"
 PASSING: Final = frozenset({"authorizing", "connecting"})
 """States that every connection goes through in a moment."""
 REASONS: Final = {
-    "offline": "adb lists it as offline: check its cable, power and network",
-    "unauthorized": "it has not allowed this computer: unlock it and accept the USB debugging dialog",
+    "offline": because("adb_offline"),
+    "unauthorized": because("adb_unauthorized"),
 }
 
 
@@ -71,14 +72,14 @@ class Registry:
             entry = now.get(transport.id)
             if entry is None or entry.address != transport.address:
                 self._remove(
-                    transport, device_offline(transport.name, "it was disconnected"), "it was disconnected"
+                    transport, device_offline(transport.name, because("disconnected")), because("disconnected")
                 )
         return [found for entry in listed if (found := self._take(entry)) is not None]
 
     def lose_server(self, why: str) -> None:
         """The server is gone, and every transport with it; their numbers start again with the next one."""
         self._server_gone = why
-        reason = f"the adb server of this node is gone ({why})"
+        reason = because("adb_server_gone", why=why)
         for transport in list(self._transports.values()):
             self._remove(transport, adb_server_down(self._port, why), reason)
 
@@ -96,7 +97,7 @@ class Registry:
         if silent is not None:
             raise device_unresponsive(serial, silent.silent_because)
         last = self._feed.current(serial)
-        raise device_offline(serial, last.reason if last is not None else "it was never seen here")
+        raise device_offline(serial, last.reason if last is not None else because("never_seen_here"))
 
     def transports(self) -> list[Transport]:
         """Return all ways that are listed now."""
@@ -159,7 +160,7 @@ class Registry:
         if entry.state == USABLE:
             transport.watch = trio.CancelScope()
             return transport
-        reason = REASONS.get(entry.state, f"adb lists it as {entry.state}")
+        reason = REASONS.get(entry.state, because("adb_listed_as", state=entry.state))
         transport.calls.end(device_offline(transport.name, reason))
         self._tell(transport.name, reason)
         return None
@@ -216,7 +217,7 @@ class Registry:
             return DeviceChange(
                 serial=name,
                 state=DeviceState.UNRESPONSIVE,
-                reason=f"adb lists it and it does not answer ({silent.silent_because}): restart it if this lasts",
+                reason=because("adb_silent", why=silent.silent_because),
             )
         last = self._feed.current(name)
         working = last is not None and last.state is DeviceState.ONLINE

@@ -19,6 +19,7 @@ from doai.drivers.feed import Feed
 from doai.drivers.watching import PROOF_EVERY_S
 from doai.errors import StepError
 from doai.phone.profiles import choose
+from doai.reasons import reason as because
 from doai.states import DeviceState
 
 PROVE_EVERY_S: Final = 10.0
@@ -116,7 +117,7 @@ class FakeDriver:
             phone.calls.end(_unusable(phone))
         self._publish(phone)
 
-    def vanish(self, serial: str, reason: str = "it was disconnected") -> None:
+    def vanish(self, serial: str, reason: str = because("disconnected")) -> None:
         """Take a phone away."""
         self.set_state(serial, DeviceState.OFFLINE, reason)
 
@@ -130,7 +131,7 @@ class FakeDriver:
         """Restart a phone: it is away for REBOOT_S, and comes back with nothing running."""
         phone = self._phones[serial]
         phone.model.boot(trio.current_time())
-        self.vanish(serial, "it restarts")
+        self.vanish(serial, because("restarts"))
         if self._nursery is not None:
             self._nursery.start_soon(self._come_back, serial)
 
@@ -142,7 +143,7 @@ class FakeDriver:
         """Return a phone that can work; raises StepError that says why it can not."""
         phone = self._phones.get(serial)
         if phone is None:
-            raise failures.device_offline(serial, "it was never seen here")
+            raise failures.device_offline(serial, because("never_seen_here"))
         if phone.state is not DeviceState.ONLINE:
             raise _unusable(phone)
         return phone

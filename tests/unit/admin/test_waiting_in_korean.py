@@ -47,7 +47,7 @@ OPEN = [state for state in TaskState if state not in TERMINAL and state is not T
         ),
         (
             {"place": changed(PLACE, device=changed(DEVICE, quarantine=TIMED))},
-            "기기 d1 격리됨, 42초 더: 5 failures in a row",
+            "기기 d1 격리됨, 42초 더: 연속 5번 실패",
         ),
         (
             {"place": changed(PLACE, device=changed(DEVICE, hold=HELD))},
@@ -118,9 +118,9 @@ def test_how_things_stand_now() -> None:
     assert run_now(bounded({"failed": 2, "running": 1}), KO) == (
         "실행 중지됨, 2 tasks failed: 작업 4개 중 2개 끝남 (실행 중 1, 실패 2)"
     )
-    assert node_now(NODE, NOW_MS, KO) == "노드 n1 온라인 (connected)"
+    assert node_now(NODE, NOW_MS, KO) == "노드 n1 온라인 (연결됨)"
     assert node_now(changed(NODE, quarantine=OVER), NOW_MS, KO) == (
-        "노드 n1: 격리 뒤라 한 번에 작업 하나씩 시험 중: 5 failures in a row"
+        "노드 n1: 격리 뒤라 한 번에 작업 하나씩 시험 중: 연속 5번 실패"
     )
     row = changed(DEVICE, hold=HELD, quarantine=TIMED)
     view = DeviceView(
@@ -132,7 +132,7 @@ def test_how_things_stand_now() -> None:
         answer_age_s=None,
     )
     assert device_now(view, NOW_MS, KO) == (
-        "기기 d1, 작업 2개가 끝난 뒤 user/ann 사용; 기기 d1 격리됨, 42초 더: 5 failures in a row"
+        "기기 d1, 작업 2개가 끝난 뒤 user/ann 사용; 기기 d1 격리됨, 42초 더: 연속 5번 실패"
     )
 
 
