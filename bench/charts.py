@@ -81,10 +81,10 @@ def section(run: Run, runs: Sequence[Run], folder: Path) -> Iterator[str]:
     if any(len(values) > 1 for values in series.values()):
         curves(series).save(folder / f"{run.benchmark}-runs.png")
         yield f"![{run.benchmark} over its runs]({folder.name}/{run.benchmark}-runs.png)\n"
-    yield "| figure | value | unit | ratio |\n|---|---:|---|---:|"
+    yield "| figure | value | unit | ratio | against |\n|---|---:|---|---:|---|"
     for figure in run.figures:
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-        yield f"| {figure.name} | {figure.value:g} | {figure.unit} | {ratio} |"
+        yield f"| {figure.name} | {figure.value:g} | {figure.unit} | {ratio} | {figure.against} |"
     yield ""
 
 

@@ -42,6 +42,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ratio: float | None = None
     goal: float | None = None
     """The ratio that was wanted."""
+    against: str = ""
+    """What the reference was and what it measured."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +85,14 @@ def append(benchmark: str, lines: Sequence[Line], began: Machine, path: Path = P
         benchmark=benchmark,
         machine=began,
         figures=[
-            Figure(name=line.name, value=line.value, unit=line.unit, ratio=line.ratio, goal=line.goal)
+            Figure(
+                name=line.name,
+                value=line.value,
+                unit=line.unit,
+                ratio=line.ratio,
+                goal=line.goal,
+                against=line.against,
+            )
             for line in lines
         ],
     )

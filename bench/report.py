@@ -27,13 +27,24 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     commit: str = ""
 
 
+WRITTEN = ("bench/history.jsonl", "bench/report.md", "bench/report")
+"""What the runs before wrote: no other code is measured because of it."""
+
+
 def current_commit() -> str:
-    """Return the short commit of the checkout, with a + if files differ from it; empty outside a checkout."""
+    """Return the short commit of the checkout, with a + if the code differs from it; empty outside a checkout."""
+    commands = (
+        ["git", "describe", "--always", "--exclude=*"],
+        ["git", "status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{path}" for path in WRITTEN)],
+    )
     try:
-        command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        commit, changed = (
+            subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+            for command in commands
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
+    return f"{commit}+" if changed else commit
 
 
 def compared(

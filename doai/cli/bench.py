@@ -78,7 +78,9 @@ def _parser(benchmarks: dict[str, ModuleType]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-history", action="store_true", help="append nothing to bench/history.jsonl")
     parser.add_argument("--of", metavar="NAME", default="broker", help="of compare: the benchmark (broker)")
-    parser.add_argument("--rounds", type=int, default=5, help="of compare: rounds of each commit (5)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="of compare: rounds of each commit (5; of fewer than 4 no verdict)"
+    )
     parser.add_argument(
         "--install", action="store_true", help="of peers: set up Redis and the other queues in a cache folder, once"
     )

@@ -125,7 +125,7 @@ def test_a_run_is_a_line_of_the_history_and_a_section_of_the_report(tmp_path: Pa
     assert second.machine.cores >= 1
     assert "1 benchmarks, 2 runs" in charts.write(path, report, folder)
     text = report.read_text()
-    assert "| broker.cpu | 50 | us/task | 1.00 |" in text
+    assert "| broker.cpu | 50 | us/task | 1.00 |  |" in text
     assert {picture.name for picture in folder.iterdir()} == {"broker.png", "broker-runs.png"}
     assert (folder / "broker.png").read_bytes().startswith(b"\x89PNG")
 
@@ -150,6 +150,7 @@ def test_a_difference_is_told_from_noise() -> None:
     assert found["cpu"].ratio == pytest.approx(2.0)
     assert [found[name].verdict for name in ("cpu", "rate", "same")] == ["better", "worse", "-"]
     assert "better" in compare.table(list(found.values()))
+    assert {each.verdict for each in compare.differences(before[:3], after[:3])} == {"?"}
 
 
 def test_a_figure_of_nothing_or_of_one_side_is_left_out() -> None:
