@@ -64,6 +64,8 @@ class BareNode(Node):
         self._tokens: dict[Token, None] = {}
         self._next_beat_s = trio.current_time() + random.random() * HEARTBEAT_S
         self._serials_told = False
+        self._home = Path(settings.folder) / name
+        self._frames_told = self.frames
 
     async def receive(self) -> None:
         """Hear the broker until cancelled."""
@@ -98,6 +100,9 @@ class BareNode(Node):
         while True:
             await trio.sleep(LOOK_S)
             now_s = trio.current_time()
+            if self.frames != self._frames_told:
+                self._frames_told = self.frames
+                replace_file(frames_file(self._home), encode(self.frames))
             if self._serials_told and now_s >= self._next_beat_s:
                 self._next_beat_s = now_s + HEARTBEAT_S
                 self._beat()
@@ -201,6 +206,18 @@ class BareNode(Node):
             seq = self.link.append(envelope, may_wait=may_wait)
             ops.append(AppendFact(seq, envelope, event_type == ATTEMPT_ENDED))
         self.decided(ops, self.link.pump(trio.current_time()))
+
+
+def frames_file(home: Path) -> Path:
+    """Return where a node tells how many frames went to and fro; at most `LOOK_S` old."""
+    return home / "frames"
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Whoever reads it finds the old content or the new."""
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(path)
 
 
 def _about(task: Dispatch) -> dict[str, object]:

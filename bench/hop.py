@@ -178,7 +178,7 @@ async def _ours_with_curve(client: KeyPair) -> AsyncIterator[Subject]:
 
 @asynccontextmanager
 async def _ours_plain() -> AsyncIterator[Subject]:
-    with _bound_router(None) as socket:
+    with bound_router(None) as socket:
         socket.set(zmq.ROUTER_MANDATORY, 1)
         router = _NamelessRouter(socket)
         yield _router_subject(router, Place(router.endpoint, None, None))
@@ -188,7 +188,7 @@ async def _ours_plain() -> AsyncIterator[Subject]:
 @asynccontextmanager
 async def _bare(client: KeyPair | None) -> AsyncIterator[Subject]:
     server = make_keypair() if client is not None else None
-    with _bound_router(server) as socket:
+    with bound_router(server) as socket:
         peers: dict[int, bytes] = {}
         descriptor = int(socket.get(zmq.FD))
         events = int(zmq.EVENTS)
@@ -236,7 +236,8 @@ async def _proxy(client: KeyPair | None) -> AsyncIterator[Subject]:
 
 
 @contextmanager
-def _bound_router(server: KeyPair | None) -> Iterator[zmq.Socket[bytes]]:
+def bound_router(server: KeyPair | None) -> Iterator[zmq.Socket[bytes]]:
+    """Yield a ROUTER that listens; without keys there is no encryption, with them everybody is let in."""
     with zmq.Context(io_threads=1) as context, context.socket(zmq.ROUTER) as socket:
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.SNDHWM, SEND_HWM)

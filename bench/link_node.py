@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 import trio
 
+from bench.frames_floor import Frames
 from doai.changes.outbox import AppendFact, OutboxOp
 from doai.codec import BodyDecoder, Kind, encode, raw, unpack_header
 from doai.envelope import Envelope
@@ -84,6 +85,8 @@ class Node:
         self._connection: Sending | None = None
         self._nursery: trio.Nursery
         self.dealer: Dealer
+        self.frames = Frames()
+        """That the broker took from this node, and sent it."""
 
     async def run(self) -> None:
         """Connect, send, and close when nothing is left."""
@@ -115,6 +118,7 @@ class Node:
     def heard(self, header_bytes: bytes, body: bytes) -> int | None:
         """Take what a frame says of the stream; return its kind, None when it is not to be looked at."""
         now_s, header = trio.current_time(), unpack_header(header_bytes)
+        self.frames += Frames(sent=1, sent_bytes=len(body))
         if not self.link.heard(self.link.epoch, now_s):
             return None
         if header.kind == Kind.WELCOME:
@@ -144,6 +148,7 @@ class Node:
             effect()
         elif isinstance(effect, SendFrame) and self._connection is not None:
             self._connection.send(effect.header, effect.body)
+            self.frames += Frames(taken=1, taken_bytes=len(effect.body))
         elif isinstance(effect, ReadFacts):
             self._nursery.start_soon(self._read, effect)
         elif isinstance(effect, OpenSocket):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import trio
 
+from bench.frames_floor import Frames
 from doai import __version__
 from doai.codec import BodyDecoder, Kind, encode, pack_header, raw, unpack_header
 from doai.envelope import Envelope, Message
@@ -71,6 +72,8 @@ class MeshClient:
         self._ids = RandomIds(random.Random(os.urandom(16)).getrandbits)
         self._waiting: dict[str, Answer] = {}
         self._welcomed = trio.Event()
+        self.frames = Frames()
+        """That the broker took from this client, and sent it."""
         self._started_at_ms = time.time_ns() // 1_000_000
 
     async def submit(self, command: str, payload: Message) -> Answer:
@@ -88,7 +91,9 @@ class MeshClient:
             interface="cli",
         )
         answer = self._waiting[envelope.event_id] = Answer()
-        await self._dealer.send(_COMMAND, encode(envelope))
+        body = encode(envelope)
+        await self._dealer.send(_COMMAND, body)
+        self.frames += Frames(taken=1, taken_bytes=len(body))
         return answer
 
     async def command(self, command: str, payload: Message) -> Any:
@@ -109,6 +114,7 @@ class MeshClient:
         while True:
             for header, body in await self._dealer.receive():
                 kind = unpack_header(header).kind
+                self.frames += Frames(sent=1, sent_bytes=len(body))
                 if kind == Kind.REPLY:
                     reply = _reply(body)
                     self._waiting.pop(reply.command_id).put(reply)

@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 import trio
 
-from bench.bare_node import Site
+from bench.bare_node import LOOK_S, Site, frames_file
+from bench.frames_floor import Frames
 from bench.link_node import Settings
 from bench.mesh_client import MeshClient, open_mesh_client
 from bench.store_view import StoreView, open_store_view
@@ -59,7 +60,9 @@ class Programs:
         client: MeshClient,
         store: StoreView,
         adb_port: int,
+        bare: Sequence[str] = (),
     ) -> None:
+        """``bare``: names of nodes of bench/bare_node.py."""
         self.folder = folder
         self.adb_port = adb_port
         """Of the node's adb server; there is none without phones."""
@@ -69,6 +72,7 @@ class Programs:
         self.serials: list[str] = []
         """Of the devices, all of them online."""
         self._watching = trio.CancelScope()
+        self._bare = bare
 
     async def watch(self) -> None:
         """Raise ChildFailed when a program ends before `kill` was called."""
@@ -103,6 +107,15 @@ class Programs:
             used["adb"] = sum(cpu_s(pid) for pid in child_pids(self.children["node"].pid))
         return {**used, "client": cpu_s(os.getpid())}
 
+    async def frames(self) -> Frames | None:
+        """Return the frames between the broker and all others so far; None with real nodes, which count none."""
+        files = [frames_file(self.folder / name) for name in self._bare]
+        if not files:
+            return None
+        await trio.sleep(2 * LOOK_S)  # until what was last is told
+        found = [msgspec.msgpack.decode(file.read_bytes(), type=Frames) for file in files]
+        return sum(found, self.client.frames)
+
     def rss_mib(self) -> dict[str, float]:
         """Return the resident memory of each program, in MiB, without its own children."""
         return {name: rss_bytes(child.pid) / 2**20 for name, child in self.children.items()}
@@ -125,7 +138,8 @@ async def open_programs(fleet: Fleet) -> AsyncIterator[Programs]:
                 async with open_mesh_client(endpoint, admin, server_key) as client, trio.open_nursery() as nursery:
                     adb_port = free_port()
                     await _start_nodes(children, folder, fleet, client, adb_port, broker)
-                    programs = Programs(folder, children, client, store, adb_port)
+                    bare = node_names(fleet) if fleet.bare else []
+                    programs = Programs(folder, children, client, store, adb_port, bare)
                     nursery.start_soon(programs.watch)
                     with trio.fail_after(START_TIMEOUT_S):
                         programs.serials = await store.wait_devices(fleet.devices)
@@ -141,7 +155,7 @@ async def _start_nodes(
     children: dict[str, Child], folder: Path, fleet: Fleet, client: MeshClient, adb_port: int, broker: Child
 ) -> None:
     """Start the nodes, one after the other; a hundred devices are their devices together."""
-    names = [f"node-{number}" for number in range(1, fleet.nodes + 1)]
+    names = node_names(fleet)
     endpoint, server_key = broker.ready["X_DOAI_ENDPOINT"], broker.ready["X_DOAI_PUBLIC_KEY"]
     for name in names:
         home = folder / name if fleet.bare else node_folder(folder, name)
@@ -167,6 +181,10 @@ async def _start_nodes(
             | ({"fake_prefix": f"{name.upper()}-"} if fleet.nodes > 1 else {}),
             name if fleet.nodes > 1 else "node",
         )
+
+
+def node_names(fleet: Fleet) -> list[str]:
+    return [f"node-{number}" for number in range(1, fleet.nodes + 1)]
 
 
 async def start_program(

@@ -20,6 +20,7 @@ import msgspec
 import trio
 
 from bench.disk import DurableWrite, durable_write, durable_writes
+from bench.frames_floor import Frames, measure_frames
 from bench.programs import Fleet, Programs, open_programs
 from bench.report import Line
 from bench.store_floor import Floor, measure_floor, write_one_by_one
@@ -60,6 +61,10 @@ class Throughput(msgspec.Struct, frozen=True):
     """CPU of each process, a task."""
     floor: Floor
     """The same rows by bare executemany."""
+    frames: Frames | None = None
+    """Between the broker and all others; None = they were not counted."""
+    frames_s: float = 0.0
+    """CPU of a bare loop for as many of the same sizes."""
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -108,6 +113,7 @@ async def measure_throughput(tasks: int, per_run: int, fleet: Fleet = FLEET) -> 
         await _submit(programs, workflow, len(programs.serials), per_run)  # warm
         await programs.store.wait_runs_ended()
         warm = programs.store.last_position()
+        frames_before = await programs.frames()
         cpu, began = programs.cpu_s(), time.time()
         runs = await _submit(programs, workflow, tasks, per_run)
         await programs.store.wait_runs_ended()
@@ -115,6 +121,7 @@ async def measure_throughput(tasks: int, per_run: int, fleet: Fleet = FLEET) -> 
         ended_ms = programs.store.number(
             "SELECT max(recorded_at_ms) FROM events WHERE position > ? AND type = 'task.completed'", (warm,)
         )
+        frames_after = await programs.frames()
         warm_runs = math.ceil(len(programs.serials) / per_run)
         await programs.kill("broker")
         for start in (False, True):
@@ -124,7 +131,9 @@ async def measure_throughput(tasks: int, per_run: int, fleet: Fleet = FLEET) -> 
                 store.verify(tasks + len(programs.serials), runs + warm_runs)
         with tempfile.TemporaryDirectory(prefix="doai-bench-") as folder:
             floor = measure_floor(programs.store, warm, Path(folder))
-    return Throughput(tasks, ended_ms / 1000 - began, used, floor)
+    frames = None if frames_before is None or frames_after is None else frames_after.since(frames_before)
+    frames_s = 0.0 if frames is None else await trio.to_thread.run_sync(measure_frames, frames)
+    return Throughput(tasks, ended_ms / 1000 - began, used, floor, frames, frames_s)
 
 
 async def _submit(programs: Programs, workflow: str, tasks: int, per_run: int) -> int:
@@ -163,13 +172,17 @@ def throughput_lines(measured: Throughput, shape: str) -> Iterator[Line]:
         f" {floor_rate:.6g} tasks/s",
     )
     for process, cpu_us in measured.cpu_us.items():
-        floor_us = floor.cpu_s / floor.tasks * 1e6
+        rows_us, frames_us = floor.cpu_s / floor.tasks * 1e6, measured.frames_s / measured.tasks * 1e6
+        against = f"the same rows: {rows_us:.4g} us/task"
+        if measured.frames is not None:
+            count = (measured.frames.taken + measured.frames.sent) / measured.tasks
+            against += f"; the same {count:.2g} frames a task by a bare loop: {frames_us:.3g}"
         yield Line(
             name=f"{name}.cpu.{process}",
             value=round(cpu_us, 1),
             unit="us/task",
-            ratio=round(floor_us / cpu_us, 4) if process == "broker" and cpu_us else None,
-            against=f"the same rows: {floor_us:.4g} us/task" if process == "broker" else "",
+            ratio=round((rows_us + frames_us) / cpu_us, 4) if process == "broker" and cpu_us else None,
+            against=against if process == "broker" else "",
             goal=GOAL_FLOOR if process == "broker" else None,
         )
 

@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from bench import admin, bots, broker, charts, codec, compare, history, hop_proxy, ops, start, store_events
+from bench.frames_floor import Frames, measure_frames
 from bench.report import Line, table
 from doai.cli import bench, exits
 from tests.browser.desk import CHROMIUM
@@ -23,10 +24,17 @@ def line(name: str, value: float, unit: str = "us/task", ratio: float | None = N
 def test_the_broker_alone_ends_every_task_and_is_compared_with_its_own_rows(per_run: int, per_frame: int) -> None:
     measured = broker.measure(40, per_run, per_frame)
     assert measured.spent.tasks == measured.floor.tasks == 40
-    assert measured.floor.rows_a_task == pytest.approx(11 + 4 / per_run)
+    assert measured.floor.rows_a_task == pytest.approx(10 + 4 / per_run)
     assert measured.spent.frames >= 40 // per_frame
     names = [each.name.rpartition(".")[2] for each in broker.lines(per_run, per_frame, [measured])]
     assert names == ["cpu", "decide", "commit"]
+
+
+@pytest.mark.parametrize(("taken", "sent"), [(30, 90), (90, 30)])
+def test_the_bare_loop_passes_as_many_frames_as_were_counted(taken: int, sent: int) -> None:
+    counted = Frames(taken=taken, taken_bytes=taken * 100, sent=sent, sent_bytes=sent * 10)
+    assert measure_frames(counted, rounds=1) > 0
+    assert (counted + counted).since(counted) == counted
 
 
 def test_an_envelope_is_measured_beside_its_floor_and_json() -> None:
