@@ -12,6 +12,8 @@ from doai.cli.client import Client
 from doai.cli.since import since_ms
 
 LOOK_EVERY_S = 0.5
+COUNTED_MAX = 1_000_000
+"""The API counts samples up to this."""
 _COUNTED = ("tasks", "runs", "events", "artifacts", "audit")
 
 
@@ -62,6 +64,14 @@ def retention(client: Client, options: argparse.Namespace) -> int:
             f"{going['artifacts']} ({_mb(going['artifactBytes'])})",
         ),
         ("audit", held["audit"], _days(policy["auditDays"]), policy["auditMax"] or None, going["audit"]),
+        ("samples", _many(held["samples"]), _hours(policy["samplesHours"]), None, _many(going["samples"])),
+        (
+            "hours of samples",
+            _many(held["sampleHours"]),
+            _days(policy["sampleHoursDays"]),
+            None,
+            _many(going["sampleHours"]),
+        ),
     )
     show.print_table(("what", "there are", "kept", "at most", "would go now"), rows, empty="")
     every = policy["everyH"]
@@ -111,6 +121,14 @@ def _told(counts: dict[str, Any]) -> str:
 
 def _days(days: float) -> str:
     return f"{days:g} days" if days else "for ever"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:g} hours" if hours else "for ever"
+
+
+def _many(count: int) -> str:
+    return f"{count} or more" if count >= COUNTED_MAX else str(count)
 
 
 def _mb(size_bytes: int) -> str:

@@ -28,6 +28,8 @@ MIN_AGE_MS: Final = 3_600_000
 """What ended later than this ago never goes, whatever a count says: somebody may just be looking at it."""
 SLICE: Final = 100
 """Ids of one slice: some 10 ms of the writer, in which nothing else is committed."""
+SAMPLES_COUNTED_MAX: Final = 1_000_000
+"""More samples than this are not counted: some tenths of a second."""
 _DIGEST_CHARACTERS: Final = 16
 
 
@@ -57,6 +59,9 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: int
     artifact_bytes: int
     audit: int
+    samples: int
+    """By the minute; counted up to SAMPLES_COUNTED_MAX, and so are the hours."""
+    sample_hours: int
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +109,8 @@ class Going(msgspec.Struct, frozen=True, kw_only=True):
     artifact_bytes: int
     events: int
     audit: int
+    samples: int
+    sample_hours: int
 
 
 class RetentionReader:
@@ -118,10 +125,19 @@ class RetentionReader:
 
     async def held(self) -> Held:
         """Return how much there is."""
-        [[counts]] = await self._connections.ask((self._sql["held"], ()))
+        [[counts], [of_samples]] = await self._connections.ask(
+            (self._sql["held"], ()), (self._sql["held_samples"], {"most": SAMPLES_COUNTED_MAX})
+        )
         tasks, runs, events, artifacts, artifact_bytes, audit = (int(count or 0) for count in counts)
         return Held(
-            tasks=tasks, runs=runs, events=events, artifacts=artifacts, artifact_bytes=artifact_bytes, audit=audit
+            tasks=tasks,
+            runs=runs,
+            events=events,
+            artifacts=artifacts,
+            artifact_bytes=artifact_bytes,
+            audit=audit,
+            samples=int(of_samples[0]),
+            sample_hours=int(of_samples[1]),
         )
 
     async def bounds(self, policy: Policy, held: Held, disk_bytes: int, now_ms: int) -> Bounds:
@@ -150,11 +166,17 @@ class RetentionReader:
 
     async def going(self, bounds: Bounds) -> Going:
         """Return how much goes within bounds."""
-        [[runs], [artifacts], [events], [audit]] = await self._connections.ask(
+        samples = {
+            "minute_before": bounds.sample_minute_before,
+            "hour_before": bounds.sample_hour_before,
+            "most": SAMPLES_COUNTED_MAX,
+        }
+        [[runs], [artifacts], [events], [audit], [of_samples]] = await self._connections.ask(
             (self._sql["going_runs"], _bindings(bounds)),
             (self._sql["going_artifacts"], _bindings(bounds)),
             (self._sql["going_events"], _bindings(bounds)),
             (self._sql["going_audit"], _bindings(bounds)),
+            (self._sql["going_samples"], samples),
         )
         return Going(
             runs=int(runs[0]),
@@ -163,6 +185,8 @@ class RetentionReader:
             artifact_bytes=int(artifacts[1] or 0),
             events=int(events[0]),
             audit=int(audit[0]),
+            samples=int(of_samples[0]),
+            sample_hours=int(of_samples[1]),
         )
 
     # --- slices ---------------------------------------------------------------------------------------------

@@ -49,6 +49,9 @@ class HeldJson(View, frozen=True, kw_only=True):
     artifacts: int
     artifact_bytes: int
     audit: int
+    samples: int
+    """Of devices, by the minute; counted up to a million, and so are the hours."""
+    sample_hours: int
 
 
 class GoingJson(View, frozen=True, kw_only=True):
@@ -62,6 +65,8 @@ class GoingJson(View, frozen=True, kw_only=True):
     """Before their run goes."""
     artifact_bytes: int
     audit: int
+    samples: int
+    sample_hours: int
 
 
 class PassJson(View, frozen=True, kw_only=True):
@@ -148,8 +153,10 @@ _EXAMPLE: Final = RetentionJson(
         samples_hours=24.0,
         sample_hours_days=90.0,
     ),
-    held=HeldJson(artifact_bytes=90_000_000_000, **{**_COUNTS, "tasks": 812_000}),
-    going=GoingJson(artifact_bytes=48_000_000, **_COUNTS),
+    held=HeldJson(
+        artifact_bytes=90_000_000_000, samples=144_000, sample_hours=216_000, **{**_COUNTS, "tasks": 812_000}
+    ),
+    going=GoingJson(artifact_bytes=48_000_000, samples=600, sample_hours=100, **_COUNTS),
     running=None,
     passes=[_PASS],
 )

@@ -14,6 +14,7 @@ from doai.changes import ops, retention
 from doai.changes.audit import AuditOutcome, AuditRow
 from doai.changes.retention import DAY_MS, UsageKind
 from doai.changes.rows import ArtifactRow, RunRow, TaskRow, TaskStatusRow
+from doai.changes.samples import HOUR_MS, MINUTE_MS
 from doai.ids import make_id
 from doai.messages.commands import TargetKind
 from doai.states import Outcome, RunState, TaskState
@@ -137,7 +138,7 @@ def going(path: Path, disk_bytes: int = 0, **policy: Any) -> Going:
 
 
 def nothing(**but: int) -> Going:
-    counts = dict.fromkeys(["runs", "tasks", "artifacts", "artifact_bytes", "events", "audit"], 0)
+    counts = dict.fromkeys(Going.__struct_fields__, 0)
     return Going(**{**counts, **but})
 
 
@@ -174,6 +175,25 @@ def test_what_is_there_is_counted(path: Path) -> None:
         800,
         3,
     )
+
+
+def test_samples_are_counted_and_those_that_would_go(path: Path) -> None:
+    minute, hour = NOW_MS // MINUTE_MS, NOW_MS // HOUR_MS
+    store = apsw.Connection(str(path))
+    for serial in ("d1", "d2"):
+        rows = [(serial, minute - ago, b"x") for ago in (0, 30, 90)]
+        store.executemany("INSERT INTO device_samples VALUES (?, ?, ?)", rows)
+        store.execute(
+            "INSERT INTO devices VALUES (?, 'n', 'online', '', '', '', '', '', 0, '', 0, 0, '[]', 0, 0, "
+            "NULL, '', NULL, NULL)",
+            (serial,),
+        )
+    store.execute("INSERT INTO device_sample_hours VALUES ('d1', ?, x'00')", (hour - 24 * 3,))
+    store.close()
+    held = asked(path, lambda reader: reader.held())
+    assert (held.samples, held.sample_hours) == (6, 1)
+    assert going(path, samples_hours=1) == nothing(samples=2)
+    assert going(path, sample_hours_days=2) == nothing(sample_hours=1)
 
 
 def test_slices_take_what_would_go_and_are_told_afterwards(path: Path) -> None:

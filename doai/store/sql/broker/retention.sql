@@ -4,6 +4,11 @@
 SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM runs), (SELECT count(*) FROM events),
     (SELECT count(*) FROM artifacts), (SELECT sum(size_bytes) FROM artifacts), (SELECT count(*) FROM audit)
 
+-- name: held_samples
+-- As far as anybody wants to know: ten thousand phones have fourteen million of a day.
+SELECT (SELECT count(*) FROM (SELECT 1 FROM device_samples LIMIT :most)),
+    (SELECT count(*) FROM (SELECT 1 FROM device_sample_hours LIMIT :most))
+
 -- name: going_run
 state = 'completed' AND ended_at_ms < :youngest_ms AND (ended_at_ms < :ended_before_ms OR run_id <= :runs_up_to)
 
@@ -127,6 +132,19 @@ FROM usage WHERE kind = ? AND day >= ? ORDER BY day, name
 -- Devices of whose samples something is too old.
 EXISTS (SELECT 1 FROM device_samples AS s WHERE s.serial = devices.serial AND s.minute < :minute_before)
     OR EXISTS (SELECT 1 FROM device_sample_hours AS h WHERE h.serial = devices.serial AND h.hour < :hour_before)
+
+-- name: going_samples
+SELECT (
+    SELECT count(*) FROM (
+        SELECT 1 FROM devices CROSS JOIN device_samples AS s ON s.serial = devices.serial
+        WHERE s.minute < :minute_before LIMIT :most
+    )
+), (
+    SELECT count(*) FROM (
+        SELECT 1 FROM devices CROSS JOIN device_sample_hours AS h ON h.serial = devices.serial
+        WHERE h.hour < :hour_before LIMIT :most
+    )
+)
 
 -- name: next_samples
 SELECT serial FROM devices WHERE serial > :after AND ({going_sample}) ORDER BY serial LIMIT :limit
