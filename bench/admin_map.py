@@ -38,7 +38,7 @@ COUNT: Final = """seconds => new Promise(done => {
   };
   requestAnimationFrame(frame);
 })"""
-"""The pointer moves at each frame, and each move draws the whole map."""
+"""The pointer moves at each frame, and each move shows the whole map anew."""
 
 
 def map_lines(url: str, cookie: str, squares: int, seconds: float, change: Callable[[], None]) -> Iterator[Line]:
@@ -67,5 +67,5 @@ def map_lines(url: str, cookie: str, squares: int, seconds: float, change: Calla
     rate = 1000 * len(took_ms) / sum(took_ms)
     p95 = took_ms[int(0.95 * len(took_ms))]
     yield Line(name="admin.map.frames", value=round(rate, 1), unit="frames/s", ratio=round(rate / GOAL, 3),
-               against=f"goal: {GOAL:g}; {squares} squares drawn anew in each, 95 % within {p95:.0f} ms,"
+               against=f"goal: {GOAL:g}; {squares} squares shown anew in each, 95 % within {p95:.0f} ms,"
                f" {found['loads']} changes came meanwhile")  # fmt: skip

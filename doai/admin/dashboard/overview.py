@@ -141,7 +141,7 @@ def _pair(times_ms: list[int], pair: tuple[Line, Line], visit: Visit) -> str:
         plots.Line(words("overview.p95"), "high", pair[1]),
         plots.Line(words("overview.median"), "median", pair[0]),
     ]
-    return plots.plot_text(times_ms, lines, words, unit="s")
+    return plots.plot_text(times_ms, lines, words, unit=words("overview.seconds"))
 
 
 def _most(lines: tuple[Line, Line]) -> float:

@@ -9,6 +9,7 @@
   const map = document.querySelector(".map");
   if (!map) return;
   const canvas = map.querySelector("canvas");
+  const back = document.createElement("canvas");
   const tip = map.querySelector(".tip");
   let squares = [];
   let side = 12;
@@ -28,7 +29,8 @@
     canvas.style.height = `${Math.max(side, rows * side)}px`;
   }
 
-  function draw() {
+  // All squares, once for each change; what the pointer does is drawn over a copy of it.
+  function paint() {
     const scale = window.devicePixelRatio || 1;
     const style = getComputedStyle(document.documentElement);
     const probe = document.createElement("i");
@@ -39,9 +41,10 @@
       colour[state] = getComputedStyle(probe).color;
     }
     probe.remove();
-    const context = canvas.getContext("2d");
+    back.width = canvas.width;
+    back.height = canvas.height;
+    const context = back.getContext("2d");
     context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
     const gap = side > 8 ? 2 : 1;
     const round = Math.min(4, side / 4);
     for (const [state] of Object.entries(COLOURS)) {
@@ -49,10 +52,23 @@
       context.beginPath();
       squares.forEach((square, n) => {
         if (square[2] !== state) return;
-        context.roundRect((n % columns) * side, Math.floor(n / columns) * side, side - gap, side - gap, round);
+        const [x, y, size] = [(n % columns) * side, Math.floor(n / columns) * side, side - gap];
+        if (side > 8) context.roundRect(x, y, size, size, round);
+        else context.rect(x, y, size, size);
       });
       context.fill();
     }
+    draw();
+  }
+
+  function draw() {
+    const scale = window.devicePixelRatio || 1;
+    const gap = side > 8 ? 2 : 1;
+    const context = canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    if (back.width && back.height) context.drawImage(back, 0, 0);
+    context.setTransform(scale, 0, 0, scale, 0, 0);
     if (chosen >= 0) {
       context.lineWidth = 2;
       context.strokeStyle = getComputedStyle(document.body).color;
@@ -95,7 +111,7 @@
       return;
     }
     layout();
-    draw();
+    paint();
     map.dataset.squares = squares.length;
   }
 
@@ -106,8 +122,8 @@
     if (event.key in steps) { choose(chosen + steps[event.key]); event.preventDefault(); }
     if (event.key === "Enter") open();
   });
-  window.addEventListener("resize", () => { layout(); draw(); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  window.addEventListener("resize", () => { layout(); paint(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
   load();
   setInterval(load, EVERY_MS);
 })();

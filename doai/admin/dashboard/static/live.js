@@ -4,7 +4,7 @@
 (() => {
   const STALE_MS = 2000;      // nothing on a page is older without saying so
   const NEWS_MS = 700;        // between two drawings when something happened
-  const QUIET_MS = 1500;      // and when nothing did: proofs and loads change without an event
+  const QUIET_MS = 1000;      // and when nothing did: proofs and loads change without an event
   const korean = document.documentElement.lang === "ko";
   const state = { beatMs: performance.now(), position: -1, busy: false, drawnMs: performance.now(), costMs: 0 };
   state.freshMs = state.drawnMs;
@@ -87,7 +87,7 @@
       if (time.textContent !== text) time.textContent = text;
     }
     const silent = now - state.beatMs > STALE_MS;
-    const old = !isAnswer() && now - state.freshMs > STALE_MS + QUIET_MS;
+    const old = !isAnswer() && now - state.freshMs > STALE_MS;
     document.body.classList.toggle("stale", silent || Boolean(state.broker));
     const stale = silent || old || Boolean(state.broker);
     const chip = document.getElementById("live");
