@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from doai.changes.retention import (
     AddUsage,
     PruneArtifacts,
@@ -105,8 +107,8 @@ def add_usage(tables: MemoryTables, pop: Pop, put: Put, op: AddUsage) -> None:
         key = (row.kind.value, row.day, row.name)
         known = tables.usage.get(key)
         if known is not None:
-            counts = {name: getattr(row, name) + getattr(known, name) for name in COUNTED}
-            row = UsageRow(kind=row.kind, name=row.name, day=row.day, **counts)
+            counts = {name: count for name in COUNTED if (count := getattr(row, name))}
+            row = msgspec.structs.replace(known, **{name: getattr(known, name) + n for name, n in counts.items()})
         put(tables.usage, key, row)
 
 

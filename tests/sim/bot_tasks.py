@@ -46,6 +46,8 @@ SCHEMA: Final = {
 }
 SLOTS: Final = 3
 TASK_S: Final = 4.0
+DONE_AFTER_S: Final = 0.5
+"""What it was given is told done together."""
 RUNS: Final = 14
 _TOLD: Final = (Outcome.PASSED,) * 8 + (Outcome.FAILED, Outcome.FAILED, Outcome.UNKNOWN)
 _CLASSES: Final = (ErrorClass.APP, ErrorClass.USER, ErrorClass.INFRASTRUCTURE, ErrorClass.TIMEOUT)
@@ -59,6 +61,8 @@ class Builder(BotProcess):
         self._random = tasks.random
         self._life = 0
         self._work: dict[Token, b.BotTask] = {}
+        self._done: dict[tuple[int, int, int], list[int]] = {}
+        """Positions that are to be told, by life, connection and channel."""
         self._silent_until_s = 0.0
         self._late: list[b.BotTask] = []
         """Whose handlers were to end while it stood still."""
@@ -116,7 +120,19 @@ class Builder(BotProcess):
             events = decode(body, b.Events).events
             if channel == FOLLOWED:
                 self._tasks.followed(events)
-            done = [event.position for event in events]
+            key = self._life, self._epoch, channel
+            if events and key not in self._done:
+                self._done[key] = []
+                self.world.after(DONE_AFTER_S, self._tell_done, key)
+            if events:
+                self._done[key] += [event.position for event in events]
+
+    def _tell_done(self, key: tuple[int, int, int]) -> None:
+        if self._frozen is not None:
+            self.world.after(DONE_AFTER_S, self._tell_done, key)
+            return
+        done, (life, epoch, channel) = self._done.pop(key), key
+        if (life, epoch) == (self._life, self._epoch):
             cursor = b.Cursor(channel=channel, done=done, credit_events=1 << 30, credit_bytes=1 << 40)
             self.send_raw(Kind.CURSOR, encode(cursor))
 

@@ -29,12 +29,12 @@ from tests.sim.world import Violation
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
-IN_ONE_OF: Final = 8
+IN_ONE_OF: Final = 16
 """Seeds."""
 NAME: Final = "helper"
 TOPICS: Final = {"ends": ["task.*", "run.completed"], "all": ["**"], "rare": ["queue.paused", "secret.*"]}
 HANDLER_S: Final = 3.0
-TELL_AFTER_S: Final = 0.3
+TELL_AFTER_S: Final = 1.0
 """What it has done is gathered for so long."""
 LOOK_EVERY_S: Final = 5.0
 
@@ -225,7 +225,7 @@ class Bots:
         self.simulation = simulation
         self.random = Random(seed)
         self.processes: list[SimBot] = []
-        self.window = self.random.choice((2, 20, 200))
+        self.window = self.random.choice((4, 20, 200))
         self._calm = False
         self._expected: dict[str, _Expected] = {}
         self._log: dict[int, tuple[str, str]] = {}

@@ -20,6 +20,7 @@ from doai.ids import Token
 from doai.states import RUN_TABLE, TASK_TABLE, TERMINAL, QueueState, RunState, TaskState
 from doai.store.memory import MemoryTables
 from tests.sim.campaigns import CampaignLedger
+from tests.sim.recipes import NEEDS_PLUGIN
 from tests.sim.trail import Trail
 from tests.sim.world import Violation, World
 
@@ -104,7 +105,7 @@ class Ledger:
         self.doomed: set[str] = set()
         """Tasks that were discarded."""
         self.bounded: set[str] = set()
-        """Runs with bounds of their own."""
+        """Runs with bounds of their own, or that need a plug-in."""
         self.run_states: dict[str, RunState] = {}
         self.held_for: dict[str, str] = {}
         """Devices that people have reserved, and who."""
@@ -160,7 +161,7 @@ class Ledger:
                 row = op.row  # type: ignore[union-attr]
                 self.runs[row.run_id] = (row.queue, row.priority, row.attempts_max)
                 self.run_states[row.run_id] = row.state
-                if row.bounds_body != b"{}":
+                if row.bounds_body != b"{}" or row.workflow == NEEDS_PLUGIN:
                     self.bounded.add(row.run_id)
             elif kind is PutQueue:
                 self.queues[op.row.name] = op.row  # type: ignore[union-attr]

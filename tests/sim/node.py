@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from doai.drivers.base import DeviceChange, DeviceInfo, DriverNotice, Proof, ProofKind
@@ -11,6 +11,7 @@ from doai.errors import Failure
 from doai.ids import RandomIds
 from doai.limits import CREDIT_BYTES, RECORDS_PER_FRAME_MAX
 from doai.link.actions import OpenSocket, ReadFacts, SendFrame
+from doai.messages.plugins import PluginOffer
 from doai.messages.samples import SAMPLES_DEVICES, DeviceHealth
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import (
@@ -28,6 +29,7 @@ from doai.node.core.effects import (
 )
 from doai.node.core.session import EXIT_FENCED
 from doai.states import DeviceState
+from doai.workflow.step_type import StepType
 from tests.sim.commits import Commits
 from tests.sim.disks import NodeDisk
 from tests.sim.network import Connection, Network
@@ -204,6 +206,11 @@ class NodeProcess:
             )
         self.core.sampled(HostNumbers(1.0, 2.0, 3))
         self.core.device_proven(Proof("never-seen", ProofKind.ANSWER), now)
+
+    def plugins_changed(self, offers: list[PluginOffer], step_types: Mapping[str, StepType]) -> None:
+        """Its plug-ins are these."""
+        if self.core is not None and not self.frozen:
+            self._decided(self.core.plugins_changed(offers, step_types, self.clock.now()))
 
     def disk_room(self, free_bytes: int) -> None:
         """So much is free on its disk."""

@@ -6,6 +6,15 @@ from typing import Final
 
 FILE: Final = "tools/probe"
 SECRET: Final = "password"
+NEEDS_PLUGIN: Final = "plugged"
+PLUGGED: Final = """
+workflow: plugged
+timeout: 60s
+retry: {attempts: 2, backoff: 1s}
+steps:
+  - {id: sweep, use: acme.sweep, with: {account: kim}, timeout: 40s}
+  - {id: shot, use: screen.capture, timeout: 10s, optional: true}
+"""
 RECIPES: Final = {
     "playback": """
 workflow: playback

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 IN_ONE_OF: Final = 8
 """Seeds: those that once broke a rule keep their worlds."""
 NAME: Final = "watcher"
-ORDER: Final = b.Subscription(name="health", samples=[DEVICE_HEALTH], every_s=10.0, at_once=2)
+ORDER: Final = b.Subscription(name="health", samples=[DEVICE_HEALTH], every_s=30.0, at_once=2)
 HOT_C: Final = 45.0
 AGAIN_S: Final = 120.0
 """After the last fault each node is heard within this: connections, registration, an interval, a silent phone."""

@@ -119,7 +119,7 @@ def draw_scenario(random: Random, *, scale: float = 1.0, only: Set[str] | None =
     phones = random.choice((4, 8, 16, 20, 20, 24, 24, 24))
     slots = random.choice((3, 20, 20, 20, 20, 20, 20, 20))
     tight = random.random() < 0.2
-    work_s = random.choice((200.0, 300.0, 400.0))
+    work_s = random.choice((200.0, 300.0, 400.0)) * (0.5 + 0.5 * min(1.0, scale))
     return Scenario(
         nodes=nodes,
         phones=phones,

@@ -38,6 +38,7 @@ from tests.sim.node import NodeProcess
 from tests.sim.operator import Operator
 from tests.sim.pace import Pace, check_all_bounds
 from tests.sim.phones import Phone
+from tests.sim.plugins import Plugins
 from tests.sim.queues import QueueOperator
 from tests.sim.samples import NAME as WATCHER
 from tests.sim.samples import Samples
@@ -121,6 +122,7 @@ class Simulation:
         self.bots = Bots(self, seed)
         self.samples = Samples(self, seed)
         self.bot_tasks = BotTasks(self, seed)
+        self.plugins = Plugins(self, seed)
         self.nemesis: Nemesis
 
     def _broker_sends(self, broker: BrokerProcess, effect: SendFrame) -> None:
@@ -241,6 +243,7 @@ class Simulation:
         self.samples.calm = True
         self.bots.settle()
         self.bot_tasks.settle()
+        self.plugins.settle()
         self.strange.close()
         self.strange.release_all()
         self.queue_operator.resume_all()

@@ -209,8 +209,11 @@ class Feeds:
 
     def due_s(self) -> float | None:
         """Return when something is to be given out or written."""
-        times = (self._flush_s, self._write_s, self._tell_s)
-        return min((at for at in times if at is not None), default=None)
+        due_s = self._flush_s
+        for at in (self._write_s, self._tell_s):
+            if at is not None and (due_s is None or at < due_s):
+                due_s = at
+        return due_s
 
     def finish(self, decision: Decision) -> None:
         """End of a decision: give out what is due, write what is due."""
