@@ -212,6 +212,12 @@ class NodeProcess:
         if self.core is not None and not self.frozen:
             self._decided(self.core.plugins_changed(offers, step_types, self.clock.now()))
 
+    def say_and_hear(self, header: bytes) -> None:
+        """A frame that only newer programs know goes both ways."""
+        if self._connection is not None:
+            self._connection.send(header, b"")
+        self._frame(self._epoch, self.lives, header, b"")
+
     def disk_room(self, free_bytes: int) -> None:
         """So much is free on its disk."""
         if self.core is not None and not self.frozen:

@@ -34,6 +34,7 @@ from tests.sim.ledger import Ledger
 from tests.sim.letters import Letters, check_letters, poisoned_handler
 from tests.sim.memo import recipes_read_once
 from tests.sim.network import Network
+from tests.sim.newer import Newer
 from tests.sim.node import NodeProcess
 from tests.sim.operator import Operator
 from tests.sim.pace import Pace, check_all_bounds
@@ -123,6 +124,7 @@ class Simulation:
         self.samples = Samples(self, seed)
         self.bot_tasks = BotTasks(self, seed)
         self.plugins = Plugins(self, seed)
+        self.newer = Newer(self, seed)
         self.nemesis: Nemesis
 
     def _broker_sends(self, broker: BrokerProcess, effect: SendFrame) -> None:
@@ -244,6 +246,7 @@ class Simulation:
         self.bots.settle()
         self.bot_tasks.settle()
         self.plugins.settle()
+        self.newer.settle()
         self.strange.close()
         self.strange.release_all()
         self.queue_operator.resume_all()
