@@ -125,6 +125,7 @@ class BareNode(Node):
         if not self._in_slots:
             self._begin(tasks)
             return
+        self._tokens.update(dict.fromkeys(task.token for task in tasks))  # heartbeats list what waits
         self._waiting.extend(tasks)
         self._fill_slots()
 
