@@ -86,7 +86,7 @@ class LoadBot:
             payload=raw(RegisterBot(name=self._name, subscriptions=[wanted])),
         )
         await self._send(Kind.COMMAND, command)
-        await self._send(Kind.SUBSCRIBE, self._channel.subscribe())
+        await self._send(Kind.SUBSCRIBE, self._channel.subscribe(trio.current_time()))
         await self._subscribed.wait()
 
     async def run(self) -> None:

@@ -94,7 +94,7 @@ class CoreAlone:
         wanted = Subscription(name=SUBSCRIPTION, topics=["**"])
         register = RegisterBot(name=bot.name, subscriptions=[wanted])
         self._frame(bot.link, bot.name, Kind.COMMAND, self._envelope(REGISTER_BOT, f"bot/{bot.name}", register))
-        self._frame(bot.link, bot.name, Kind.SUBSCRIBE, bot.channel.subscribe())
+        self._frame(bot.link, bot.name, Kind.SUBSCRIBE, bot.channel.subscribe(self._now_s))
 
     def run(self, events: int, warm: int) -> float:
         """Return CPU seconds of the core an event; raises LocalProtocolError unless every bot got every one."""

@@ -105,7 +105,7 @@ class Shell:
         )
         self._intervals: list[Interval] = intervals(bot)
         self.config: msgspec.Struct = bot.config_type()
-        self.runs = RunWaits(lambda: self._perform(self._core.follow_runs()))
+        self.runs = RunWaits(lambda: self._perform(self._core.follow_runs(clock.now())))
         self.serving = trio.Event()
         """Set once the broker has taken the bot in."""
         self._scopes: dict[int, trio.CancelScope] = {}

@@ -15,6 +15,8 @@ from doai.messages.bots import Cursor, FailedEvent, LoggedEvent, Subscribe
 
 _envelope: Final = BodyDecoder(Envelope)
 
+ASKED_AGAIN_S: Final = 5.0
+"""A subscription that the broker has not answered by then is asked for again: a frame was lost."""
 CURSOR_WITHIN_S: Final = 0.01
 """What is done is told at once for all that ended within this time: a frame an event would cost as much again."""
 CURSORS_APART_S: Final = 0.1
@@ -42,6 +44,8 @@ class Channel:
         self.samples = samples
         self.open = False
         """The broker said that it will give."""
+        self.ask_again_s: float | None = None
+        """When the broker is asked again; None = it has answered."""
         self._held: dict[int, int] = {}
         """Positions given over this connection and not told done -> bytes."""
         self._done: list[int] = []
@@ -57,8 +61,14 @@ class Channel:
         self.tell_by_s: float | None = None
         """When the broker is told at the latest; None = there is nothing to tell."""
 
-    def subscribe(self) -> Subscribe:
+    @property
+    def due_s(self) -> float | None:
+        """When there is something to tell or to ask."""
+        return min((at_s for at_s in (self.tell_by_s, self.ask_again_s) if at_s is not None), default=None)
+
+    def subscribe(self, now_s: float) -> Subscribe:
         """Return the frame that asks for what is there."""
+        self.ask_again_s = now_s + ASKED_AGAIN_S
         return Subscribe(
             channel=self.number,
             subscription=self.handler,

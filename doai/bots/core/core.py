@@ -95,7 +95,7 @@ class BotCore:
     def due_s(self) -> float | None:
         """Return when `tick` has something to do."""
         found = [self._session.due_s(), self._dispatcher.due_s(), self._stop_by_s]
-        found += [channel.tell_by_s for channel in self._channels.values()]
+        found += [channel.due_s for channel in self._channels.values()]
         return min((due_s for due_s in found if due_s is not None), default=None)
 
     # --- what happens ---------------------------------------------------------------------------------------
@@ -149,14 +149,19 @@ class BotCore:
         self.handlers.limit = max_concurrent
         return self._settle(now)
 
-    def follow_runs(self) -> list[CoreEffect]:
+    def follow_runs(self, now: Now) -> list[CoreEffect]:
         """Hear of every run that ends, from `RunsFollowed` on."""
         self._follows_runs = True
-        return [self._subscribe_runs()] if self._session.registered and RUNS_CHANNEL not in self._channels else []
+        return (
+            [self._subscribe_runs(now)] if self._session.registered and RUNS_CHANNEL not in self._channels else []
+        )
 
-    def _subscribe_runs(self) -> CoreEffect:
+    def _subscribe_runs(self, now: Now) -> CoreEffect:
         channel = self._channels[RUNS_CHANNEL] = Channel(RUNS_CHANNEL, "runs", None, None, [RUN_COMPLETED])
-        return self._session.frame_of(Kind.SUBSCRIBE, channel.subscribe())
+        return self._subscribe(channel, now)
+
+    def _subscribe(self, channel: Channel, now: Now) -> CoreEffect:
+        return self._session.frame_of(Kind.SUBSCRIBE, channel.subscribe(now.mono_s))
 
     def sampled(self, sample: HostSample) -> None:
         """Numbers of host and process for the next heartbeat."""
@@ -171,6 +176,8 @@ class BotCore:
             last = self._stopping and not self._dispatcher.running
             if channel.tell_by_s is not None and (last or now.mono_s >= channel.tell_by_s):
                 effects.append(self._session.frame_of(Kind.CURSOR, channel.cursor()))
+            if channel.ask_again_s is not None and now.mono_s >= channel.ask_again_s:
+                effects.append(self._subscribe(channel, now))
         if self._stopping and not self._dispatcher.running:
             effects += self._stop(now)
         return effects
@@ -217,11 +224,9 @@ class BotCore:
             self._channels[number] = Channel(
                 number, name, self._sources.events.get(name), self._sources.samples.get(name)
             )
-        asks: list[CoreEffect] = [
-            self._session.frame_of(Kind.SUBSCRIBE, channel.subscribe()) for channel in self._channels.values()
-        ]
+        asks: list[CoreEffect] = [self._subscribe(channel, now) for channel in self._channels.values()]
         if self._follows_runs:
-            asks.append(self._subscribe_runs())
+            asks.append(self._subscribe_runs(now))
         return asks + self._configured(registered.settings)
 
     def _configured(self, settings: BotSettings) -> list[CoreEffect]:
@@ -254,6 +259,7 @@ class BotCore:
         channel = self._channels.get(told.channel)
         if channel is None:
             return []
+        channel.ask_again_s = None
         if told.problem and channel.open:
             return self._begin_anew(channel, told.problem, now)
         channel.open = not told.problem
@@ -293,7 +299,7 @@ class BotCore:
         if channel.events is not None:
             channel.events.forget(now.mono_s)
         note = Note(_WARNING, f"{channel.handler} is subscribed again: {why}")
-        return [note, self._session.frame_of(Kind.SUBSCRIBE, fresh.subscribe())]
+        return [note, self._subscribe(fresh, now)]
 
     def _take_samples(self, given: Given, now: Now) -> list[CoreEffect]:
         channel = self._channels.get(given.channel)

@@ -569,6 +569,25 @@ async def test_a_bot_that_floods_waits_for_room(autojump_clock: MockClock) -> No
     assert mesh.dead_letters == []
 
 
+@pytest.mark.parametrize("lost", [Kind.SUBSCRIBE, Kind.SUBSCRIBED])
+async def test_a_subscription_that_nobody_answers_is_asked_for_again(autojump_clock: MockClock, lost: Kind) -> None:
+    bot, seen = Bot("patient"), list[str]()
+
+    @bot.on("system.alert")
+    async def hear(event: SystemNotice, ctx: Context) -> None:
+        seen.append(event.message)
+
+    async with running(bot) as mesh:
+        await mesh.event("system.alert", "node/n1", notice("1"))
+        mesh.broker.loses = lost
+        mesh.cut()
+        await mesh.broker.wait(lambda: mesh.broker.loses is None)
+        await mesh.event("system.alert", "node/n1", notice("2"), settle=False)
+        await mesh.advance(10)
+        await mesh.settle()
+    assert seen == ["1", "2"]
+
+
 @pytest.mark.parametrize("lost", [Kind.EVENTS, Kind.CURSOR])
 async def test_a_frame_that_is_lost_on_its_way_loses_no_event_and_repeats_none(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture, lost: Kind
