@@ -40,7 +40,7 @@ class FakeReader(RetentionReader):
         self.sampled = [f"d{number:02}" for number in range(12)]
 
     async def held(self) -> Held:
-        return Held(tasks=3, runs=2, events=2, artifacts=1, artifact_bytes=3, audit=3)
+        return Held(tasks=3, runs=2, events=2, artifacts=1, artifact_bytes=3, audit=3, samples=4, sample_hours=2)
 
     async def bounds(self, policy: Policy, held: Held, disk_bytes: int, now_ms: int) -> Bounds:
         return Bounds(
@@ -56,7 +56,7 @@ class FakeReader(RetentionReader):
         )
 
     async def going(self, bounds: Bounds) -> Going:
-        return Going(runs=2, tasks=3, artifacts=1, artifact_bytes=3, events=2, audit=3)
+        return Going(runs=2, tasks=3, artifacts=1, artifact_bytes=3, events=2, audit=3, samples=0, sample_hours=0)
 
     async def runs(self, bounds: Bounds, after: str) -> list[str]:
         return [name for name in self.content if name > after]
