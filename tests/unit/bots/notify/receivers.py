@@ -22,6 +22,8 @@ class Hook:
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str]]] = []
+        self.about = b""
+        """Only requests that have this in them take of the answers."""
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.url = ""
         self.over = threading.Event()
@@ -29,7 +31,7 @@ class Hook:
     def take(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["content-length"]))
         self.requests.append(({name.lower(): value for name, value in handler.headers.items()}, body))
-        status, headers = self.answers.pop(0) if self.answers else (204, {})
+        status, headers = self.answers.pop(0) if self.answers and self.about in body else (204, {})
         if status == HANG:
             self.over.wait(ENDS_S)
             return
