@@ -28,6 +28,10 @@ _LISTS: Final[Mapping[str, tuple[str, _Filters]]] = {
         | {"run": "run_id", "errorClass": "error_class"},
     ),
     "incidents": ("/incidents", _NONE),
+    "logs": (
+        "/logs",
+        {name: name for name in ("level", "program", "source", "run_id", "task_id", "device_serial", "text")},
+    ),
     "audit": ("/audit", {name: name for name in ("actor", "action", "subject", "outcome")}),
     "users": ("/settings", _NONE),
     "tokens": ("/settings", _NONE),

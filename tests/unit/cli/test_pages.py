@@ -51,6 +51,8 @@ def test_every_page_is_there_and_has_the_filters(part: str, of_list: bool) -> No
         ("/campaigns", {}, "/schedules"),
         ("/dead-letters", {"state": "open", "run": "R1"}, "/dead?state=open&run_id=R1"),
         ("/users", {}, "/settings"),
+        ("/logs", {"level": "error", "since_ms": None}, "/logs?level=error"),
+        ("/logs", {"since_ms": 5}, "/api/v1/logs?since_ms=5"),
         ("/backups", {}, "/api/v1/backups"),
         ("/incidents", {"resolved": True}, "/api/v1/incidents?resolved=True"),
     ],
