@@ -228,6 +228,13 @@ class PlayedBroker:
         self.settings = settings
         self._send(Kind.SETTINGS, settings)
 
+    def want_again(self, subscription: str, channel: int) -> None:
+        """Say that the bot is to subscribe again, as the broker does from time to time until it has."""
+        self.feeds[subscription].channel = 0
+        problem = f"a CURSOR of channel {channel} was lost: subscribe again"
+        told = bots.Subscribed(channel=channel, subscription=subscription, problem=problem, again=True)
+        self._send(Kind.SUBSCRIBED, told)
+
     def _pump(self, feed: _Feed) -> None:
         if not feed.channel:
             return
@@ -360,10 +367,7 @@ class PlayedBroker:
             return  # it is to subscribe again
         feed.told += len(cursor.done) + len(cursor.failed)
         if cursor.told and cursor.told != feed.told:
-            feed.channel = 0
-            problem = f"a CURSOR of channel {cursor.channel} was lost: subscribe again"
-            lost = bots.Subscribed(channel=cursor.channel, subscription=feed.declared.name, problem=problem)
-            self._send(Kind.SUBSCRIBED, lost)
+            self.want_again(feed.declared.name, cursor.channel)
             return
         for failed in cursor.failed:
             letter = DeadLetter(feed.declared.name, failed.position, failed.message, failed.attempts)

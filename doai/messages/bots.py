@@ -150,7 +150,7 @@ class Subscribe(Message, frozen=True, kw_only=True):
 
 
 class Subscribed(Message, frozen=True, kw_only=True):
-    """Body of SUBSCRIBED: answer to SUBSCRIBE."""
+    """Body of SUBSCRIBED: answer to SUBSCRIBE, or said without being asked (``again``)."""
 
     channel: int
     subscription: str
@@ -158,6 +158,8 @@ class Subscribed(Message, frozen=True, kw_only=True):
     """All that matches at or below is done, but for what is given again."""
     problem: str = ""
     """Why nothing will be given, one sentence; empty = it will."""
+    again: bool = False
+    """No answer: what this channel has is not known any more. It is told until SUBSCRIBE comes again."""
 
 
 class LoggedEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -89,7 +89,7 @@ class SimBot(BotProcess):
             self._register()
         elif header.kind == Kind.SUBSCRIBED:
             answer = decode(body, b.Subscribed)
-            if "was lost" in answer.problem:
+            if answer.again:
                 self._subscribe(answer.subscription)
             elif answer.problem:
                 self._register()

@@ -259,9 +259,11 @@ class BotCore:
         channel = self._channels.get(told.channel)
         if channel is None:
             return []
-        channel.ask_again_s = None
         if told.problem and channel.open:
             return self._begin_anew(channel, told.problem, now)
+        if told.again:
+            return []  # it was asked for already, and is again when that frame was lost
+        channel.ask_again_s = None
         channel.open = not told.problem
         if channel.follows:
             return [RunsFollowed(told.problem)]

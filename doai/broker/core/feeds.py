@@ -46,9 +46,9 @@ class Feeds:
         """Of what is subscribed to, or was of late: processes may follow one thing after the other."""
         self.by_key: dict[FeedKey, Feed] = {}
         self._of_link: dict[int, dict[int, tuple[Feed, Member]]] = {}
+        """Link -> channel -> what it subscribes to."""
         self._begun_anew: dict[tuple[int, int], tuple[Peer, Subscribed]] = {}
         """By link and channel: who was told to subscribe again and has not; that frame may be lost, too."""
-        """Link -> channel -> what it subscribes to."""
         self._wanting: dict[Feed, None] = {}
         """Those that may be able to give something out now."""
         self._given_to = 0
@@ -95,6 +95,7 @@ class Feeds:
 
     def subscribe(self, decision: Decision, peer: Peer, link: int, wish: Subscribe, feed: Feed | str) -> None:
         """A process wants its share; ``feed`` is a sentence when there is no such subscription."""
+        self._begun_anew.pop((link, wish.channel), None)
         if isinstance(feed, Feed) and wish.channel < 1:
             feed = f"channel {wish.channel} can not be: number them from 1 on"
         if isinstance(feed, str):
@@ -102,7 +103,6 @@ class Feeds:
             decision.send_to(peer, Kind.SUBSCRIBED, encode(answer))
             return
         channels = self._of_link.setdefault(link, {})
-        self._begun_anew.pop((link, wish.channel), None)
         before = channels.pop(wish.channel, None)
         for known, member in [*([before] if before else []), *((feed, m) for m in feed.members.values())]:
             if member.link == link:
@@ -148,7 +148,7 @@ class Feeds:
         self._of_link.get(member.link, {}).pop(member.channel, None)
         self._leave(feed, member)
         problem = f"a CURSOR of channel {member.channel} was lost: subscribe again"
-        answer = Subscribed(channel=member.channel, subscription=feed.wanted.name, problem=problem)
+        answer = Subscribed(channel=member.channel, subscription=feed.wanted.name, problem=problem, again=True)
         self._begun_anew[member.link, member.channel] = member.peer, answer
         decision.send_to(member.peer, Kind.SUBSCRIBED, encode(answer))
 

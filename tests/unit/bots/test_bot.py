@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,14 @@ from doai.states import Outcome
 
 def notice(text: str) -> SystemNotice:
     return SystemNotice(code="test", message=text, subject="")
+
+
+@contextmanager
+def awaited(what: str) -> Iterator[None]:
+    """Fail where something does not come in a time of the clock that jumps, rather than wait for ever."""
+    with trio.move_on_after(60) as scope:
+        yield
+    assert not scope.cancelled_caught, f"{what} did not come"
 
 
 SHOP = {
@@ -582,10 +591,30 @@ async def test_a_subscription_that_nobody_answers_is_asked_for_again(autojump_cl
         mesh.broker.loses = lost
         mesh.cut()
         await mesh.broker.wait(lambda: mesh.broker.loses is None)
-        await mesh.event("system.alert", "node/n1", notice("2"), settle=False)
-        await mesh.advance(10)
-        await mesh.settle()
+        with awaited("an event after the bot has subscribed again"):
+            await mesh.event("system.alert", "node/n1", notice("2"))
     assert seen == ["1", "2"]
+
+
+async def test_a_bot_that_is_told_twice_to_subscribe_again_does_so_though_it_was_not_heard(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    bot, seen = Bot("told-twice"), list[str]()
+
+    @bot.on("system.alert")
+    async def hear(event: SystemNotice, ctx: Context) -> None:
+        seen.append(event.message)
+
+    async with running(bot) as mesh:
+        await mesh.event("system.alert", "node/n1", notice("1"))
+        mesh.broker.loses = Kind.SUBSCRIBE
+        mesh.broker.want_again("hear", 1)
+        await mesh.broker.wait(lambda: mesh.broker.loses is None)
+        mesh.broker.want_again("hear", 1)
+        with awaited("an event after the bot has subscribed again"):
+            await mesh.event("system.alert", "node/n1", notice("2"))
+    assert seen == ["1", "2"]
+    assert "gives hear nothing" not in caplog.text
 
 
 @pytest.mark.parametrize("lost", [Kind.EVENTS, Kind.CURSOR])

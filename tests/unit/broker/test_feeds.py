@@ -340,6 +340,7 @@ def test_acks_that_were_lost_begin_the_channel_anew(place: tuple[World, FakeNode
     bot.send(Kind.CURSOR, b.Cursor(channel=1, done=[second], told=2))
     [answer] = world.take(bot.link, Kind.SUBSCRIBED)
     assert "was lost" in answer.problem
+    assert answer.again
     world.pass_time(limits.CURSOR_IDLE_S)
     assert world.take(bot.link, Kind.SUBSCRIBED) == [answer], "that frame may be lost, too: it is told again"
     bot.held.clear()
@@ -348,6 +349,20 @@ def test_acks_that_were_lost_begin_the_channel_anew(place: tuple[World, FakeNode
     world.take(bot.link, Kind.SUBSCRIBED)
     world.pass_time(limits.CURSOR_IDLE_S)
     assert world.take(bot.link, Kind.SUBSCRIBED) == [], "it has subscribed again"
+
+
+def test_who_is_refused_is_not_told_to_subscribe_again(place: tuple[World, FakeNode, FakeAdmin]) -> None:
+    world, _, admin = place
+    bot = FakeBot(world).connect(RUNS)
+    admin.run("d1")
+    flush(world)
+    bot.take()
+    bot.send(Kind.CURSOR, b.Cursor(channel=1, told=1))
+    world.take(bot.link, Kind.SUBSCRIBED)
+    bot.do(b.REGISTER_BOT, b.RegisterBot(name=bot.name), b.BotSettings)
+    assert "registered no subscription" in bot.subscribe("runs").problem
+    world.pass_time(limits.CURSOR_IDLE_S)
+    assert world.take(bot.link, Kind.SUBSCRIBED) == []
 
 
 def follow(bot: FakeBot, *follows: str, channel: int = 9) -> b.Subscribed:
