@@ -68,7 +68,10 @@ from doai.errors import DoaiError
 
 REQUEST_BYTES_MAX: Final = 1024 * 1024
 """Of any body but a file's: more than a command may have, so that our own sentence says what is too large."""
-_QUIET: Final = frozenset({"/healthz", "/readyz"})
+_PROBES: Final = frozenset({"/healthz", "/readyz"})
+_POLLED: Final = frozenset({"/api/v1/screens", "/api/v1/logcats"})
+"""Nodes ask here whether somebody looks, again and again."""
+_SHIPPED: Final = "/static/"
 
 _log: Final = logging.getLogger("doai.admin.access")
 
@@ -282,14 +285,14 @@ def log_requests(app: ASGIApp) -> ASGIApp:
         finally:
             client = scope.get("client")
             caller = scope.get("auth")
+            method, path = scope.get("method", ""), scope["path"]
             # A page that is open asks every second: what somebody read and got is said only to who wants all.
-            is_read = scope.get("method") == "GET" and status < 400 and caller is not None
-            level = logging.DEBUG if is_read or scope["path"] in _QUIET else logging.INFO
+            is_read = method == "GET" and (caller is not None or path in _POLLED or path.startswith(_SHIPPED))
             _log.log(
-                level,
+                logging.DEBUG if path in _PROBES or (is_read and status < 400) else logging.INFO,
                 "%s %s %d",
-                scope.get("method", ""),
-                scope["path"][:300],
+                method,
+                path[:300],
                 status,
                 extra={
                     "client": client[0] if client else "",

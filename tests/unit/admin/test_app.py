@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from doai.admin.access import Tokens
-from doai.admin.app import make_app
+from doai.admin.app import log_requests, make_app
 from doai.admin.artifact_folder import ArtifactFolder
 from doai.admin.backups import Backups
 from doai.admin.feed import Feed
@@ -120,6 +120,38 @@ def test_it_is_not_ready_without_store_and_broker_and_says_both(tmp_path: Path) 
     status, problem = ask(tmp_path, "GET", "/readyz")
     assert (status, len(problem["details"])) == (503, 2)
     assert ask(tmp_path, "GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "caller", "level"),
+    [
+        ("/healthz", 200, None, "DEBUG"),
+        ("/readyz", 503, None, "DEBUG"),
+        ("/static/icon.svg", 304, None, "DEBUG"),
+        ("/static/gone.js", 404, None, "INFO"),
+        ("/api/v1/screens", 200, None, "DEBUG"),
+        ("/api/v1/screens", 401, None, "INFO"),
+        ("/api/v1/runs", 200, "ann", "DEBUG"),
+        ("/api/v1/runs", 401, None, "INFO"),
+        ("/api/v1/artifacts/a.png", 200, None, "INFO"),
+    ],
+)
+def test_what_is_asked_again_and_again_is_told_only_to_who_wants_all(
+    caplog: pytest.LogCaptureFixture, path: str, status: int, caller: str | None, level: str
+) -> None:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        scope["auth"] = caller
+        await send({"type": "http.response.start", "status": status, "headers": []})
+
+    async def nothing(*_: Any) -> Any:
+        return None
+
+    caplog.set_level("DEBUG", "doai.admin.access")
+    scope: Any = {"type": "http", "method": "GET", "path": path, "client": ("y", 1)}
+    logged: Any = log_requests(answer)
+    asyncio.run(logged(scope, nothing, nothing))
+    [line] = caplog.records
+    assert (line.getMessage(), line.levelname) == (f"GET {path} {status}", level)
 
 
 def test_a_fault_of_ours_is_logged_and_shows_nothing_of_the_inside(

@@ -31,6 +31,13 @@
 
   const amount = (value, unit) => `${Number(value.toPrecision(3))}${unit ? ` ${unit}` : ""}`;
 
+  // As wide as the longest label, and a gap to the chart.
+  function widthOf(plot, labels) {
+    plot.ctx.font = `${12 * devicePixelRatio}px sans-serif`;
+    const widest = Math.max(0, ...(labels ?? []).map((label) => plot.ctx.measureText(label).width));
+    return Math.ceil(widest / devicePixelRatio) + 14;
+  }
+
   // Bars stand on each other: the first is drawn as the sum of all, and what comes after it over it.
   function dataOf(told) {
     const values = told.series.map((each) => each.values);
@@ -53,7 +60,7 @@
     return {
       width: Math.max(120, box.clientWidth),
       height: HEIGHT,
-      padding: [8, 6, 0, 0],
+      padding: [8, 20, 0, 0],    // half of a time at the end
       legend: { show: false },
       cursor: { y: false, points: { show: !told.bars, size: 7 } },
       scales: {
@@ -62,7 +69,7 @@
       },
       axes: [
         { ...axis, size: 26, values: (_, times) => times.map((s) => clock.format(s * 1000)) },
-        { ...axis, size: 48, values: (_, values) => values.map((value) => amount(value, told.unit)) },
+        { ...axis, size: widthOf, values: (_, values) => values.map((value) => amount(value, told.unit)) },
       ],
       series: [{}, ...told.series.map((each) => ({
         stroke: told.bars ? undefined : colour[FILLS[each.look]],
