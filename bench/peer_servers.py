@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from doai.cli.installation import free_port
 from doai.errors import DoaiError
+from doai.ports import free_port
 
 START_S: Final = 20.0
 STOP_S: Final = 10.0

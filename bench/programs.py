@@ -21,9 +21,9 @@ from bench.link_node import Settings
 from bench.mesh_client import MeshClient, open_mesh_client
 from bench.store_view import StoreView, open_store_view
 from doai.cli.child import Child
-from doai.cli.installation import free_port
 from doai.messages.commands import ADD_KEY, STORE_WORKFLOW, AddKey, StoreWorkflow
 from doai.phone.journal import FILE_NAME as JOURNAL_NAME
+from doai.ports import free_port
 from doai.wire.keys import load_or_make_keypair
 
 NODE: Final = "node-1"

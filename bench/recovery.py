@@ -33,8 +33,8 @@ from bench.programs import (
 from bench.report import Line
 from bench.store_view import StoreView, open_store_view
 from doai.cli.child import Child
-from doai.cli.installation import free_port
 from doai.messages.commands import ADD_KEY, STORE_WORKFLOW, AddKey, StoreWorkflow
+from doai.ports import free_port
 from doai.wire.keys import load_or_make_keypair
 
 RECIPE: Final = "workflow: nap\nsteps:\n  - {id: nap, use: wait, with: {for: 200ms}}\n"

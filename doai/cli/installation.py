@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from doai.cli.client import Client
 from doai.cli.place import Place, write_place
 from doai.configuration import Secret
 from doai.errors import ConfigError
+from doai.ports import free_port
 from doai.wire.keys import load_or_make_keypair
 
 FIRST_USER: Final = "admin"
@@ -204,11 +204,3 @@ async def open_installation(plan: Plan, tell: Callable[[str], None]) -> AsyncIte
     finally:
         with trio.CancelScope(shield=True):
             await installation.stop()
-
-
-def free_port() -> int:
-    """Return a TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -14,7 +14,7 @@ from tests.integration.installed import Up
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PHONES: Final = 3
 BUSY: Final = 503
-WAIT_MS: Final = 60_000
+WAIT_MS: Final = 90_000
 """For whatever comes of itself; a page that is right at once costs nothing of it."""
 
 
@@ -28,7 +28,7 @@ class Desk:
         self.url = line.split()[3]
         [line] = [line for line in site.said if line.startswith("dashboard: ")]
         self.password = line.split(" with ")[1].split()[0]
-        self.api = httpx.Client(base_url=f"{self.url}/api/v1", headers=self._bearer(), timeout=30, trust_env=False)
+        self.api = httpx.Client(base_url=f"{self.url}/api/v1", headers=self._bearer(), timeout=90, trust_env=False)
         self.complaints: list[str] = []
         self.context = self.signed_in()
 

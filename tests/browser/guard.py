@@ -52,4 +52,4 @@ def guard(desk: Desk, folder: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.wait(timeout=90)

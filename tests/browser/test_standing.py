@@ -55,7 +55,7 @@ def test_two_who_try_the_same_task_again_make_one_run(desk: Desk) -> None:
     other.close()
 
     def press(cookie: str) -> httpx.Response:
-        with httpx.Client(base_url=desk.url, cookies={COOKIE: cookie}, timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=desk.url, cookies={COOKIE: cookie}, timeout=90, trust_env=False) as client:
             for _ in range(60):
                 answer = client.post(f"/tasks/{letter['taskId']}/retry", data={"csrf": csrf_token(cookie)})
                 if answer.status_code != BUSY:

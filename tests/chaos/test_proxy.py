@@ -24,7 +24,7 @@ async def connected(proxy: Proxy) -> trio.SocketStream:
 async def test_every_mode(nursery: trio.Nursery) -> None:
     listeners = await nursery.start(trio.serve_tcp, echo, 0)
     port = listeners[0].socket.getsockname()[1]
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         async with open_proxies() as proxies:
             endpoint = await proxies.route("node", f"tcp://127.0.0.1:{port}")
             proxy = proxies.of["node"]

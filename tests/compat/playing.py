@@ -18,7 +18,7 @@ from tests.compat.site import NODE, Heard, RunningNode
 
 _ID_CHARACTERS = 26
 _ACK = slice(8, 16)
-WAIT_S = 20.0
+WAIT_S = 90.0
 
 
 class _Ears:

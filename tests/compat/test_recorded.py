@@ -57,7 +57,7 @@ def test_there_is_a_recording_of_every_wire_version_that_is_spoken() -> None:
 @pytest.mark.parametrize("recording", FRAMES)
 async def test_a_recorded_node_and_admin_are_served(tmp_path: Path, recording: Recording) -> None:
     site = Site(tmp_path)
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         async with (
             site.broker(seed=99) as broker,
             site.mesh.open_dealer(ENDPOINT, site.node_keys, site.broker_keys.public) as node,
@@ -78,7 +78,7 @@ async def test_a_recorded_node_and_admin_are_served(tmp_path: Path, recording: R
 @pytest.mark.parametrize("recording", FRAMES)
 async def test_a_recorded_broker_is_served(tmp_path: Path, recording: Recording) -> None:
     site = Site(tmp_path)
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         async with (
             site.mesh.open_router(ENDPOINT, site.broker_keys, KeyTable({site.node_keys.public: NODE})) as router,
             trio.open_nursery() as nursery,

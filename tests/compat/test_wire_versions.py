@@ -25,7 +25,7 @@ GREETING_KINDS = (Kind.HELLO, Kind.WELCOME, Kind.HELLO_REQUIRED, Kind.FENCED)
 
 @pytest.fixture
 async def limit() -> AsyncIterator[None]:
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         yield
 
 

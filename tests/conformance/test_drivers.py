@@ -14,7 +14,6 @@ import trio
 
 from doai.drivers.adb.config import AdbConfig
 from doai.drivers.adb.driver import AdbDriver
-from doai.drivers.adb.server import free_port
 from doai.drivers.base import (
     CommandOutput,
     Device,
@@ -37,10 +36,11 @@ from doai.node.steps.health import read_health
 from doai.phone.faults import Fault
 from doai.phone.shelf import Shelf, open_shelf
 from doai.phone.vendor import open_vendor
+from doai.ports import free_port
 from doai.states import DeviceState
 from tests.apk.builder import make_apk
 
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 TAG = "01TASK/1.7/shot/1"
 OFTEN = {"probe_every_s": 0.1, "probe_timeout_s": 0.5, "probe_misses": 2}
 

@@ -13,6 +13,7 @@ import trio.testing
 from doai import limits
 from doai.codec import Kind, pack_header, unpack_header
 from doai.errors import LocalProtocolError
+from doai.ports import free_port
 from doai.wire import dealer as zmq_dealer
 from doai.wire import router as zmq_router
 from doai.wire.base import Connection, Dealer, EndpointError, Incoming, PeerGone, PeerStuck, Router, WouldBlock
@@ -31,7 +32,7 @@ class Mesh:
         if kind == "zmq":
             self._open_router: Callable[..., AbstractAsyncContextManager[Router]] = zmq_router.open_router
             self._open_dealer: Callable[..., AbstractAsyncContextManager[Dealer]] = zmq_dealer.open_dealer
-            self.endpoint = "tcp://127.0.0.1:0"
+            self.endpoint = f"tcp://127.0.0.1:{free_port()}"  # some tests open it again
         else:
             memory = MemoryMesh()
             self._open_router, self._open_dealer = memory.open_router, memory.open_dealer
@@ -46,13 +47,13 @@ class Mesh:
     async def router(self) -> AsyncIterator[Router]:
         async with self._open_router(self.endpoint, self.server, self.ring) as router:
             self.endpoint = router.endpoint
-            with trio.fail_after(20):
+            with trio.fail_after(90):
                 yield router
 
     @asynccontextmanager
     async def dealer(self, key: KeyPair, server_key: str | None = None) -> AsyncIterator[Dealer]:
         async with self._open_dealer(self.endpoint, key, server_key or self.server.public) as dealer:
-            with trio.fail_after(20):
+            with trio.fail_after(90):
                 yield dealer
 
 
@@ -260,9 +261,7 @@ async def test_a_shut_link_ends_and_its_peer_connects_anew(mesh: Mesh) -> None:
 async def test_an_unknown_key_is_refused_and_told_so(mesh: Mesh) -> None:
     stranger = make_keypair()
     async with mesh.router() as router, mesh.dealer(stranger) as dealer:
-        with trio.move_on_after(5) as scope:
-            await until(lambda: dealer.connection() is Connection.REFUSED)
-        assert not scope.cancelled_caught
+        await until(lambda: dealer.connection() is Connection.REFUSED)
         assert stranger.public in (dealer.explain() or "")
         with pytest.raises(WouldBlock):
             dealer.send_nowait(HEADER, b"let me in")
@@ -470,10 +469,20 @@ async def test_a_channel_belongs_to_the_link_that_got_it_last(mesh: Mesh) -> Non
         await new.send(header, b"to myself")
         await new.send(header, b"to myself again")
         await old.send(header, b"has no channel any more")
-        assert (await receive_one(router)).body == b"has no channel any more"
-        bodies: list[bytes] = []
-        while len(bodies) < 2:
-            bodies += [body for _, body in await new.receive()]
+        heard, bodies = [], list[bytes]()
+
+        async def hear() -> None:
+            while True:
+                heard.append((await receive_one(router)).body)
+
+        # Which of the two peers the router hears first is nobody's to say: it goes on until all is there.
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hear)
+            while len(bodies) < 2:
+                bodies += [body for _, body in await new.receive()]
+            await until(lambda: heard != [])
+            nursery.cancel_scope.cancel()
+        assert heard == [b"has no channel any more"]
         assert bodies == [b"to myself", b"to myself again"]
         router.forget(second)
         await new.send(header, b"forgotten")

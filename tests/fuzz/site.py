@@ -154,7 +154,7 @@ async def open_site(folder: Path) -> AsyncIterator[Site]:
     await child.start()
     try:
         site = Site(child.ready["X_DOAI_ENDPOINT"], child.ready["X_DOAI_PUBLIC_KEY"], data_dir, child.pid)
-        with trio.fail_after(30):
+        with trio.fail_after(90):
             await _prepare(site)
         yield site
         await child.stop()

@@ -25,7 +25,7 @@ async def test_hostile_peers_change_nothing_and_the_others_are_served(tmp_path: 
     async def attack(one: Attack, site: Site) -> None:
         found[one.__name__] = await one(site, random.Random(one.__name__))
 
-    with trio.fail_after(120):
+    with trio.fail_after(400):
         async with open_site(tmp_path) as site:
             rows, position, rss_bytes = site.rows(), site.last_position(), site.rss_bytes()
             served = Served()

@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
+from doai.ports import free_port
 from doai.wire.keys import make_keypair
 
-READY_S = 60.0
+READY_S = 90.0
 RUN_ID = "01KAJD8B00R0N0000000000001"
 TASK_ID = "01KAJD8B00TASK000000000001"
 TIME = "20251121T080000.123Z"
@@ -57,7 +58,7 @@ class Program:
 
     def wait(self) -> int:
         try:
-            return self.process.wait(20)
+            return self.process.wait(READY_S)
         finally:
             self.close()
 
@@ -78,7 +79,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data_dir = folder / "data"
-        self.broker = self.start_broker("tcp://127.0.0.1:0")
+        self.broker = self.start_broker(f"tcp://127.0.0.1:{free_port()}")  # some tests start it again
         self.endpoint = self.broker.wait_for("X_DOAI_ENDPOINT")
         self.admin = self.start_admin()
         self.url = self.admin.wait_for("X_DOAI_URL")
@@ -95,7 +96,7 @@ class Site:
 
     def client(self, token: str | None = None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url + "/api/v1", headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(base_url=self.url + "/api/v1", headers=headers, timeout=90, trust_env=False)
 
     def add_node(self, name: str = "node-1") -> str:
         """Register a node; return the secret of its uploads."""
@@ -122,7 +123,7 @@ class Site:
         }
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         return httpx.put(
-            f"{self.url}/api/v1/artifacts/{path}", content=data, headers=given, trust_env=False, timeout=30
+            f"{self.url}/api/v1/artifacts/{path}", content=data, headers=given, trust_env=False, timeout=90
         )
 
     def close(self) -> None:

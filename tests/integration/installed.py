@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_S: Final = 90.0
-COMMAND_S: Final = 120.0
+START_S: Final = 120.0
+COMMAND_S: Final = 240.0
 FREE_PORTS: Final = ("--no-usb", "--port", "0", "--broker-port", "0", "--adb-port", "0")
 
 

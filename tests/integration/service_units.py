@@ -15,7 +15,7 @@ WATCHDOG_US = 450_000
 """Waited by the watchdog here; a sign of life is sent three times as often."""
 SILENCE_S = 1.0
 """Several signs of life would have come."""
-WAIT_S = 60.0
+WAIT_S = 90.0
 
 
 def directives(path: Path) -> dict[str, list[str]]:

@@ -290,7 +290,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None
             url = address_of(says(admin, "http://127"))
             headers = {"Authorization": f"Bearer {token_file.read_text().strip()}"}
             stored = 0
-            with httpx.Client(base_url=f"{url}/api/v1", headers=headers, trust_env=False, timeout=60) as client:
+            with httpx.Client(base_url=f"{url}/api/v1", headers=headers, trust_env=False, timeout=90) as client:
                 while True:
                     text = f"workflow: w{stored}\nsteps:\n  - {{use: wait, with: {{for: 1s}}}}\n# {'x' * 20_000}\n"
                     text += "".join(f"  # {n}\n" for n in range(10)) + "description: " + "d" * 1000 + "\n"
@@ -311,7 +311,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None
         with program("admin", *words) as admin:
             url = address_of(says(admin, "http://127"))
             names, cursor = [], None
-            with httpx.Client(base_url=f"{url}/api/v1", headers=headers, trust_env=False, timeout=60) as client:
+            with httpx.Client(base_url=f"{url}/api/v1", headers=headers, trust_env=False, timeout=90) as client:
                 while True:
                     query = {"limit": 500} | ({"cursor": cursor} if cursor else {})
                     page = client.get("/workflows", params=query).json()

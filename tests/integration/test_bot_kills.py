@@ -21,7 +21,7 @@ from doai.wire.keys import load_or_make_keypair, public_key_file
 from tests.integration.installed import environment
 from tests.integration.test_bots import Site, wait_position
 
-ENDS_S = 60.0
+ENDS_S = 90.0
 IN_ALL_S = 240.0
 GUARD = """
 import os

@@ -24,7 +24,7 @@ from doai.wire.keys import KeyTable, load_or_make_keypair, make_keypair
 from doai.wire.router import open_router
 from tests.integration.installed import environment
 
-WAIT_S = 60.0
+WAIT_S = 90.0
 NOTES = """
 import pathlib
 

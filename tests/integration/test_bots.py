@@ -22,7 +22,7 @@ from doai.messages.link import Bye, Hello, HostSample, Role
 from doai.wire.dealer import ZmqDealer, open_dealer
 from doai.wire.keys import KeyPair, load_or_make_keypair, load_public_key, make_keypair
 
-WITHIN_S = 60.0
+WITHIN_S = 90.0
 FILES = "file.*"
 
 

@@ -19,9 +19,9 @@ import httpx
 import pytest
 
 from doai.cli import exits
-from doai.cli.installation import free_port
+from doai.ports import free_port
 from doai.wire.keys import make_keypair
-from tests.integration.installed import FREE_PORTS, Up, environment, processes_of, up
+from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, environment, processes_of, up
 
 Waited = dict[str, Any]
 LOGIN = ("run", "login-and-screenshot", "--on")
@@ -373,7 +373,7 @@ def test_ctrl_c_while_waiting_leaves_the_run_and_says_how_to_look(site: Up) -> N
             began = re.fullmatch(r"run (\w+) of playback-check@1: 1 task; http://\S+\n", waiting.stderr.readline())
             assert began is not None
             waiting.send_signal(signal.SIGINT)
-            out, err = waiting.communicate(timeout=60)
+            out, err = waiting.communicate(timeout=COMMAND_S)
         finally:
             waiting.kill()
     run_id = began[1]
@@ -506,7 +506,7 @@ def test_people_are_let_in_changed_and_removed(site: Up, tmp_path: Path) -> None
 def with_input(site: Up, text: str, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "doai.cli.main", *words]
     done = subprocess.run(
-        command, input=text, capture_output=True, text=True, env=environment(site.data_dir), timeout=60
+        command, input=text, capture_output=True, text=True, env=environment(site.data_dir), timeout=COMMAND_S
     )
     assert "Traceback" not in done.stderr
     return done
@@ -545,7 +545,9 @@ def test_a_wrong_token_is_no_permission(site: Up) -> None:
 
 def test_a_second_up_on_the_same_data_is_refused(site: Up) -> None:
     command = [sys.executable, "-m", "doai.cli.main", "up", "--data-dir", str(site.data_dir), *FREE_PORTS]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(site.data_dir), timeout=60)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(site.data_dir), timeout=COMMAND_S
+    )
     assert done.returncode == exits.UNAVAILABLE
     last = done.stderr.splitlines()[-1]
     assert re.match(r"doai: broker did not start: the broker's store .* is in use by process \d+: stop that", last)

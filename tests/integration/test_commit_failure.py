@@ -44,7 +44,7 @@ async def test_a_broker_whose_commit_fails_exits_with_74_and_starts_again(tmp_pa
     words = ["--data-dir", str(tmp_path / "data"), "--endpoint", "tcp://127.0.0.1:0", "--store-writer", writer]
     broker = child(tmp_path, "broker", *words)
     body = command("admin/test", c.STORE_WORKFLOW, c.StoreWorkflow(source=RECIPE))
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         await broker.start()
         try:
             (tmp_path / "broker.fails").touch()
@@ -73,7 +73,7 @@ async def test_a_node_whose_commit_fails_exits_with_74_and_starts_again(tmp_path
     node_key = load_or_make_keypair(tmp_path / "n1" / "keys" / "node.key").public
     words = ["--data-dir", str(tmp_path / "data"), "--endpoint", "tcp://127.0.0.1:0"]
     broker, node = child(tmp_path, "broker", *words), None
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         await broker.start()
         try:
             endpoint, server_key = broker.ready["X_DOAI_ENDPOINT"], broker.ready["X_DOAI_PUBLIC_KEY"]
@@ -116,7 +116,7 @@ async def test_a_node_whose_disk_fails_at_its_end_says_so_and_starts_again(tmp_p
     words = ["--name", "n1", "--data-dir", str(tmp_path / "n1"), "--broker-public-key", key]
     words += ["--endpoint", "tcp://127.0.0.1:9", "--drivers", "fake", "--fake-count", "0"]
     node = child(tmp_path, "node", *words)
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         await node.start()
         try:
             # Its last commit before the end: one that met the failure would end it by itself, and our SIGTERM

@@ -25,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def frames(site: Site, path: str, **headers: str) -> Iterator[tuple[dict[str, str], Any]]:
     """Yield what a stream tells: its fields, and its data."""
     given = {"Authorization": f"Bearer {site.token}", **headers}
-    with httpx.stream("GET", site.url + path, headers=given, timeout=30, trust_env=False) as answer:
+    with httpx.stream("GET", site.url + path, headers=given, timeout=90, trust_env=False) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         fields: dict[str, str] = {}

@@ -20,7 +20,7 @@ from tests.fuzz.site import RECIPE, command, hello, next_frame
 async def test_a_broker_without_room_starts_closed_and_says_what_to_do(tmp_path: Path) -> None:
     words = ["--data-dir", str(tmp_path / "data"), "--endpoint", "tcp://127.0.0.1:0"]
     broker = Child("broker", "doai.cli.broker", [*words, "--disk-reserve-mb", str(1 << 40)], tmp_path)
-    with trio.fail_after(60):
+    with trio.fail_after(180):
         await broker.start()
         try:
             pair = load_or_make_keypair(tmp_path / "data" / "keys" / "admin.key")

@@ -26,7 +26,7 @@ from tests.integration.admin_site import Program, Site
 from tests.integration.fleet import command_of
 
 CANARY = 'k4nary/ of "mine"&5%'
-WITHIN_S = 60.0
+WITHIN_S = 90.0
 RECIPE = """
 workflow: login
 steps:

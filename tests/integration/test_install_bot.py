@@ -34,7 +34,7 @@ class Api:
         self.folder = up.data_dir.parent
         place = json.loads((up.data_dir / "cli.json").read_text())
         headers = {"Authorization": f"Bearer {place['token']}"}
-        self.client = httpx.Client(base_url=place["url"] + "/api/v1", headers=headers, timeout=60, trust_env=False)
+        self.client = httpx.Client(base_url=place["url"] + "/api/v1", headers=headers, timeout=90, trust_env=False)
 
     def get(self, path: str, **query: Any) -> Any:
         answer = self.client.get(path, params=query)

@@ -71,7 +71,7 @@ DAMAGES = {
 
 @pytest.fixture
 async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    with trio.fail_after(110):
+    with trio.fail_after(300):
         async with open_fleet(tmp_path / "fleet", phones=PHONES) as fleet:
             yield fleet
 
@@ -129,7 +129,7 @@ async def test_the_node_dies_in_a_step_that_must_not_be_repeated(fleet: Fleet) -
 
 @pytest.mark.parametrize("writer", ["adaptive", "process"])
 async def test_the_broker_dies(tmp_path: Path, writer: str) -> None:
-    with trio.fail_after(110):
+    with trio.fail_after(300):
         async with open_fleet(tmp_path / "fleet", phones=PHONES, writer=writer) as fleet:
             run_id = await fleet.run_on_all(REPEATABLE)
             for _ in range(2):
@@ -202,7 +202,7 @@ async def test_the_node_is_frozen_for_a_while(fleet: Fleet) -> None:
 
 async def test_what_the_check_finds(tmp_path: Path) -> None:
     """A check that finds nothing proves nothing: each damage to a sound store is named."""
-    with trio.fail_after(110):
+    with trio.fail_after(300):
         async with open_fleet(tmp_path / "fleet", phones=2) as fleet:
             await end(fleet, await fleet.run_on_all(REPEATABLE))
     steps = [entry for entry in read_journal(tmp_path / "fleet/phones/journal.jsonl") if entry.step is not None]

@@ -26,7 +26,7 @@ from doai.phone.phone import Phone
 from doai.phone.shelf import Shelf, open_shelf
 from tests.apk.builder import make_apk
 
-DEADLINE_S = 30
+DEADLINE_S = 90.0
 
 
 class Adb:

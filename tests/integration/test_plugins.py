@@ -12,7 +12,7 @@ from doai.messages import commands as c
 from doai.states import TaskState
 from tests.integration.test_broker_node import Admin, Plant, wait_ended
 
-WITHIN_S = 50.0
+WITHIN_S = 90.0
 LOOK_S = 0.02
 RECIPE = """
 workflow: reset

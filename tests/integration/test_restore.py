@@ -56,7 +56,7 @@ def not_stored(fleet: Fleet) -> set[str]:
 
 
 async def test_what_ended_after_the_backup_is_told_again_and_nothing_is_done_twice(tmp_path: Path) -> None:
-    with trio.fail_after(110):
+    with trio.fail_after(300):
         async with open_fleet(tmp_path / "fleet", phones=4, slots=2) as fleet:
             before = await fleet.run_on_all(RECIPE)
             await fleet.wait_ended(before)

@@ -16,7 +16,7 @@ import pytest
 
 from doai.cli import exits
 from tests.integration.admin_site import problem
-from tests.integration.installed import Up, environment, up
+from tests.integration.installed import COMMAND_S, Up, environment, up
 
 MIXED = """
 workflow: mixed
@@ -48,7 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def api(site: Up) -> Iterator[httpx.Client]:
     place = json.loads((site.data_dir / "cli.json").read_text())
     headers = {"Authorization": f"Bearer {place['token']}"}
-    with httpx.Client(base_url=place["url"] + "/api/v1", headers=headers, trust_env=False, timeout=30) as client:
+    with httpx.Client(base_url=place["url"] + "/api/v1", headers=headers, trust_env=False, timeout=90) as client:
         yield client
 
 
@@ -124,7 +124,7 @@ def test_the_exit_code_says_that_a_run_passed_or_was_cancelled(site: Up) -> None
         env=environment(site.data_dir),
     )
     site.doai("cancel", run_id)
-    out, _ = waiting.communicate(timeout=60)
+    out, _ = waiting.communicate(timeout=COMMAND_S)
     assert waiting.returncode == exits.CANCELLED, out
 
 

@@ -22,8 +22,8 @@ from PIL import Image
 
 from doai.cli import exits
 from doai.cli.client import Client
-from doai.cli.installation import free_port
 from doai.cli.place import read_place
+from doai.ports import free_port
 from tests.apk.builder import make_apk
 from tests.documents import variables
 from tests.integration.admin_site import Program

@@ -65,7 +65,7 @@ async def test_a_run_passes_and_a_killed_program_leaves_nothing_twice(tmp_path: 
     scripts.mkdir()
     (scripts / "any.sh").write_text("#!/bin/sh\nexit 0\n")
     (scripts / "any.sh").chmod(0o755)
-    with trio.fail_after(110):
+    with trio.fail_after(300):
         async with open_fleet(tmp_path / "fleet", phones=PHONES, vendor=True, host_scripts=scripts) as fleet:
             source = (ROOT / "workflows" / "login-and-screenshot.yaml").read_text()
             assert await ended(fleet, await fleet.run_on_all(source)) == {TaskState.PASSED: PHONES}

@@ -12,7 +12,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 from collections import deque
 from collections.abc import Callable
@@ -72,14 +71,6 @@ def find_adb(config: AdbConfig) -> str:
     if found is None:
         raise ConfigError("there is no adb program: install the package adbutils, or set adb_path")
     return found
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(config: AdbConfig) -> dict[str, str]:

@@ -176,7 +176,7 @@ async def _served(tmp_path: Path, mesh: MemoryMesh) -> AsyncIterator[tuple[Mouth
 
 
 async def test_a_task_goes_its_way_over_the_memory_mesh(tmp_path: Path) -> None:
-    with trio.fail_after(20):
+    with trio.fail_after(90):
         async with _served(tmp_path, MemoryMesh()) as (node, admin, _):
             await run_one_task(node, admin)
     writer = open_writer(tmp_path / "broker.db", new_store_id="other", now_ms=1)
@@ -196,7 +196,7 @@ async def test_a_commit_that_fails_ends_the_shell_and_shows_nothing(
     def fail(self: SqliteWriter, ops: list[Op]) -> None:
         raise StoreError("the disk is full: make room and start again")
 
-    with trio.fail_after(20), pytest.RaisesGroup(StoreError, flatten_subgroups=True):
+    with trio.fail_after(90), pytest.RaisesGroup(StoreError, flatten_subgroups=True):
         async with _served(tmp_path, MemoryMesh()) as (node, _, _):
             monkeypatch.setattr(SqliteWriter, "commit", fail)
             await node.say(
@@ -217,7 +217,7 @@ async def test_a_handler_that_fails_stops_nobody(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Results, "_device_online", failing)
     poison = DeviceOnline(serial="poison", node_id="n1", driver="fake", connection="x")
-    with trio.fail_after(20):
+    with trio.fail_after(90):
         async with _served(tmp_path, MemoryMesh()) as (node, admin, writer):
             await run_one_task(node, admin)
             await node.tell(topics.DEVICE_ONLINE, "device/poison", poison)
@@ -236,7 +236,7 @@ async def test_a_handler_that_fails_stops_nobody(tmp_path: Path, monkeypatch: py
 async def test_a_broker_over_tcp_and_curve_lets_keys_in_and_out(tmp_path: Path) -> None:
     config = BrokerConfig(data_dir=str(tmp_path / "data"), endpoint="tcp://127.0.0.1:0", log_level="error")
     node_pair = make_keypair()
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
             router = await nursery.start(run_broker, config)
             assert gc.isenabled(), "only while it loads nothing is looked through"

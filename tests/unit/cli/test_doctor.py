@@ -23,6 +23,7 @@ from doai.cli import exits
 from doai.cli.finding import Finding, Verdict
 from doai.cli.main import main
 from doai.limits import DISK_RESERVE_MB
+from doai.ports import free_port
 from doai.wire.keys import load_or_make_keypair, make_keypair, public_key_file
 from doai.wire_versions import REFUSED
 from tests.certificates import make_certificate
@@ -56,12 +57,6 @@ def program(says: bytes, tls: ssl.SSLContext | None = None) -> Iterator[int]:
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def verdicts(found: Iterator[Finding]) -> list[Verdict]:

@@ -95,7 +95,7 @@ async def admin(nursery: trio.Nursery) -> AsyncIterator[Admin]:
 
 async def fetch(admin: Admin, path: Path, pin: FilePin = PIN) -> bytes:
     fetcher = Fetcher(admin.url, "s3cret", "node-1", backoff=Backoff(first_s=0.001, longest_s=0.002))
-    with trio.fail_after(20):
+    with trio.fail_after(90):
         await fetcher.fetch(pin, path)
     return await trio.Path(path).read_bytes()
 

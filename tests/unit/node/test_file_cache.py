@@ -70,14 +70,14 @@ class Cache:
         return self
 
     async def get(self, wanted: FilePin, task_id: str = "A") -> Path:
-        with trio.fail_after(30):
+        with trio.fail_after(90):
             return await self.cache.get(wanted, task_id, Token(1, 1))
 
     def release(self, task_id: str = "A") -> None:
         self.cache.release(task_id, Token(1, 1))
 
     async def names(self) -> list[str]:
-        with trio.fail_after(30):
+        with trio.fail_after(90):
             while any(path.name.endswith(".evicted") for path in self.folder.iterdir()):  # noqa: ASYNC110
                 await trio.sleep(0.001)
         return sorted(path.name for path in self.folder.iterdir())
@@ -264,7 +264,7 @@ trio.run(main)
 async def test_a_node_that_is_killed_amid_a_fetch_begins_it_anew(tmp_path: Path, nursery: trio.Nursery) -> None:
     folder = tmp_path / "files"
     command = [sys.executable, "-c", _DIES, str(folder), pin("app").sha256]
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         killed = await trio.run_process(command, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert [path.name for path in folder.iterdir()] == [f"{pin('app').sha256}.unfinished"]

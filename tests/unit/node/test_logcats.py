@@ -15,7 +15,7 @@ from doai.drivers.fake.scripts import Script
 from doai.node.logcats import FIRST_LINES, LINE_CHARACTERS_MAX, LINES_MAX, PIECE_CHARACTERS_MAX, Lines, LogcatFeed
 from tests.unit.node.looking_admin import looking_admin
 
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 
 
 def line(n: int, text: str = "x") -> str:

@@ -27,7 +27,7 @@ from doai.plugins.discovery import read_plugin
 from doai.workflow.step_type import StepType
 from doai.workflow.templates import SecretName, SecretText
 
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 """For starts of processes on a slow host; nothing waits so long where all is well."""
 LOOK_S = 0.05
 AT_ONCE = Backoff(first_s=0.01, longest_s=0.01)

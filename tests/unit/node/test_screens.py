@@ -13,7 +13,7 @@ from doai.drivers.fake.driver import FakeDriver
 from doai.node.screens import HEIGHT_MAX, ScreenFeed, smaller
 from tests.unit.node.looking_admin import looking_admin
 
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 
 
 def png(width: int, height: int) -> bytes:

@@ -29,7 +29,7 @@ def make_script(tmp_path: Path) -> MakeScript:
 
 async def ended(script: Script) -> ScriptEnd:
     before = descendants(os.getpid())  # of other tests in this process, such as the tracker of multiprocessing
-    with trio.fail_after(20):
+    with trio.fail_after(90):
         end = await script.run()
     assert not descendants(os.getpid()) - before
     return end
@@ -37,7 +37,7 @@ async def ended(script: Script) -> ScriptEnd:
 
 async def wait_for_text(path: Path) -> str:
     note = trio.Path(path)
-    with trio.fail_after(20):
+    with trio.fail_after(90):
         while not await note.exists() or not (await note.read_text()).endswith("\n"):  # noqa: ASYNC110
             await trio.sleep(0.01)
         return await note.read_text()

@@ -189,7 +189,7 @@ class Host:
 
 @pytest.fixture
 async def limit() -> AsyncIterator[None]:
-    with trio.fail_after(20):
+    with trio.fail_after(90):
         yield
 
 

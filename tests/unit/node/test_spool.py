@@ -130,7 +130,7 @@ async def test_an_entry_given_back_with_a_delay_waits_behind_others(tmp_path: Pa
 
 async def test_a_taker_is_woken_by_a_new_entry(tmp_path: Path) -> None:
     spool = Spool(tmp_path, "node-1")
-    with trio.fail_after(10):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(spool.take)
             await trio.testing.wait_all_tasks_blocked()

@@ -11,7 +11,7 @@ from doai.phone.shelf import open_shelf
 
 
 async def test_every_operation() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(90):
         async with open_shelf(count=2, control_port=0) as shelf:
             port = shelf.control_port
             assert port is not None

@@ -62,7 +62,7 @@ class Host:
 
 @asynccontextmanager
 async def rig() -> AsyncIterator[tuple[Shelf, Phone]]:
-    with trio.fail_after(20):
+    with trio.fail_after(90):
         async with open_shelf(count=1, reboot_s=0.05) as shelf:
             yield shelf, shelf.phones[0]
 

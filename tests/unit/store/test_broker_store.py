@@ -29,7 +29,7 @@ async def test_effects_leave_in_order_behind_their_commits(tmp_path: Path, mode:
     left: list[int] = []
     committer: Committer[ops.Op, int] = Committer(Pipeline(batch_ops_max=16), writer, left.append, mode=mode)
     try:
-        with trio.fail_after(30):
+        with trio.fail_after(90):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(committer.run)
                 for position in range(1, 401):

@@ -69,7 +69,7 @@ def make(
 async def test_one_turn_of_the_loop_is_one_batch() -> None:
     writer, left = ListWriter(), list[object]()
     committer = make(writer, left.append)
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             committer.submit([], ["now"])
@@ -95,7 +95,7 @@ async def test_an_effect_that_submits_leaves_first(mode: WriterMode) -> None:
             committer.submit([9], ["later"])
 
     committer = make(writer, release, mode)
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             committer.submit([1], ["a", "b"])
@@ -106,7 +106,7 @@ async def test_an_effect_that_submits_leaves_first(mode: WriterMode) -> None:
 
 
 async def run_turns(committer: Committer[int, object], turns: int, ops: int = 1) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             for turn in range(turns):
@@ -155,7 +155,7 @@ async def test_a_failed_commit_ends_the_run_and_shows_nothing(mode: WriterMode) 
     committer = make(writer, left.append, mode)
     writer.error = StoreError("the disk is full", code="disk_full")
     committer.submit([1], ["a"])
-    with trio.fail_after(30), pytest.raises(StoreError, match="full"):
+    with trio.fail_after(90), pytest.raises(StoreError, match="full"):
         await committer.run()
     assert left == []
     with pytest.raises(LocalProtocolError):
@@ -230,7 +230,7 @@ async def test_the_log_is_copied_at_its_bound_although_work_waits() -> None:
 async def test_work_with_the_writer_runs_between_commits() -> None:
     writer = ListWriter()
     committer = make(writer, lambda _: None, WriterMode.THREAD)
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(committer.run)
             committer.submit([1, 2], [])

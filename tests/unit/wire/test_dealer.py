@@ -21,7 +21,7 @@ async def test_what_is_no_frame_is_kept_apart_and_nothing_gets_out_of_step() -> 
         open_router("tcp://127.0.0.1:0", server, KeyTable({key.public: "node-1"})) as router,
         open_dealer(router.endpoint, key, server.public) as dealer,
     ):
-        with trio.fail_after(10):
+        with trio.fail_after(90):
             await dealer.send(HEADER, b"")
             [hello] = await router.receive()
             routing_id = router._links.get(hello.link).routing_id
@@ -52,7 +52,7 @@ async def test_a_server_key_that_cannot_be_is_one_sentence() -> None:
 
 
 async def test_who_waits_while_the_socket_closes_is_told() -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
 
             async def receive(dealer: object) -> None:

@@ -30,7 +30,7 @@ RING = KeyTable({GOOD.public: "good", BAD.public: "bad"})
 @asynccontextmanager
 async def a_router() -> AsyncIterator[ZmqRouter]:
     async with open_router("tcp://127.0.0.1:0", SERVER, RING) as router:
-        with trio.fail_after(20):
+        with trio.fail_after(90):
             yield router
 
 

@@ -30,7 +30,7 @@ async def test_nobody_gets_in_while_there_is_no_handler() -> None:
     with open_context() as context:
         router = ZmqRouter(bind_router(context, "tcp://127.0.0.1:0", server))
         async with open_dealer(router.endpoint, key, server.public) as dealer:
-            with trio.fail_after(10):
+            with trio.fail_after(90):
                 while dealer.connection() is not Connection.WRONG_SERVER:  # noqa: ASYNC110
                     await trio.sleep(0.002)
             with pytest.raises(WouldBlock):
@@ -40,7 +40,7 @@ async def test_nobody_gets_in_while_there_is_no_handler() -> None:
 
 async def test_a_handler_that_dies_ends_the_router_and_lets_nobody_in() -> None:
     server, key = make_keypair(), make_keypair()
-    with trio.fail_after(10), pytest.RaisesGroup(pytest.RaisesExc(ZapDiedError, match="nobody is let in")):
+    with trio.fail_after(90), pytest.RaisesGroup(pytest.RaisesExc(ZapDiedError, match="nobody is let in")):
         async with (
             open_router("tcp://127.0.0.1:0", server, BrokenRing()) as router,
             open_dealer(router.endpoint, key, server.public) as dealer,
@@ -64,7 +64,7 @@ async def test_only_a_curve_key_of_our_domain_is_judged(change: dict[int, bytes]
             request = [b"1.0", b"1", b"doai", b"127.0.0.1", b"", b"CURVE", z85.decode(key.public)]
             for parts, expected in ((request, b"200"), (_changed(request, change), b"400")):
                 asker.send_multipart(parts)
-                with trio.fail_after(30):
+                with trio.fail_after(90):
                     while not asker.poll(0):  # noqa: ASYNC110
                         await trio.sleep(0.001)
                 reply = asker.recv_multipart()

@@ -14,7 +14,7 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
 HANG = 0
-ENDS_S = 60.0
+ENDS_S = 90.0
 
 
 class Hook:

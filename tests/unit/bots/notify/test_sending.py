@@ -28,7 +28,7 @@ from tests.unit.bots.notify.receivers import HANG, hook, inbox
 
 KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 NOW_MS = 1_767_225_600_000
-WITHIN_S = 60.0
+WITHIN_S = 90.0
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 """Of a module that Apprise imports with its plug-ins."""
 

@@ -18,9 +18,9 @@ from doai.drivers.adb.client import (
     listed,
     while_sending,
 )
-from doai.drivers.adb.server import free_port
 from doai.drivers.adb.shell import run_shell
 from doai.drivers.adb.sync import SyncRefusedError, pull_file, push_file
+from doai.ports import free_port
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -30,7 +30,7 @@ async def serving(handler: Handler, *, sockets_max: int = 8) -> AsyncIterator[Ad
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
         port = listeners[0].socket.getsockname()[1]
-        with trio.fail_after(20):
+        with trio.fail_after(90):
             yield AdbClient(port, sockets_max=sockets_max)
         nursery.cancel_scope.cancel()
 
@@ -211,5 +211,5 @@ async def test_an_error_of_what_is_sent_comes_out_as_it_is() -> None:
     async def send() -> None:
         raise FileNotFoundError("x.apk")
 
-    with trio.fail_after(10), pytest.raises(FileNotFoundError):
+    with trio.fail_after(90), pytest.raises(FileNotFoundError):
         await while_sending(send, trio.sleep_forever)

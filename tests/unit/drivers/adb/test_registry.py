@@ -170,7 +170,7 @@ def test_a_lost_server_is_no_fault_of_the_devices() -> None:
 async def test_calls_end_with_the_reason() -> None:
     world = World()
     transport = world.online()
-    with trio.fail_after(10):
+    with trio.fail_after(90):
         with pytest.raises(StepError) as caught, transport.calls.call():  # noqa: PT012
             world.list()
             await trio.sleep_forever()

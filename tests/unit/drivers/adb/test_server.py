@@ -10,8 +10,9 @@ import trio
 
 from doai.drivers.adb.client import AdbClient
 from doai.drivers.adb.config import AdbConfig
-from doai.drivers.adb.server import OWNER_VARIABLE, AdbServer, environment, find_adb, free_port, orphans
+from doai.drivers.adb.server import OWNER_VARIABLE, AdbServer, environment, find_adb, orphans
 from doai.errors import ConfigError, StepError
+from doai.ports import free_port
 
 FAKE_ADB = """#!/bin/sh
 echo "started $*" >&2
@@ -51,7 +52,7 @@ async def test_a_first_start_that_fails_is_told_with_the_servers_last_words(prog
     config = AdbConfig(server_port=free_port(), adb_path=program)
     told: list[str] = []
     server = AdbServer(config, AdbClient(config.server_port), lambda code, message: told.append(code))
-    with trio.fail_after(20), pytest.raises(StepError) as caught:
+    with trio.fail_after(90), pytest.raises(StepError) as caught:
         await server.supervise()
     assert caught.value.failure.code == "adb_server_down"
     assert "code 4" in caught.value.failure.message

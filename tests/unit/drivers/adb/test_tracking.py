@@ -119,7 +119,7 @@ class Setup:
 @asynccontextmanager
 async def scripted() -> AsyncIterator[Setup]:
     server = ScriptedServer()
-    with trio.fail_after(30):
+    with trio.fail_after(90):
         async with trio.open_nursery() as nursery:
             listeners = await nursery.start(partial(trio.serve_tcp, server.handle, 0, host="127.0.0.1"))
             yield Setup(server, listeners[0].socket.getsockname()[1], nursery)

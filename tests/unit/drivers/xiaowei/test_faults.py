@@ -26,7 +26,7 @@ from doai.phone.shelf import open_shelf
 from doai.phone.vendor import Vendor, VendorFault, open_vendor
 from doai.states import DeviceState
 
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 ACT = "echo done >>/sdcard/acts.txt; echo acted"
 TAG = "01TASK/1.1/act/1"
 

@@ -29,7 +29,7 @@ class Place:
         (self.folder / name).chmod(mode)
 
     async def run(self, script: str, **arguments: Any) -> Any:
-        with trio.fail_after(20):
+        with trio.fail_after(90):
             return await self.scripts.run(msgspec.convert({"script": script, **arguments}, Run), self.context)
 
     async def fail(self, script: str, **arguments: Any) -> StepError:
@@ -103,7 +103,7 @@ async def test_what_a_stopped_script_had_said_is_kept(place: Place, tmp_path: Pa
     place.put("hang.sh", f"echo working; echo x > {tmp_path}/note; while :; do sleep 0.05; done")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(place.run, "hang.sh")
-        with trio.fail_after(20):
+        with trio.fail_after(90):
             while not await trio.Path(tmp_path / "note").exists():  # noqa: ASYNC110 - another process's file
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
