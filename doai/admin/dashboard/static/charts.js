@@ -29,7 +29,8 @@
     }
   }
 
-  const amount = (value, unit) => `${Number(value.toPrecision(3))}${unit ? ` ${unit}` : ""}`;
+  // Counts are told whole, however large; of what is measured three digits say enough.
+  const amount = (value, unit) => `${Math.abs(value) < 100 ? Number(value.toPrecision(3)) : Math.round(value)}${unit ? ` ${unit}` : ""}`;
 
   // As wide as the longest label, and a gap to the chart.
   function widthOf(plot, labels) {
