@@ -49,3 +49,15 @@ def test_two_runs_are_picked_and_compared_phone_by_phone(desk: Desk) -> None:
         go(page, path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     page.close()
+
+
+def test_what_is_picked_stays_picked_when_another_run_comes(desk: Desk) -> None:
+    picked = desk.run("login-and-screenshot")
+    page = desk.page("/runs")
+    page.get_by_role("checkbox").first.check()
+    page.evaluate("document.activeElement.blur()")
+    newer = desk.run("login-and-screenshot")
+    expect(page.get_by_role("checkbox").first).to_have_value(newer)
+    chosen = page.eval_on_selector_all("input[name=run]:checked", "all => all.map(box => box.value)")
+    assert chosen == [picked]
+    page.close()
