@@ -16,6 +16,22 @@ PIXELS = """canvas => {
     return new Set(data).size;
 }"""
 
+HOLD = """what => {
+    const fetched = window.fetch;
+    const asked = [];
+    const held = () => new Promise((answer) => asked.push(answer));
+    window.fetch = (url, more) => (url.includes(what) ? held() : fetched(url, more));
+    window.bring = async (body, status, type) => {
+        while (!asked.length) await new Promise((again) => setTimeout(again, 10));
+        asked.shift()(new Response(body, { status, headers: { "Content-Type": type } }));
+    };
+}"""
+"""Has these questions of a page wait for the answers that a test brings."""
+LINE = """n => {
+    const items = [{ n, kind: "line", text: `line ${n}` }];
+    return bring(JSON.stringify({ begun: 1, after: n, items }), 200, "application/json");
+}"""
+
 
 def test_the_screen_of_a_phone_is_seen_until_nobody_looks(desk: Desk) -> None:
     page = desk.page("/devices/SIM0001")
@@ -32,6 +48,21 @@ def test_the_screen_of_a_phone_is_seen_until_nobody_looks(desk: Desk) -> None:
     page.close()
     listed = desk.ask("GET", "/audit?limit=1").json()["items"][0]
     assert "screen" not in listed["action"], "no command was needed: nothing went through the broker"
+
+
+def test_a_picture_that_comes_when_nobody_looks_any_more_is_not_shown(desk: Desk) -> None:
+    page = desk.page("/devices/SIM0001")
+    page.evaluate(HOLD, "/screen?")
+    page.get_by_role("button", name="Look at the screen").click()
+    page.get_by_role("button", name="Stop looking").click()
+    page.evaluate("""async () => {
+        const picture = await new Promise((made) => document.createElement("canvas").toBlob(made, "image/jpeg"));
+        await bring(picture, 200, "image/jpeg");
+        await createImageBitmap(picture);
+        await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    }""")
+    expect(page.locator(".screen-live canvas")).to_be_hidden()
+    page.close()
 
 
 def test_screens_and_logs_are_for_operators_and_only_nodes_bring_them(desk: Desk) -> None:
@@ -68,6 +99,24 @@ def test_the_log_of_a_phone_is_read_filtered_and_paused(desk: Desk) -> None:
     page.get_by_role("button", name="Go on").click()
     expect(box.get_by_role("status")).to_contain_text("This is live")
     page.get_by_role("button", name="Stop reading").click()
+    page.close()
+
+
+def test_a_log_goes_on_behind_an_answer_of_something_else_and_shows_what_was_held_when_it_ends(desk: Desk) -> None:
+    page = desk.page("/devices/SIM0002")
+    page.evaluate(HOLD, "/logcat?")
+    box = page.locator(".log-live")
+    lines = box.get_by_role("log")
+    page.get_by_role("button", name="Read the log").click()
+    page.evaluate("bring('<html>a proxy whose server is away</html>', 502, 'text/html')")
+    expect(box.get_by_role("status")).to_have_text("The server can not be reached.")
+    page.evaluate(LINE, 2)
+    expect(lines).to_have_text("line 2")
+    page.get_by_role("button", name="Pause").click()
+    page.evaluate(LINE, 3)
+    expect(box.get_by_role("status")).to_have_text("Paused: 1 new lines wait.")
+    page.get_by_role("button", name="Stop reading").click()
+    expect(lines).to_have_text("line 2line 3")
     page.close()
 
 

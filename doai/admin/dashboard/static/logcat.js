@@ -16,19 +16,19 @@
 
   async function follow(round) {
     while (state.on && round === state.round && !document.hidden) {
-      let answer;
+      let body, problem;
       try {
-        answer = await fetch(`${box.dataset.src}?after=${state.after}&limit=${KEPT}`);
+        const answer = await fetch(`${box.dataset.src}?after=${state.after}&limit=${KEPT}`);
+        body = await answer.json();
+        problem = answer.ok ? "" : body.detail;
       } catch (error) {
-        if (!(error instanceof TypeError)) throw error;   // the server can not be reached: it is tried again
-        says.textContent = box.dataset.away;
-        await new Promise((resolve) => setTimeout(resolve, 1000));
-        continue;
+        // The server can not be reached, or what stands before it answers: it is tried again.
+        if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+        problem = box.dataset.away;
       }
       if (round !== state.round) return;
-      const body = await answer.json();
-      if (!answer.ok) {
-        says.textContent = body.detail;
+      if (problem) {
+        says.textContent = problem;
         await new Promise((resolve) => setTimeout(resolve, 1000));
         continue;
       }
@@ -103,6 +103,7 @@
   }
 
   function turn(on) {
+    if (!on) hold(false);
     state.on = on;
     state.round += 1;
     start.textContent = on ? box.dataset.stop : box.dataset.start;
@@ -111,7 +112,6 @@
       says.textContent = box.dataset.wait;
       follow(state.round);
     } else {
-      hold(false);
       says.textContent = "";
     }
   }

@@ -11,17 +11,21 @@
 
   async function follow(round) {
     while (state.on && round === state.round && !document.hidden) {
-      let answer;
+      let answer, picture, problem;
       try {
         answer = await fetch(`${box.dataset.src}?after=${state.n}`);
+        problem = answer.ok ? "" : (await answer.json()).detail;
+        picture = answer.status === 200 ? await createImageBitmap(await answer.blob()) : null;
       } catch (error) {
-        if (!(error instanceof TypeError)) throw error;   // the server can not be reached: it is tried again
-        says.textContent = box.dataset.away;
-        await new Promise((resolve) => setTimeout(resolve, 1000));
-        continue;
+        // The server can not be reached, or what stands before it answers: it is tried again.
+        if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+        problem = box.dataset.away;
       }
-      if (answer.status === 200) {
-        const picture = await createImageBitmap(await answer.blob());
+      if (round !== state.round) return;
+      if (problem) {
+        says.textContent = problem;
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      } else if (picture) {
         canvas.width = picture.width;
         canvas.height = picture.height;
         canvas.getContext("2d").drawImage(picture, 0, 0);
@@ -30,10 +34,6 @@
         state.takenMs = performance.now();
         box.dataset.pictures = Number(box.dataset.pictures || 0) + 1;
         tell();
-      } else if (answer.status !== 204) {
-        const problem = await answer.json();
-        says.textContent = problem.detail;
-        await new Promise((resolve) => setTimeout(resolve, 1000));
       }
     }
   }
