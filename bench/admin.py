@@ -32,6 +32,7 @@ from bench.admin_beside import Beside
 from bench.admin_curves import curves
 from bench.admin_map import map_lines
 from bench.ops_fill import Fill, fill_ended
+from bench.programs import rss_bytes
 from bench.report import ROOT, Line
 from bench.store_view import open_store_view
 from doai.admin.access import sha256_hex
@@ -148,7 +149,7 @@ def measure(sizes: Sizes) -> Iterator[Line]:
             yield from map_lines(
                 url, cookie, sizes.nodes * sizes.devices_per_node, sizes.map_s, _changer(writer, sizes)
             )
-            rss = _rss_mib(pid)
+            rss = rss_bytes(pid) / 2**20
             yield Line(name="admin.rss", value=round(rss, 1), unit="MiB", ratio=round(RSS_MIB / rss, 3),
                        against=f"goal: {RSS_MIB:g} MiB")  # fmt: skip
     yield from admin_beside.beside_lines(sizes.beside)
@@ -354,13 +355,6 @@ def _event(position: int) -> Envelope:
         event_id=f"B{position:025}", type="task.started", subject=f"task/T{position % 1000}", source="broker/main",
         trace_id="a" * 32, occurred_at_ms=_now_ms(), payload=raw({"taskId": f"T{position % 1000}"}),
     )  # fmt: skip
-
-
-def _rss_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("there is no VmRSS here: this needs Linux")
 
 
 def _now_ms() -> int:

@@ -14,7 +14,7 @@ READ_BYTES: Final = 65_536
 
 
 async def view(host: str, port: int, token: str, seen: list[int], number: int, there: asyncio.Semaphore) -> None:
-    """Read the stream until cancelled, counting events."""
+    """Read the stream until cancelled, counting events. Raises RuntimeError when it ends before."""
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(
         f"GET /api/stream HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
@@ -26,8 +26,10 @@ async def view(host: str, port: int, token: str, seen: list[int], number: int, t
         there.release()
         rest = b"\n"
         while part := await reader.read(READ_BYTES):
-            seen[number] += (rest + part).count(MARK)
-            rest = part[1 - len(MARK) :]
+            rest += part
+            seen[number] += rest.count(MARK)
+            rest = rest[1 - len(MARK) :]
+        raise RuntimeError("the stream of a viewer ended")
     finally:
         writer.close()
 
@@ -36,15 +38,15 @@ async def main(host: str, port: int, count: int) -> None:
     """Look until a line comes."""
     token = (await asyncio.to_thread(sys.stdin.readline)).strip()
     seen, there = [0] * count, asyncio.Semaphore(0)
-    viewers = [asyncio.create_task(view(host, port, token, seen, n, there)) for n in range(count)]
-    for _ in viewers:
-        await there.acquire()
-    print("on", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
-    print(min(seen), flush=True)
-    for viewer in viewers:
-        viewer.cancel()
-    await asyncio.gather(*viewers, return_exceptions=True)
+    async with asyncio.TaskGroup() as group:
+        viewers = [group.create_task(view(host, port, token, seen, n, there)) for n in range(count)]
+        for _ in viewers:
+            await there.acquire()
+        print("on", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        print(min(seen), flush=True)
+        for viewer in viewers:
+            viewer.cancel()
 
 
 if __name__ == "__main__":
