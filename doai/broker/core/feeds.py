@@ -164,13 +164,13 @@ class Feeds:
         """A connection ended: what it holds is given to others."""
         for feed, member in self._of_link.pop(link, {}).values():
             self._leave(feed, member)
-            self.audience_changed = True
         for key in [key for key in self._begun_anew if key[0] == link]:
             del self._begun_anew[key]
         self._rest()
 
     def _leave(self, feed: Feed, member: Member) -> None:
         feed.leave(member)
+        self.audience_changed = True
         if feed.passes:
             self.by_key.pop(feed.key, None)
         else:

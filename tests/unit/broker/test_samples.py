@@ -64,6 +64,18 @@ def test_nodes_are_asked_as_long_as_a_process_of_a_bot_wants_samples(
     assert orders(world, node) == [SampleOrder(every_s=0.0)], "nobody is left"
 
 
+def test_a_process_that_went_before_it_subscribed_again_wants_none(
+    place: tuple[World, FakeNode, FakeAdmin],
+) -> None:
+    world, node, _ = place
+    bot = FakeBot(world).connect(HEALTH)
+    bot.send(Kind.CURSOR, b.Cursor(channel=1, told=1))
+    [lost] = world.take(bot.link, Kind.SUBSCRIBED)
+    assert lost.again
+    world.apply(world.core.link_gone(bot.link, world.now))
+    assert orders(world, node)[-1] == SampleOrder(every_s=0.0), "nobody is left"
+
+
 def test_an_order_that_was_lost_is_told_again(place: tuple[World, FakeNode, FakeAdmin]) -> None:
     world, node, _ = place
     bot = FakeBot(world).connect(HEALTH)
