@@ -33,7 +33,7 @@ from bench.admin_curves import curves
 from bench.admin_map import map_lines
 from bench.ops_fill import Fill, fill_ended
 from bench.programs import rss_bytes
-from bench.report import ROOT, Line
+from bench.report import ROOT, Line, limited
 from bench.store_view import open_store_view
 from doai.admin.access import sha256_hex
 from doai.admin.sessions import COOKIE
@@ -140,8 +140,7 @@ def measure(sizes: Sizes) -> Iterator[Line]:
                     line = _page(client, path, path.format(**names), sizes.looks)
                     slowest = max(slowest, line.value)
                     yield line
-            yield Line(name="admin.pages.p95.slowest", value=slowest, unit="ms", ratio=round(PAGE_MS / slowest, 3),
-                       against=f"goal: {PAGE_MS:g} ms")  # fmt: skip
+            yield limited("admin.pages.p95.slowest", "ms", slowest, PAGE_MS, digits=1)
             stream = trio.run(_stream, url, cookie, writer, _last_position(data_dir / "broker.db"), sizes)
             yield Line(name="admin.stream.p99", value=round(stream[0], 1), unit="ms")
             yield Line(name="admin.stream.rate", value=round(stream[1], 1), unit="events/s a viewer",
@@ -149,9 +148,7 @@ def measure(sizes: Sizes) -> Iterator[Line]:
             yield from map_lines(
                 url, cookie, sizes.nodes * sizes.devices_per_node, sizes.map_s, _changer(writer, sizes)
             )
-            rss = rss_bytes(pid) / 2**20
-            yield Line(name="admin.rss", value=round(rss, 1), unit="MiB", ratio=round(RSS_MIB / rss, 3),
-                       against=f"goal: {RSS_MIB:g} MiB")  # fmt: skip
+            yield limited("admin.rss", "MiB", rss_bytes(pid) / 2**20, RSS_MIB, digits=1)
     yield from admin_beside.beside_lines(sizes.beside)
 
 
@@ -291,8 +288,8 @@ def _page(client: httpx.Client, name: str, path: str, looks: int) -> Line:
         if answer.status_code != httpx.codes.OK:
             raise RuntimeError(f"{path}: HTTP {answer.status_code}: {answer.text[-600:]}")
     p95 = sorted(took_ms[1:])[max(0, round(0.95 * looks) - 1)]
-    return Line(name=f"admin.page {name}", value=round(p95, 1), unit="ms", ratio=round(PAGE_MS / p95, 3),
-                against=f"goal: {PAGE_MS:g} ms; median {statistics.median(took_ms[1:]):.1f} ms")  # fmt: skip
+    more = f"median {statistics.median(took_ms[1:]):.1f} ms"
+    return limited(f"admin.page {name}", "ms", p95, PAGE_MS, more=more, digits=1)
 
 
 async def _stream(url: str, cookie: str, writer: ProcessWriter, position: int, sizes: Sizes) -> tuple[float, float]:

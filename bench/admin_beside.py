@@ -66,7 +66,7 @@ def beside_lines(wanted: Beside) -> Iterator[Line]:
     load = f"{wanted.pairs} pairs of windows of {wanted.window_s:g} s, load average {os.getloadavg()[0]:.1f}"
     yield Line(name="admin.beside.p99", value=round(busy, 2), unit="ms", ratio=round(calm / busy, 3),
                against=f"without viewers: {calm:.2f} ms; {busy / calm:.2f} times, with 95 % {low:.2f} to {high:.2f}"
-               f" (goal: {GOAL:g}); {load}")  # fmt: skip
+               f" (goal: {GOAL:g}); {load}", goal=round(1 / GOAL, 2))  # fmt: skip
     calm, busy = _median(without), _median(beside)
     yield Line(name="admin.beside.p50", value=round(busy, 2), unit="ms", ratio=round(calm / busy, 3),
                against=f"without viewers: {calm:.2f} ms")  # fmt: skip

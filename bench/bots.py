@@ -28,7 +28,7 @@ from bench.bot_load import SUBSCRIPTION, Settings
 from bench.bot_meter import NAME, SOURCE
 from bench.bots_alone import CoreAlone
 from bench.programs import Fleet, Programs, cpu_s, open_programs, start_program
-from bench.report import ROOT, Line
+from bench.report import ROOT, Line, limited
 from bench.store_view import CountsWrong
 from bench.task import RECIPE
 from doai.messages import bots as b
@@ -141,13 +141,8 @@ def core_line(rounds: Sequence[tuple[float, float]], bots: int = BOTS) -> Line:
     """Return the line of pairs of what an event costs the core with one bot, and with many."""
     one, many = (statistics.median(figures) * 1e6 for figures in zip(*rounds, strict=True))
     cost = statistics.median(second / first for first, second in rounds)
-    return Line(
-        name=f"bots.core.with_{bots}.cost",
-        value=round(cost, 3),
-        unit="times one bot",
-        ratio=round(GOAL_COST / cost, 3),
-        against=f"goal of {GOAL_COST:g}; the core alone, {one:.3g} and {many:.3g} us an event that is only written",
-    )
+    more = f"the core alone, {one:.3g} and {many:.3g} us an event that is only written"
+    return limited(f"bots.core.with_{bots}.cost", "times one bot", cost, GOAL_COST, more=more, digits=3)
 
 
 async def measure(bots: int, rounds: int, window_s: float, events_a_s: float = EVENTS_A_S) -> list[Round]:
@@ -296,44 +291,22 @@ async def _load(programs: Programs, name: str, count: int) -> AsyncIterator[Load
 def lines(rounds: Sequence[Round], bots: int = BOTS) -> Iterator[Line]:
     """Yield the lines of some rounds."""
     one = statistics.median(each.one.p99_ms for each in rounds)
-    yield Line(
-        name="bots.one.p99",
-        value=round(one, 2),
-        unit="ms",
-        ratio=round(GOAL_MS / one, 3),
-        against=f"goal of {GOAL_MS:g} ms at {EVENTS_A_S:g} events/s",
-    )
+    rate = f"at {EVENTS_A_S:g} events/s"
+    yield limited("bots.one.p99", "ms", one, GOAL_MS, more=rate)
     yield Line(name="bots.one.median", value=_median([each.one.median_ms for each in rounds]), unit="ms")
     many = statistics.median(each.many.p99_ms for each in rounds)
-    yield Line(
-        name=f"bots.with_{bots}.p99",
-        value=round(many, 2),
-        unit="ms",
-        ratio=round(GOAL_MS / many, 3),
-        against=f"goal of {GOAL_MS:g} ms at {EVENTS_A_S:g} events/s",
-    )
+    yield limited(f"bots.with_{bots}.p99", "ms", many, GOAL_MS, more=rate)
     yield Line(name=f"bots.with_{bots}.median", value=_median([each.many.median_ms for each in rounds]), unit="ms")
     for name, windows in (("one", [each.one for each in rounds]), (f"with_{bots}", [each.many for each in rounds])):
         used = _median([each.broker_us for each in windows])
         yield Line(name=f"bots.{name}.broker_cpu", value=used, unit="us/event")
     cost = statistics.median(each.many.broker_us / each.one.broker_us for each in rounds)
-    yield Line(
-        name=f"bots.with_{bots}.cost",
-        value=round(cost, 3),
-        unit="times one bot",
-        ratio=round(GOAL_COST / cost, 3),
-        against=f"goal of {GOAL_COST:g} times the CPU of one bot",
-    )
+    more = "of the broker's CPU an event"
+    yield limited(f"bots.with_{bots}.cost", "times one bot", cost, GOAL_COST, more=more, digits=3)
     slower = statistics.median(each.hung.p99_ms / each.one.p99_ms for each in rounds)
-    yield Line(
-        name="bots.hung.p99",
-        value=round(slower, 3),
-        unit="times without",
-        ratio=round(GOAL_HUNG / slower, 3),
-        against=f"goal of {GOAL_HUNG:g} times the p99 of the others without it",
-    )
-    rate = statistics.median(each.one.events / each.one.seconds for each in rounds)
-    yield Line(name="bots.events", value=round(rate, 1), unit="events/s")
+    yield limited("bots.hung.p99", "times without", slower, GOAL_HUNG, more="p99 of the others", digits=3)
+    written = statistics.median(each.one.events / each.one.seconds for each in rounds)
+    yield Line(name="bots.events", value=round(written, 1), unit="events/s")
 
 
 def _median(values: Sequence[float]) -> float:

@@ -30,7 +30,7 @@ from bench.programs import (
     node_settings,
     start_program,
 )
-from bench.report import Line
+from bench.report import Line, limited
 from bench.store_view import StoreView, open_store_view
 from doai.cli.child import Child
 from doai.messages.commands import ADD_KEY, STORE_WORKFLOW, AddKey, StoreWorkflow
@@ -151,13 +151,9 @@ def run() -> Iterator[Line]:
 def line(name: str, seconds: float) -> Line:
     """Return the line of one time; the ratio is goal to time, where there is a goal."""
     goal_s = GOALS_S.get(name)
-    return Line(
-        name=f"recovery.{name}",
-        value=round(seconds, 3),
-        unit="s",
-        ratio=round(goal_s / seconds, 3) if goal_s is not None else None,
-        against=f"at most {goal_s:g} s" if goal_s is not None else "",
-    )
+    if goal_s is None:
+        return Line(name=f"recovery.{name}", value=round(seconds, 3), unit="s")
+    return limited(f"recovery.{name}", "s", seconds, goal_s, digits=3)
 
 
 # --- kills ----------------------------------------------------------------------------------------------------

@@ -69,6 +69,18 @@ def compared(
     )
 
 
+def limited(name: str, unit: str, value: float, most: float, *, more: str = "", digits: int = 2) -> Line:
+    """Return the line of a figure that is to be at most ``most``: its ratio is limit to figure."""
+    return Line(
+        name=name,
+        value=round(value, digits),
+        unit=unit,
+        ratio=round(most / value, 3),
+        against="; ".join(filter(None, [f"goal of {most:g} {unit}", more])),
+        goal=1.0,
+    )
+
+
 def goal_text(ratio: float | None, goal: float | None) -> str:
     """Return the wanted ratio and whether it was reached; nothing where none is wanted."""
     if goal is None or ratio is None:

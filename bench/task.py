@@ -22,7 +22,7 @@ import trio
 from bench.disk import DurableWrite, durable_write, durable_writes
 from bench.frames_floor import Frames, measure_frames
 from bench.programs import Fleet, Programs, open_programs
-from bench.report import Line
+from bench.report import Line, limited
 from bench.store_floor import Floor, measure_floor, write_one_by_one
 from bench.store_view import open_store_view
 from doai.messages.commands import CREATE_RUN, CreateRun, TargetKind, Targets
@@ -372,14 +372,10 @@ def quantile_lines(
     cuts = statistics.quantiles(taken_ms, n=100, method="inclusive")
     for label, value, write_ms in (("p50", cuts[49], write.p50_ms), ("p99", cuts[98], write.p99_ms)):
         goal_ms = goals_ms.get(label)
-        yield Line(
-            name=f"{name}.{label}",
-            value=round(value, 2),
-            unit="ms",
-            ratio=round(goal_ms / value, 3) if goal_ms is not None else None,
-            against=f"goal of {goal_ms:g} ms" if goal_ms is not None else "",
-            goal=1.0 if goal_ms is not None else None,
-        )
+        if goal_ms is None:
+            yield Line(name=f"{name}.{label}", value=round(value, 2), unit="ms")
+        else:
+            yield limited(f"{name}.{label}", "ms", value, goal_ms)
         yield Line(
             name=f"{name}.{label}.writes",
             value=round(value / write_ms, 2),

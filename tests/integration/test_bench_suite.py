@@ -108,7 +108,7 @@ def test_bots_are_compared_with_one_and_with_the_goals() -> None:
         for used, p99 in ((100.0, 10.0), (100.0, 11.0), (150.0, 40.0))
     )
     found = {each.name: each for each in bots.lines([bots.Round(one=one, hung=hung, many=many)])}
-    assert found["bots.one.p99"].ratio == 2.0
+    assert (found["bots.one.p99"].ratio, found["bots.one.p99"].goal) == (2.0, 1.0)
     assert found["bots.with_50.p99"].ratio == 0.5
     assert (found["bots.with_50.cost"].value, found["bots.with_50.cost"].ratio) == (1.5, 1.333)
     assert (found["bots.hung.p99"].value, found["bots.hung.p99"].ratio) == (1.1, 1.0)
