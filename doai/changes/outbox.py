@@ -66,6 +66,16 @@ class PutHeld(OutboxChange, frozen=True):
     row: HeldRow
 
 
+class PutProgress(OutboxChange, frozen=True):
+    """How far a held task is; nothing happens when it is not held. PutHeld says all of it anew."""
+
+    task_id: str
+    token: Token
+    state: HoldingState
+    step_begun: str
+    repeatable: bool
+
+
 class DropHeld(OutboxChange, frozen=True):
     """The task is no longer held; nothing happens when it was not."""
 
@@ -111,5 +121,14 @@ class RenewIncarnation(OutboxChange, frozen=True):
 
 
 OutboxOp = (
-    AppendFact | TrimFacts | PutHeld | DropHeld | PutRecipe | DropRecipe | PutEpoch | PutStoreId | RenewIncarnation
+    AppendFact
+    | TrimFacts
+    | PutHeld
+    | PutProgress
+    | DropHeld
+    | PutRecipe
+    | DropRecipe
+    | PutEpoch
+    | PutStoreId
+    | RenewIncarnation
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from doai import limits
 from doai.changes.outbox import (
     AppendFact,
@@ -15,6 +17,7 @@ from doai.changes.outbox import (
     OutboxState,
     PutEpoch,
     PutHeld,
+    PutProgress,
     PutRecipe,
     PutStoreId,
     RenewIncarnation,
@@ -158,6 +161,13 @@ class MemoryOutbox:
     def _put_held(self, op: PutHeld) -> None:
         self._file.held[op.row.task_id, op.row.token] = op.row
 
+    def _put_progress(self, op: PutProgress) -> None:
+        row = self._file.held.get((op.task_id, op.token))
+        if row is not None:
+            self._file.held[op.task_id, op.token] = msgspec.structs.replace(
+                row, state=op.state, step_begun=op.step_begun, repeatable=op.repeatable
+            )
+
     def _put_epoch(self, op: PutEpoch) -> None:
         self._file.epoch = op.epoch
 
@@ -178,6 +188,7 @@ _APPLY: Final[dict[type, Callable[[MemoryOutbox, Any], None]]] = {
     AppendFact: MemoryOutbox._append,
     TrimFacts: MemoryOutbox._trim,
     PutHeld: MemoryOutbox._put_held,
+    PutProgress: MemoryOutbox._put_progress,
     DropHeld: MemoryOutbox._drop_held,
     PutRecipe: MemoryOutbox._put_recipe,
     DropRecipe: MemoryOutbox._drop_recipe,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -18,6 +18,7 @@ from doai.changes.outbox import (
     OutboxState,
     PutEpoch,
     PutHeld,
+    PutProgress,
     PutRecipe,
     PutStoreId,
     RenewIncarnation,
@@ -30,6 +31,7 @@ from doai.store.base import Writer
 from doai.store.database import OUTBOX, Database, Row
 from doai.store.sql_files import load_statements
 
+_Key = tuple[str, Token]
 _HOLDING_STATES: Final[dict[Any, HoldingState]] = {state.value: state for state in HoldingState}
 
 
@@ -117,14 +119,19 @@ class SqliteOutbox:
         # Facts are most of what is written, and nothing but trimming looks at them: one executemany a run of them.
         # Of a held task only the last word of a batch counts: a step's end and the next one's start are two.
         facts: list[AppendFact] = []
-        held: dict[tuple[str, Token], PutHeld | DropHeld] = {}
+        held: dict[_Key, PutHeld | DropHeld] = {}
+        progress: dict[_Key, PutProgress | PutHeld | DropHeld] = {}
         for op in ops:
             if isinstance(op, AppendFact):
                 facts.append(op)
+            elif isinstance(op, PutProgress):
+                progress[op.task_id, op.token] = op
             elif isinstance(op, PutHeld):
-                held[op.row.task_id, op.row.token] = op
+                key = op.row.task_id, op.row.token
+                held[key] = progress[key] = op
             elif isinstance(op, DropHeld):
-                held[op.task_id, op.token] = op
+                key = op.task_id, op.token
+                held[key] = progress[key] = op
             else:
                 if facts and isinstance(op, TrimFacts | RenewIncarnation):
                     self._append(connection, facts)
@@ -132,8 +139,8 @@ class SqliteOutbox:
                 _APPLY[type(op)](self, connection, op)
         if facts:
             self._append(connection, facts)
-        if held:
-            self._settle_held(connection, held.values())
+        if progress:
+            self._settle(connection, held, progress)
 
     def _append(self, connection: apsw.Connection, facts: list[AppendFact]) -> None:
         for seq, fact in enumerate(facts, self._highest_seq + 1):
@@ -169,18 +176,43 @@ class SqliteOutbox:
         self._kept = len(kept)
         self._trimmed_seq, self._highest_seq = 0, len(again)
 
-    def _settle_held(self, connection: apsw.Connection, ops: Iterable[PutHeld | DropHeld]) -> None:
-        puts: list[tuple[Any, ...]] = []
-        drops: list[tuple[Any, ...]] = []
-        for op in ops:
-            if isinstance(op, DropHeld):
-                drops.append((op.task_id, op.token.generation, op.token.n))
-            else:
-                puts.append(_held_columns(op.row))
-        if drops:
-            connection.executemany(self._sql["drop_held"], drops)
-        if puts:
-            connection.executemany(self._sql["put_held"], puts)
+    def _settle(
+        self,
+        connection: apsw.Connection,
+        held: dict[_Key, PutHeld | DropHeld],
+        progress: dict[_Key, PutProgress | PutHeld | DropHeld],
+    ) -> None:
+        """Write the last word on each task: on its row, and on how far it is."""
+        self._many(
+            connection, "put_progress", [_told(op) for op in progress.values() if isinstance(op, PutProgress)]
+        )
+        if held:
+            over = [_key(key) for key, op in progress.items() if not isinstance(op, PutProgress)]
+            self._many(connection, "drop_progress", over)
+            dropped = [_key(key) for key, op in held.items() if isinstance(op, DropHeld)]
+            self._many(connection, "drop_held", dropped)
+            put = [_held_columns(op.row) for op in held.values() if isinstance(op, PutHeld)]
+            self._many(connection, "put_held", put)
+
+    def _many(self, connection: apsw.Connection, name: str, rows: list[tuple[Any, ...]]) -> None:
+        if rows:
+            connection.executemany(self._sql[name], rows)
+
+
+def _key(key: _Key) -> tuple[str, int, int]:
+    task_id, token = key
+    return (task_id, token.generation, token.n)
+
+
+def _told(op: PutProgress) -> tuple[Any, ...]:
+    return (
+        op.task_id,
+        op.token.generation,
+        op.token.n,
+        op.state.value,
+        op.step_begun,
+        int(op.repeatable),
+    )
 
 
 def _held_columns(row: HeldRow) -> tuple[Any, ...]:

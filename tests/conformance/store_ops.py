@@ -508,6 +508,7 @@ OUTBOX_OPS = st.one_of(
     st.builds(outbox.AppendFact, st.just(-1), st.binary(min_size=1, max_size=6), st.booleans()),
     st.builds(outbox.TrimFacts, st.integers(0, 12)),
     st.builds(outbox.PutHeld, HELD),
+    st.builds(outbox.PutProgress, NAMES, TOKENS, st.sampled_from(HoldingState), TEXTS, st.booleans()),
     st.builds(outbox.DropHeld, NAMES, TOKENS),
     st.builds(outbox.PutRecipe, NAMES, BODIES),
     st.builds(outbox.DropRecipe, NAMES),

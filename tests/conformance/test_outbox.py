@@ -8,8 +8,19 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 
 from doai import limits
-from doai.changes.outbox import AppendFact, OutboxOp, RenewIncarnation, TrimFacts
+from doai.changes.outbox import (
+    AppendFact,
+    DropHeld,
+    HeldRow,
+    OutboxOp,
+    PutHeld,
+    PutProgress,
+    RenewIncarnation,
+    TrimFacts,
+)
 from doai.errors import StoreError
+from doai.ids import Token
+from doai.messages.work import HoldingState
 from doai.store.memory_outbox import MemoryOutbox, MemoryOutboxFile
 from doai.store.outbox import OutboxFile, open_outbox
 from tests.conformance.store_ops import OUTBOX_UNITS
@@ -94,3 +105,42 @@ def test_only_the_last_results_are_kept(tmp_path: Path) -> None:
         assert len(facts) == limits.RESULTS_KEPT
         assert facts[-1] == (limits.RESULTS_KEPT, b"%d" % count)
         outbox.close()
+
+
+def held_task(n: int) -> HeldRow:
+    return HeldRow(
+        task_id=f"T{n:03d}",
+        token=Token(1, n),
+        order=n,
+        dispatch_body=bytes(600),
+        state=HoldingState.WAITING,
+        received_at_ms=1,
+    )
+
+
+def begun(n: int, step: str) -> PutProgress:
+    return PutProgress(f"T{n:03d}", Token(1, n), HoldingState.RUNNING, step, not step)
+
+
+def test_how_far_a_task_is_goes_with_it(tmp_path: Path) -> None:
+    for outbox in both(tmp_path):
+        outbox.commit([PutHeld(held_task(1)), PutHeld(held_task(2)), begun(2, "")])
+        outbox.commit([begun(1, "tap"), begun(3, "of nobody")])
+        told = [(row.state, row.step_begun, row.repeatable) for row in outbox.load().held]
+        assert told == [(HoldingState.RUNNING, "tap", False), (HoldingState.RUNNING, "", True)]
+        outbox.commit([DropHeld("T001", Token(1, 1))])
+        outbox.commit([PutHeld(held_task(1)), begun(2, "tap"), begun(2, "")])
+        assert [(row.state, row.step_begun) for row in outbox.load().held] == [
+            (HoldingState.WAITING, ""),
+            (HoldingState.RUNNING, ""),
+        ]
+        outbox.close()
+
+
+def test_how_far_tasks_are_is_written_without_their_bodies(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path / "outbox.db", new_incarnation="I")
+    outbox.commit([PutHeld(held_task(n)) for n in range(100)])
+    before = outbox.log_bytes
+    outbox.commit([begun(n, "tap") for n in range(0, 100, 5)])
+    assert outbox.log_bytes - before <= 4 * 4096, "one page of twenty rows, and what leads to it"
+    outbox.close()

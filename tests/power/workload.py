@@ -170,6 +170,10 @@ def outbox_unit(file: MemoryOutboxFile, rng: random.Random) -> list[outbox.Outbo
             unit.append(outbox.AppendFact(seq, body, rng.random() < 0.3))
         elif choice < 0.75:
             unit.append(outbox.PutHeld(_held(rng)))
+        elif choice < 0.8 and file.held:
+            task_id, token = rng.choice(list(file.held))
+            begun = rng.choice(("", "open"))
+            unit.append(outbox.PutProgress(task_id, token, HoldingState.RUNNING, begun, not begun))
         elif choice < 0.85 and file.held:
             task_id, token = rng.choice(list(file.held))
             unit.append(outbox.DropHeld(task_id, token))

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from doai import topics
-from doai.changes.outbox import DropHeld, HeldRow, PutHeld
+from doai.changes.outbox import DropHeld, HeldRow, PutProgress
 from doai.clock import Now
 from doai.codec import encode
 from doai.envelope import Message
@@ -217,8 +217,8 @@ class Attempt:
             self._put(out, step_begun="", repeatable=True)
 
     def _put(self, out: Decision, **fields: object) -> None:
-        self.row = msgspec.structs.replace(self.row, **fields)
-        out.ops.append(PutHeld(self.row))
+        row = self.row = msgspec.structs.replace(self.row, **fields)
+        out.ops.append(PutProgress(row.task_id, row.token, row.state, row.step_begun, row.repeatable))
 
     def _tell(self, out: Decision, now: Now, event_type: str, payload: Message) -> None:
         self._last_fact = self._facts.add(

@@ -13,8 +13,11 @@ SELECT coalesce(max(seq), 0) FROM facts
 SELECT count(*) FROM facts WHERE seq <= ?
 
 -- name: load_held
-SELECT task_id, token_generation, token_n, fifo_order, dispatch_body, state, received_at_ms, step_begun, repeatable
-FROM held ORDER BY fifo_order, task_id, token_generation, token_n
+SELECT held.task_id, held.token_generation, held.token_n, fifo_order, dispatch_body,
+    coalesce(progress.state, held.state), received_at_ms,
+    coalesce(progress.step_begun, held.step_begun), coalesce(progress.repeatable, held.repeatable)
+FROM held LEFT JOIN progress USING (task_id, token_generation, token_n)
+ORDER BY fifo_order, held.task_id, held.token_generation, held.token_n
 
 -- name: load_recipes
 SELECT recipe_hash, body FROM recipes ORDER BY recipe_hash
@@ -41,6 +44,13 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: drop_held
 DELETE FROM held WHERE task_id = ? AND token_generation = ? AND token_n = ?
+
+-- name: put_progress
+INSERT OR REPLACE INTO progress (task_id, token_generation, token_n, state, step_begun, repeatable)
+VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: drop_progress
+DELETE FROM progress WHERE task_id = ? AND token_generation = ? AND token_n = ?
 
 -- name: put_recipe
 INSERT OR REPLACE INTO recipes (recipe_hash, body) VALUES (?, ?)
