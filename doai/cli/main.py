@@ -120,11 +120,15 @@ def _add_runs(commands: Any) -> None:
     tasks = _add(commands, "tasks", "List tasks, or show one.", "runs", "tasks")
     tasks.add_argument("id", nargs="?", help="task id")
     tasks.add_argument("--run", metavar="ID")
-    tasks.add_argument("--state", choices=[*(state.value for state in TaskState), "held"])
+    tasks.add_argument("--state", choices=[*(state.value for state in TaskState), "held", "judged"])
     tasks.add_argument("--device", metavar="SERIAL")
     tasks.add_argument("--node", metavar="NAME")
     tasks.add_argument("--queue", metavar="NAME")
     tasks.add_argument("--code", metavar="CODE", help="of its failure")
+    tasks.add_argument(
+        "--since", metavar="TIME", help="that ended since: 10m, 12h, 7d, 2026-11-01, 2026-11-01T09:30Z"
+    )
+    tasks.add_argument("--until", metavar="TIME", help="that ended before: likewise")
     tasks.add_argument("--limit", type=_count, default=50, metavar="N", help="how many (50)")
     tasks.add_argument("--lang", choices=("en", "ko"), default="en", help="language of why a task waits (en)")
     stats = _add(commands, "stats", "Tell what the queues did, by the minute or hour.", "statistics", "statistics")

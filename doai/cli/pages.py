@@ -14,7 +14,8 @@ _LISTS: Final[Mapping[str, tuple[str, _Filters]]] = {
     "runs": ("/runs", {"state": "state", "workflow": "workflow", "campaign": "campaign"}),
     "tasks": (
         "/tasks",
-        {"run_id": "run"} | {name: name for name in ("state", "device", "node", "queue", "code")},
+        {"run_id": "run", "since_ms": "since", "until_ms": "until"}
+        | {name: name for name in ("state", "device", "node", "queue", "code")},
     ),
     "devices": ("/devices", {"state": "state", "node": "node", "group": "group"}),
     "nodes": ("/nodes", {"state": "state"}),

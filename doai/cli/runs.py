@@ -12,6 +12,7 @@ import msgspec
 from doai.cli import exits, show
 from doai.cli.client import ApiError, Client
 from doai.cli.results import add_report_files, check_report_files, write_reports
+from doai.cli.since import since_ms
 from doai.cli.targets import TARGETS_HELP, parse_params, parse_targets
 from doai.errors import UserError
 from doai.messages.commands import CreateRun
@@ -215,6 +216,9 @@ def tasks(client: Client, options: argparse.Namespace) -> int:
         return show_one(client, options, f"/tasks/{options.id}", lang=options.lang)
     names = ("state", "device", "node", "queue", "code")
     wanted = {"run_id": options.run, **{name: getattr(options, name) for name in names}}
+    for name in ("since", "until"):
+        text = getattr(options, name)
+        wanted[f"{name}_ms"] = since_ms(text) if text else None
     found = client.first(options.limit, "/tasks", **wanted)
     if options.json:
         show.print_json([{**item, "url": client.url(f"/tasks/{item['taskId']}")} for item in found])

@@ -1,4 +1,7 @@
-"""Times as people type them: how far back, `12h`, `30d`, a day such as `2026-11-01`; how long (step 1)."""
+"""Times as people type them: how far back, `12h`, `30d`; a day, `2026-11-01`; a moment; how long (step 1).
+
+A moment is `2026-11-01T09:30Z`; where it names no zone it is UTC.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from doai.errors import UserError
 from doai.workflow.duration import parse_duration
 
 _DAYS: Final = re.compile(r"([0-9]{1,5})d")
+_MOMENT: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})?")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DAY_S: Final = 86_400
 
@@ -27,9 +31,10 @@ def since_ms(text: str, now_s: float | None = None) -> int:
     days = _DAYS.fullmatch(text)
     if days is not None:
         return max(0, round((now_s - int(days[1]) * _DAY_S) * 1000))
-    if _DAY.fullmatch(text) is not None:
+    if _DAY.fullmatch(text) is not None or _MOMENT.fullmatch(text) is not None:
         try:
-            return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+            found = datetime.fromisoformat(text)
         except ValueError as error:
-            raise UserError(f"there is no day {text}: {error}") from error
+            raise UserError(f"there is no time {text}: {error}") from error
+        return max(0, round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000))
     return max(0, round((now_s - parse_duration(text)) * 1000))

@@ -27,7 +27,7 @@ from doai.changes.rows import (
 )
 from doai.changes.statistics import Period, StatisticsRow
 from doai.errors import UserError
-from doai.states import TERMINAL, DeviceState, RunState, TaskState
+from doai.states import DeviceState, RunState, TaskState
 from doai.store import columns, statistics_columns
 from doai.store.artifact_reader import ArtifactNames
 from doai.store.audit_reader import AuditReader
@@ -47,6 +47,7 @@ from doai.store.queue_reader import QueueReader
 from doai.store.read_connections import Question, ReadConnections
 from doai.store.sample_reader import SampleReader
 from doai.store.sql_files import load_statements
+from doai.store.task_reader import TaskFilter, TaskReader
 from doai.store.views import DeviceView, EventPage, EventView, LineView, NodeView, Page, RunView, TaskView
 from doai.topics import matches, task_subject
 
@@ -56,11 +57,6 @@ _SCAN_MAX: Final = 50_000
 """Positions of the log that one page of events looks through at most; some 30 ms."""
 
 # Literally as in the schema: SQLite uses a partial index only where the question contains its condition.
-_ENDED: Final = "state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown')"
-_NOT_PASSED: Final = "state <> 'passed'"
-_OPEN: Final = (
-    "state <> 'passed' AND state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling')"
-)
 _OPEN_RUN: Final = "state IN ('active', 'cancelling')"
 
 Filters = list[tuple[str, Any]]
@@ -89,6 +85,8 @@ class StoreReader:
         self.artifact_names = ArtifactNames(self._connections, self._sql)
         self.causes = CauseReader(self._connections, self._sql)
         self.device_samples = SampleReader(self._connections, self._sql)
+        self.task_lists = TaskReader(self._connections, self._sql)
+        """Tasks by filters."""
         self.fleet = DeviceReader(self._connections, self._sql)
         """Devices by filters."""
 
@@ -149,32 +147,10 @@ class StoreReader:
         cursor: str | None = None,
         limit: int = 100,
     ) -> Page[TaskRow]:
-        limit = _checked(limit)
-        # The plus keeps SQLite from walking another index than that of the strongest filter.
-        wanted = ("+state = ?" if run_id or device else "state = ?", state.value if state else None)
-        on_device = ("+device_serial = ?" if run_id else "device_serial = ?", device)
-        filters: Filters = [
-            ("run_id = ?", run_id),
-            wanted,
-            on_device,
-            ("+node_id = ?", node),
-            ("+queue = ?", queue),
-        ]
-        filters.append(("json_extract(failure, '$.code') = ?", code))
-        if run_id is not None:
-            filters.append(("task_id > ?", cursor))
-            questions = [self._list("tasks", filters, [], "task_id", limit + 1)]
-        else:
-            filters.append(("task_id < ?", cursor))
-            questions = [
-                self._list("tasks", filters, [fixed] if fixed else [], "task_id DESC", limit + 1)
-                for fixed in _task_conditions(state, by_device=device is not None)
-            ]
-        answers = await self._connections.ask(*questions)
-        rows = [columns.task_row(c) for answer in answers for c in answer]
-        if len(answers) > 1:
-            rows.sort(key=lambda row: row.task_id, reverse=True)
-        return _page(rows, limit, lambda row: row.task_id)
+        """Return tasks of one run by id, else the newest first; see `TaskReader`, which knows more filters."""
+        states = (state,) if state is not None else ()
+        which = TaskFilter(states=states, run_id=run_id, device=device, node=node, queue=queue, code=code)
+        return await self.task_lists.page(which, cursor=cursor, limit=limit)
 
     async def task(self, task_id: str) -> TaskView | None:
         [answer, attempts] = await self._connections.ask(
@@ -368,15 +344,6 @@ class StoreReader:
         if pattern is not None:
             events = [event for event in events if matches(pattern, event.envelope.type)]
         return EventPage(events=events, next_after=next_after, last_position=last_position)
-
-
-def _task_conditions(state: TaskState | None, *, by_device: bool) -> list[str]:
-    """The conditions, one a question, under which a partial index answers."""
-    if by_device:
-        if state is None:
-            return [_ENDED, _OPEN]
-        return [_ENDED] if state in TERMINAL else [_OPEN]
-    return [""] if state in (None, TaskState.PASSED) else [_NOT_PASSED]
 
 
 def _page(rows: list[_RowT], limit: int, key: Callable[[_RowT], str]) -> Page[_RowT]:

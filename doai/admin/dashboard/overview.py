@@ -10,7 +10,7 @@ from litestar import Response, get
 from doai.admin.access import VIEWER
 from doai.admin.dashboard import drawing, plots
 from doai.admin.dashboard.visit import Visit, Visiting
-from doai.admin.rates import DAY_HOURS, MINUTES, rates, rows_of_all
+from doai.admin.rates import DAY_HOURS, MINUTES, counted_to_ms, rates, rows_of_all
 from doai.admin.routes.incidents import incident_json
 from doai.admin.routes.statistics import statistics_json
 from doai.admin.translation import run_json
@@ -80,6 +80,8 @@ async def throughput(visit: Visiting) -> Response[str]:
         items=[statistics_json(row) for row in sorted(rows.values(), key=lambda row: -row.at_ms)],
         charts=charts(rows, period, count, visit),
         by_hour=by_hour,
+        step_ms=PERIOD_MS[period],
+        to_ms=counted_to_ms(visit.at_ms),
         width=WIDTH,
         height=HEIGHT,
     )

@@ -8,6 +8,7 @@ from litestar import Response, get
 from litestar.params import FromPath
 
 from doai.admin.access import VIEWER
+from doai.admin.dashboard.spans import at_ms, command_value, field_value
 from doai.admin.dashboard.visit import Visiting
 from doai.admin.routes.events import told_of
 from doai.admin.routes.removed import missing
@@ -25,8 +26,9 @@ PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 
 @get("/tasks", opt={"needs": VIEWER})
 async def list_page(visit: Visiting) -> Response[str]:
-    """Of a run by id, else newest first; all given filters hold."""
+    """Of a run by id, else newest first; within a time by their ends; all given filters hold."""
     wanted = visit.given("state")
+    span = [at_ms(visit.given(name), visit.words.zone) for name in ("since", "until")]
     page = await tasks_page(
         visit.services.reader,
         state=wanted if wanted in STATES else "",
@@ -35,6 +37,8 @@ async def list_page(visit: Visiting) -> Response[str]:
         node=visit.given("node") or None,
         code=visit.given("code") or None,
         queue=visit.given("queue") or None,
+        since_ms=span[0],
+        until_ms=span[1],
         cursor=visit.given("after") or None,
         limit=SHOWN,
     )
@@ -43,6 +47,8 @@ async def list_page(visit: Visiting) -> Response[str]:
         items=[task_json(row) for row in page.items],
         following=page.next_cursor,
         states=STATES,
+        fields=[field_value(each, visit.words.zone) for each in span],
+        span=dict(zip(("since", "until"), map(command_value, span), strict=True)),
         queues=[queue.name for queue in await visit.services.reader.queues.all()],
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import shlex
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -86,6 +87,15 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         gone = {name for name, value in changes.items() if value is None} | {"done"}
         kept = {name: value for name, value in query.items() if name not in gone and value}
         return f"{self.path}?{urlencode(kept)}" if kept else self.path
+
+    def flags(self, *names: str, **values: str) -> str:
+        """Return what a command takes for the filters of the address that are given.
+
+        ``names`` are called alike; ``values`` are flags that the address calls or writes otherwise.
+        """
+        wanted = {**{name: self.given(name) for name in names}, **values}
+        found = [f" --{flag.replace('_', '-')} {shlex.quote(value)}" for flag, value in wanted.items() if value]
+        return "".join(found)
 
     async def page(self, template: str, *, status: int = 200, **values: Any) -> Response[str]:
         """Draw a page; ``position`` of the event log tells the browser how new it is."""

@@ -229,16 +229,25 @@ async def list_tasks(
     run_id: Annotated[str | None, QueryParameter(max_length=64)] = None,
     wanted: Annotated[
         TaskWord | None,
-        QueryParameter(name="state", description="`held`: those that nodes and bots hold, in four states"),
+        QueryParameter(
+            name="state",
+            description="`held`: those that nodes and bots hold, in four states; `judged`: passed, failed, unknown",
+        ),
     ] = None,
     device: Annotated[str | None, QueryParameter(max_length=127, description="serial of a device")] = None,
     node: Annotated[str | None, QueryParameter(max_length=63, description="name of a node")] = None,
     queue: Annotated[str | None, QueryParameter(max_length=63, description="name of a queue")] = None,
     code: Annotated[str | None, QueryParameter(max_length=80, description="of its failure")] = None,
+    since_ms: Annotated[
+        int | None, QueryParameter(ge=0, le=2**53, description="ms since 1970 (UTC); that ended then or later")
+    ] = None,
+    until_ms: Annotated[
+        int | None, QueryParameter(ge=0, le=2**53, description="ms since 1970 (UTC); that ended before then")
+    ] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> TaskPage:
-    """All given filters hold."""
+    """All given filters hold. With a time: those that ended within it, the newest end first."""
     page = await tasks_page(
         services.reader,
         state=wanted or "",
@@ -247,6 +256,8 @@ async def list_tasks(
         node=node,
         queue=queue,
         code=code,
+        since_ms=since_ms,
+        until_ms=until_ms,
         cursor=cursor,
         limit=limit,
     )

@@ -22,7 +22,12 @@ def test_a_day_begins_at_midnight_utc() -> None:
     assert since_ms("2026-11-01") == 1_793_491_200_000
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "d", ""])
+@pytest.mark.parametrize("text", ["2026-11-01T09:30Z", "2026-11-01T09:30", "2026-11-01T18:30:00.000+09:00"])
+def test_a_moment_is_of_its_zone_else_utc(text: str) -> None:
+    assert since_ms(text) == 1_793_525_400_000
+
+
+@pytest.mark.parametrize("text", ["2026-11-01T25:00Z", "yesterday", "2026-13-01", "d", ""])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(UserError):
         since_ms(text)

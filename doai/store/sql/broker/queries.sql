@@ -9,6 +9,19 @@ SELECT state, count(*) FROM tasks WHERE run_id = ? GROUP BY state
 -- name: tasks
 SELECT {task_columns} FROM tasks
 
+-- name: oldest_of_walk
+-- How far a page goes whose filter no index has; likewise the next three.
+SELECT task_id FROM tasks ORDER BY task_id DESC LIMIT 1 OFFSET ?
+
+-- name: oldest_of_walk_before
+SELECT task_id FROM tasks WHERE task_id < ? ORDER BY task_id DESC LIMIT 1 OFFSET ?
+
+-- name: oldest_of_walk_of_queue
+SELECT task_id FROM tasks WHERE queue = ? ORDER BY task_id DESC LIMIT 1 OFFSET ?
+
+-- name: oldest_of_walk_of_queue_before
+SELECT task_id FROM tasks WHERE queue = ? AND task_id < ? ORDER BY task_id DESC LIMIT 1 OFFSET ?
+
 -- name: ahead_on_device
 -- What is given out before it: of queues that are not paused, by the priority of queue and run, then by age.
 SELECT count(*) FROM tasks LEFT JOIN queues AS q ON q.name = tasks.queue

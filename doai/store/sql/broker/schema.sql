@@ -551,3 +551,9 @@ CREATE TABLE device_conditions (
     changed_at_ms INTEGER NOT NULL,
     PRIMARY KEY (serial, bot)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX tasks_ended ON tasks (state, ended_at_ms, task_id) WHERE ended_at_ms IS NOT NULL;
+
+CREATE INDEX tasks_of_queue ON tasks (queue, task_id);
+
+CREATE INDEX tasks_of_code ON tasks (json_extract(failure, '$.code'), task_id) WHERE failure IS NOT NULL;
