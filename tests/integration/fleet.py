@@ -22,6 +22,7 @@ from typing import Any, Final
 import apsw
 import trio
 
+from doai import topics
 from doai.cli.child import Child
 from doai.codec import Kind, decode, encode, pack_header, raw, unpack_header
 from doai.drivers.adb.server import orphans
@@ -308,11 +309,24 @@ class Fleet:
         sql = "SELECT count(*) FROM devices WHERE state = 'online'"
         await self.wait("all phones online", lambda: self.store.ask(sql) == [(self._phones,)])
 
-    async def wait_more(self, kind: str, count: int) -> None:
-        """Return when the log has so many more events of a type than now."""
+    async def wait_more(self, kind: str, count: int, run_id: str) -> None:
+        """Return when the log has so many more events of a type than now, or all that a run has to tell.
+
+        The run may have ended while nobody looked, with the broker away or at the first look after it came back.
+        """
         sql = "SELECT count(*) FROM events WHERE type = ?"
         wanted = self.store.ask(sql, kind)[0][0] + count
-        await self.wait(f"{count} more {kind}", lambda: bool(self.store.ask(sql, kind)[0][0] >= wanted))
+
+        def is_so() -> bool:
+            if self.store.ask(sql, kind)[0][0] >= wanted:
+                return True
+            return self.store.ended(run_id) and self.store.promised().items() <= self.store.stored().items()
+
+        await self.wait(f"{count} more {kind}", is_so)
+
+    def begun(self) -> list[str]:
+        """Return the ids of the steps that began, as the log tells."""
+        return [event.payload["stepId"] for event in self.store.events(pattern=topics.STEP_STARTED)]
 
     async def wait_outbox(self, count: int) -> None:
         """Return when the node has recorded so many more facts than now, while nobody takes them.

@@ -6,6 +6,7 @@ import os
 import shlex
 import socket
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,7 +85,8 @@ class Service:
 
     def wait_silent(self) -> None:
         """Return when no sign of life has come for long enough; raises when they go on."""
-        for _ in range(100):
+        until = time.monotonic() + WAIT_S
+        while time.monotonic() < until:  # those of before may be many: nobody has read them meanwhile
             try:
                 self.next_message(SILENCE_S)
             except TimeoutError:

@@ -498,7 +498,7 @@ def raw_put(site: Site, path: str, headers: dict[str, str], body: bytes, *, fini
     given = {"Host": host, "X-Node-Id": "node-1", "X-Node-Auth": site.secret, "X-Run-Id": RUN_ID}
     given |= {"X-Task-Id": TASK_ID, "X-Step-Id": "s", "X-Device-Serial": "A1", "X-Content-Sha256": "0" * 64}
     head = "".join(f"{name}: {value}\r\n" for name, value in (given | headers).items())
-    with socket.create_connection((host, int(port)), timeout=20) as sender:
+    with socket.create_connection((host, int(port)), timeout=90) as sender:
         sender.sendall(f"PUT /api/v1/artifacts/{path} HTTP/1.1\r\n{head}\r\n".encode() + body)
         if not finish:
             sender.shutdown(socket.SHUT_WR)
@@ -582,7 +582,7 @@ def test_a_stream_tells_of_what_happens_now(site: Site) -> None:
         watching = [pool.submit(read_stream, site.api, 2, after=after, type="task.*") for _ in range(3)]
         run = site.api.post("/runs", json=any_run(2)).json()
         for watched in watching:
-            assert [event["payload"]["taskId"] for event in watched.result(20)] == run["taskIds"]
+            assert [event["payload"]["taskId"] for event in watched.result(90)] == run["taskIds"]
 
 
 def test_patterns_and_positions_that_are_none(site: Site) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,7 +104,11 @@ def listening(pids: list[int]) -> set[int]:
     inodes = {int(row[9]) for row in tables if row[3] == "0A"}
     found: set[int] = set()
     for pid in pids:
-        for link in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            links = list(Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:
+            continue  # it ended meanwhile
+        for link in links:
             try:
                 name = str(link.readlink())
             except OSError:
@@ -145,7 +149,8 @@ async def open_demo(folder: Path, *words: str, workflow: str | None = None) -> A
             yield demo
     finally:
         for pid in family(folder):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.kill(pid, signal.SIGKILL)
         with trio.CancelScope(shield=True):
             await process.wait()
 

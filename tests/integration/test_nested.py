@@ -90,7 +90,7 @@ def _stored(fleet: Fleet, run_id: str) -> list[str]:
 
 
 async def _a_script_that_hangs_is_gone_with_all_it_forked(fleet: Fleet, folder: Path) -> None:
-    run_id = await fleet.run_on_all(HANG.replace("TIMEOUT", "1s"))
+    run_id = await fleet.run_on_all(HANG.replace("TIMEOUT", "5s"))
     await fleet.wait_ended(run_id)
     assert (folder / "started").exists()
     assert not _left(folder)

@@ -61,7 +61,7 @@ async def test_what_ended_after_the_backup_is_told_again_and_nothing_is_done_twi
             before = await fleet.run_on_all(RECIPE)
             await fleet.wait_ended(before)
             during = await fleet.run_on_all(RECIPE)
-            await fleet.wait_more("task.started", 1)
+            await fleet.wait_more("task.started", 1, during)
             backup = await back_up(fleet)
             await fleet.wait_ended(during)
             await fleet.wait_artifacts()
