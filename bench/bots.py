@@ -179,6 +179,9 @@ async def _round(programs: Programs, meter: Meter, many: Load, hung: Load, windo
 
 
 async def _window(programs: Programs, meter: Meter, window_s: float) -> Window:
+    with trio.fail_after(WITHIN_S):
+        while not meter.called_at_ms():  # noqa: ASYNC110 - what was before it subscribed is given to nobody
+            await trio.sleep(LOOK_S)
     await trio.sleep(SETTLES * window_s)
     broker = programs.children["broker"].pid
     first, cpu, began = programs.store.last_position(), cpu_s(broker), time.perf_counter()

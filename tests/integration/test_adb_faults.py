@@ -80,8 +80,14 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(
-    home: Path, *, count: int = 1, order: Callable[[Shelf], None] | None = None, online: int | None = None
+    home: Path,
+    *,
+    count: int = 1,
+    order: Callable[[Shelf], None] | None = None,
+    online: int | None = None,
+    answers_within_s: float = WITHIN_S,
 ) -> AsyncIterator[Bench]:
+    """Open phones and their driver; one that takes longer for a sign of life, twice, is told to be silent."""
     async with open_shelf(count=count, seed=1, reboot_s=0.3) as shelf:
         if order is not None:
             order(shelf)
@@ -91,7 +97,7 @@ async def open_bench(
             home=str(home),
             connect=[f"127.0.0.1:{phone.port}" for phone in shelf.phones],
             probe_every_s=0.4,
-            probe_timeout_s=0.4,
+            probe_timeout_s=answers_within_s,
             probe_misses=2,
             reconnect_after_offline_s=1.0,
         )
@@ -113,15 +119,28 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.getbasetemp()
 
 
-@pytest.fixture
-async def bench(home: Path) -> AsyncIterator[Bench]:
-    threads = threading.active_count()
+@asynccontextmanager
+async def one_phone(home: Path, *, answers_within_s: float = WITHIN_S) -> AsyncIterator[Bench]:
+    before = set(threading.enumerate())
     with trio.fail_after(WITHIN_S * 2):
-        async with open_bench(home) as bench:
+        async with open_bench(home, answers_within_s=answers_within_s) as bench:
             yield bench
             await bench.wait_sockets_closed()
-    # Trio keeps idle threads for some seconds; the driver itself starts none but for reading app files.
-    assert threading.active_count() <= threads + 2
+    # Trio keeps idle threads for some seconds; the driver itself starts none.
+    assert [thread for thread in set(threading.enumerate()) - before if not thread.name.startswith("Trio")] == []
+
+
+@pytest.fixture
+async def bench(home: Path) -> AsyncIterator[Bench]:
+    async with one_phone(home) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def impatient(home: Path) -> AsyncIterator[Bench]:
+    """One whose driver waits for less than a second before it calls a phone silent."""
+    async with one_phone(home, answers_within_s=0.4) as bench:
+        yield bench
 
 
 async def failing(call: Awaitable[object]) -> StepError:
@@ -171,19 +190,19 @@ async def test_open_never_answered(bench: Bench) -> None:
     assert (await bench.driver.device("SIM0001").shell("echo next")).text == "next"
 
 
-async def test_silent_phone(bench: Bench) -> None:
+async def test_silent_phone(impatient: Bench) -> None:
     """The state stays `device` in adb; the driver finds out by asking, and ends the calls that wait."""
-    bench.phone.order(Fault.SILENT)
-    error = await failing(bench.driver.device("SIM0001").shell(f"echo {TEXT}"))
+    impatient.phone.order(Fault.SILENT)
+    error = await failing(impatient.driver.device("SIM0001").shell(f"echo {TEXT}"))
     assert error.failure.code == "device_unresponsive"
-    told = await bench.told("SIM0001", DeviceState.UNRESPONSIVE)
+    told = await impatient.told("SIM0001", DeviceState.UNRESPONSIVE)
     assert "does not answer" in told.reason
     # Called again while it is silent: ends too, and not by the caller's patience.
-    assert (await failing(bench.driver.device("SIM0001").screenshot())).failure.code == "device_unresponsive"
-    bench.phone.clear(Fault.SILENT)
-    back = await bench.told("SIM0001", DeviceState.ONLINE)
+    assert (await failing(impatient.driver.device("SIM0001").screenshot())).failure.code == "device_unresponsive"
+    impatient.phone.clear(Fault.SILENT)
+    back = await impatient.told("SIM0001", DeviceState.ONLINE)
     assert back.info is not None
-    await bench.works("SIM0001")
+    await impatient.works("SIM0001")
 
 
 async def test_dribbled_output(bench: Bench) -> None:
