@@ -47,6 +47,9 @@ class Looking(Generic[_T]):
         self._monotonic = monotonic
         self._leases: dict[str, _Lease[_T]] = {}
         self._news = asyncio.Condition()
+        """What was brought, for those who look."""
+        self._wishes = asyncio.Condition()
+        """What is to be brought, for the nodes: all of them wait here, so nothing else wakes them."""
         self.closed = False
 
     async def look(self, serial: str, node_id: str, actor: str) -> bool:
@@ -55,10 +58,11 @@ class Looking(Generic[_T]):
         lease = self._leases.get(serial)
         is_new = lease is None or lease.node_id != node_id
         if lease is None or is_new:
-            of_node = sum(1 for other in self._leases.values() if other.node_id == node_id)
-            if len(self._leases) >= WATCHED_MAX or of_node >= WATCHED_PER_NODE_MAX:
+            others = [other.node_id for name, other in self._leases.items() if name != serial]
+            of_node = others.count(node_id)
+            if len(others) >= WATCHED_MAX or of_node >= WATCHED_PER_NODE_MAX:
                 raise TooManyLook(
-                    f"{of_node} {self._what} of node {node_id} and {len(self._leases)} in all are looked at "
+                    f"{of_node} {self._what} of node {node_id} and {len(others)} in all are looked at "
                     f"already: at most {WATCHED_PER_NODE_MAX} and {WATCHED_MAX} at once, close one"
                 )
             lease = self._leases[serial] = _Lease(node_id, self._make())
@@ -66,7 +70,7 @@ class Looking(Generic[_T]):
         is_new_actor = lease.until_s.get(actor, now_s) <= now_s
         lease.until_s[actor] = now_s + LEASE_S
         if is_new:
-            await self.tell()
+            await _wake(self._wishes)
         return is_new_actor
 
     def content(self, serial: str) -> _T | None:
@@ -82,26 +86,29 @@ class Looking(Generic[_T]):
 
     async def wanted(self, node_id: str, have: frozenset[str], *, wait_s: float) -> list[str]:
         """Return the devices of a node that are looked at, as soon as there is one that it does not bring."""
-        await self.until(lambda: bool(set(self._of(node_id)) - have), wait_s)
+        await self._wait(self._wishes, lambda: bool(set(self._of(node_id)) - have), wait_s)
         return self._of(node_id)
 
     async def until(self, is_so: Callable[[], bool], wait_s: float) -> None:
-        """Wait until something is so, nobody waits any more, or the time is over."""
-        try:
-            async with asyncio.timeout(wait_s), self._news:
-                await self._news.wait_for(lambda: self.closed or is_so())
-        except TimeoutError:
-            return
+        """Wait until what was brought makes something so, nobody waits any more, or the time is over."""
+        await self._wait(self._news, is_so, wait_s)
 
     async def tell(self) -> None:
-        """Have all who wait look again."""
-        async with self._news:
-            self._news.notify_all()
+        """Something was brought: have those who look for it see."""
+        await _wake(self._news)
 
     async def close(self) -> None:
         """End all waiting, for a stop of the program."""
         self.closed = True
-        await self.tell()
+        await _wake(self._wishes)
+        await _wake(self._news)
+
+    async def _wait(self, condition: asyncio.Condition, is_so: Callable[[], bool], wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(wait_s), condition:
+                await condition.wait_for(lambda: self.closed or is_so())
+        except TimeoutError:
+            return
 
     def _of(self, node_id: str) -> list[str]:
         self._forget()
@@ -112,3 +119,8 @@ class Looking(Generic[_T]):
         for serial, lease in list(self._leases.items()):
             if max(lease.until_s.values(), default=now_s) <= now_s:
                 del self._leases[serial]
+
+
+async def _wake(condition: asyncio.Condition) -> None:
+    async with condition:
+        condition.notify_all()

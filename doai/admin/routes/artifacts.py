@@ -22,7 +22,7 @@ from doai.admin.pages import ArtifactPage
 from doai.admin.receiving import Announced
 from doai.admin.rerecording import record_key
 from doai.admin.routes.bodies import FileBytes
-from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, not_found
+from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, NodeId, NodeSecret, not_found
 from doai.admin.routes.uploads import announced as announced_by
 from doai.admin.routes.uploads import drain, received
 from doai.admin.services import Services
@@ -148,8 +148,8 @@ async def store_artifact(
     path: FromPath[Path],
     request: AnyRequest,
     services: Given,
-    node_id: Annotated[str, HeaderParameter(name="X-Node-Id", max_length=63)] = "",
-    secret: Annotated[str, HeaderParameter(name="X-Node-Auth", max_length=500)] = "",
+    node_id: NodeId = "",
+    secret: NodeSecret = "",
     sha256: Annotated[str, HeaderParameter(name="X-Content-Sha256", max_length=200)] = "",
     run_id: Annotated[str, HeaderParameter(name="X-Run-Id", max_length=64)] = "",
     task_id: Annotated[str, HeaderParameter(name="X-Task-Id", max_length=64)] = "",

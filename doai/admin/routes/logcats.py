@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final
-from urllib.parse import unquote
 
 import msgspec
 from litestar import Request, get, put
@@ -16,20 +15,17 @@ from doai.admin import examples
 from doai.admin.access import OPERATOR, Caller, check_node
 from doai.admin.connections import cut_of
 from doai.admin.logcats import PAGE_LINES_MAX, PIECE_BYTES_MAX, LineKind, LogcatLine, LogcatPiece
+from doai.admin.routes import looking
 from doai.admin.routes.bodies import FileBytes
-from doai.admin.routes.parameters import POSITION_MAX, AnyRequest, Given, Who, not_found
+from doai.admin.routes.looking import Have
+from doai.admin.routes.parameters import POSITION_MAX, AnyRequest, Given, NodeId, NodeSecret, Who
 from doai.admin.routes.uploads import received
 from doai.admin.services import Services
 from doai.admin.views import View
 from doai.errors import DoaiError, UserError
 
-WAIT_S: Final = 4.0
-"""A viewer waits so long for a line, and then asks again: shorter than its lease."""
-NODE_WAIT_S: Final = 20.0
-"""A node waits so long for somebody to look; one request of a node in so many seconds is what this costs."""
 RETRY_MS: Final = 2000
 """After which a browser connects again to a stream that broke."""
-_FAILURE: Final = "text/plain"
 _LINE: Final = LogcatLine(
     n=1795285843934001,
     kind=LineKind.LINE,
@@ -47,19 +43,6 @@ class LogcatPage(View, frozen=True, kw_only=True):
     after: int
     """Ask for what follows this."""
     items: list[LogcatLine]
-
-
-class WantedLogcats(View, frozen=True, kw_only=True):
-    """Whose logs a node is to bring."""
-
-    serials: list[str]
-
-
-class LogcatTaken(View, frozen=True, kw_only=True):
-    """Answer to lines of a log."""
-
-    wanted: bool
-    """Whether somebody still looks: bring what follows."""
 
 
 After = Annotated[
@@ -86,7 +69,7 @@ async def read_logcat(
 ) -> LogcatPage:
     """Each question is a lease of six seconds in which the node follows the log; it may hold personal data."""
     await _look(services, caller, serial)
-    tail = await services.logcats.newer(serial, after, limit=limit, wait_s=WAIT_S)
+    tail = await services.logcats.newer(serial, after, limit=limit, wait_s=looking.WAIT_S)
     if tail is None:
         return LogcatPage(begun=0, after=0, items=[])
     return LogcatPage(begun=tail.begun, after=tail.after, items=tail.lines)
@@ -143,7 +126,7 @@ async def _follow(
             except DoaiError as error:  # the head of the answer is sent: the next try of the client gets it
                 _log.info("the log of %s is followed no more: %s", serial, error, extra={"device_serial": serial})
                 return
-            tail = await services.logcats.newer(serial, after, limit=limit, wait_s=WAIT_S)
+            tail = await services.logcats.newer(serial, after, limit=limit, wait_s=looking.WAIT_S)
             if tail is None:
                 continue
             after, limit = tail.after, PAGE_LINES_MAX
@@ -152,11 +135,7 @@ async def _follow(
 
 
 async def _look(services: Services, caller: Caller, serial: str) -> None:
-    view = await services.reader.device(serial)
-    if view is None:
-        raise not_found("device", serial, "devices")
-    if await services.logcats.looking.look(serial, view.row.node_id, caller.actor):
-        _log.info("%s reads the log of %s", caller.actor, serial, extra={"device_serial": serial})
+    await looking.look(services, caller, serial, services.logcats.looking, "reads the log")
 
 
 @get(
@@ -164,20 +143,16 @@ async def _look(services: Services, caller: Caller, serial: str) -> None:
     tags=["fleet"],
     summary="Whose logs are read (nodes)",
     security=[{"node": [], "nodeSecret": []}],
-    responses=examples.answer(
-        200, WantedLogcats, WantedLogcats(serials=["R58M12ABCDE"]), "Devices of this node.", problems=(401,)
-    ),
+    responses=examples.answer(200, looking.WantedDevices, looking.WANTED, "Devices of this node.", problems=(401,)),
 )
 async def wanted_logcats(
     services: Given,
-    node_id: Annotated[str, HeaderParameter(name="X-Node-Id", max_length=63)] = "",
-    secret: Annotated[str, HeaderParameter(name="X-Node-Auth", max_length=500)] = "",
-    have: Annotated[str, QueryParameter(max_length=2000, description="serials that it brings, by commas")] = "",
-) -> WantedLogcats:
+    node_id: NodeId = "",
+    secret: NodeSecret = "",
+    have: Have = "",
+) -> looking.WantedDevices:
     """Answers as soon as one is wanted that the node does not bring already, else after 20 seconds."""
-    await check_node(services.reader, node_id, secret)
-    known = frozenset(unquote(serial) for serial in have.split(",") if serial)
-    return WantedLogcats(serials=await services.logcats.looking.wanted(node_id, known, wait_s=NODE_WAIT_S))
+    return await looking.wanted(services, node_id, secret, have, services.logcats.looking)
 
 
 @put(
@@ -188,24 +163,23 @@ async def wanted_logcats(
     operation_class=FileBytes,
     request_max_body_size=PIECE_BYTES_MAX,
     responses=examples.answer(
-        200, LogcatTaken, LogcatTaken(wanted=True), "They are shown to those who look.", problems=(401, 413)
+        200, looking.Taken, looking.TAKEN, "They are shown to those who look.", problems=(401, 413)
     ),
 )
 async def bring_logcat(
     serial: FromPath[str],
     request: AnyRequest,
     services: Given,
-    node_id: Annotated[str, HeaderParameter(name="X-Node-Id", max_length=63)] = "",
-    secret: Annotated[str, HeaderParameter(name="X-Node-Auth", max_length=500)] = "",
-) -> LogcatTaken:
+    node_id: NodeId = "",
+    secret: NodeSecret = "",
+) -> looking.Taken:
     """As JSON ``missing``, a number, and ``lines``; or as text/plain the sentence why there are none."""
     await check_node(services.reader, node_id, secret)
     body = b"".join([part async for part in received(request)])
-    if request.headers.get("Content-Type", "").startswith(_FAILURE):
-        reason = body[:500].decode("utf-8", "replace")
-        return LogcatTaken(wanted=await services.logcats.failed(node_id, serial, reason))
+    if (reason := looking.reason_of(request, body)) is not None:
+        return looking.Taken(wanted=await services.logcats.failed(node_id, serial, reason))
     try:
         piece = msgspec.json.decode(body, type=LogcatPiece)
     except msgspec.MsgspecError as error:
         raise UserError(f"this is no piece of a log: {error}", code="bad_request") from None
-    return LogcatTaken(wanted=await services.logcats.put(node_id, serial, piece))
+    return looking.Taken(wanted=await services.logcats.put(node_id, serial, piece))

@@ -41,6 +41,8 @@ IdempotencyKey = Annotated[
         description="the same key with the same body does it once and answers the same; kept for a day",
     ),
 ]
+NodeId = Annotated[str, HeaderParameter(name="X-Node-Id", max_length=63)]
+NodeSecret = Annotated[str, HeaderParameter(name="X-Node-Auth", max_length=500)]
 ItemT = TypeVar("ItemT")
 
 

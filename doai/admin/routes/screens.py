@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated, Final
-from urllib.parse import unquote
 
 from litestar import Response, get, put
-from litestar.params import FromPath, HeaderParameter, QueryParameter
+from litestar.params import FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import OPERATOR, check_node
+from doai.admin.routes import looking
 from doai.admin.routes.bodies import FileBytes
-from doai.admin.routes.fleet import known_serials
-from doai.admin.routes.parameters import AnyRequest, Given, Who, not_found, now_ms
+from doai.admin.routes.looking import Have
+from doai.admin.routes.parameters import AnyRequest, Given, NodeId, NodeSecret, Who, now_ms
 from doai.admin.routes.uploads import DRAINED_BYTES_MAX, received
 from doai.admin.screens import PICTURE_BYTES_MAX
-from doai.admin.views import View
 from doai.errors import UserError
-from doai.store.device_reader import DeviceFilter
 
-WAIT_S: Final = 4.0
-"""A viewer waits so long for a newer picture, and then asks again: shorter than its lease."""
-NODE_WAIT_S: Final = 20.0
-"""A node waits so long for somebody to look; one request of a node in so many seconds is what this costs."""
 JPEG: Final = "image/jpeg"
-_FAILURE: Final = "text/plain"
-
-_log: Final = logging.getLogger(__name__)
-
-
-class WantedScreens(View, frozen=True, kw_only=True):
-    """What a node is to bring pictures of."""
-
-    serials: list[str]
-
-
-class ScreenTaken(View, frozen=True, kw_only=True):
-    """Answer to a picture."""
-
-    wanted: bool
-    """Whether somebody still looks: bring another one."""
 
 
 @get(
@@ -66,13 +43,8 @@ async def look(
     ] = 0,
 ) -> Response[bytes | None]:
     """Each question is a lease of six seconds in which the node takes pictures, at most three in two seconds."""
-    squares = await services.reader.fleet.squares(DeviceFilter(serials=(serial,)), now_ms(), limit=1)
-    if not squares:
-        raise not_found("device", serial, "devices", await known_serials(services.reader))
-    _, _, _, node_id = squares[0]
-    if await services.screens.looking.look(serial, node_id, caller.actor):
-        _log.info("%s looks at the screen of %s", caller.actor, serial, extra={"device_serial": serial})
-    picture = await services.screens.newer(serial, after, wait_s=WAIT_S)
+    await looking.look(services, caller, serial, services.screens.looking, "looks at the screen")
+    picture = await services.screens.newer(serial, after, wait_s=looking.WAIT_S)
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     if picture is None:
         return Response(None, status_code=204, headers=headers)
@@ -85,20 +57,16 @@ async def look(
     tags=["fleet"],
     summary="Which screens are looked at (nodes)",
     security=[{"node": [], "nodeSecret": []}],
-    responses=examples.answer(
-        200, WantedScreens, WantedScreens(serials=["R58M12ABCDE"]), "Devices of this node.", problems=(401,)
-    ),
+    responses=examples.answer(200, looking.WantedDevices, looking.WANTED, "Devices of this node.", problems=(401,)),
 )
 async def wanted_screens(
     services: Given,
-    node_id: Annotated[str, HeaderParameter(name="X-Node-Id", max_length=63)] = "",
-    secret: Annotated[str, HeaderParameter(name="X-Node-Auth", max_length=500)] = "",
-    have: Annotated[str, QueryParameter(max_length=2000, description="serials that it brings, by commas")] = "",
-) -> WantedScreens:
+    node_id: NodeId = "",
+    secret: NodeSecret = "",
+    have: Have = "",
+) -> looking.WantedDevices:
     """Answers as soon as one is wanted that the node does not bring already, else after 20 seconds."""
-    await check_node(services.reader, node_id, secret)
-    known = frozenset(unquote(serial) for serial in have.split(",") if serial)
-    return WantedScreens(serials=await services.screens.looking.wanted(node_id, known, wait_s=NODE_WAIT_S))
+    return await looking.wanted(services, node_id, secret, have, services.screens.looking)
 
 
 @put(
@@ -109,25 +77,24 @@ async def wanted_screens(
     operation_class=FileBytes,
     request_max_body_size=None,  # what reads it has its own bound
     responses=examples.answer(
-        200, ScreenTaken, ScreenTaken(wanted=True), "It is shown to those who look.", problems=(401, 413, 422)
+        200, looking.Taken, looking.TAKEN, "It is shown to those who look.", problems=(401, 413, 422)
     ),
 )
 async def bring_screen(
     serial: FromPath[str],
     request: AnyRequest,
     services: Given,
-    node_id: Annotated[str, HeaderParameter(name="X-Node-Id", max_length=63)] = "",
-    secret: Annotated[str, HeaderParameter(name="X-Node-Auth", max_length=500)] = "",
-) -> ScreenTaken:
+    node_id: NodeId = "",
+    secret: NodeSecret = "",
+) -> looking.Taken:
     """A JPEG; or as text/plain the sentence why there is none."""
     await check_node(services.reader, node_id, secret)
     body = await _picture(request)
-    if request.headers.get("Content-Type", "").startswith(_FAILURE):
-        reason = body[:500].decode("utf-8", "replace")
-        return ScreenTaken(wanted=await services.screens.failed(node_id, serial, reason))
+    if (reason := looking.reason_of(request, body)) is not None:
+        return looking.Taken(wanted=await services.screens.failed(node_id, serial, reason))
     if not body.startswith(b"\xff\xd8\xff"):
         raise UserError("a picture of a screen is a JPEG, and this begins as none", code="not_a_picture")
-    return ScreenTaken(wanted=await services.screens.put(node_id, serial, body, now_ms()))
+    return looking.Taken(wanted=await services.screens.put(node_id, serial, body, now_ms()))
 
 
 async def _picture(request: AnyRequest) -> bytes:

@@ -12,7 +12,7 @@ from litestar.params import Body, FromPath, HeaderParameter
 from doai.admin import examples
 from doai.admin.access import ADMIN, Forbidden, check_node
 from doai.admin.adb_key import SECRET_NAME, make_adb_key, read_adb_key
-from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, part
+from doai.admin.routes.parameters import Cursor, Given, Limit, NodeId, NodeSecret, Who, not_found, part
 from doai.admin.services import Services
 from doai.admin.views import View
 from doai.changes.rows import SecretRow, TaskRow
@@ -185,8 +185,8 @@ async def rotate_secrets(services: Given, caller: Who) -> Rotated:
 async def task_secrets(
     task_id: FromPath[str],
     services: Given,
-    node_id: Annotated[str, HeaderParameter(name="X-Node-Id", max_length=63)] = "",
-    secret: Annotated[str, HeaderParameter(name="X-Node-Auth", max_length=500)] = "",
+    node_id: NodeId = "",
+    secret: NodeSecret = "",
     token: Annotated[str, HeaderParameter(name="X-Task-Token", max_length=50)] = "",
 ) -> Response[TaskSecrets]:
     """Only while the task is dispatched to this node under this token; only what its recipe names."""

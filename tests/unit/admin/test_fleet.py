@@ -10,9 +10,12 @@ import pytest
 
 from doai.admin import task_lists
 from doai.admin.dashboard.devices import STATES
+from doai.admin.logcats import Logcats
 from doai.admin.routes.fleet import Seen, list_devices
+from doai.admin.routes.logcats import read_logcat
 from doai.admin.routes.samples import list_samples
 from doai.admin.routes.screens import look
+from doai.admin.screens import Screens
 from doai.changes import ops
 from doai.changes.rows import DeviceRow, NodeRow
 from doai.cli.main import make_parser
@@ -71,12 +74,11 @@ def test_page_api_and_command_know_the_same_states() -> None:
         assert make_parser().parse_args(["devices", "list", "--state", state]).state == state
 
 
-@pytest.mark.parametrize("handler", [look, list_samples])
+@pytest.mark.parametrize("handler", [look, read_logcat, list_samples])
 def test_a_mistyped_serial_is_told_the_nearest(path: Path, handler: Any) -> None:
     async def ask(reader: StoreReader) -> None:
-        await handler.fn(
-            "b1", types.SimpleNamespace(reader=reader), **({"caller": None} if handler is look else {})
-        )
+        services = types.SimpleNamespace(reader=reader, screens=Screens(), logcats=Logcats())
+        await handler.fn("b1", services, **({} if handler is list_samples else {"caller": None}))
 
     with pytest.raises(NotFoundError, match=r"no device 'b1'.*B1"):
         read(path, ask)

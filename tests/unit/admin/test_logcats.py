@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 
 from doai.admin.logcats import LINES_MAX, STREAMS_MAX, LineKind, LogcatPiece, Logcats, Tail
 from doai.admin.looking import LEASE_S, TooManyLook
-
-LONG_S = 60.0
-
-
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner() as runner:
-        runner.run(scenario)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.unit.admin.watching import LONG_S, Clock, run
 
 
 async def read(logcats: Logcats, after: int = 0, limit: int = 100, wait_s: float = 0.0) -> Tail:

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 
 from doai.admin.looking import LEASE_S, WATCHED_MAX, WATCHED_PER_NODE_MAX, TooManyLook
 from doai.admin.screens import NoPicture, Screens
-
-LONG_S = 60.0
-
-
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    with asyncio.Runner() as runner:
-        runner.run(scenario)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.unit.admin.watching import LONG_S, Clock, run
 
 
 def test_a_node_is_told_as_soon_as_somebody_looks_and_pictures_reach_whoever_waits() -> None:
