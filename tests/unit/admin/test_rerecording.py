@@ -14,34 +14,20 @@ import pytest
 from doai import topics
 from doai.admin import rerecording
 from doai.admin.rerecording import MARK, Rerecording, stored_files
-from doai.changes.rows import TaskRow, TaskStatusRow
+from doai.changes.rows import TaskRow
 from doai.codec import raw
 from doai.envelope import Envelope
 from doai.ids import Token
-from doai.messages.commands import RecordArtifact, TargetKind
+from doai.messages.commands import RecordArtifact
 from doai.messages.events import StepCompleted
 from doai.states import TaskState
 from doai.store.artifact_reader import ArtifactNames, StoreIdentity
 from doai.store.reader import StoreReader
 from doai.store.views import EventView, Page
+from tests.unit.admin.task_rows import task_row
 
 KEPT, LATER, NEVER, OTHER = (f"video/n1/A1/r1/20261121T084500.{n}23Z-shot.png" for n in range(4))
 OF_TASK = KEPT.replace("A1", "B2")
-
-
-def task(device: str | None) -> TaskRow:
-    return TaskRow(
-        task_id="t2",
-        run_id="r1",
-        target_kind=TargetKind.DEVICES,
-        selector_body=None,
-        queue="default",
-        priority=0,
-        created_at_ms=1,
-        expires_at_ms=None,
-        timeout_s=1.0,
-        status=TaskStatusRow(state=TaskState.PASSED, order=5, device_serial=device, node_id="n1"),
-    )
 
 
 class Names(ArtifactNames):
@@ -64,7 +50,9 @@ class Reader(StoreReader):
         self.looks: list[str | None] = []
 
     async def tasks(self, *, run_id: str | None = None, device: str | None = None, **_: Any) -> Page[TaskRow]:
-        return Page([task(device)] if device == "B2" else [], None)
+        return Page(
+            [task_row(TaskState.PASSED, "t2", device_serial=device, node_id="n1")] if device == "B2" else [], None
+        )
 
     async def steps_of_run(
         self, run_id: str, *, cursor: str | None = None, limit: int = 50

@@ -6,31 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doai.admin.run_comparison import Change, compare_runs
-from doai.changes.rows import TaskRow, TaskStatusRow
-from doai.messages.commands import TargetKind
+from doai.changes.rows import TaskRow
 from doai.states import TERMINAL, TaskState
+from tests.unit.admin.task_rows import task_row
 
 
 def task(serial: str | None, state: TaskState, task_id: str = "t1") -> TaskRow:
-    status = TaskStatusRow(
-        state=state,
-        order=1,
-        device_serial=serial,
-        started_at_ms=1_000,
-        ended_at_ms=3_500 if state in TERMINAL else None,
-    )
-    return TaskRow(
-        task_id=task_id,
-        run_id="r",
-        target_kind=TargetKind.DEVICES,
-        selector_body=None,
-        queue="default",
-        priority=0,
-        created_at_ms=1,
-        expires_at_ms=None,
-        timeout_s=1.0,
-        status=status,
-    )
+    ended_at_ms = 3_500 if state in TERMINAL else None
+    return task_row(state, task_id, device_serial=serial, started_at_ms=1_000, ended_at_ms=ended_at_ms)
 
 
 def test_every_change_has_its_name() -> None:

@@ -20,7 +20,7 @@ from doai.admin.waiting import (
     waiting_because,
 )
 from doai.changes.queues import QueueRow
-from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, RunRow, TaskRow, TaskStatusRow
+from doai.changes.rows import DeviceRow, Hold, NodeRow, Quarantine, RunRow, TaskRow
 from doai.changes.runs import Bounds
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
@@ -28,6 +28,7 @@ from doai.messages.commands import Selector, TargetKind
 from doai.states import TERMINAL, DeviceState, PeerState, QueueState, RunState, ServiceState, TaskState
 from doai.store.views import DeviceView, RunView
 from doai.workflow.language import Requires
+from tests.unit.admin.task_rows import task_row
 
 NOW_MS = 1_700_000_000_000
 DEVICE = DeviceRow(
@@ -72,19 +73,7 @@ def changed(row: Any, **about: Any) -> Any:
 
 
 def task(state: TaskState = TaskState.QUEUED, task_id: str = "t1", **about: Any) -> TaskRow:
-    fields: dict[str, Any] = {"device_serial": "d1", "node_id": None, **about}
-    return TaskRow(
-        task_id=task_id,
-        run_id="r1",
-        target_kind=TargetKind.DEVICES,
-        selector_body=None,
-        queue="default",
-        priority=0,
-        created_at_ms=1,
-        expires_at_ms=None,
-        timeout_s=600.0,
-        status=TaskStatusRow(state=state, order=5, **fields),
-    )
+    return task_row(state, task_id, **{"device_serial": "d1", "node_id": None, **about})
 
 
 def around(**about: Any) -> Surroundings:
