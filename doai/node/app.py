@@ -44,6 +44,7 @@ from doai.node.spool import Spool, SpoolEntry
 from doai.node.steps.host import HostScripts
 from doai.node.steps.table import STEPS
 from doai.node.upload import Uploader
+from doai.node.watching import Watching
 from doai.plugins.discovery import Found, find_plugins
 from doai.plugins.drivers import load_driver, split_settings
 from doai.readiness import keep_watchdog, notify
@@ -132,7 +133,7 @@ async def _run_node(config: NodeConfig, tap: LogTap) -> StopNode:
 
 
 async def _run(
-    shell: Shell, uploader: Uploader | None, files: FileCache | None, watchers: Sequence[ScreenFeed | LogcatFeed]
+    shell: Shell, uploader: Uploader | None, files: FileCache | None, watchers: Sequence[Watching]
 ) -> StopNode:
     stop = StopNode("a second signal", EXIT_AT_ONCE)
 
@@ -264,20 +265,20 @@ def _secret_source(config: NodeConfig) -> AdminSecrets | None:
     return AdminSecrets(config.admin_url, config.name, config.secret.reveal(), admin_context(config))
 
 
-def _watchers(config: NodeConfig, shell: Shell) -> list[ScreenFeed | LogcatFeed]:
+def _watchers(config: NodeConfig, shell: Shell) -> list[Watching]:
     """Return what shows devices to whoever looks at them on the admin."""
     if not config.admin_url:
         return []
     return [
-        feed(
+        Watching(
             config.admin_url,
             config.name,
             config.secret.reveal(),
-            shell.driver_of,
+            feed,
             tls=admin_context(config),
             random01=random.random,
         )
-        for feed in (ScreenFeed, LogcatFeed)
+        for feed in (ScreenFeed(shell.driver_of), LogcatFeed(shell.driver_of))
     ]
 
 

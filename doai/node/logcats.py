@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -19,7 +18,7 @@ import trio
 from doai.drivers import failures
 from doai.drivers.base import CommandOutput, Driver, Follows
 from doai.errors import StepError
-from doai.node.watching import Place, Watching
+from doai.node.watching import Place
 
 PERIOD_S: Final = 0.5
 """Between two pieces, when there is something to bring."""
@@ -109,29 +108,17 @@ class Lines:
 
 
 class LogcatFeed:
-    """Brings the logs of phones to the admin for as long as it wants them."""
+    """Brings the logs of phones."""
 
-    def __init__(
-        self,
-        admin_url: str,
-        node_id: str,
-        secret: str,
-        driver_of: Callable[[str], Driver],
-        *,
-        tls: ssl.SSLContext | None = None,
-        period_s: float = PERIOD_S,
-        random01: Callable[[], float] = lambda: 0.5,
-    ) -> None:
+    what: Final = "logcats"
+
+    def __init__(self, driver_of: Callable[[str], Driver], *, period_s: float = PERIOD_S) -> None:
         """``driver_of`` returns the driver that has a device now, or raises StepError."""
-        self._watching = Watching(admin_url, node_id, secret, "logcats", self._bring, tls=tls, random01=random01)
         self._driver_of = driver_of
         self._period_s = period_s
 
-    async def run(self) -> None:
-        """Wait for somebody who looks, for ever."""
-        await self._watching.run()
-
-    async def _bring(self, place: Place, serial: str) -> None:
+    async def bring(self, place: Place, serial: str) -> None:
+        """Bring them of one device for as long as the admin wants them."""
         lines = Lines()
         news = trio.Event()
         failure = [""]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import logging
-import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +14,7 @@ import trio
 
 from doai.drivers.base import Driver
 from doai.errors import StepError
-from doai.node.watching import Place, Watching
+from doai.node.watching import Place
 
 PERIOD_S: Final = 0.7
 """From the beginning of one picture to that of the next: at most three in two seconds."""
@@ -29,30 +28,18 @@ _log: Final = logging.getLogger(__name__)
 
 
 class ScreenFeed:
-    """Brings pictures to the admin for as long as it wants them."""
+    """Brings pictures of screens."""
 
-    def __init__(
-        self,
-        admin_url: str,
-        node_id: str,
-        secret: str,
-        driver_of: Callable[[str], Driver],
-        *,
-        tls: ssl.SSLContext | None = None,
-        period_s: float = PERIOD_S,
-        random01: Callable[[], float] = lambda: 0.5,
-    ) -> None:
+    what: Final = "screens"
+
+    def __init__(self, driver_of: Callable[[str], Driver], *, period_s: float = PERIOD_S) -> None:
         """``driver_of`` returns the driver that has a device now, or raises StepError."""
-        self._watching = Watching(admin_url, node_id, secret, "screens", self._bring, tls=tls, random01=random01)
         self._driver_of = driver_of
         self._period_s = period_s
         self._threads = trio.CapacityLimiter(1)
 
-    async def run(self) -> None:
-        """Wait for somebody who looks, for ever."""
-        await self._watching.run()
-
-    async def _bring(self, place: Place, serial: str) -> None:
+    async def bring(self, place: Place, serial: str) -> None:
+        """Bring them of one device for as long as the admin wants them."""
         while True:
             begun_s = trio.current_time()
             if not await self._bring_one(place, serial):

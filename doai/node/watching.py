@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 from urllib.parse import quote
 
 import httpx
@@ -78,28 +78,36 @@ class Place:
         return await self.put(serial, reason.encode(), "text/plain; charset=utf-8")
 
 
+class Feed(Protocol):
+    """One kind of thing that is brought of devices."""
+
+    @property
+    def what(self) -> str:
+        """The last part of its address at the admin."""
+        ...
+
+    async def bring(self, place: Place, serial: str) -> None:
+        """Bring it of one device until nobody looks at that any more."""
+        ...
+
+
 class Watching:
-    """Waits until somebody looks, and brings then."""
+    """Waits until somebody looks, and has a feed bring then."""
 
     def __init__(
         self,
         admin_url: str,
         node_id: str,
         secret: str,
-        what: str,
-        bring: Callable[[Place, str], Awaitable[None]],
+        feed: Feed,
         *,
         tls: ssl.SSLContext | None = None,
         random01: Callable[[], float] = lambda: 0.5,
         at_most: int = 8,
     ) -> None:
-        """``what`` is the last part of the address, ``bring`` ends when nobody looks at the device any more.
-
-        ``at_most`` so many devices at once, whatever the admin wants.
-        """
-        self._url = f"{admin_url.rstrip('/')}/api/v1/{what}"
-        self._what = what
-        self._bring = bring
+        """``at_most`` so many devices at once, whatever the admin wants."""
+        self._url = f"{admin_url.rstrip('/')}/api/v1/{feed.what}"
+        self._feed = feed
         self._headers = {"X-Node-Id": node_id, "X-Node-Auth": secret}
         self._tls = tls or True
         self._random01 = random01
@@ -115,7 +123,7 @@ class Watching:
             httpx.AsyncClient(verify=self._tls, timeout=WAIT_S, trust_env=False, headers=self._headers) as client,
             trio.open_nursery() as nursery,
         ):
-            place = Place(client, self._url, self._what)
+            place = Place(client, self._url, self._feed.what)
             while True:
                 wanted: list[str] | None = []
                 with trio.CancelScope() as self._asking:
@@ -133,9 +141,9 @@ class Watching:
                     await trio.sleep(PAUSE_S)  # more than may be: it would be asked in vain at once
 
     async def _bring_until(self, place: Place, serial: str) -> None:
-        _log.info("somebody looks at the %s of %s", self._what, serial, extra={"device_serial": serial})
+        _log.info("somebody looks at the %s of %s", self._feed.what, serial, extra={"device_serial": serial})
         try:
-            await self._bring(place, serial)
+            await self._feed.bring(place, serial)
         finally:
             self._brought.discard(serial)
             self._asking.cancel()  # the question that waits says that this one is brought

@@ -13,6 +13,7 @@ from doai.drivers.failures import device_offline
 from doai.drivers.fake.driver import FakeDriver
 from doai.drivers.fake.scripts import Script
 from doai.node.logcats import FIRST_LINES, LINE_CHARACTERS_MAX, LINES_MAX, PIECE_CHARACTERS_MAX, Lines, LogcatFeed
+from doai.node.watching import Watching
 from tests.unit.node.looking_admin import looking_admin
 
 WITHIN_S = 90.0
@@ -88,9 +89,9 @@ async def test_a_log_is_brought_until_nobody_looks_and_a_reason_where_there_is_n
             driver.run(),
             looking_admin(["F0001", "F0002", "gone", "broken"], lambda _, brought: len(brought) < 1) as admin,
         ):
-            feed = LogcatFeed(admin.url, "n1", "secret", driver_of, period_s=0.01)
+            watching = Watching(admin.url, "n1", "secret", LogcatFeed(driver_of, period_s=0.01))
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(feed.run)
+                nursery.start_soon(watching.run)
                 await admin.served.wait()
                 nursery.cancel_scope.cancel()
     media_type, body = admin.brought["F0001"][0]

@@ -11,6 +11,7 @@ from PIL import Image
 from doai.drivers.failures import device_offline
 from doai.drivers.fake.driver import FakeDriver
 from doai.node.screens import HEIGHT_MAX, ScreenFeed, smaller
+from doai.node.watching import Watching
 from tests.unit.node.looking_admin import looking_admin
 
 WITHIN_S = 90.0
@@ -46,9 +47,9 @@ async def test_pictures_are_brought_until_nobody_looks_and_a_reason_where_there_
             driver.run(),
             looking_admin(["F0001", "gone", "broken"], lambda _, brought: len(brought) < 2) as admin,
         ):
-            feed = ScreenFeed(admin.url, "n1", "secret", driver_of, period_s=0.01)
+            watching = Watching(admin.url, "n1", "secret", ScreenFeed(driver_of, period_s=0.01))
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(feed.run)
+                nursery.start_soon(watching.run)
                 await admin.served.wait()
                 nursery.cancel_scope.cancel()
     assert [media_type for media_type, _ in admin.brought["F0001"]] == ["image/jpeg", "image/jpeg"]
