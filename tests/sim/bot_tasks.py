@@ -133,7 +133,12 @@ class Builder(BotProcess):
             return
         done, (life, epoch, channel) = self._done.pop(key), key
         if (life, epoch) == (self._life, self._epoch):
-            cursor = b.Cursor(channel=channel, done=done, credit_events=1 << 30, credit_bytes=1 << 40)
+            failed: list[b.FailedEvent] = []
+            if channel == 1 and done and self._random.random() < 0.05 and not self._tasks.calm:
+                failed.append(b.FailedEvent(done.pop(), "failed", "by chance", 3))
+            cursor = b.Cursor(
+                channel=channel, done=done, failed=failed, credit_events=1 << 30, credit_bytes=1 << 40
+            )
             self.send_raw(Kind.CURSOR, encode(cursor))
 
     @property

@@ -204,6 +204,8 @@ class SimBot(BotProcess):
                 told=self._told[name],
             )
             self.send_raw(Kind.CURSOR, encode(cursor))
+            if failed and self._random.random() < 0.3:  # what it has given up already is told once more
+                self.send_raw(Kind.CURSOR, encode(cursor))
             self._done[name], self._failed[name] = [], []
 
 

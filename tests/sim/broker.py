@@ -22,6 +22,7 @@ from doai.broker.core.settings import CoreSettings
 from doai.ids import RandomIds
 from tests.sim.commits import Commits
 from tests.sim.disks import BrokerDisk
+from tests.sim.log_lines import TELL_EVERY_S, LinesOfLog
 from tests.sim.network import Network
 from tests.sim.world import ProcessClock, World
 
@@ -57,12 +58,13 @@ class BrokerProcess:
         self._watch = watch
         self._inbox: deque[tuple[int, str, bytes, bytes]] = deque()
         self._armed_s: float | None = None
+        self._log_lines = LinesOfLog("broker")
         self._performers: dict[type, Callable[[Any], None]] = {
             SendFrame: self._send,
             ShutLink: lambda effect: self.world.after(effect.after_s, self._network.shut, effect.link),
             OpenChannel: lambda effect: None,
             KeysChanged: lambda effect: None,
-            LogLine: lambda effect: None,
+            LogLine: self._log,
             LoadAgain: self._load_again,
             ReadLog: lambda effect: self.world.after(self.disk.pace.read_s(), self._read_log, effect, self.core),
             GoOn: self._go_on,
@@ -195,6 +197,15 @@ class BrokerProcess:
         if self.core is not None:
             self.core.landed(self.clock.now())
             self._arm()
+
+    def _log(self, effect: LogLine) -> None:
+        if self.core is not None and self.core.log_is_wanted and self._log_lines.add(effect.message):
+            self.world.after(TELL_EVERY_S, self._tell_log, self.lives)
+
+    def _tell_log(self, life: int) -> None:
+        lines = self._log_lines.take()
+        if self.core is not None and life == self.lives and not self.frozen:
+            self.submit(self.core.logged(lines, self.clock.now()))
 
     def _commit_failed(self) -> None:
         self.world.notes.append((self.world.now_s, "broker exits: a commit failed"))

@@ -106,6 +106,8 @@ class Ledger:
         """Tasks that were discarded."""
         self.bounded: set[str] = set()
         """Runs with bounds of their own, or that need a plug-in."""
+        self.of_bots: dict[str, str] = {}
+        """Runs that bots made, and their names."""
         self.run_states: dict[str, RunState] = {}
         self.held_for: dict[str, str] = {}
         """Devices that people have reserved, and who."""
@@ -137,7 +139,7 @@ class Ledger:
     def copy(self) -> dict[str, Any]:
         """Return what a backup of the store knows."""
         names = (
-            *("queues", "doomed", "bounded", "tasks", "runs", "run_states", "waiting", "held_for"),
+            *("queues", "doomed", "bounded", "tasks", "runs", "of_bots", "run_states", "waiting", "held_for"),
             *("event_ids", "fact_order", "position", "ended", "trail"),
         )
         return {name: copy.deepcopy(getattr(self, name)) for name in (*names, "campaigns")}
@@ -161,6 +163,8 @@ class Ledger:
                 row = op.row  # type: ignore[union-attr]
                 self.runs[row.run_id] = (row.queue, row.priority, row.attempts_max)
                 self.run_states[row.run_id] = row.state
+                if row.interface == "bot":
+                    self.of_bots[row.run_id] = row.actor.partition("/")[0]
                 if row.bounds_body != b"{}" or row.workflow == NEEDS_PLUGIN:
                     self.bounded.add(row.run_id)
             elif kind is PutQueue:
@@ -310,7 +314,8 @@ class Ledger:
             message = f"task {task_id} got token {token} after {self.last_token}"
             raise Violation("token_reused", message, task_id)
         holder = self.held_for.get(told.device_serial or "")
-        if holder is not None:
+        of_holder = holder is not None and self.of_bots.get(track.run_id) == holder.partition("/")[0]
+        if holder is not None and not of_holder:
             message = f"task {task_id} is given to {told.device_serial}, which is held for {holder}"
             raise Violation("given_while_held", message, task_id)
         self.tokens_ever.add(token)
@@ -322,6 +327,8 @@ class Ledger:
         if self._is_paused(track):
             raise Violation("paused", f"task {task_id} was given out though its queue is paused", task_id)
         self._given += 1
+        if of_holder:
+            return  # the others wait until the bot gives the device back
         waiting = self.waiting.get(told.device_serial or "", {})
         open_ones = {
             other: found

@@ -46,6 +46,8 @@ class Letters:
                 d.LetterFilter(workflow=random.choice(("look", "tap@1", "walk", "nope"))),
                 d.LetterFilter(error_class=random.choice(("device", "app", "infrastructure"))),
                 d.LetterFilter(ids=["no-such-letter"]),
+                d.LetterFilter(bot=random.choice(("helper", "builder/log", "robot"))),
+                d.LetterFilter(kind="event"),
                 self._named(),
                 self._named(),
             )

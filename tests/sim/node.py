@@ -32,6 +32,7 @@ from doai.states import DeviceState
 from doai.workflow.step_type import StepType
 from tests.sim.commits import Commits
 from tests.sim.disks import NodeDisk
+from tests.sim.log_lines import TELL_EVERY_S, LinesOfLog
 from tests.sim.network import Connection, Network
 from tests.sim.phones import Phone, Runner
 from tests.sim.world import ProcessClock, World
@@ -78,6 +79,7 @@ class NodeProcess:
         self._epoch = 0
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._armed_s: float | None = None
+        self._log_lines = LinesOfLog("node")
         self._performers: dict[type, Callable[[Any], None]] = {
             OpenSocket: self._open_socket,
             SendFrame: self._send,
@@ -86,7 +88,7 @@ class NodeProcess:
             CancelStep: lambda effect: self.runner.cancel(effect),
             DropTaskFiles: lambda effect: None,
             ReadHealth: lambda effect: sample(self, effect.serial),
-            Log: lambda effect: None,
+            Log: self._log,
             ReloadOutbox: self._reload,
             StopNode: self._stop,
         }
@@ -95,6 +97,11 @@ class NodeProcess:
     def alive(self) -> bool:
         """Whether a process lives."""
         return self.core is not None
+
+    @property
+    def key(self) -> str:
+        """Its public key."""
+        return self.name.ljust(40, "n")
 
     # --- lives --------------------------------------------------------------------------------------------
 
@@ -328,6 +335,15 @@ class NodeProcess:
     def _reloaded(self, state: Any) -> None:
         if self.core is not None:
             self._decided(self.core.renewed(state, self.clock.now()))
+
+    def _log(self, effect: Log) -> None:
+        if self.core is not None and self.core.takes_log_lines and self._log_lines.add(effect.message):
+            self.world.after(TELL_EVERY_S, self._tell_log, self.lives)
+
+    def _tell_log(self, life: int) -> None:
+        lines = self._log_lines.take()
+        if self.core is not None and life == self.lives and not self.frozen and self.core.takes_log_lines:
+            self._decided(self.core.tell_log(lines, self.clock.now()))
 
     def _stop(self, effect: StopNode) -> None:
         self.world.notes.append((self.world.now_s, f"{self.name} stops: {effect.reason}"))

@@ -14,7 +14,7 @@ import msgspec
 from doai.codec import Kind, encode
 from doai.envelope import Message
 from doai.ids import Token
-from doai.limits import BOT_DECLARED_BYTES_MAX, OUTPUTS_BYTES_MAX, SUBSCRIPTIONS_PER_BOT_MAX
+from doai.limits import BOT_DECLARED_BYTES_MAX, OUTPUTS_BYTES_MAX, PARAMS_BYTES_MAX, SUBSCRIPTIONS_PER_BOT_MAX
 from doai.messages import bots as b
 from doai.messages import commands as c
 from doai.messages import people as p
@@ -33,6 +33,11 @@ def _named(count: int, **about: Any) -> list[b.Subscription]:
     return [b.Subscription(name=f"s{number}", **about) for number in range(count)]
 
 
+def _run(kind: str, *, count: int = 1, params: dict[str, Any] | None = None) -> tuple[str, Message]:
+    targets = c.Targets(kind=c.TargetKind.BOT, bot=kind, count=count)
+    return c.CREATE_RUN, c.CreateRun(project="sim", workflow="", targets=targets, params=params or {})
+
+
 def registrations(right: b.RegisterBot) -> list[b.RegisterBot]:
     """Return registrations like the right one that can not be, and some that can."""
     changes: list[dict[str, Any]] = [
@@ -42,6 +47,7 @@ def registrations(right: b.RegisterBot) -> list[b.RegisterBot]:
         {"subscriptions": _named(1) * 2},
         {"subscriptions": [b.Subscription(name="")]},
         {"subscriptions": _named(1, topics=["a b"])},
+        {"subscriptions": _named(1, every_s=-1.0)},
         {"task_kinds": ["No Kind"]},
         {"config_schema": {"type": "strin"}},
         {"config_schema": {}},
@@ -55,6 +61,11 @@ def registrations(right: b.RegisterBot) -> list[b.RegisterBot]:
 _OF_BOTS: Final[tuple[tuple[str, Message], ...]] = (
     (b.CONFIGURE_BOT, b.ConfigureBot(name="helper", config={"pages": 1})),
     (b.CONFIGURE_BOT, b.ConfigureBot(name="builder", config={"pages": {"secret": "none"}})),
+    (b.CONFIGURE_BOT, b.ConfigureBot(name="builder", config={"pages": "${secret.none}"})),
+    (b.CONFIGURE_BOT, b.ConfigureBot(name="builder", config={"pages": "${secret.password}"})),
+    _run("No Kind"),
+    _run("report.build", count=0),
+    _run("report.build", params={"text": "x" * PARAMS_BYTES_MAX}),
     (b.SET_BOT_STATUS, b.SetBotStatus(name="watcher", status=b.BotStatus.DEPRECATED)),
     (b.RESET_SUBSCRIPTION, b.ResetSubscription(name="helper", subscription="all", position=0)),
     (b.RESET_SUBSCRIPTION, b.ResetSubscription(name="builder", subscription="log", position=-1)),
@@ -123,7 +134,11 @@ class OddBots:
             self._simulation.admin.command(*random.choice(_OF_PEOPLE), _nothing)
         elif kind == "subscribe":
             wish_of = b.Subscribe(
-                channel=random.choice((0, 3)), subscription="none", credit_events=1, credit_bytes=1 << 20
+                channel=random.choice((0, 3)),
+                subscription=random.choice(("none", "log")),
+                credit_events=1,
+                credit_bytes=1 << 20,
+                follows=random.choice(([], [], ["task.*"] * SUBSCRIPTIONS_PER_BOT_MAX)),
             )
             process.send_raw(Kind.SUBSCRIBE, encode(wish_of))
         else:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from math import nan
 from typing import Any, Final
 
+import msgspec
+
 from doai.envelope import Message
+from doai.limits import SAMPLE_SERIALS_PRUNED_MAX
 from doai.messages import commands as c
+from doai.messages import finished as f
+from doai.messages import health
 from doai.messages import queues as q
-from tests.sim.recipes import RECIPES
+from doai.messages.retention import PRUNE_STORE, PruneStore
+from tests.sim.recipes import NEEDS_WHAT_IS_NOT_THERE, RECIPES
 
 
 def _run(workflow: str, targets: c.Targets, **fields: Any) -> tuple[str, Message]:
@@ -18,6 +25,7 @@ def _run(workflow: str, targets: c.Targets, **fields: Any) -> tuple[str, Message
 _ANY = c.Targets(kind=c.TargetKind.ANY)
 _NAMED = c.TargetKind.DEVICES
 _HASH = hashlib.sha256(b"x").hexdigest()
+_SECOND_LOOK = f.CleanQueue(name="default", ended_before_ms=0, runs=-1, tasks=0, digest="")
 ODD: Final[tuple[tuple[str, Message], ...]] = (
     _run("no-such", _ANY),
     _run("look@99", _ANY),
@@ -48,6 +56,9 @@ ODD: Final[tuple[tuple[str, Message], ...]] = (
         c.STORE_WORKFLOW,
         c.StoreWorkflow(source=RECIPES["look"].replace("workflow: look", "workflow: idle"), activate=False),
     ),
+    _run("idle", _ANY),
+    *((c.STORE_WORKFLOW, c.StoreWorkflow(source=text)) for text in NEEDS_WHAT_IS_NOT_THERE.values()),
+    *(_run(name, _ANY) for name in NEEDS_WHAT_IS_NOT_THERE),
     (
         c.RECORD_ARTIFACT,
         c.RecordArtifact(
@@ -82,9 +93,10 @@ ODD: Final[tuple[tuple[str, Message], ...]] = (
     (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40, secret_sha256="x")),
     (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40)),
     (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40, secret_sha256=_HASH)),
+    (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="g" * 40, secret_sha256=_HASH)),
     (c.ADD_KEY, c.AddKey(name="good", role="node", public_key="h" * 40)),
     (c.ADD_KEY, c.AddKey(name="other", role="node", public_key="g" * 40)),
-    (c.ADD_KEY, c.AddKey(name="gadget", role="bot", public_key="b" * 40)),
+    (c.ADD_KEY, c.AddKey(name="gadget", role="bot", public_key="d" * 40)),
     (c.REVOKE_KEY, c.RevokeKey(name="gadget")),
     (c.REVOKE_KEY, c.RevokeKey(name="good")),
     (c.REVOKE_KEY, c.RevokeKey(name="admin")),
@@ -102,5 +114,22 @@ ODD: Final[tuple[tuple[str, Message], ...]] = (
     (q.PUT_QUEUE, q.PutQueue(name="spare-1")),
     (q.PUT_QUEUE, q.PutQueue(name="spare-2")),
     (q.DISCARD_QUEUE, q.DiscardQueue(name="default", confirm="no-such-confirmation")),
+    (f.CLEAN_QUEUE, _SECOND_LOOK),
+    (PRUNE_STORE, PruneStore(samples=[f"X{n}" for n in range(SAMPLE_SERIALS_PRUNED_MAX + 1)])),
+    (health.REPORT_HEALTH, health.ReportHealth(serial="n0-0", conditions=[])),
 )
 """Each is right or wrong by itself, or in the place where it comes; whoever asks may also be wrong."""
+_HOT = health.Condition(rule=health.HealthRule.BATTERY_HOT, value=50.0, limit=45.0)
+OF_A_BOT: Final[tuple[tuple[str, Message], ...]] = (
+    _run("no-such", _ANY),
+    ("no.such.command", c.CancelRun(run_id="x")),
+    (health.REPORT_HEALTH, health.ReportHealth(serial="n0-0", conditions=[_HOT, _HOT])),
+    (
+        health.REPORT_HEALTH,
+        health.ReportHealth(serial="n0-0", conditions=[msgspec.structs.replace(_HOT, value=nan)]),
+    ),
+    (c.QUARANTINE_DEVICE, c.QuarantineDevice(serial="n0-0", for_s=20.0, unless_other=True)),
+    (c.QUARANTINE_DEVICE, c.QuarantineDevice(serial="n0-1", for_s=20.0, unless_other=True)),
+    (c.RELEASE_DEVICE, c.ReleaseDevice(serial="n0-0", only_own=True)),
+)
+"""What a bot may say, and may not."""

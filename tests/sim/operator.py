@@ -54,6 +54,7 @@ class Operator:
             self._revoke,
             self._greet,
             self._person,
+            self._person_goes,
             self._change_key,
         )
         simulation.world.after(0.6, self._prepare)
@@ -155,7 +156,7 @@ class Operator:
 
     def _secret(self) -> None:
         random = self._random
-        name = random.choice((SECRET, "spare", "doai.own", "no good!"))
+        name = random.choice((SECRET, "spare", "third", "doai.own", "no good!"))
         if random.random() < 0.6:
             ciphertext = random.choice((b"a", b"b", b"", b"x" * (65 * 1024)))
             self._command(e.STORE_SECRET, e.StoreSecret(name=name, ciphertext=ciphertext))
@@ -204,6 +205,19 @@ class Operator:
         for command_type, payload in random.choices(deeds, weights=(4, 4, 1, 1, 1, 1, 1), k=3):
             self._command(command_type, payload)
 
+    def _person_goes(self) -> None:
+        """Somebody signs in here and there, and then may not any more."""
+        create = p.CreateUser(name="kim", role="viewer", password_hash=_PASSWORD_HASH)
+        opened = [
+            p.OpenSession(user="kim", token_sha256=_hash(where), expires_in_s=600.0, password_hash=_PASSWORD_HASH)
+            for where in ("at home", "at work")
+        ]
+        deeds: list[tuple[str, Message]] = [(p.CREATE_USER, create)]
+        deeds += [(p.OPEN_SESSION, one) for one in opened]
+        deeds += [(p.REMOVE_USER, p.RemoveUser(name="kim"))]
+        for number, deed in enumerate(deeds):
+            self._sim.world.after(3.0 * number, self._command, *deed)
+
     def _enrol(self) -> None:
         random, world = self._random, self._sim.world
         names = random.choice(
@@ -235,7 +249,7 @@ class Operator:
         random = self._random
         join = e.JoinNode(
             token_sha256=_hash(f"token of {name or random.choice((*NEWCOMERS, 'stranger', 'nobody'))}"),
-            public_key=random.choice(("short", *self._keys)),
+            public_key=random.choice(("short", self._sim.nodes[0].key, *self._keys)),
             secret_sha256=_hash("s") if random.random() < 0.9 else "short",
         )
         self._command(e.JOIN_NODE, join)

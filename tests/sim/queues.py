@@ -40,7 +40,8 @@ class QueueOperator:
             (q.PAUSE_QUEUE, q.PAUSE_QUEUE, q.DRAIN_QUEUE, q.RESUME_QUEUE, q.PUT_QUEUE, q.DISCARD_QUEUE)
         )
         if kind == q.DISCARD_QUEUE:
-            self._admin.command(kind, q.DiscardQueue(name=name, reason="sim"), self._confirm)
+            for asked in NAMES if random.random() < 0.3 else (name,):
+                self._admin.command(kind, q.DiscardQueue(name=asked, reason="sim"), self._confirm)
             return True
         if kind == q.PUT_QUEUE:
             priority = random.choice((None, 0, 10, -3, 10**9))

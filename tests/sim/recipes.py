@@ -15,6 +15,22 @@ steps:
   - {id: sweep, use: acme.sweep, with: {account: kim}, timeout: 40s}
   - {id: shot, use: screen.capture, timeout: 10s, optional: true}
 """
+NEEDS_WHAT_IS_NOT_THERE: Final = {
+    "secretive": """
+workflow: secretive
+timeout: 60s
+steps:
+  - {id: type, use: ui.text, with: {text: "${secret.nothing}"}, sensitive: true, timeout: 20s}
+""",
+    "heavy": """
+workflow: heavy
+timeout: 60s
+steps:
+  - {id: one, use: file.push, with: {file: tools/none, path: /data/local/tmp/one}, timeout: 10s}
+  - {id: two, use: file.push, with: {file: tools/nowhere, path: /data/local/tmp/two}, timeout: 10s}
+""",
+}
+"""They are stored, and no run of them can be made."""
 RECIPES: Final = {
     "playback": """
 workflow: playback

@@ -15,7 +15,7 @@ from doai.broker.core.condition_symptoms import conditions_of
 from doai.changes.samples import MINUTES_AN_HOUR, SampleSum
 from doai.codec import Kind, decode, encode, unpack_header
 from doai.envelope import Message
-from doai.limits import SAMPLE_TIMEOUT_S
+from doai.limits import SAMPLE_BYTES_MAX, SAMPLE_TIMEOUT_S
 from doai.messages import bots as b
 from doai.messages.commands import Reply
 from doai.messages.health import REPORT_HEALTH, Condition, HealthRule, ReportHealth
@@ -32,8 +32,16 @@ if TYPE_CHECKING:
 IN_ONE_OF: Final = 8
 """Seeds: those that once broke a rule keep their worlds."""
 NAME: Final = "watcher"
-ORDER: Final = b.Subscription(name="health", samples=[DEVICE_HEALTH], every_s=30.0, at_once=2)
+ORDER: Final = b.Subscription(
+    name="health", samples=[DEVICE_HEALTH], every_s=30.0, every_setting="every", at_once=2
+)
+REGISTRATION: Final = b.RegisterBot(
+    name=NAME,
+    subscriptions=[ORDER],
+    config_schema={"type": "object", "properties": {"every": {"type": "string"}}},
+)
 HOT_C: Final = 45.0
+_TOO_LARGE: Final = "x" * SAMPLE_BYTES_MAX
 AGAIN_S: Final = 120.0
 """After the last fault each node is heard within this: connections, registration, an interval, a silent phone."""
 
@@ -71,6 +79,8 @@ class Watcher(AdminProcess):
         if (health.battery_temp_c or 0.0) >= HOT_C:
             rule = HealthRule.BATTERY_HOT
             found.append(Condition(rule=rule, value=health.battery_temp_c or 0.0, limit=HOT_C))
+        if health.thermal_status == "severe":
+            found.append(Condition(rule=HealthRule.THERMAL_SEVERE, value=3.0, limit=3.0))
         if health.problem:
             found.append(Condition(rule=HealthRule.UNANSWERED, value=1, limit=1))
         wish = ReportHealth(serial=health.serial, conditions=found)
@@ -87,7 +97,7 @@ class Watcher(AdminProcess):
                 self.send_raw(Kind.SUBSCRIBE, encode(wish))
 
         self._pending.clear()
-        self.command(b.REGISTER_BOT, b.RegisterBot(name=NAME, subscriptions=[ORDER]), subscribe, key=None)
+        self.command(b.REGISTER_BOT, REGISTRATION, subscribe, key=None)
 
 
 class Samples:
@@ -107,6 +117,35 @@ class Samples:
         self.is_there = seed % IN_ONE_OF == 1
         if self.is_there:
             self._watcher = Watcher(self)
+            simulation.world.after(self.random.uniform(10.0, 60.0), self._operate)
+
+    def _operate(self) -> None:
+        """An operator has it read phones at another pace, or lets it rest for a while."""
+        if self.calm:
+            return
+        world, ask = self.simulation.world, self._ask
+        if self.random.random() < 0.5:
+            ask(
+                b.CONFIGURE_BOT,
+                b.ConfigureBot(name=NAME, config={"every": self.random.choice(("20s", "40s", "soon"))}),
+            )
+        else:
+            ask(b.SET_BOT_STATUS, b.SetBotStatus(name=NAME, status=b.BotStatus.INACTIVE, reason="sim"))
+            world.after(self.random.uniform(10.0, 50.0), self._works)
+        world.after(self.random.uniform(30.0, 120.0), self._operate)
+
+    def _works(self) -> None:
+        self._ask(b.SET_BOT_STATUS, b.SetBotStatus(name=NAME, status=b.BotStatus.ACTIVE))
+
+    def settle(self) -> None:
+        """Phones are well, and the bot works as it did at first."""
+        self.calm = True
+        if self.is_there:
+            self._works()
+            self._ask(b.CONFIGURE_BOT, b.ConfigureBot(name=NAME, config={}))
+
+    def _ask(self, command: str, wish: Message) -> None:
+        self.simulation.admin.command(command, wish, _nothing)
 
     def read(self, node: NodeProcess, serial: str) -> None:
         """A node wants to know how a phone is."""
@@ -123,6 +162,8 @@ class Samples:
         health = DeviceHealth(
             serial=serial,
             problem="silent" if silent else "",
+            thermal_status="severe" if not (silent or self.calm) and self.random.random() < 0.1 else "unknown",
+            foreground_app=_TOO_LARGE if not self.calm and self.random.random() < 0.002 else "",
             battery_temp_c=None if silent else round(self.random.uniform(20.0, hottest_c), 1),
         )
         self.simulation.world.after(delay_s, self._answer, node, node.lives, health)
@@ -186,3 +227,7 @@ class Samples:
         hours = {key: msgspec.json.decode(body, type=SampleSum) for key, body in tables.sample_hours.items()}
         if {key: found.samples for key, found in hours.items()} != minutes:
             raise Violation("sample_sums", "what hours of samples come to differs from their minutes")
+
+
+def _nothing(payload: Message, reply: Reply) -> None:
+    """An answer of which nothing follows."""

@@ -171,7 +171,7 @@ def bounds_of(scenario: Scenario) -> Iterator[None]:
         "doai.broker.core.runs.TARGETS_PER_RUN_MAX": TIGHT_TARGETS,
         "doai.broker.core.commands.FORGET_EVERY_S": 60.0,
         "doai.broker.core.ingress.KEYS_MAX": 4,
-        "doai.broker.core.health.QUARANTINE_OF_RECENT": 3,
+        "doai.broker.core.health.QUARANTINE_OF_RECENT": 2,
         "doai.broker.core.secrets.SECRETS_MAX": 2,
         "doai.broker.core.dead_letters.MESSAGE_LETTERS_PER_NODE": 3,
         "doai.broker.core.finished.RETRY_FAILED_AT_ONCE": 2,
@@ -187,12 +187,23 @@ def bounds_of(scenario: Scenario) -> Iterator[None]:
         "doai.broker.core.discards.PAUSE_S": 2.0,
         "doai.broker.core.letter_decisions.DEAD_LETTERS_AT_ONCE": 3,
         "doai.broker.core.queues.QUEUES_MAX": 4,
+        "doai.broker.core.bots.BOTS_MAX": 2,
+        "doai.broker.core.event_tail.TAIL_EVENTS_MAX": 250,
+        "doai.broker.core.event_tail.PARTS_BYTES_MAX": 4_000,
+        "doai.broker.core.event_tail.TYPES_REMEMBERED_MAX": 6,
+        "doai.broker.core.feed.EVENTS_AGAIN_MAX": 1,
+        "doai.broker.core.feed.SUBJECTS_OPEN_MAX": 3,
+        "doai.broker.core.people.USERS_MAX": 1,
+        "doai.broker.core.people.SESSIONS_MAX": 1,
+        "doai.broker.core.pins.PINS_KEPT": 1,
+        "doai.broker.core.pins.WISH_BYTES_KEPT": 12,
+        "doai.broker.core.samples.SAMPLE_BYTES_MAX": 700,
         "doai.broker.core.retention.PRUNE_IDS_MAX": 60,
         "doai.node.core.attempt.OUTPUTS_BYTES_MAX": 15,
         "doai.node.core.tracks.TRIES_PER_ATTEMPT_MAX": 11,
     }
     if "utc_jump_forward" not in scenario.faults:  # by UTC keys are forgotten, and a command may come again
-        small["doai.broker.core.commands.IDEMPOTENCY_KEPT_S"] = 1500.0
+        small["doai.broker.core.commands.IDEMPOTENCY_KEPT_S"] = 500.0
     patches = [mock.patch(name, value) for name, value in small.items()]
     for patch in patches:
         patch.start()

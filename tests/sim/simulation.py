@@ -167,7 +167,7 @@ class Simulation:
     def _prepare_keys(self) -> None:
         rows = [("robot", "bot", "r" * 40), ("stranger", "node", "s" * 40), (BOT, "bot", "b" * 40)]
         rows += [(WATCHER, "bot", "w" * 40), (BUILDER, "bot", "t" * 40)]
-        rows += [(node.name, "node", node.name.ljust(40, "n")) for node in self.nodes]
+        rows += [(node.name, "node", node.key) for node in self.nodes]
         self.broker.disk.open()
         for name, role, key in rows:
             row = KeyRow(
@@ -242,7 +242,7 @@ class Simulation:
         self.workload.campaigns.zones_back()
         self._operator()
         self.operator.settle()
-        self.samples.calm = True
+        self.samples.settle()
         self.bots.settle()
         self.bot_tasks.settle()
         self.plugins.settle()

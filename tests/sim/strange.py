@@ -10,6 +10,7 @@ import msgspec
 from doai import topics
 from doai.codec import Kind, encode, pack_header, raw
 from doai.envelope import Envelope, Message
+from doai.messages import bots as b
 from doai.messages import commands as c
 from doai.messages import holds as h
 from doai.messages.events import DeviceOffline, DeviceOnline, SystemNotice
@@ -19,7 +20,7 @@ from doai.states import DeviceState
 from tests.sim.admin import AdminProcess
 from tests.sim.letters import POISON
 from tests.sim.network import Connection
-from tests.sim.odd_commands import ODD
+from tests.sim.odd_commands import ODD, OF_A_BOT
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
@@ -251,6 +252,8 @@ class Strange:
         incarnation = self._fresh()
         self._poison(incarnation, 2)
         self._send(Kind.RECORDS, records)
+        if self._world.random.random() < 0.5:  # much comes meanwhile
+            self._sim.broker.disk.pace.slow_until_s = self._world.now_s + 1.0
         for number in range(60):  # some come while the broker has decided to load again, and has not yet
             at_s = 0.002 * number
             self._world.after(at_s, self._sim.broker.disk_room, 1 << 40)
@@ -300,8 +303,20 @@ class Strange:
     # --- commands -----------------------------------------------------------------------------------------
 
     def _bot_commands(self) -> None:
-        self._robot.command(c.CREATE_RUN, ODD[0][1], _nothing)
-        self._robot.command("no.such.command", ODD[0][1], _nothing, key=None)
+        random = self._world.random
+        for command_type, payload in OF_A_BOT:
+            self._robot.command(command_type, payload, _nothing, key=None)
+        self._robot.command(b.REGISTER_BOT, b.RegisterBot(name="robot"), _nothing, key=None)
+        # It reserves a phone for itself, and works on it while others wait for it.
+        serial = random.choice(list(self._sim.phones))
+        hold = h.HoldDevice(serial=serial, for_s=random.choice((20.0, 90.0)), reason="sim")
+        self._robot.command(h.HOLD_DEVICE, hold, _nothing)
+        targets = c.Targets(kind=c.TargetKind.DEVICES, serials=[serial])
+        run = c.CreateRun(workflow="look", targets=targets, project="sim")
+        self._robot.command(c.CREATE_RUN, run, self._sim.workload.was_created)
+        if random.random() < 0.5:
+            back = h.UnholdDevice(serial=serial)
+            self._world.after(random.uniform(5.0, 60.0), self._robot.command, h.UNHOLD_DEVICE, back, _nothing)
 
     def _odd_commands(self) -> None:
         for command_type, payload in ODD:

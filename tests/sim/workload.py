@@ -33,6 +33,7 @@ _RECIPE_SHARES = {
     "journey": 0.5,
     "parcel": 0.7,
     "errand": 1,
+    "sign-in": 0.5,
 }
 """A shelf mostly checks that videos play; the others are there for what only they do."""
 ANY_MAX: Final = 24
@@ -182,6 +183,8 @@ class Workload:
         random = self._world.random
         if name == "playback":
             return {"seconds": random.choice((45, 50, 53, 54, 55))}
+        if name == "sign-in":
+            return {"account": random.choice(("kim", "somebody with a long name"))}
         if name == "branch":
             return {"fast": random.random() < 0.5}
         return {"rounds": random.choice((1, 2, 2, 3, 9))} if name == "journey" else {}
