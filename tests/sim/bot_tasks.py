@@ -26,14 +26,13 @@ from doai.messages.work import Cancels, Releases
 from doai.states import TERMINAL, Outcome
 from doai.topics import RUN_COMPLETED
 from tests.sim.admin import BotProcess
+from tests.sim.mix import BOT_TASKS, has
 from tests.sim.odd_bots import OddBots
 from tests.sim.world import Violation
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
-IN_ONE_OF: Final = 8
-"""Seeds: those that once broke a rule keep their worlds."""
 NAME: Final = "builder"
 KINDS: Final = ("report.build", "mail.send")
 SUBSCRIPTION: Final = "log"
@@ -210,7 +209,7 @@ class BotTasks:
         self.simulation = simulation
         self.random = Random(seed)
         self.calm = False
-        self.is_there = seed % IN_ONE_OF == 4
+        self.is_there = has(seed, BOT_TASKS)
         self._holders: dict[Token, str] = {}
         """Which process was given each attempt."""
         self._told: dict[Token, Outcome] = {}

@@ -24,13 +24,12 @@ from doai.messages.dead_letters import RETRY_DEAD_LETTERS, LetterFilter, RetryDe
 from doai.messages.link import Role
 from doai.topics import matches
 from tests.sim.admin import BotProcess
+from tests.sim.mix import BOTS, has
 from tests.sim.world import Violation
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
-IN_ONE_OF: Final = 16
-"""Seeds."""
 NAME: Final = "helper"
 TOPICS: Final = {"ends": ["task.*", "run.completed"], "all": ["**"], "rare": ["queue.paused", "secret.*"]}
 HANDLER_S: Final = 3.0
@@ -231,7 +230,7 @@ class Bots:
         self._calm = False
         self._expected: dict[str, _Expected] = {}
         self._log: dict[int, tuple[str, str]] = {}
-        self.is_there = seed % IN_ONE_OF == 1
+        self.is_there = has(seed, BOTS)
         self._restored = False
         if not self.is_there:
             return

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from doai.codec import Kind, encode, pack_header
 from doai.messages.link import Hello, HostSample, Role
+from tests.sim.mix import NEWER, has
 
 if TYPE_CHECKING:
     from tests.sim.simulation import Simulation
 
-IN_ONE_OF: Final = 16
-"""Seeds."""
 _KIND: Final = 250
 """Of no frame."""
 _WIRE: Final = 90
@@ -25,7 +24,7 @@ class Newer:
         self._sim = simulation
         self._random = Random(seed + 3)
         self._calm = False
-        if seed % IN_ONE_OF == 14:
+        if has(seed, NEWER):
             simulation.world.after(10.0, self._act)
 
     def settle(self) -> None:

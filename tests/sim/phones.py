@@ -138,6 +138,8 @@ class Runner:
         self._ended = ended
         self._tries: dict[TryKey, _Try] = {}
         self._held_back: list[tuple[_Try, Failure | None, int]] = []
+        self._late: list[tuple[Callable[[_Try, Any], None], _Try, Failure | None]] = []
+        """What was due while the process stood still."""
 
     def start(self, effect: StartStep) -> None:
         """Begin a try."""
@@ -171,6 +173,9 @@ class Runner:
         held_back, self._held_back = self._held_back, []
         for running, failure, command in held_back:
             self._answered(running, failure, command)
+        late, self._late = self._late, []
+        for call, running, failure in late:
+            self.world.after(self.world.random.uniform(0.0, 0.5), call, running, failure)
 
     def die(self) -> None:
         """The process was killed; commands that run on phones go on there."""
@@ -232,7 +237,7 @@ class Runner:
         if running.over or self.dead:
             return
         if not self.acts():
-            self.world.after(0.5, self._stop, running, failure)
+            self._late.append((self._stop, running, failure))
             return
         if running.busy and running.phone is not None:
             running.phone.ends(running)
@@ -246,7 +251,7 @@ class Runner:
         if running.over or self.dead:
             return
         if not self.acts():
-            self.world.after(0.5, self._end, running, failure)
+            self._late.append((self._end, running, failure))
             return
         running.over = True
         del self._tries[running.key]

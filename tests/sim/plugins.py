@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 from doai.messages import commands as c
 from doai.messages.plugins import PluginOffer, PluginState, StepSchema
 from doai.workflow.step_schema import steps_of
+from tests.sim.mix import PLUGINS, has
 from tests.sim.recipes import NEEDS_PLUGIN, PLUGGED
 
 if TYPE_CHECKING:
     from tests.sim.node import NodeProcess
     from tests.sim.simulation import Simulation
 
-IN_ONE_OF: Final = 8
-"""Seeds."""
 _SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {"account": {"type": "string", "minLength": 1}},
@@ -54,7 +53,7 @@ class Plugins:
         self._calm = False
         self._has: dict[str, list[PluginOffer]] = {}
         """By node; what it says again after every start."""
-        self.is_there = seed % IN_ONE_OF == 2
+        self.is_there = has(seed, PLUGINS)
         if self.is_there:
             world, work_s = simulation.world, simulation.scenario.work_s
             for _ in range(12):

@@ -23,14 +23,13 @@ from doai.messages.link import Role
 from doai.messages.samples import DEVICE_HEALTH, DeviceHealth
 from doai.states import DeviceState
 from tests.sim.admin import AdminProcess
+from tests.sim.mix import SAMPLES, has
 from tests.sim.world import Violation
 
 if TYPE_CHECKING:
     from tests.sim.node import NodeProcess
     from tests.sim.simulation import Simulation
 
-IN_ONE_OF: Final = 8
-"""Seeds: those that once broke a rule keep their worlds."""
 NAME: Final = "watcher"
 ORDER: Final = b.Subscription(
     name="health", samples=[DEVICE_HEALTH], every_s=30.0, every_setting="every", at_once=2
@@ -114,7 +113,7 @@ class Samples:
         """What the bot told last of each phone."""
         self.calm = False
         """All phones are well: what would be told for ever, a slow bot would be behind for ever."""
-        self.is_there = seed % IN_ONE_OF == 1
+        self.is_there = has(seed, SAMPLES)
         if self.is_there:
             self._watcher = Watcher(self)
             simulation.world.after(self.random.uniform(10.0, 60.0), self._operate)

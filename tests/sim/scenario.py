@@ -107,19 +107,26 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     settings: CoreSettings
 
 
-def draw_scenario(random: Random, *, scale: float = 1.0, only: Set[str] | None = None) -> Scenario:
-    """Draw a world; ``only`` names the faults it may have."""
+def draw_scenario(
+    random: Random, *, scale: float = 1.0, only: Set[str] | None = None, has_bots: bool = False
+) -> Scenario:
+    """Draw a world; ``only`` names the faults it may have.
+
+    A larger world works for longer, and as many faults happen in it; one with bots is small, because each of its
+    events goes to them.
+    """
     calm = random.random() < 0.1
     faults = {
         kind: weight
         for kind, weight in FAULT_WEIGHTS.items()
         if (only is None and random.random() < 0.55) or (only is not None and kind in only)
     }
-    nodes = random.choice((1, 2, 3, 4))
-    phones = random.choice((4, 8, 16, 20, 20, 24, 24, 24))
+    nodes = random.choice((1, 2) if has_bots else (1, 2, 3, 4))
+    phones = random.choice((4, 8, 16) if has_bots else (4, 8, 16, 20, 20, 24, 24, 24))
     slots = random.choice((3, 20, 20, 20, 20, 20, 20, 20))
-    tight = random.random() < 0.2
-    work_s = random.choice((200.0, 300.0, 400.0)) * (0.5 + 0.5 * min(1.0, scale))
+    tight = random.random() < (0.4 if has_bots else 0.2)
+    stretch = 0.4 + min(1.0, scale)
+    work_s = random.choice((200.0, 300.0, 400.0)) * stretch
     return Scenario(
         nodes=nodes,
         phones=phones,
@@ -128,7 +135,7 @@ def draw_scenario(random: Random, *, scale: float = 1.0, only: Set[str] | None =
         tasks=int(nodes * min(phones, slots) * random.choice((1.2, 1.5, 2.0)) * scale) + 2,
         targets_max=TIGHT_TARGETS if tight else 1_000,
         work_s=work_s,
-        fault_every_s=1e9 if calm else random.choice((4.0, 6.0, 10.0, 20.0)),
+        fault_every_s=1e9 if calm else random.choice((4.0, 6.0, 10.0, 20.0)) * stretch,
         faults=faults,
         drop_share=0.0 if calm else random.choice((0.0, 0.002, 0.02, 0.05)),
         repeat_share=0.0 if calm else random.choice((0.0, 0.0, 0.01, 0.05)),

@@ -33,6 +33,7 @@ from tests.sim.janitor import Janitor, check_counts, was_removed
 from tests.sim.ledger import Ledger
 from tests.sim.letters import Letters, check_letters, poisoned_handler
 from tests.sim.memo import recipes_read_once
+from tests.sim.mix import has_bots
 from tests.sim.network import Network
 from tests.sim.newer import Newer
 from tests.sim.node import NodeProcess
@@ -83,7 +84,8 @@ class Simulation:
     ) -> None:
         self.seed = seed
         self.world = World(seed)
-        self.scenario: Scenario = draw_scenario(self.world.random, scale=scale, only=only)
+        random = self.world.random
+        self.scenario: Scenario = draw_scenario(random, scale=scale, only=only, has_bots=has_bots(seed))
         self.ids = RandomIds(self.world.random.getrandbits)
         scenario, world = self.scenario, self.world
         self.network = Network(
