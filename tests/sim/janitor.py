@@ -136,7 +136,7 @@ def check_counts(simulation: Simulation) -> None:
     core, tables, ended = simulation.broker.core, simulation.broker.disk.tables, simulation.ledger.ended
     assert core is not None
     written = sum(row.ended for row in tables.statistics.values() if row.period.value == "minute")
-    counted = written + sum(minute.outcomes.total() for minute in core._statistics._open.values())
+    counted = written + sum(sum(minute.outcomes.values()) for minute in core._statistics._open.values())
     if counted != ended:
         raise Violation("statistics", f"{counted} ends are counted, {ended} there were")
     for kind in ("actor", "workflow", "project"):

@@ -6,7 +6,7 @@ from typing import Final
 
 from doai.messages.logs import LoggedLine, LogLines
 
-TELL_EVERY_S: Final = 0.5
+TELL_EVERY_S: Final = 4.0
 _LINES_MAX: Final = 40
 
 

@@ -75,7 +75,7 @@ class Plugins:
                 self._tell(node, self._has.get(node.name, _GOOD))
         if not self._calm:
             self._sim.admin.command(c.STORE_WORKFLOW, c.StoreWorkflow(source=PLUGGED), _nothing)
-        self._sim.world.after(8.0, self._look)
+        self._sim.world.after(16.0, self._look)
 
     def _change(self) -> None:
         if not self._calm:

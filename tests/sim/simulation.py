@@ -50,7 +50,9 @@ from tests.sim.strange import Strange
 from tests.sim.workload import Steps, Workload
 from tests.sim.world import Violation, World
 
-CHECK_EVERY_S = 25.0
+CHECK_EVERY_S = 40.0
+SERVED_AGAIN_S = 300.0
+"""After the last fault an operator takes back into service what has left it, for so long."""
 SETTLE_S = 21_600.0
 """After the last fault, at most: past leases, retries, and a backlog of 300 tasks of a minute on one phone."""
 PAST_ALL_S = 200.0
@@ -250,7 +252,6 @@ class Simulation:
         self.plugins.settle()
         self.newer.settle()
         self.strange.close()
-        self.strange.release_all()
         self.queue_operator.resume_all()
         for phone in self.phones.values():
             self.nemesis.mend(phone)
@@ -265,6 +266,8 @@ class Simulation:
             node.start()
         if self.admin.fenced:
             self.admin.restart()
+        if self.world.now_s < self._mended_s + SERVED_AGAIN_S and not self.admin.waiting:
+            self.strange.release_all()
         self.bots.restart_fenced()
         self.bot_tasks.look_after()
         if self.world.now_s >= self._mended_s + CHECKED_AFTER_S:

@@ -96,14 +96,17 @@ class Strange:
 
     def release_all(self) -> None:
         """An operator takes everything back into service, also what went out of it by itself lately."""
-        for serial in self._sim.phones:
-            self._sim.admin.command(c.RELEASE_DEVICE, c.ReleaseDevice(serial=serial), _nothing)
-        for node in self._sim.nodes:
-            self._sim.admin.command(c.RELEASE_NODE, c.ReleaseNode(node_id=node.name), _nothing)
-        if not self._world.faults["utc_jump_back"]:
-            return  # holds end by themselves
-        for serial in self._sim.phones:  # of a broker that started again an hour earlier they last an hour longer
-            self._sim.admin.command(h.UNHOLD_DEVICE, h.UnholdDevice(serial=serial, force=True), _nothing)
+        admin, tables = self._sim.admin, self._sim.broker.disk.tables
+        for serial, device in tables.devices.items():
+            if device.quarantine is not None and serial in self._sim.phones:
+                admin.command(c.RELEASE_DEVICE, c.ReleaseDevice(serial=serial), _nothing)
+            # Holds end by themselves; of a broker that started again an hour earlier they last an hour longer.
+            if device.hold is not None and serial in self._sim.phones and self._world.faults["utc_jump_back"]:
+                admin.command(h.UNHOLD_DEVICE, h.UnholdDevice(serial=serial, force=True), _nothing)
+        names = {node.name for node in self._sim.nodes}
+        for name, node in tables.nodes.items():
+            if node.quarantine is not None and name in names:
+                admin.command(c.RELEASE_NODE, c.ReleaseNode(node_id=name), _nothing)
 
     # --- peers --------------------------------------------------------------------------------------------
 
