@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from doai.changes.rows import TaskRow
-from doai.states import HELD, RunState, TaskState
+from doai.states import HELD, TERMINAL, RunState, TaskState
 from doai.store.reader import StoreReader
 from doai.store.task_reader import TaskFilter
 from doai.store.views import Page
@@ -15,15 +15,24 @@ OPEN_RUNS: Final = "open"
 """Runs that are active or being cancelled."""
 HELD_NAME: Final = "held"
 """Tasks that nodes and bots hold: dispatched, running, unproven or being cancelled."""
+WAITING_NAME: Final = "waiting"
+"""Tasks that nobody has yet: queued and delayed ones, which a discard of their queue throws away."""
+ENDED_NAME: Final = "ended"
+"""Tasks that are over, however."""
 JUDGED_NAME: Final = "judged"
 """Tasks that count for the success rate: passed, failed and unknown ones."""
 _JUDGED: Final = (TaskState.PASSED, TaskState.FAILED, TaskState.UNKNOWN)
-STATES: Final = (*(state.value for state in TaskState), HELD_NAME, JUDGED_NAME)
+STATES: Final = (*(state.value for state in TaskState), WAITING_NAME, HELD_NAME, ENDED_NAME, JUDGED_NAME)
 RUN_STATES: Final = (OPEN_RUNS, *(state.value for state in RunState))
-_MANY: Final[Mapping[str, tuple[TaskState, ...]]] = {HELD_NAME: tuple(HELD), JUDGED_NAME: _JUDGED}
+_MANY: Final[Mapping[str, tuple[TaskState, ...]]] = {
+    WAITING_NAME: (TaskState.QUEUED, TaskState.DELAYED),
+    HELD_NAME: tuple(HELD),
+    ENDED_NAME: tuple(state for state in TaskState if state in TERMINAL),
+    JUDGED_NAME: _JUDGED,
+}
 TaskWord = Literal[
     "queued", "dispatched", "delayed", "running", "unproven", "cancelling", "passed", "failed", "cancelled",
-    "expired", "unknown", "held", "judged",
+    "expired", "unknown", "waiting", "held", "ended", "judged",
 ]  # fmt: skip
 RunWord = Literal["open", "active", "cancelling", "completed"]
 """The same for the contract of the API."""

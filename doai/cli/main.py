@@ -120,7 +120,9 @@ def _add_runs(commands: Any) -> None:
     tasks = _add(commands, "tasks", "List tasks, or show one.", "runs", "tasks")
     tasks.add_argument("id", nargs="?", help="task id")
     tasks.add_argument("--run", metavar="ID")
-    tasks.add_argument("--state", choices=[*(state.value for state in TaskState), "held", "judged"])
+    tasks.add_argument(
+        "--state", choices=[*(state.value for state in TaskState), "waiting", "held", "ended", "judged"]
+    )
     tasks.add_argument("--device", metavar="SERIAL")
     tasks.add_argument("--node", metavar="NAME")
     tasks.add_argument("--queue", metavar="NAME")

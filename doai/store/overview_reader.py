@@ -57,3 +57,13 @@ class OverviewReader:
             runs=runs,
             position=position,
         )
+
+    async def running_of_nodes(self) -> dict[str, int]:
+        """Return how many tasks run on each node that has one."""
+        [answer] = await self._connections.ask((self._sql["count_running_of_nodes"], ()))
+        return {str(node): int(count) for node, count in answer}
+
+    async def runs_of_campaigns(self) -> dict[str, int]:
+        """Return how many runs of each campaign are still stored: fewer than it made, once retention was there."""
+        [answer] = await self._connections.ask((self._sql["count_runs_of_campaigns"], ()))
+        return {str(campaign): int(count) for campaign, count in answer}

@@ -7,6 +7,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from tests.browser.accessibility import must_be_usable
+from tests.browser.counting import counts_of
 from tests.browser.desk import Desk, go
 from tests.browser.guard import guard
 
@@ -18,8 +19,10 @@ def test_a_bot_is_looked_at_configured_stopped_and_begins_anew(desk: Desk, tmp_p
         expect(row.locator(".badge").first).to_have_text("Online")
         desk.ask("POST", "/queues/default/pause")
         desk.ask("POST", "/queues/default/resume")
-        expect(row.locator("[data-number]")).to_have_text("2")
-        row.locator("[data-number]").click()
+        letters = row.locator("[data-number][href^='/dead']")
+        expect(letters).to_have_text("2")
+        assert {"/bots/guard#processes", "/dead?bot=guard"} < counts_of(page, ["/bots", "/bots/guard"])
+        letters.click()
         expect(page.locator("tbody tr")).to_have_count(2)
         expect(page.locator("tbody")).to_contain_text("nothing is done about queues")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import NamedTuple
 from urllib.parse import quote
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from doai.cli.device_flags import with_default_action
 from doai.cli.main import make_parser
 from tests.browser.accessibility import must_be_usable
+from tests.browser.counting import counts_of
 from tests.browser.desk import BUSY, PHONES, WAIT_MS, Desk, go, sign_in
 
 HOSTILE = """<script>window.hacked=1</script><img src=x onerror="window.hacked=2">'"&{{7*7}}"""
@@ -187,71 +187,25 @@ def test_a_person_is_let_in_and_sees_what_the_role_may(desk: Desk) -> None:
 # --- every page ---------------------------------------------------------------------------------------------
 
 
-LOOK = """async path => {
-    const answer = await fetch(path);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const all = [...page.querySelectorAll("a[href]:has([data-number]), a[data-number]")];
-    return {
-        status: answer.status,
-        numbers: all.map(a => {
-            const told = a.dataset.number ? a : a.querySelector("[data-number]");
-            return [a.getAttribute("href"), +told.dataset.number];
-        }),
-        rows: page.querySelectorAll("tbody tr:not(:has(.empty)), article.incident, [data-row]").length,
-    };
-}"""
-
-
-class Look(NamedTuple):
-    """What a page counts, by the address of the list, and how long its own list is."""
-
-    numbers: dict[str, int]
-    rows: int
-
-
-def look(page: Page, path: str) -> Look:
-    """Look at a page as the browser reads it, without its scripts: again while it is busy."""
-    for _ in range(60):
-        seen = page.evaluate(LOOK, path)
-        if seen["status"] != BUSY:
-            assert seen["status"] == 200, path
-            return Look(dict(seen["numbers"]), seen["rows"])
-    raise AssertionError(f"{path} is busy for ever")
-
-
-def kind_of(path: str, href: str) -> str:
-    """Which of a page's numbers: those of a time are of other minutes when one looks again."""
-    timeless = re.sub(r"\b(since|until)=\d+", r"\1", href)
-    return href if timeless == href else f"{path} {timeless}"
-
-
 def test_every_number_counts_the_list_that_it_leads_to(desk: Desk) -> None:
+    desk.wait_idle()
+    run = {"workflow": "screenshot-baseline", "targets": {"kind": "all"}}
+    made = {"name": "counted", "plan": {"run": run, "schedule": {"cron": "0 3 * * *"}}}
+    desk.ask("POST", "/campaigns", made)
+    desk.ask("POST", "/campaigns/counted/fire")
     desk.wait_idle()
     run_id = desk.run("screenshot-baseline")
     page = desk.page("/")
-    counted: set[str] = set()
-    for path in (
-        "/",
-        f"/runs/{run_id}",
-        "/runs",
-        "/nodes",
-        "/dead",
-        "/queues",
-        "/throughput",
-        "/throughput?by=hour",
+    first, second = [run["runId"] for run in desk.ask("GET", "/runs").json()["items"][:2]]
+    paths = (*PAGES, "/throughput?by=hour", f"/runs/{run_id}", f"/runs/compare?first={first}&second={second}")
+    counted = counts_of(page, paths)
+    for kind in (
+        "/runs?campaign=counted",
+        "/tasks?node=node-1&state=running",
+        "/workflows/playback-check#versions",
     ):
-        for kind in {kind_of(path, href) for href in look(page, path).numbers} - counted:
-            for _ in range(20):  # an incident or a minute may come or go between two looks
-                found = [one for one in look(page, path).numbers.items() if kind_of(path, one[0]) == kind]
-                if not found:
-                    continue
-                href, number = max(found, key=lambda one: one[1])
-                rows = look(page, href).rows
-                if rows == number:
-                    break
-            assert rows == number, f"{path} says {number}, {href} lists {rows}"
-            counted.add(kind)
-    page.close()
+        assert kind in counted
+    desk.ask("DELETE", "/campaigns/counted")
 
 
 def test_language_and_theme_are_chosen_once(desk: Desk) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
@@ -123,7 +123,7 @@ async def retry_letters(request: PageRequest, visit: Visiting) -> Response[str] 
         count = await _count(visit, which)
         return await visit.page(
             "confirm.html", deed="dead_retry", count=count, action="/dead/retry", hidden=filters | {"sure": "yes"},
-            cancel="/dead", reason=False,
+            cancel="/dead", reason=False, listed=_listed(filters),
         )  # fmt: skip
     command = RetryDeadLetters(which=which, everything=which == LetterFilter())
     await visit.services.command_of(visit.caller, command, "dead-letters")
@@ -147,7 +147,7 @@ async def discard_letters(request: PageRequest, visit: Visiting) -> Response[str
     filters = {name: fields.get(name, "") for name in FILTERS}
     return await visit.page(
         "confirm.html", deed="dead_discard", count=done.result.left, action="/dead/discard",
-        hidden=filters | {"confirm": done.result.confirm}, cancel="/dead", reason=True,
+        hidden=filters | {"confirm": done.result.confirm}, cancel="/dead", reason=True, listed=_listed(filters),
     )  # fmt: skip
 
 
@@ -162,7 +162,12 @@ async def discard_queue(name: FromPath[str], request: PageRequest, visit: Visiti
     return await visit.page(
         "confirm.html", deed="queues_discard", count=done.result.tasks, action=request.url.path,
         hidden={"confirm": done.result.confirm}, cancel="/queues", reason=True,
+        listed=f"/tasks?queue={quote(name, safe='')}&state=waiting",
     )  # fmt: skip
+
+
+def _listed(filters: dict[str, str]) -> str:
+    return f"/dead?{urlencode({name: value for name, value in filters.items() if value})}"
 
 
 ACTIONS: Final = (

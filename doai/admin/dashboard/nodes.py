@@ -17,4 +17,10 @@ async def list_page(visit: Visiting) -> Response[str]:
     found = [node_json(view, visit.at_ms) for view in await reader.nodes()]
     devices = (await reader.fleet.facets()).nodes
     items = [node for node in found if state in ("", node.state)]
-    return await visit.page("nodes.html", items=items, devices=devices, states=("online", "late", "offline"))
+    return await visit.page(
+        "nodes.html",
+        items=items,
+        devices=devices,
+        running=await reader.overview.running_of_nodes(),
+        states=("online", "late", "offline"),
+    )

@@ -13,4 +13,8 @@ from doai.admin.routes.campaigns import whole_campaign
 async def list_page(visit: Visiting) -> Response[str]:
     """By name."""
     views = await visit.services.reader.campaigns.all()
-    return await visit.page("schedules.html", items=[await whole_campaign(visit.services, view) for view in views])
+    return await visit.page(
+        "schedules.html",
+        items=[await whole_campaign(visit.services, view) for view in views],
+        runs=await visit.services.reader.overview.runs_of_campaigns(),
+    )

@@ -231,7 +231,8 @@ async def list_tasks(
         TaskWord | None,
         QueryParameter(
             name="state",
-            description="`held`: those that nodes and bots hold, in four states; `judged`: passed, failed, unknown",
+            description="`waiting`: queued and delayed ones; `held`: those that nodes and bots hold; "
+            "`ended`: that are over; `judged`: passed, failed and unknown ones",
         ),
     ] = None,
     device: Annotated[str | None, QueryParameter(max_length=127, description="serial of a device")] = None,

@@ -251,9 +251,15 @@ SELECT count(*) FROM incidents WHERE state IN ('open', 'acknowledged')
 -- name: count_open_runs
 SELECT count(*) FROM runs WHERE state IN ('active', 'cancelling')
 
+-- name: count_runs_of_campaigns
+SELECT campaign, count(*) FROM runs WHERE campaign <> '' GROUP BY campaign
+
+-- name: count_running_of_nodes
+SELECT node_id, count(*) FROM tasks WHERE state <> 'passed' AND state = 'running' GROUP BY node_id
+
 -- name: causes_of_run
 -- Beside min() SQLite takes the other columns of a group from the row that has it.
-SELECT state, json_extract(failure, '$.error_class'), json_extract(failure, '$.code'),
+SELECT state, json_extract(failure, '$.errorClass'), json_extract(failure, '$.code'),
     coalesce(json_extract(failure, '$.message'), reason), count(*), min(task_id)
 FROM tasks WHERE run_id = ? AND state IN ('failed', 'unknown') GROUP BY 1, 2, 3 ORDER BY 5 DESC, 3
 
