@@ -44,7 +44,7 @@ EVENTS_A_S: Final = 1000.0
 DEVICES_A_RUN: Final = 10
 TASK_S: Final = 0.1
 """A task takes up to this, so that facts come one by one, as those of real phones do."""
-WITHIN_S: Final = 60.0
+WITHIN_S: Final = 120.0
 LOOK_S: Final = 0.05
 FEWEST: Final = 20
 """Events of a window, however long it takes."""

@@ -44,7 +44,7 @@ GOAL_ROWS: Final = 0.6
 PROCESSES: Final = 2
 BATCH: Final = 256
 LOOK_S: Final = 0.01
-WITHIN_S: Final = 60.0
+WITHIN_S: Final = 120.0
 _ROW: Final = "SELECT position, subject, type, recorded_at_ms, envelope FROM events WHERE position > ? ORDER BY 1"
 
 

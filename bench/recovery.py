@@ -46,7 +46,7 @@ PHONES: Final = 20
 UNDER_WAY: Final = 100
 """Results before a kill: the load is there."""
 LOOK_S: Final = 0.005
-WITHIN_S: Final = 45.0
+WITHIN_S: Final = 120.0
 GOALS_S: Final[Mapping[str, float]] = {
     "broker.first_result": 3.0,
     "node.not_proven": 15.0,

@@ -23,7 +23,7 @@ from doai.messages.commands import CREATE_RUN, CreateRun, TargetKind, Targets
 ROUNDS: Final = 3
 LIBRARIES: Final = "import apsw, msgspec, trio, zmq, yaml"
 POLL_S: Final = 0.002
-WITHIN_S: Final = 60.0
+WITHIN_S: Final = 120.0
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,6 @@ from tests.chaos.proxy import open_proxies
 from tests.integration.fleet import Fleet, node_id, open_fleet
 
 RECOVERY_MAX_S: Final = 60.0
-"""No result for this long after everything is whole again is a finding."""
 SETTLE_S: Final = 240.0
 """Longer than a lease (60 s), a lost connection (25 s) and the retries of a task together."""
 LONGER_S: Final = 180.0
@@ -47,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int = 2
     phones: int = 10
     slots: int = 4
+    recovery_max_s: float = RECOVERY_MAX_S
+    """No result for this long after everything is whole again is a finding."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -199,7 +200,7 @@ class _Campaign:
         sql = "SELECT coalesce(max(position), 0) FROM events WHERE recorded_at_ms < ?"
         position = int(self._fleet.store.ask(sql, injury.healed_ms)[0][0])
         serials = self._serials_of(injury.node)
-        with trio.move_on_after(RECOVERY_MAX_S):
+        with trio.move_on_after(self._plan.recovery_max_s):
             while True:
                 for event in self._fleet.store.events(after=position, pattern=kind):
                     position = event.position
@@ -207,18 +208,18 @@ class _Campaign:
                         return event.recorded_at_ms
                 await trio.sleep(LOOK_S)
         where = injury.node or "the fleet"
-        self._wrong.append(f"no {kind} of {where} within {RECOVERY_MAX_S:.0f} s after: {injury.kind}")
+        self._wrong.append(f"no {kind} of {where} within {self._plan.recovery_max_s:.0f} s after: {injury.kind}")
         return None
 
     async def _next_handled(self, injury: Injury) -> int | None:
         """Return when the bot next brought an event to its end."""
-        with trio.move_on_after(RECOVERY_MAX_S):
+        with trio.move_on_after(self._plan.recovery_max_s):
             while True:
                 ended_ms = [at_ms for handled in self._journal.read().values() for at_ms in handled.ended_ms]
                 if after := [at_ms for at_ms in ended_ms if at_ms >= injury.healed_ms]:
                     return min(after)
                 await trio.sleep(LOOK_S)
-        self._wrong.append(f"the bot handled nothing within {RECOVERY_MAX_S:.0f} s after: {injury.kind}")
+        self._wrong.append(f"the bot handled nothing within {self._plan.recovery_max_s:.0f} s after: {injury.kind}")
         return None
 
     def _serials_of(self, node: str | None) -> set[str]:

@@ -20,8 +20,8 @@ def mounted(folder: Path) -> bool:
 
 async def test_a_short_campaign(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "fleet"
-    with trio.fail_after(600):
-        report = await run_campaign(Plan(seconds=8, seed=1, nodes=1, phones=3), folder, print)
+    with trio.fail_after(550):
+        report = await run_campaign(Plan(seconds=8, seed=1, nodes=1, phones=3, recovery_max_s=180), folder, print)
     code = tell(report)
     # Of a kill or two, all may have missed: only the share of many says something.
     assert code in {0, EXIT_BADLY_AIMED}, capsys.readouterr().out

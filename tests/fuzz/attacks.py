@@ -339,7 +339,7 @@ async def mutated_vectors(site: Site, rng: random.Random) -> Outcomes:
             await peer.greet_if_needed()
             records = Records([Record(peer.acked + 1, msgspec.Raw(envelope))])
             await peer.send(pack_header(Kind.RECORDS), encode(records))
-            await peer.wait_answered(3.0 if number < 12 else 0.2)
+            await peer.wait_answered(20.0 if number < 12 else 0.2)
 
     sessions = [(role, saying(name, body)) for role in Role for name, body in vectors("body")]
     return await _at_once(

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_a_killed_broker_is_found_again_and_the_backlog_goes_on() -> None:
-    seen = await recovery.measure_broker_kill(600, devices=10)
+    seen = await recovery.measure_broker_kill(3000, devices=10)
     assert set(seen) == {"ready", "node_welcome", "first_result", "first_result_of_new_task"}
     assert seen["node_welcome"] <= seen["first_result_of_new_task"]
     assert recovery.line("broker.first_result", seen["first_result"]).ratio is not None
