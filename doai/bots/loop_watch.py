@@ -61,7 +61,7 @@ class LoopWatch:
             watcher.join()
 
     def _watch(self) -> None:
-        told_s = 0.0
+        told = (0.0, "")
         while not self._over.wait(self._turn_s):
             turned_s = self._turned_s
             still_s = time.monotonic() - turned_s
@@ -72,8 +72,8 @@ class LoopWatch:
             codes = {frame.f_code for frame in frames}
             running = [work for work in self._running() if self._codes[work.handler] in codes]
             names = ", ".join(sorted({work.handler for work in running})) or "no handler"
-            if told_s != turned_s:
-                told_s = turned_s
+            if told != (turned_s, names):  # the first look may have come before the handler did
+                told = (turned_s, names)
                 _log.error(
                     "the event loop stands still for %.0f s, in %s: let it await, or use trio.to_thread\n%s",
                     still_s,

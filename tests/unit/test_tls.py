@@ -41,7 +41,7 @@ def greet(certificate: Path, key: Path, client: ssl.SSLContext) -> bytes:
         with near, client.wrap_socket(near, server_hostname="127.0.0.1") as secure:
             return secure.recv(5)
     finally:
-        thread.join(10)
+        thread.join(90)
 
 
 def test_a_pinned_certificate_is_trusted_and_no_other(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def run(scenario: Callable[[Log, Feed], Awaitable[None]], **sizes: Any) -> None:
         feed = Feed(log, poll_s=0.005, **sizes)
         running = asyncio.create_task(feed.run())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await scenario(log, feed)
         finally:
             running.cancel()

@@ -33,7 +33,7 @@ async def messages(keeper: LogKeeper) -> list[str]:
 
 
 async def until(done: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not await done():  # noqa: ASYNC110 - a thread's work
             await asyncio.sleep(0.01)
 

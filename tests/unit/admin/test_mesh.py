@@ -74,7 +74,7 @@ async def with_broker(how: Answer, scenario: Callable[[Mesh], Awaitable[None]]) 
         mesh = mesh_to(endpoint)
         running = asyncio.create_task(mesh.run())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await scenario(mesh)
         finally:
             running.cancel()
@@ -175,7 +175,7 @@ async def test_an_admin_that_can_not_go_on_says_why_and_ends(answer_is: tuple[Ki
             await mesh.run()
 
     async def run(endpoint: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await scenario(mesh_to(endpoint))
 
     async with (
@@ -221,7 +221,7 @@ def test_keys_that_are_not_there_yet_are_waited_for() -> None:
 
         mesh = mesh_to("tcp://127.0.0.1:1", missing)
         running = asyncio.create_task(mesh.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await tried.wait()
         assert "start the broker" in mesh.why_not_live
         running.cancel()

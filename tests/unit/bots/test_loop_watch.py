@@ -43,6 +43,7 @@ async def test_who_holds_the_loop_is_named_and_ended(caplog: pytest.LogCaptureFi
         await bot.handlers["hold"].function(None)
         nursery.cancel_scope.cancel()
     assert said == ["hold held the event loop for more than 0.1 s: the bot is ended"]
-    told = next(record.getMessage() for record in caplog.records if "stands still" in record.getMessage())
-    assert ", in hold: " in told
-    assert "ended.wait(NEVER_S)" in told
+    # A busy machine may hold the loop up before the handler does: then that is told first.
+    told = [record.getMessage() for record in caplog.records if "stands still" in record.getMessage()]
+    [of_handler] = [line for line in told if ", in hold: " in line]
+    assert "ended.wait(NEVER_S)" in of_handler

@@ -111,7 +111,7 @@ async def test_handshake_and_shell_v2() -> None:
 async def test_after_the_client_goes_v2_dies_and_shell_goes_on() -> None:
     async with rig() as (_, phone), online(phone) as host:
         for number, service in enumerate(("shell,v2,raw:", "shell:"), start=1):
-            command = f"{service}sleep 0.1; echo done > /sdcard/{number}"
+            command = f"{service}sleep 1; echo done > /sdcard/{number}"
             await host.send(Command.OPEN, number, 0, command.encode())
             accepted = await host.next()
             assert accepted.command is Command.OKAY

@@ -11,6 +11,7 @@ import trio
 
 from doai.codec import Kind, pack_header
 from doai.errors import LocalProtocolError
+from doai.ports import free_port
 from doai.wire import aio
 from doai.wire.base import Connection, Incoming, WouldBlock
 from doai.wire.keys import KeyTable, make_keypair
@@ -39,7 +40,7 @@ async def an_echo() -> AsyncIterator[ZmqRouter]:
 
 async def on_asyncio(scenario: Callable[[aio.AsyncioDealer], Awaitable[None]], endpoint: str) -> None:
     async def run() -> None:
-        async with asyncio.timeout(15), aio.open_dealer(endpoint, KEY, SERVER.public) as dealer:
+        async with asyncio.timeout(90), aio.open_dealer(endpoint, KEY, SERVER.public) as dealer:
             await scenario(dealer)
 
     await trio.to_thread.run_sync(asyncio.run, run())
@@ -143,6 +144,4 @@ async def test_without_a_broker_nothing_is_kept_and_a_goodbye_is_no_error() -> N
         with pytest.raises(LocalProtocolError, match="closed"):
             await dealer.receive()
 
-    async with an_echo() as router:
-        endpoint = router.endpoint
-    await on_asyncio(scenario, endpoint)
+    await on_asyncio(scenario, f"tcp://127.0.0.1:{free_port()}")

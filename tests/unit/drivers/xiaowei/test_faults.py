@@ -204,7 +204,7 @@ async def test_a_list_that_is_none_takes_no_phone_away(tmp_path: Path, fault: Ve
 
 
 async def test_a_program_that_hangs_is_told_and_comes_back(tmp_path: Path) -> None:
-    async with opened(tmp_path, list_timeout_s=0.4) as site:
+    async with opened(tmp_path, list_timeout_s=1.0) as site:
         site.vendor.order(VendorFault.NEVER, action="list", count=None)
         assert "restart it" in (await site.notice("xiaowei_hung")).message
         assert (await site.state(DeviceState.OFFLINE)).reason
