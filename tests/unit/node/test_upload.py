@@ -23,6 +23,7 @@ from doai.ids import Token
 from doai.node.artifacts import ArtifactOwner
 from doai.node.spool import Spool, SpoolEntry
 from doai.node.upload import UPLOADS_AT_ONCE, Uploader, _retry_after_s
+from doai.ports import free_port
 
 SECRET = "s3cret-of-node-1"
 PICTURE = b"\x89PNG" + bytes(range(256)) * 1024
@@ -306,8 +307,7 @@ async def test_an_admin_that_is_away_is_said_once_and_used_when_it_comes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     admin = AdminServer()
-    async with admin.serve():
-        pass  # now the port is free again
+    admin.port = free_port()
     caplog.set_level(logging.INFO, logger="doai")
     node = Node(tmp_path, admin.url)
     for number in range(6):
