@@ -127,10 +127,9 @@ class Tasks:
                 timeout_s=min(task.timeout_s, self.timeout_s),
             )
 
-    def drop(self, task_id: str, token: Token) -> bool:
-        """The broker takes a task back or cancels it; returns whether its handler runs and must be stopped."""
+    def drop(self, task_id: str, token: Token) -> None:
+        """The broker takes a task back or cancels it, which has not begun."""
         self._waiting.pop((task_id, token), None)
-        return (task_id, token) in self._running
 
     def take(self, now_s: float) -> Work | None:
         """Return the task that has waited longest."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from doai.bots.core.boxes import Samples
+from doai.bots.core.session import ASKED_AGAIN_S
 from doai.bots.core.subscription import Subscription
 from doai.codec import BodyDecoder
 from doai.envelope import Envelope
@@ -15,8 +16,6 @@ from doai.messages.bots import Cursor, FailedEvent, LoggedEvent, Subscribe
 
 _envelope: Final = BodyDecoder(Envelope)
 
-ASKED_AGAIN_S: Final = 5.0
-"""A subscription that the broker has not answered by then is asked for again: a frame was lost."""
 CURSOR_WITHIN_S: Final = 0.01
 """What is done is told at once for all that ended within this time: a frame an event would cost as much again."""
 CURSORS_APART_S: Final = 0.1

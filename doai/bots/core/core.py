@@ -133,7 +133,7 @@ class BotCore:
 
     def command(self, event_id: str, body: bytes, now: Now) -> list[CoreEffect]:
         """A handler gives a command; `Answered` follows, unless it is withdrawn."""
-        return self._follow(self._session.command(event_id, body), now)
+        return self._follow(self._session.command(event_id, body, now), now)
 
     def drain(self, reason: str, now: Now, within_s: float) -> list[CoreEffect]:
         """Begin nothing more, let what runs end, and stop."""
@@ -291,7 +291,7 @@ class BotCore:
                 channel.done(logged.position, failed, now.mono_s)
                 effects.append(Note(_ERROR, f"event {logged.position} can not be read: {error}"))
                 continue
-            effects += channel.events.deliver(Delivered(logged.position, envelope))
+            effects += channel.events.deliver(Delivered(logged.position, envelope), now.mono_s)
         return self._apply(effects, now)
 
     def _begin_anew(self, channel: Channel, why: str, now: Now) -> list[CoreEffect]:
@@ -336,9 +336,10 @@ class BotCore:
     def _drop(self, tasks: Sequence[TaskRef], ended: Ended) -> list[CoreEffect]:
         effects: list[CoreEffect] = []
         for ref in tasks:
-            running = [source.drop(ref.task_id, ref.token) for source in self._sources.tasks.values()]
-            number = self._dispatcher.number_of(ref.task_id)
-            if any(running) and number is not None:
+            for source in self._sources.tasks.values():
+                source.drop(ref.task_id, ref.token)
+            number = self._dispatcher.number_of(ref.token)
+            if number is not None:
                 effects.append(Cut(number, ended))
         return effects
 
@@ -376,7 +377,7 @@ class BotCore:
             idempotency_key=f"bot-task:{work.task_id}:{work.token}",
         )
         self._own_commands[envelope.event_id] = work
-        return self._follow(self._session.command(envelope.event_id, encode(envelope)), now)
+        return self._follow(self._session.command(envelope.event_id, encode(envelope), now), now)
 
 
 _GIVEN: Final[dict[int, Callable[[BotCore, Given, Now], list[CoreEffect]]]] = {

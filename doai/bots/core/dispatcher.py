@@ -8,6 +8,7 @@ import msgspec
 
 from doai.bots.core.work import Cut, Effect, Ended, Source, Start, Work
 from doai.errors import ErrorClass, Failure
+from doai.ids import Token
 
 
 class _Running(msgspec.Struct):
@@ -56,9 +57,9 @@ class Dispatcher:
         """The calls that run, the oldest first."""
         return [running.work for running, _ in self._running.values()]
 
-    def number_of(self, task_id: str) -> int | None:
-        """Return the number under which a task's handler runs; None = it does not."""
-        return next((n for n, (r, _) in self._running.items() if task_id and r.work.task_id == task_id), None)
+    def number_of(self, token: Token) -> int | None:
+        """Return the number under which the handler of an attempt runs; None = it does not."""
+        return next((n for n, (running, _) in self._running.items() if running.work.token == token), None)
 
     def pump(self, now_s: float) -> list[Effect]:
         """Cut off what takes too long, and start what may run now."""

@@ -1,7 +1,7 @@
 """A bot's conversation with the broker: greeting, registration, heartbeats, commands and their answers (step 14).
 
-There is no outbox: a command whose answer did not come before the connection ended is sent again over the next one,
-under its idempotency key, until whoever gave it withdraws it.
+There is no outbox: a command is sent again under its idempotency key, over this connection and the next one, until
+its answer comes or whoever gave it withdraws it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from doai.wire_versions import SPOKEN, WireVersions, unknown_frame
 
 RECONNECT: Final = Backoff(first_s=0.2, longest_s=5.0)
 INTERFACE: Final = "bot"
+ASKED_AGAIN_S: Final = 5.0
+"""What the broker has not answered by then is asked again: a frame was lost."""
 
 _OF_TASKS: Final = frozenset({Kind.TASKS, Kind.CANCEL, Kind.RELEASE})
 """What a process holds is told it again as soon as it is known, before it is answered."""
@@ -87,6 +89,8 @@ class _Pending(msgspec.Struct):
     body: bytes
     epoch: int = 0
     """The connection that took it last; 0 = none yet."""
+    again_s: float = 0.0
+    """When it is sent again."""
 
 
 class Session:
@@ -135,8 +139,10 @@ class Session:
         self._beat_due_s = 0.0
         self._registering = ""
         """event_id of the registration that waits for its answer."""
+        self._registration_sent = _Pending(b"")
         self.registered = False
         self._pending: dict[str, _Pending] = {}
+        """Commands without an answer; of those that were sent over this connection the longest ago first."""
 
     @property
     def epoch(self) -> int:
@@ -148,7 +154,15 @@ class Session:
         due_s = self._link.due_s()
         if due_s is None or not self._is_live:
             return due_s
-        return min(due_s, self._beat_due_s)
+        unanswered = self._unanswered
+        return min(due_s, self._beat_due_s, unanswered.again_s if unanswered is not None else due_s)
+
+    @property
+    def _unanswered(self) -> _Pending | None:
+        """What was sent the longest ago of all that has no answer."""
+        if self._registering:
+            return self._registration_sent
+        return next(iter(self._pending.values()), None) if self.registered else None
 
     @property
     def _is_live(self) -> bool:
@@ -162,6 +176,11 @@ class Session:
             effects.append(self._beat(now))
         if not self._is_live:
             self._forget()
+        while (unanswered := self._unanswered) is not None and now.mono_s >= unanswered.again_s:
+            effects.append(self._send(unanswered, now))
+            if self.registered:
+                event_id = next(iter(self._pending))
+                self._pending[event_id] = self._pending.pop(event_id)
         return effects
 
     def _beat(self, now: Now) -> SendFrame:
@@ -239,7 +258,8 @@ class Session:
     def _register(self, now: Now) -> SendFrame:
         envelope = self.envelope(REGISTER_BOT, f"bot/{self._registration.name}", self._registration, now)
         self._registering = envelope.event_id
-        return self.frame_of(Kind.COMMAND, envelope)
+        self._registration_sent = _Pending(encode(envelope))
+        return self._send(self._registration_sent, now)
 
     def _replied(self, reply: Reply, now: Now, random01: float) -> list[SessionEffect]:
         if reply.command_id != self._registering:
@@ -259,7 +279,7 @@ class Session:
         self.registered = True
         again: list[SessionEffect] = [Registered(self._link.epoch, settings)]
         # What an earlier connection took may be lost: its key makes sending it again harmless.
-        return again + [self._send(pending) for pending in self._pending.values()]
+        return again + [self._send(pending, now) for pending in self._pending.values()]
 
     def envelope(
         self,
@@ -287,10 +307,10 @@ class Session:
             interface=INTERFACE,
         )
 
-    def command(self, event_id: str, body: bytes) -> list[SessionEffect]:
+    def command(self, event_id: str, body: bytes, now: Now) -> list[SessionEffect]:
         """Send a command (an encoded envelope with an idempotency key) until it is answered or withdrawn."""
         pending = self._pending[event_id] = _Pending(body)
-        return [self._send(pending)] if self.registered else []
+        return [self._send(pending, now)] if self.registered else []
 
     def withdraw(self, event_id: str) -> bool:
         """Nobody waits for the answer any more; returns whether it was ever sent."""
@@ -302,8 +322,8 @@ class Session:
         """Commands without an answer."""
         return len(self._pending)
 
-    def _send(self, pending: _Pending) -> SendFrame:
-        pending.epoch = self._link.epoch
+    def _send(self, pending: _Pending, now: Now) -> SendFrame:
+        pending.epoch, pending.again_s = self._link.epoch, now.mono_s + ASKED_AGAIN_S
         return SendFrame(self._link.epoch, self._link.agreement.header(Kind.COMMAND), pending.body)
 
     @property

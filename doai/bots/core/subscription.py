@@ -53,10 +53,10 @@ class Subscription:
         """Positions of all that waits or runs."""
         self._tries: dict[int, int] = {}
         """Positions that failed -> how often; remembered over connections."""
-        self._done: dict[int, float] = {}
-        """Positions that were done over this connection -> when."""
-        self._unsure: dict[int, None] = {}
-        """Positions that are done, whose report may have been lost with an earlier connection."""
+        self._done: dict[int, tuple[float, Handled | GaveUp]] = {}
+        """Positions whose report left over this connection -> when, and the report."""
+        self._unsure: dict[int, Handled | GaveUp] = {}
+        """Positions that are done, whose report may have been lost with an earlier connection -> the report."""
         self._carried: dict[int, None] = {}
         """Positions of an earlier connection whose handlers still run."""
 
@@ -75,12 +75,13 @@ class Subscription:
         """The oldest position that is not done; None when all are."""
         return min(self._open, default=None)
 
-    def deliver(self, event: Delivered) -> list[Effect]:
-        """Take an event; one that was handled already is only reported again."""
+    def deliver(self, event: Delivered, now_s: float) -> list[Effect]:
+        """Take an event; one that was handled or given up already is only reported again."""
         position, name = event.position, event.envelope.subject
-        if position in self._unsure:
-            del self._unsure[position]
-            return [Handled(self.handler, position)]
+        report = self._unsure.pop(position, None)
+        if report is not None:
+            _remember(self._done, position, (now_s, report))
+            return [report]
         if position in self._open:
             self._carried.pop(position, None)
             return []
@@ -129,34 +130,35 @@ class Subscription:
             self._ready.appendleft(work.subject)
             return []
         if not ended.problem:
-            self._finish(work.subject, event.position, now_s)
-            return [Handled(self.handler, event.position)]
+            return [self._finish(work.subject, event.position, Handled(self.handler, event.position), now_s)]
         fields: dict[str, object] = {"handler": self.handler, "position": event.position, "trace_id": work.trace_id}
         if ended.permanent or work.attempt >= self._policy.tries:
-            self._finish(work.subject, event.position, now_s)
+            report = GaveUp(self.handler, event, ended.problem, work.attempt)
+            self._finish(work.subject, event.position, report, now_s)
             tries = "one try" if work.attempt == 1 else f"{work.attempt} tries"
             told = f"{self.handler} gave {work.type} of {work.subject} up after {tries}: {ended.problem}"
-            return [GaveUp(self.handler, event, ended.problem, work.attempt), Note(_ERROR, told, fields)]
+            return [report, Note(_ERROR, told, fields)]
         _remember(self._tries, event.position, work.attempt)
         delay_s = self._policy.backoff.delay_s(work.attempt, random01)
         self._parked[work.subject] = now_s + delay_s
         told = f"{self.handler} failed for {work.type} of {work.subject}, again in {delay_s:.1f} s: {ended.problem}"
         return [Note(_WARNING, told, fields)]
 
-    def _finish(self, name: str, position: int, now_s: float) -> None:
+    def _finish(self, name: str, position: int, report: Handled | GaveUp, now_s: float) -> Handled | GaveUp:
         waiting = self._waiting[name]
         waiting.popleft()
         del self._open[position]
         self._tries.pop(position, None)
         if position in self._carried:
             del self._carried[position]
-            _remember(self._unsure, position, None)
+            _remember(self._unsure, position, report)
         else:
-            _remember(self._done, position, now_s)
+            _remember(self._done, position, (now_s, report))
         if waiting:
             self._ready.append(name)
         else:
             del self._waiting[name]
+        return report
 
     def due_s(self) -> float | None:
         """Return when the next parked subject is tried again."""
@@ -164,9 +166,9 @@ class Subscription:
 
     def forget(self, now_s: float) -> None:
         """The connection is lost: drop what waits, but for the events that a handler has; they are given again."""
-        for position, done_s in self._done.items():
+        for position, (done_s, report) in self._done.items():
             if done_s >= now_s - LOST_WITHIN_S:
-                _remember(self._unsure, position, None)
+                _remember(self._unsure, position, report)
         self._done.clear()
         self._ready.clear()
         self._parked.clear()

@@ -6,12 +6,14 @@ import random
 
 import pytest
 
-from doai.bots.core.session import Refused, Session, SessionEffect, Unusable
+from doai.bots.core.session import ASKED_AGAIN_S, Refused, Registered, Session, SessionEffect, Unusable
 from doai.clock import Now
-from doai.codec import Kind, decode, encode, pack_header
+from doai.codec import Kind, decode, encode, pack_header, raw
+from doai.envelope import Envelope
 from doai.ids import RandomIds
 from doai.link.actions import OpenSocket, SendFrame
-from doai.messages.bots import RegisterBot
+from doai.messages.bots import BotSettings, BotStatus, RegisterBot
+from doai.messages.commands import Reply
 from doai.messages.link import Hello, HostSample, Welcome
 from doai.wire_versions import WireVersions
 
@@ -54,6 +56,34 @@ def test_a_version_that_it_does_not_speak_ends_it() -> None:
     assert isinstance(refused, Refused)
     assert "upgrade the broker first" in refused.reason
     assert refused.fenced
+
+
+def sent(session: Session, at_s: float) -> list[bytes]:
+    """Let time pass; return the commands that are sent."""
+    effects = session.tick(Now(at_s, 0), 0.0)
+    frames = [effect for effect in effects if isinstance(effect, SendFrame)]
+    return [frame.body for frame in frames if frame.header[1] == Kind.COMMAND]
+
+
+def test_what_is_not_answered_is_asked_again_until_it_is() -> None:
+    met = Met(WireVersions(1, 1), 1)
+    [register] = met.answer
+    assert isinstance(register, SendFrame)
+    assert met.session.due_s() == ASKED_AGAIN_S
+    assert [sent(met.session, at_s) for at_s in (4.9, 5.0, 5.1)] == [[], [register.body], []]
+    reply = Reply(
+        command_id=decode(register.body, Envelope).event_id,
+        result=raw(BotSettings(name="robot", status=BotStatus.ACTIVE)),
+    )
+    [registered] = met.hear(pack_header(Kind.REPLY), encode(reply))
+    assert isinstance(registered, Registered)
+    for number, at_s in enumerate((6.0, 7.0)):
+        [first] = met.session.command(f"c{number}", b"%d" % number, Now(at_s, 0))
+        assert isinstance(first, SendFrame)
+    assert [sent(met.session, at_s) for at_s in (11.0, 11.9, 12.0)] == [[b"0"], [], [b"1"]]
+    assert met.session.withdraw("c1")
+    met.hear(pack_header(Kind.REPLY), encode(Reply(command_id="c0")))
+    assert sent(met.session, 19.0) == []
 
 
 @pytest.mark.parametrize("count", [1, 3])

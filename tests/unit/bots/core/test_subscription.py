@@ -45,7 +45,7 @@ def take(subscription: Subscription, now_s: float = 0.0) -> list[Work]:
 def test_one_call_a_subject_at_once_and_the_next_after_its_end() -> None:
     subscription = Subscription("note", POLICY)
     for position, subject in ((1, "a"), (2, "a"), (3, "b")):
-        assert subscription.deliver(event(position, subject)) == []
+        assert subscription.deliver(event(position, subject), 0.0) == []
     first, other = take(subscription)
     assert [work.event.position for work in (first, other) if work.event] == [1, 3]
     assert positions(subscription.ended(first, Ended(), 0.0, 0.0)) == [1]
@@ -57,8 +57,8 @@ def test_one_call_a_subject_at_once_and_the_next_after_its_end() -> None:
 
 def test_a_failure_parks_its_subject_until_its_time_and_gives_up_at_the_last_try() -> None:
     subscription = Subscription("note", POLICY)
-    subscription.deliver(event(1, "a"))
-    subscription.deliver(event(2, "a"))
+    subscription.deliver(event(1, "a"), 0.0)
+    subscription.deliver(event(2, "a"), 0.0)
     now_s = 0.0
     for tries, delay_s in ((1, 1.0), (2, 2.0)):
         [work] = take(subscription, now_s)
@@ -77,54 +77,75 @@ def test_a_failure_parks_its_subject_until_its_time_and_gives_up_at_the_last_try
 
 def test_tries_are_counted_over_connections() -> None:
     subscription = Subscription("note", POLICY)
-    subscription.deliver(event(1, "a"))
+    subscription.deliver(event(1, "a"), 0.0)
     [work] = take(subscription)
     subscription.ended(work, GONE_WRONG, 0.0, 0.5)
     subscription.forget(0.0)
-    subscription.deliver(event(1, "a"))
+    subscription.deliver(event(1, "a"), 0.0)
     [again] = take(subscription)
     assert again.attempt == 2
 
 
 def test_what_is_given_again_is_not_handled_again() -> None:
     subscription = Subscription("note", POLICY)
-    subscription.deliver(event(1, "a"))
-    subscription.deliver(event(2, "b"))
+    subscription.deliver(event(1, "a"), 0.0)
+    subscription.deliver(event(2, "b"), 0.0)
     done, running = take(subscription)
     subscription.ended(done, Ended(), 0.0, 0.0)
     subscription.forget(0.0)
-    assert positions(subscription.deliver(event(1, "a"))) == [1]
-    assert subscription.deliver(event(2, "b")) == []
+    assert positions(subscription.deliver(event(1, "a"), 0.0)) == [1]
+    assert subscription.deliver(event(2, "b"), 0.0) == []
     assert take(subscription) == []
     assert positions(subscription.ended(running, Ended(), 0.0, 0.0)) == [2]
+
+
+def test_a_report_that_is_lost_twice_is_told_once_more() -> None:
+    subscription = Subscription("note", POLICY)
+    subscription.deliver(event(1, "a"), 0.0)
+    [work] = take(subscription)
+    subscription.ended(work, Ended(), 0.0, 0.0)
+    for now_s in (1.0, 2.0, 3.0):
+        subscription.forget(now_s)
+        assert positions(subscription.deliver(event(1, "a"), now_s)) == [1]
+    assert take(subscription) == []
+
+
+def test_what_was_given_up_is_told_as_given_up_again() -> None:
+    subscription = Subscription("note", POLICY)
+    subscription.deliver(event(1, "a"), 0.0)
+    [work] = take(subscription)
+    [gave_up, _] = subscription.ended(work, Ended(problem="no", permanent=True), 0.0, 0.0)
+    assert isinstance(gave_up, GaveUp)
+    subscription.forget(1.0)
+    assert subscription.deliver(event(1, "a"), 1.0) == [gave_up], "else nobody would hear of it"
 
 
 def test_what_a_person_gives_again_is_handled_again() -> None:
     subscription = Subscription("note", POLICY)
     for now_s in (0.0, 1.0):
-        subscription.deliver(event(1, "a"))
+        subscription.deliver(event(1, "a"), 0.0)
         [work] = take(subscription, now_s)
         subscription.ended(work, Ended(), now_s, 0.0)
     subscription.forget(LOST_WITHIN_S + 10.0)
-    subscription.deliver(event(1, "a"))
+    subscription.deliver(event(1, "a"), 0.0)
     assert len(take(subscription)) == 1, "its report had long arrived when the connection was lost"
 
 
 def test_what_a_handler_ends_between_connections_is_reported_over_the_next() -> None:
     subscription = Subscription("note", POLICY)
-    subscription.deliver(event(1, "a"))
+    subscription.deliver(event(1, "a"), 0.0)
     [work] = take(subscription)
     subscription.forget(0.0)
     subscription.ended(work, Ended(), 100.0, 0.0)
-    assert positions(subscription.deliver(event(1, "a"))) == [1]
+    assert positions(subscription.deliver(event(1, "a"), 0.0)) == [1]
 
 
 def test_what_another_process_left_comes_before_what_is_newer() -> None:
     subscription = Subscription("note", POLICY)
-    subscription.deliver(event(5, "a"))
+    subscription.deliver(event(5, "a"), 0.0)
     [running] = take(subscription)
-    subscription.deliver(event(7, "a"))
-    subscription.deliver(event(3, "a"))
+    subscription.deliver(event(7, "a"), 0.0)
+    subscription.deliver(event(3, "a"), 0.0)
     order = []
     while True:
         assert running.event is not None
@@ -140,7 +161,7 @@ def test_what_another_process_left_comes_before_what_is_newer() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     subscription = Subscription("note", POLICY)
     for position in range(1, DONE_KEPT + 50):
-        subscription.deliver(event(position, "a"))
+        subscription.deliver(event(position, "a"), 0.0)
         [work] = take(subscription)
         subscription.ended(work, Ended(), 0.0, 0.0)
     assert len(subscription._done) == DONE_KEPT
@@ -171,7 +192,7 @@ class Play:
     def give(self, count: int) -> None:
         for position in [p for p in self.events if p not in self.done | self.given][:count]:
             self.given.add(position)
-            self.took(self.subscription.deliver(self.events[position]))
+            self.took(self.subscription.deliver(self.events[position], self.now_s))
 
     def take(self, number: int) -> None:
         work = self.subscription.take(self.now_s)
