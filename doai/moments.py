@@ -12,15 +12,17 @@ class Units(NamedTuple):
 
     second: str
     minute: str
+    hour: str
     unknown: str
     """Said instead of what is no time."""
 
 
-_ENGLISH: Final = Units(second=" s", minute=" min", unknown="an unknown time")
+ENGLISH: Final = Units(second=" s", minute=" min", hour=" h", unknown="an unknown time")
+KOREAN: Final = Units(second="초", minute="분", hour="시간", unknown="알 수 없는 시간")
 
 
-def duration(ms: object, units: Units = _ENGLISH) -> str:
-    """Return milliseconds as a person says them: ``0.8 s``, ``12 s``, ``3 min 05 s``."""
+def duration(ms: object, units: Units = ENGLISH) -> str:
+    """Return milliseconds as a person says them: ``0.8 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if not isinstance(ms, int | float) or not math.isfinite(ms):
         return units.unknown
     if ms < 9_950:
@@ -28,10 +30,13 @@ def duration(ms: object, units: Units = _ENGLISH) -> str:
     seconds = round(ms / 1000)
     if seconds < 60:
         return f"{seconds}{units.second}"
-    return f"{seconds // 60}{units.minute} {seconds % 60:02d}{units.second}"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes}{units.minute} {seconds:02d}{units.second}"
+    return f"{minutes // 60}{units.hour} {minutes % 60:02d}{units.minute}"
 
 
-def moment(ms: object, units: Units = _ENGLISH) -> str:
+def moment(ms: object, units: Units = ENGLISH) -> str:
     """Return ms since 1970 as UTC, to the second; whatever is no time is said to be none."""
     try:
         return datetime.fromtimestamp(float(ms) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from doai import moments
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -166,16 +168,7 @@ def recently(utc_ms: int | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """Return a duration as a person says it: ``0.8 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds is None:
-        return "-"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    return "-" if seconds is None else moments.duration(seconds * 1000)
 
 
 def left(seconds: float | None) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from doai import moments
+
 _ENGLISH: Final = {
     "passed": "passed",
     "failed": "failed",
@@ -107,15 +109,6 @@ def duration(seconds: float | None, language: str) -> str:
     """Return a duration as a person says it; empty when there is none."""
     if seconds is None:
         return ""
-    second, minute, hour = ("초", "분", "시간") if language == "ko" else (" s", " min", " h")
     if seconds < 0.1:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f}{second}"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}{second}"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes}{minute} {rest:02d}{second}"
-    return f"{minutes // 60}{hour} {minutes % 60:02d}{minute}"
+    return moments.duration(seconds * 1000, moments.KOREAN if language == "ko" else moments.ENGLISH)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from doai.moments import Units, duration, moment
+from doai import moments
 from doai.reasons import read_reason
 
 KOREAN: Final = "ko"
@@ -16,10 +16,7 @@ ENGLISH: Final = "en"
 LANGUAGES: Final = (KOREAN, ENGLISH)
 """In the order of every catalogue."""
 _HERE: Final = Path(__file__).parent
-_UNITS: Final = {
-    KOREAN: Units(second="초", minute="분", unknown="알 수 없는 시간"),
-    ENGLISH: Units(second=" s", minute=" min", unknown="an unknown time"),
-}
+_UNITS: Final = {KOREAN: moments.KOREAN, ENGLISH: moments.ENGLISH}
 
 _REASONS_WITHIN: Final = frozenset({"why", "near"})
 """Facts of reasons that are reasons themselves."""
@@ -92,11 +89,11 @@ class Voice:
 
     def duration(self, ms: object) -> str:
         """Return milliseconds as a person says them."""
-        return duration(ms, _UNITS[self.language])
+        return moments.duration(ms, _UNITS[self.language])
 
     def moment(self, ms: object) -> str:
         """Return ms since 1970 as UTC, to the second."""
-        return moment(ms, _UNITS[self.language])
+        return moments.moment(ms, _UNITS[self.language])
 
 
 VOICES: Final[Mapping[str, Voice]] = {language: Voice(language) for language in LANGUAGES}

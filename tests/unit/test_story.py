@@ -146,8 +146,8 @@ def test_an_unknown_type_is_named_with_what_it_is_about() -> None:
 
 
 def test_durations_as_a_person_says_them() -> None:
-    times = (0, 949, 9_949, 9_950, 59_000, 185_000, None, float("nan"))
-    english = ["0.0 s", "0.9 s", "9.9 s", "10 s", "59 s", "3 min 05 s", "an unknown time", "an unknown time"]
-    korean = ["0.0초", "0.9초", "9.9초", "10초", "59초", "3분 05초", "알 수 없는 시간", "알 수 없는 시간"]
+    times = (0, 949, 9_949, 9_950, 59_000, 185_000, 7_800_000, None, float("nan"))
+    english = ["0.0 s", "0.9 s", "9.9 s", "10 s", "59 s", "3 min 05 s", "2 h 10 min", *["an unknown time"] * 2]
+    korean = ["0.0초", "0.9초", "9.9초", "10초", "59초", "3분 05초", "2시간 10분", *["알 수 없는 시간"] * 2]
     assert [duration(ms) for ms in times] == english
     assert [KO.duration(ms) for ms in times] == korean

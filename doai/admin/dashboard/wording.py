@@ -25,8 +25,6 @@ ZONES: Final = (
     "America/Los_Angeles",
 )
 """That a person chooses from; a browser's own may be any."""
-_UNITS: Final = {KOREAN: ("초", "분", "시간"), ENGLISH: (" s", " min", " h")}
-"""Second, minute, hour, behind a number."""
 
 
 @functools.cache
@@ -66,18 +64,7 @@ class Wording:
 
     def took(self, value_s: float | None) -> str:
         """Return how long something takes."""
-        if value_s is None:
-            return "-"
-        second, minute, hour = _UNITS[self.language]
-        if value_s < 10:
-            return f"{value_s:.1f}{second}"
-        if value_s < 120:
-            return f"{value_s:.0f}{second}"
-        minutes, rest = divmod(round(value_s), 60)
-        if minutes < 120:
-            return f"{minutes}{minute} {rest:02d}{second}"
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}{hour} {minutes:02d}{minute}"
+        return "-" if value_s is None else self.voice.duration(value_s * 1000)
 
     def moment(self, at_ms: int | None) -> str:
         """Return a time in the zone of whoever reads it, to the second."""
