@@ -11,8 +11,7 @@ from litestar.response import Redirect
 
 from doai.admin.access import VIEWER
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting
-from doai.admin.routes.removed import missing
-from doai.admin.routes.reruns import compared
+from doai.admin.routes.reruns import compared, run_of
 from doai.admin.run_comparison import Change, Compared
 from doai.admin.translation import run_json
 from doai.admin.views import RunJson
@@ -38,7 +37,7 @@ async def compare_page(request: PageRequest, visit: Visiting) -> Response[str] |
 
 
 async def _choose(visit: Visit, chosen: list[str]) -> Response[str]:
-    one = await _run(visit, chosen[0]) if len(chosen) == 1 else None
+    one = run_json(await run_of(visit.services, chosen[0]), None) if len(chosen) == 1 else None
     others: list[RunJson] = []
     for workflow in [one.workflow, None] if one is not None else [None]:  # of the same one, where there is another
         page = await visit.services.reader.runs(workflow=workflow, limit=OTHERS + 1)
@@ -49,8 +48,8 @@ async def _choose(visit: Visit, chosen: list[str]) -> Response[str]:
 
 
 async def _beside(visit: Visit, first: str, second: str) -> Response[str]:
-    runs = [await _run(visit, first), await _run(visit, second)]
-    found = await compared(visit.services, first, second)
+    views = [await run_of(visit.services, first), await run_of(visit.services, second)]
+    found = await compared(visit.services, *views)
     counts = Counter(each.change for each in found)
     wanted = visit.given("change")
     rows = sorted((each for each in found if wanted in ("", each.change.value)), key=_place)
@@ -59,19 +58,12 @@ async def _beside(visit: Visit, first: str, second: str) -> Response[str]:
     items = rows[begin : begin + SHOWN]
     return await visit.page(
         "runs_compare.html",
-        runs=runs,
+        runs=[run_json(view, None) for view in views],
         counts=[(change.value, counts[change]) for change in ORDER if counts[change]],
         wanted=wanted,
         items=items,
         following=items[-1].serial if begin + SHOWN < len(rows) else None,
     )
-
-
-async def _run(visit: Visit, run_id: str) -> RunJson:
-    view = await visit.services.reader.run(run_id)
-    if view is None:
-        raise await missing(visit.services, "run", run_id, "runs")
-    return run_json(view, None)
 
 
 def _place(each: Compared) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from doai.errors import ConflictError, UserError
 from doai.limits import EVENTS_PAGE_MAX
 from doai.messages.dead_letters import DeadLettersRetried, LetterFilter, RetryDeadLetters
 from doai.states import DeadLetterState, TaskState
+from doai.store.views import RunView
 
 COMPARED_MAX: Final = 20_000
 """Tasks of one of the two runs."""
@@ -113,8 +114,7 @@ async def retry_task(task_id: FromPath[str], services: Given, caller: Who) -> Re
 )
 async def rerun_failed(run_id: FromPath[str], services: Given, caller: Who) -> Response[DeadLettersRetried]:
     """Each on its device. Ask again while `left` is not 0; 409: nothing of it waits for anybody."""
-    if await services.reader.run(run_id) is None:
-        raise await missing(services, "run", run_id, "runs")
+    await run_of(services, run_id)
     return await _again(services, caller, LetterFilter(run_id=run_id), f"run {run_id}")
 
 
@@ -141,20 +141,26 @@ async def compare(
     other: Annotated[str, QueryParameter(name="with", max_length=64, description="id of the later run")],
 ) -> ComparisonJson:
     """The run of the path comes first: `better` means that the phone passed in the other only."""
-    found = await compared(services, run_id, other)
+    found = await compared(services, await run_of(services, run_id), await run_of(services, other))
     counts = Counter(each.change.value for each in found)
     return ComparisonJson(first=run_id, second=other, counts=dict(counts), items=[_json(each) for each in found])
 
 
-async def compared(services: Services, first: str, second: str) -> list[Compared]:
-    """Return what became of each phone in both; raises NotFoundError, and UserError for runs that are too large."""
-    return compare_runs(await _tasks(services, first), await _tasks(services, second))
-
-
-async def _tasks(services: Services, run_id: str) -> list[TaskRow]:
+async def run_of(services: Services, run_id: str) -> RunView:
+    """Return a run; raises NotFoundError."""
     view = await services.reader.run(run_id)
     if view is None:
         raise await missing(services, "run", run_id, "runs")
+    return view
+
+
+async def compared(services: Services, first: RunView, second: RunView) -> list[Compared]:
+    """Return what became of each phone in both; raises UserError for runs that are too large."""
+    return compare_runs(await _tasks(services, first), await _tasks(services, second))
+
+
+async def _tasks(services: Services, view: RunView) -> list[TaskRow]:
+    run_id = view.row.run_id
     if view.row.tasks > COMPARED_MAX:
         raise UserError(f"run {run_id} has {view.row.tasks} tasks, {COMPARED_MAX} can be compared", code="too_many")
     tasks: list[TaskRow] = []
