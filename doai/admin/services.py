@@ -106,7 +106,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         reply = await self.mesh.command(envelope)
         if reply.problem is not None:
             raise CommandRefused(reply.problem)
-        self.feed.wake()
         return Done(msgspec.convert(reply.result, COMMANDS[command_type][1]), reply.position)
 
     async def command_of(

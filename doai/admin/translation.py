@@ -46,7 +46,7 @@ from doai.changes.rows import (
 )
 from doai.changes.runs import read_bounds
 from doai.codec import BodyDecoder
-from doai.envelope import to_json
+from doai.envelope import utc_datetime
 from doai.errors import Failure
 from doai.messages.link import Heartbeat
 from doai.states import PeerState
@@ -136,11 +136,26 @@ def artifact_json(row: ArtifactRow, artifacts_url: str) -> ArtifactJson:
 
 def event_json(view: EventView, voice: Voice = IN_ENGLISH) -> EventJson:
     """Return an event as the API shows it, told in a language."""
-    told = to_json(view.envelope, view.position)
-    payload = told.payload if isinstance(told.payload, dict) else {}
-    fields = msgspec.structs.asdict(told) | {"payload": payload, "position": view.position}
-    del fields["origin"]  # of commands only
-    return EventJson(recorded_at_ms=view.recorded_at_ms, text=sentence(told.type, payload, voice), **fields)
+    envelope = view.envelope
+    found = msgspec.msgpack.decode(envelope.payload)
+    payload = found if isinstance(found, dict) else {}
+    return EventJson(
+        position=view.position,
+        event_id=envelope.event_id,
+        type=envelope.type,
+        subject=envelope.subject,
+        source=envelope.source,
+        trace_id=envelope.trace_id,
+        occurred_at=utc_datetime(envelope.occurred_at_ms),
+        recorded_at_ms=view.recorded_at_ms,
+        text=sentence(envelope.type, payload, voice),
+        payload=payload,
+        causation_id=envelope.causation_id,
+        schema_version=envelope.schema_version,
+        idempotency_key=envelope.idempotency_key,
+        actor=envelope.actor,
+        interface=envelope.interface,
+    )
 
 
 def device_json(view: DeviceView, now_ms: int, voice: Voice = IN_ENGLISH) -> DeviceJson:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
@@ -69,6 +70,15 @@ class Batch:
         return frame
 
 
+class Block(NamedTuple):
+    """What a watcher gets of the window at once."""
+
+    bytes: bytes
+    """Empty = nothing that it wants."""
+    end: int
+    """Everything up to here was looked at."""
+
+
 class Window:
     """The newest batches, each beginning where the one before it ends."""
 
@@ -101,11 +111,23 @@ class Window:
         while self._events > self._events_max or len(self._batches) > self._events_max:
             self._events -= len(self._batches.popleft().events)
 
-    def batch(self, after: int) -> Batch | None:
-        """Return the batch that holds the position behind this one; None = before the window, or beyond its end."""
+    def block(self, wanted: Wanted, after: int, events_max: int) -> Block | None:
+        """Return what follows a position, of some batches; None = that is before the window, or beyond its end.
+
+        ``events_max`` bounds the events of those batches, wanted or not; one batch may have more.
+        """
         if not self.begin <= after < self._end:
             return None
-        return next(batch for batch in self._batches if after < batch.end)
+        first = bisect_right(self._batches, after, key=lambda batch: batch.end)
+        blocks: list[bytes] = []
+        events = 0
+        for batch in islice(self._batches, first, None):
+            events += len(batch.events)
+            if blocks and events > events_max:
+                break
+            blocks.append(batch.block(wanted, after))
+            after = batch.end
+        return Block(b"".join(blocks), after)
 
 
 def event_frame(event: EventView) -> bytes:

@@ -29,6 +29,8 @@ def sentence(event_type: str, payload: Payload, voice: Voice = IN_ENGLISH) -> st
     """Return what an event says, as one line of text; never raises, whatever the payload holds."""
     e, tell = Told(payload, voice), SENTENCES.get(event_type)
     text = tell(e) if tell is not None else f"{event_type}{_known_ids(e)}"
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else " " for character in text)
 
 

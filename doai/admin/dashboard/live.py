@@ -23,6 +23,8 @@ from doai.errors import StoreUnavailable
 
 BEAT_S: Final = 1.0
 """A page that hears nothing for two seconds says that it is stale."""
+EARLY_S: Final = 0.25
+"""A beat may come so much before its time, with events: it saves a write a second for each viewer."""
 RETRY_MS: Final = 1000
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -102,27 +104,29 @@ async def follow_with_beats(
     beat_s: float = BEAT_S,
 ) -> AsyncGenerator[bytes, None]:
     """Yield a stream's bytes until the feed is closed or the store can not be read."""
-    with feed.watching(events=events):
+    wanted = Wanted(pattern, subject)
+    with feed.watching(events=events) as turn:
         yield b"retry: %d\n\n" % RETRY_MS
         yield _beat(newest, broker())
         beaten_s = time.monotonic()
         while not feed.is_closed:
             due_s = max(0.0, beaten_s + beat_s - time.monotonic())
+            block = b""
             try:
                 if events:
-                    part = await feed.part(after, Wanted(pattern, subject), wait_s=due_s)
-                    after, newest = part.after, part.newest
-                    if part.block:
-                        yield part.block
+                    block, after, newest = await feed.part(after, wanted, turn, wait_s=due_s)
                 else:
                     newest = after = await feed.newest(newest, wait_s=due_s)
             except StoreUnavailable:
                 # The client connects again and gets a 503 with the reason.
                 yield b": the store can not be read now\n\n"
                 return
-            if time.monotonic() - beaten_s >= beat_s:
+            # A beat that is due before the next events come goes with these.
+            if time.monotonic() - beaten_s >= (beat_s - EARLY_S if block else beat_s):
                 beaten_s = time.monotonic()
-                yield b"id: %d\n%b" % (after, _beat(newest, broker()))
+                block += b"id: %d\n%b" % (after, _beat(newest, broker()))
+            if block:
+                yield block
 
 
 def _beat(position: int, broker: str) -> bytes:

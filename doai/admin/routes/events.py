@@ -194,12 +194,12 @@ async def follow(
     feed: Feed, after: int, pattern: str | None, subject: str | None, *, keep_alive_s: float = KEEP_ALIVE_S
 ) -> AsyncGenerator[bytes, None]:
     """Yield a stream's bytes until the feed is closed or the store can not be read."""
-    with feed.watching():
+    with feed.watching() as turn:
         yield b"retry: %d\n\n" % RETRY_MS
         sent_s = time.monotonic()
         while not feed.is_closed:
             try:
-                part = await feed.part(after, Wanted(pattern, subject), wait_s=keep_alive_s)
+                part = await feed.part(after, Wanted(pattern, subject), turn, wait_s=keep_alive_s)
             except StoreUnavailable:
                 # The client connects again and gets a 503 with the reason.
                 yield b": the store can not be read now\n\n"

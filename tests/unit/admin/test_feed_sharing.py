@@ -72,10 +72,10 @@ def test_everybody_gets_exactly_what_matches_once_and_in_order(
             await asyncio.sleep(0)
         after = begun[number] = max(0, len(log.types) - viewer.behind)
         found = seen.setdefault(number, [])
-        with feed.watching():
+        with feed.watching() as turn:
             while after < len(types):
                 try:
-                    part = await feed.part(after, viewer.wanted, wait_s=20)
+                    part = await feed.part(after, viewer.wanted, turn, wait_s=20)
                 except StoreUnavailable:
                     await asyncio.sleep(0)  # it comes back with its last id
                     continue
@@ -92,7 +92,6 @@ def test_everybody_gets_exactly_what_matches_once_and_in_order(
         left = iter(steps)
         while len(log.types) < len(types):
             log.types = types[: len(log.types) + next(left, 5)]
-            feed.wake()
             for _ in range(len(log.types) % 7):
                 await asyncio.sleep(0)
         await asyncio.gather(*watching)
@@ -105,9 +104,12 @@ def test_everybody_gets_exactly_what_matches_once_and_in_order(
 @given(
     ends=st.lists(st.integers(1, 8), min_size=1, max_size=12),
     after=st.integers(0, 100),
+    events_max=st.integers(0, 12),
     wanted=st.builds(Wanted, st.sampled_from(PATTERNS), st.sampled_from((None, "task/0"))),
 )
-def test_a_window_has_no_gap_and_holds_no_more_than_it_may(ends: list[int], after: int, wanted: Wanted) -> None:
+def test_a_window_has_no_gap_and_holds_no_more_than_it_may(
+    ends: list[int], after: int, events_max: int, wanted: Wanted
+) -> None:
     window, types = Window(10), []
     for count in ends:
         begin = len(types)
@@ -116,9 +118,10 @@ def test_a_window_has_no_gap_and_holds_no_more_than_it_may(ends: list[int], afte
     assert len(types) - window.begin <= max(10, ends[-1])
     after = window.begin + after % max(1, window.end - window.begin + 1)
     blocks, first = [], after
-    while (batch := window.batch(after)) is not None:
-        blocks.append(batch.block(wanted, after))
-        after = batch.end
+    while (block := window.block(wanted, after, events_max)) is not None:
+        assert after < block.end
+        blocks.append(block.bytes)
+        after = block.end
     assert after == window.end
     assert [int(n) for n in re.findall(rb"^id: (\d+)$", b"".join(blocks), re.MULTILINE)] == expected(
         types, wanted, first
