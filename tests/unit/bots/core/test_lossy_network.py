@@ -5,15 +5,16 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
 from doai.bots import Bot, Context
 from doai.bots.core.core import BotCore
-from doai.bots.core.effects import CoreEffect, ExitCodes, StopBot
+from doai.bots.core.effects import CoreEffect, ExitCodes, RunEnded, RunsFollowed, StopBot
 from doai.bots.core.session import Answered, Session
-from doai.bots.core.work import Cut, Ended, Start
+from doai.bots.core.work import Cause, Cut, Ended, Start
 from doai.bots.sources import sources_of
 from doai.broker.core.effects import Effect, SendFrame, ShutLink
 from doai.changes.dead_letters import DeadLetterKind
@@ -23,6 +24,7 @@ from doai.link.actions import OpenSocket
 from doai.link.actions import SendFrame as SendToBroker
 from doai.messages import commands as c
 from doai.messages.link import Heartbeat
+from doai.states import RunState
 from doai.topics import matches
 from tests.unit.broker.harness import FakeAdmin, FakeNode, World, sample
 
@@ -44,6 +46,9 @@ def counting() -> Bot:
 
     @bot.on(*TOPICS, tries=TRIES, from_beginning=True)
     async def hear(event: Any, ctx: Context) -> None: ...
+
+    @bot.sample("node.host")
+    async def look(sample: Any, ctx: Context) -> None: ...
 
     @bot.task(KIND, timeout="30s")
     async def count(params: dict[str, Any], ctx: Context) -> None: ...
@@ -91,11 +96,20 @@ class Pair:
         self.handled: list[int] = []
         """Positions of events, in the order in which their handlers ended."""
         self.given_up: list[int] = []
+        self.sampled_s = 0.0
+        """When it was given the newest sample."""
+        self.known_to_end: set[str] = set()
+        """Runs of whose end it was told, and those that had ended when it was told to look."""
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._epoch = self._link = 0
         self._cut: dict[int, Ended] = {}
         self._beat()
+        self._bot_does(self.core.follow_runs(self.world.now))
+
+    @property
+    def ended_runs(self) -> set[str]:
+        return {run.run_id for run in self.world.tables.runs.values() if run.state is RunState.COMPLETED}
 
     # --- time -------------------------------------------------------------------------------------------------
 
@@ -130,6 +144,14 @@ class Pair:
             self.world.apply(self.world.core.link_gone(link, self.world.now))
             self._bot_does(self.core.lost(epoch, self.world.now, self.random.random()))
 
+    def restart(self) -> None:
+        """The broker dies and starts again."""
+        epoch, self._link = self._epoch, 0
+        self.world.restart()
+        self.node.connect()
+        self.admin = FakeAdmin(self.world)
+        self._bot_does(self.core.lost(epoch, self.world.now, self.random.random()))
+
     def _open(self, epoch: int) -> None:
         if self._link:
             self.world.apply(self.world.core.link_gone(self._link, self.world.now))
@@ -163,18 +185,22 @@ class Pair:
                 self._open(effect.epoch)
             elif isinstance(effect, SendToBroker):
                 if effect.epoch == self._epoch and self._link and not self._is_lost():
-                    link, header, body = self._link, effect.header, effect.body
-                    self.later(
-                        LATENCY_S, lambda link=link, header=header, body=body: self._to_broker(link, header, body)
-                    )
+                    self.later(LATENCY_S, partial(self._to_broker, self._link, effect.header, effect.body))
             elif isinstance(effect, Start):
-                self.later(self.random.choice((0.01, 0.2, 3.0)), lambda start=effect: self._end(start))
+                self.later(self.random.choice((0.01, 0.2, 3.0)), partial(self._end, effect))
             elif isinstance(effect, Cut):
                 self._cut[effect.number] = effect.ended
+            elif isinstance(effect, RunEnded):
+                self.known_to_end.add(effect.run_id)
+            elif isinstance(effect, RunsFollowed):
+                assert not effect.problem
+                self.known_to_end |= self.ended_runs
             else:
                 assert not isinstance(effect, StopBot | Answered), effect
 
     def _end(self, start: Start) -> None:
+        if start.work.cause is Cause.SAMPLE:
+            self.sampled_s = self.world.mono_s
         cut, problem = self._cut.pop(start.number, None), ""
         if start.work.event is not None:
             position, is_last = start.work.event.position, start.work.attempt == TRIES
@@ -219,6 +245,9 @@ def test_every_event_is_handled_once_and_every_task_ends_whatever_frames_are_los
     if seed % 2:
         for _ in range(12):
             pair.later(pair.random.uniform(5.0, LOSSY_S), pair.cut)
+    if seed % 4 == 2:
+        for _ in range(4):
+            pair.later(pair.random.uniform(5.0, LOSSY_S), pair.restart)
     pair.run(LOSSY_S)
     pair.lost_share = 0.0
     pair.run(CALM_S)
@@ -229,5 +258,7 @@ def test_every_event_is_handled_once_and_every_task_ends_whatever_frames_are_los
     assert sorted(pair.handled + pair.given_up) == wanted, "each is handled to the end, and once"
     letters = pair.world.tables.dead_letters.values()
     assert sorted(row.seq for row in letters if row.kind is DeadLetterKind.EVENT) == sorted(pair.given_up)
+    assert pair.known_to_end == pair.ended_runs
+    assert pair.sampled_s > pair.world.mono_s - 20.0
     assert not pair.world.core.state.tasks
     assert pair.session.waiting == 0
