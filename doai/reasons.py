@@ -97,14 +97,18 @@ def reason(code: str, **facts: object) -> str:
     return REASONS[code].format_map(facts)
 
 
-def read_reason(text: str) -> tuple[str, dict[str, str]] | None:
-    """Return the code and the facts of a sentence; None for a text that was written otherwise."""
+@functools.lru_cache(maxsize=512)
+def read_reason(text: str) -> tuple[str, Mapping[str, str]] | None:
+    """Return the code and the facts of a sentence; None for a text that was written otherwise.
+
+    Which it is takes 70 us to say: a page has a reason a row, of which most are the same.
+    """
     if not text or len(text) > _READ_MAX:
         return None
     for code, shape in _shapes():
         found = shape.fullmatch(text)
         if found is not None:
-            return code, found.groupdict()
+            return code, MappingProxyType(found.groupdict())
     return None
 
 
