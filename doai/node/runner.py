@@ -335,7 +335,7 @@ class _Context:
     def add_to_failure(self, sentence: str) -> None:
         self.sentences.append(sentence)
 
-    def log(self, message: str, **fields: object) -> None:
+    def log(self, message: str, /, **fields: object) -> None:
         said = {f"field_{name}" if name in _RECORD_FIELDS else name: value for name, value in fields.items()}
         _log.info("%s", self.masked(message), extra={**self.masked(said), **self.ids})
 

@@ -120,6 +120,6 @@ class Context:
         """Return where a stored file is on this host, for reading; the reference is a FileReference argument."""
         return Path(await self._call("file", {"reference": reference}))
 
-    def log(self, message: str, **fields: Any) -> None:
+    def log(self, message: str, /, **fields: Any) -> None:
         """Write a line to the node's log, with the ids of the task; secrets of the task are masked in it."""
         self._log(message, fields)

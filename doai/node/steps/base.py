@@ -87,7 +87,7 @@ class StepContext(Protocol):
         """Say what a person should know beside it, should the try now end by its time-out or by a cancel."""
         ...
 
-    def log(self, message: str, **fields: object) -> None:
+    def log(self, message: str, /, **fields: object) -> None:
         """Write a log line with the ids of the task."""
         ...
 

@@ -97,7 +97,7 @@ async def say(arguments: Say, ctx: Context) -> Said:
         await trio.sleep_forever()
     if arguments.how == "print":
         print("printed", arguments.text, flush=True)
-        ctx.log("logged " + arguments.text, size=len(arguments.text), name="a record has one, too")
+        ctx.log("logged " + arguments.text, size=len(arguments.text), name="has one, too", message="this, too")
         return Said(text=arguments.text, pid=os.getpid())
     output = await ctx.device.shell(f"echo {arguments.text}")
     return Said(text=output.text, pid=os.getpid())
@@ -455,7 +455,7 @@ async def is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     assert "xxs3" not in caplog.text, "a secret is masked before a long line is cut"
     assert "printed the pin ***" in caplog.text
     [logged] = [record for record in caplog.records if record.getMessage() == "logged the pin ***"]
-    assert vars(logged)["field_name"] == "a record has one, too"
+    assert (vars(logged)["field_name"], vars(logged)["field_message"]) == ("has one, too", "this, too")
     assert "s3cret" not in caplog.text
 
 

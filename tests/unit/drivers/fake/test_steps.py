@@ -43,7 +43,7 @@ class Context:
     async def file(self, reference: str) -> Path:
         raise AssertionError("no step here asks for a file")
 
-    def log(self, message: str, **fields: object) -> None:
+    def log(self, message: str, /, **fields: object) -> None:
         """Steps may say what they do."""
 
     async def do(self, step: str, **arguments: object) -> Any:

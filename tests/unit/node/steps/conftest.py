@@ -160,7 +160,7 @@ class Context:
     def add_to_failure(self, sentence: str) -> None:
         self.sentences.append(sentence)
 
-    def log(self, message: str, **fields: object) -> None:
+    def log(self, message: str, /, **fields: object) -> None:
         self.logged.append(message)
 
 
