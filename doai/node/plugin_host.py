@@ -120,7 +120,7 @@ class PluginHost:
         self._tries: dict[int, _Try] = {}
         self._requests = 0
         self._output = PluginOutput(plugin.manifest.name)
-        self._say, self._said = trio.open_memory_channel[ToHost](SAID_MAX)
+        self._say, self._said = trio.open_memory_channel[bytes](SAID_MAX)
         self._stopping = trio.Event()
 
     @property
@@ -243,9 +243,9 @@ class PluginHost:
             found.say.close()
 
     async def _send(self, stream: trio.SocketStream) -> None:
-        async for message in self._said:
+        async for frame in self._said:
             try:
-                await stream.send_all(frame_of(message))
+                await stream.send_all(frame)
             except trio.BrokenResourceError:
                 return  # its end is noticed where it is read from
 
@@ -325,14 +325,12 @@ class PluginHost:
         async for call in found.calls:
             try:
                 value = await perform_call(call.what, call.arguments, allowed)
-                message: ToHost = Answer(call=call.call, value=value)
-                frame_of(message)
+                self._tell(Answer(call=call.call, value=value))
             except StepError as error:
-                message = Refused(call=call.call, failure=error.failure)
+                self._tell(Refused(call=call.call, failure=error.failure))
             except PipeError as error:
                 failure = Failure(error_class=ErrorClass.USER, code="answer_too_large", message=f"{error}.")
-                message = Refused(call=call.call, failure=failure)
-            self._tell(message)
+                self._tell(Refused(call=call.call, failure=failure))
 
     async def _cancel(self, effect: StartStep, request: int, found: _Try) -> None:
         """Wait until the process has heard that nobody wants the try any more; a deaf one is killed."""
@@ -347,8 +345,9 @@ class PluginHost:
             self.kill(reason)
 
     def _tell(self, message: ToHost) -> None:
+        """Send a message; raises PipeError for one that is too large."""
         try:
-            self._say.send_nowait(message)
+            self._say.send_nowait(frame_of(message))
         except trio.WouldBlock:
             self.kill("it does not read what the node says")
         except trio.BrokenResourceError:

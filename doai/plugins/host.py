@@ -65,7 +65,7 @@ class Host:
         self._last_call = 0
         self._missing: dict[int, int] = {}
         """How many lines of a try were not told."""
-        self._say, self._said = trio.open_memory_channel[FromHost](SAID_MAX)
+        self._say, self._said = trio.open_memory_channel[bytes](SAID_MAX)
 
     async def run(self) -> None:
         """Perform until the node closes the pipe; raises PipeError for what is no frame."""
@@ -85,35 +85,31 @@ class Host:
             nursery.cancel_scope.cancel()
 
     def say(self, message: FromHost) -> None:
-        """Send a message as soon as the node takes it."""
-        self._say.send_nowait(message)
+        """Send a message as soon as the node takes it; raises PipeError for one that is too large."""
+        self._say.send_nowait(frame_of(message))
 
     async def _send(self) -> None:
-        async for message in self._said:
-            await self._stream.send_all(frame_of(message))
+        async for frame in self._said:
+            await self._stream.send_all(frame)
 
     async def _perform(self, start: Start) -> None:
         scope = self._scopes[start.request]
-        said: FromHost | None = None
+        ended = b""
+        failure = _failure(ErrorClass.CANCELLED, "step_cancelled", f"Step {start.step_id} was cancelled.")
         try:
             with scope:
                 outputs = await self._outputs(start)
-                said = Ended(request=start.request, outputs=outputs)
-                frame_of(said)  # what is too large for the pipe is this step's mistake
+                ended = frame_of(Ended(request=start.request, outputs=outputs))
         except StepError as error:
-            said = _failed(start, error.failure)
-        except PipeError as error:
-            said = _failed(start, _failure(ErrorClass.USER, "outputs_too_large", f"Step {start.step_id}: {error}."))
+            failure = error.failure
+        except PipeError as error:  # what is too large for the pipe is this step's mistake
+            failure = _failure(ErrorClass.USER, "outputs_too_large", f"Step {start.step_id}: {error}.")
         except Exception as error:
-            said = _failed(start, _crash(start, error))
+            failure = _crash(start, error)
         finally:
             del self._scopes[start.request]
         self._tell_missing(start.request)
-        if said is None:
-            said = _failed(
-                start, _failure(ErrorClass.CANCELLED, "step_cancelled", f"Step {start.step_id} was cancelled.")
-            )
-        self.say(said)
+        self._say.send_nowait(ended or frame_of(_failed(start, failure)))
 
     async def _outputs(self, start: Start) -> dict[str, Any]:
         found = self._steps.get(start.use)
@@ -162,9 +158,7 @@ class Host:
         answer, answers = trio.open_memory_channel[Answer | Refused](1)
         self._calls[call] = answer
         try:
-            message = Call(request=request, call=call, what=what, arguments=arguments)
-            frame_of(message)  # what is too large for the pipe is a mistake here, and not of the process
-            self.say(message)
+            self.say(Call(request=request, call=call, what=what, arguments=arguments))
             got = await answers.receive()
         finally:
             self._calls.pop(call, None)
