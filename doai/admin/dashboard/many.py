@@ -144,9 +144,11 @@ async def _do(visit: Visit, deed: str, devices: list[DeviceView], fields: dict[s
         return await _each(visit, messages, key)
     if deed in _LISTS:
         return await _each(visit, {view.row.serial: _described(deed, view, fields) for view in devices}, key)
-    text = fields.get("text", "").strip() or "doai"
     serials = [view.row.serial for view in devices]
-    done = await identifying.identify(visit.services, visit.caller, serials, text=text, idempotency_key=key)
+    before = fields.get("text", "")
+    done = await identifying.identify_each(
+        visit.services, visit.caller, serials, before=before, idempotency_key=key
+    )
     return Outcome(done=len(serials), refused=[], run_id=done.result.run_id)
 
 

@@ -13,8 +13,11 @@ from doai.admin.mesh import BrokerUnavailable
 from doai.admin.problems import CommandRefused
 from doai.changes.rows import Description
 from doai.errors import Fault, UserError
-from doai.messages.commands import DescribeDevices, DeviceDescription, Problem
+from doai.messages.commands import DescribeDevices, DeviceDescription, Problem, StoreWorkflow
 from doai.messages.holds import HoldDevice
+from doai.workflow.model import parse_workflow, to_stored
+from doai.workflow.rules import Recipe
+from doai.workflow.selection import DeviceFacts
 from tests.unit.admin.pressing import Site, press
 
 SERIALS = ["A1", "A2", "A3"]
@@ -104,3 +107,22 @@ def test_a_word_is_taken_from_those_that_have_it() -> None:
     at = site(A1=Description(tags=["old", "blue"]))
     twice(at, "untag", word="old")
     assert [command.devices[0].tags for command in at.commands] == [["blue"], [], []]
+
+
+def test_each_phone_shows_its_own_serial_behind_the_text_that_was_given() -> None:
+    recipes: dict[str, StoreWorkflow] = {}
+
+    async def workflow(name: str) -> object:
+        return recipes.get(name)
+
+    at = site(lambda _: types.SimpleNamespace(run_id="R1"))
+    at.reader.workflow = workflow
+    said = twice(at, "identify", text="  shelf 3 ")
+    stored, run = at.commands
+    assert "/runs/R1" in said
+    assert (run.workflow, run.targets.serials) == ("identify-each", SERIALS)
+    recipe = Recipe.from_stored(to_stored(parse_workflow(stored.source)))
+    for serial in SERIALS:
+        facts = DeviceFacts(serial=serial, node_id="n1", sdk=33, tags=[])
+        rules = recipe.rules(run.params, device=facts, run_id="R1", task_id="T1")
+        assert rules.arguments("show", {})["text"] == f"shelf 3 · {serial}"

@@ -46,6 +46,7 @@ def test_shipped_recipes_are_sound_and_named_as_their_file(path: Path) -> None:
 def test_the_recipes_are_shipped() -> None:
     assert {path.stem for path in SHIPPED} == {
         "identify",
+        "identify-each",
         "app-install",
         "app-login",
         "app-look",
