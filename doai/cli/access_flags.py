@@ -15,6 +15,7 @@ def add_nodes(commands: Any, add: _AddCommand) -> None:
     actions = group.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = add(actions, "list", "List nodes, or show one (the default).", "fleet", "nodes")
     listing.add_argument("name", nargs="?")
+    listing.add_argument("--state", choices=("online", "late", "offline"), help="whether it is heard")
     enrol = add(actions, "enroll", "Make one-time tokens with which hosts join as nodes.", "enrolment", "enroll")
     enrol.add_argument("names", nargs="*", metavar="NAME")
     enrol.add_argument("--count", type=int, metavar="N", help="this many, named PREFIX-01, PREFIX-02 ...")

@@ -18,7 +18,9 @@ def add_bots(commands: Any, add: _AddCommand) -> None:
     enroll.add_argument("--dir", metavar="DIR", help="folder for key, state and settings (NAME)")
     enroll.add_argument("--program", metavar="FILE", help="the file of the bot, for its settings")
     module = "registered_bots"
-    add(actions, "list", "List bots and how they fare.", module, "show_list")
+    listing = add(actions, "list", "List bots and how they fare.", module, "show_list")
+    listing.add_argument("--state", choices=("online", "late", "offline"), help="whether it is heard")
+    listing.add_argument("--status", choices=("active", "deprecated", "inactive"), help="what a person wants")
     one = add(actions, "show", "Show a bot: processes, configuration, subscriptions.", module, "show_bot")
     one.add_argument("name")
     told = add(actions, "reports", "Show what a bot reported, such as a digest.", "bot_reports", "reports")

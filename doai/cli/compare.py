@@ -22,6 +22,7 @@ def add_compare(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> N
     compare.add_argument("first", metavar="RUN", help="id of the earlier run")
     compare.add_argument("second", metavar="OTHER", help="id of the later run")
     compare.add_argument("--all", action="store_true", help="also phones that ended the same way")
+    compare.add_argument("--change", choices=_ORDER, help="only phones of which this became")
 
 
 def compare(client: Client, options: argparse.Namespace) -> int:
@@ -32,12 +33,13 @@ def compare(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         show.print_json(found)
         return code
-    items = [item for item in found["items"] if options.all or item["change"] != "same"]
+    items = [item for item in found["items"] if options.change in (None, item["change"])]
+    items = [item for item in items if options.all or options.change or item["change"] != "same"]
     items.sort(key=lambda item: (_ORDER.index(item["change"]), item["deviceSerial"]))
     headings = ("device", "change", "first", "took", "second", "took", "why")
     show.print_table(headings, (_row(item) for item in items), empty="Every phone ended the same way in both.")
     print(", ".join(f"{counts[name]} {name}" for name in _ORDER if counts.get(name)))
-    print(client.url("/runs/compare", first=options.first, second=options.second))
+    print(client.url("/runs/compare", first=options.first, second=options.second, change=options.change))
     return code
 
 

@@ -36,6 +36,9 @@ def add_devices(commands: Any, add: Callable[..., argparse.ArgumentParser]) -> N
         help="those that wait for a person to press Allow, and where they are",
     )
     listing.add_argument("--node", metavar="NAME")
+    listing.add_argument("--service", choices=("in_service", "quarantined", "probing", "held"))
+    listing.add_argument("--group", metavar="NAME", help="that are in this group")
+    listing.add_argument("--search", metavar="TEXT", help="part of serial, model, node, label, shelf, tag, group")
     how = add(
         actions,
         "samples",

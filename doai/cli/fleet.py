@@ -19,7 +19,11 @@ def devices(client: Client, options: argparse.Namespace) -> int:
         return show_one(client, options, f"/devices/{options.serial}")
     if options.unauthorized:
         return _unauthorized(client, options)
-    found = list(client.items("/devices", state=options.state, node=options.node, limit=500))
+    query = {
+        "q": options.search,
+        **{name: getattr(options, name) for name in ("state", "service", "node", "group")},
+    }
+    found = list(client.items("/devices", **query, limit=500))
     rows = (
         (
             item["serial"],
@@ -40,8 +44,7 @@ def devices(client: Client, options: argparse.Namespace) -> int:
     headings = (
         *("device", "label", "shelf", "state", "service", "node", "usb", "model", "sdk", "tags", "groups", "why"),
     )
-    empty = "No devices yet: start a node with phones."
-    query = {"state": options.state, "node": options.node}
+    empty = "No such devices." if any(query.values()) else "No devices yet: start a node with phones."
     return _list(client, options, "/devices", "serial", found, headings, rows, empty, query)
 
 
@@ -79,7 +82,7 @@ def nodes(client: Client, options: argparse.Namespace) -> int:
     """`doai nodes`."""
     if options.name:
         return show_one(client, options, f"/nodes/{options.name}")
-    found = list(client.items("/nodes", limit=500))
+    found = [item for item in client.items("/nodes", limit=500) if options.state in (None, item["state"])]
     rows = (
         (
             item["nodeId"],
@@ -93,9 +96,9 @@ def nodes(client: Client, options: argparse.Namespace) -> int:
         for item in found
     )
     headings = ("node", "state", "service", "host", "slots in use", "version", "why")
-    return _list(
-        client, options, "/nodes", "nodeId", found, headings, rows, "No nodes yet: start one with bin/node."
-    )
+    empty = "No such nodes." if options.state else "No nodes yet: start one with bin/node."
+    query = {"state": options.state}
+    return _list(client, options, "/nodes", "nodeId", found, headings, rows, empty, query)
 
 
 def quarantine(client: Client, options: argparse.Namespace) -> int:

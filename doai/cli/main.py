@@ -109,6 +109,7 @@ def _add_runs(commands: Any) -> None:
     runs = _add(commands, "runs", "List runs, newest first, or show one.", "runs", "runs")
     runs.add_argument("id", nargs="?", help="run id")
     runs.add_argument("--state", choices=("open", "active", "cancelling", "completed"))
+    runs.add_argument("--workflow", metavar="NAME", help="only those of this workflow")
     runs.add_argument("--campaign", metavar="NAME", help="only those that this campaign made")
     runs.add_argument("--project", metavar="TEXT", help="only those of this project")
     runs.add_argument("--limit", type=_count, default=20, metavar="N", help="how many (20)")

@@ -17,7 +17,7 @@ _LISTS: Final[Mapping[str, tuple[str, _Filters]]] = {
         {"run_id": "run", "since_ms": "since", "until_ms": "until"}
         | {name: name for name in ("state", "device", "node", "queue", "code")},
     ),
-    "devices": ("/devices", {"state": "state", "node": "node", "group": "group"}),
+    "devices": ("/devices", {name: name for name in ("state", "service", "node", "group", "q")}),
     "nodes": ("/nodes", {"state": "state"}),
     "bots": ("/bots", {"state": "state", "status": "status"}),
     "workflows": ("/workflows", _NONE),

@@ -15,7 +15,10 @@ from doai.errors import UserError
 
 def show_list(client: Client, options: argparse.Namespace) -> int:
     """`doai bots list`."""
-    found = list(client.items("/bots"))
+    wanted = {"state": options.state, "status": options.status}
+    found = [
+        item for item in client.items("/bots") if all(value in (None, item[name]) for name, value in wanted.items())
+    ]
     if options.json:
         show.print_json([{**item, "url": client.url(f"/bots/{item['name']}")} for item in found])
         return exits.PASSED
@@ -33,8 +36,11 @@ def show_list(client: Client, options: argparse.Namespace) -> int:
         for item in found
     )
     headings = ("bot", "wanted", "state", "processes", "last heard", "24 h", "behind", "title")
-    show.print_table(headings, rows, empty="No bot has registered: `doai bots enroll NAME` lets one in.")
-    print(client.url("/bots"))
+    empty = (
+        "No such bots." if any(wanted.values()) else "No bot has registered: `doai bots enroll NAME` lets one in."
+    )
+    show.print_table(headings, rows, empty=empty)
+    print(client.url("/bots", **wanted))
     return exits.PASSED
 
 

@@ -185,7 +185,7 @@ def runs(client: Client, options: argparse.Namespace) -> int:
     """`doai runs`: the newest first, or one with its tasks' states."""
     if options.id:
         return show_one(client, options, f"/runs/{options.id}")
-    query = {"state": options.state, "campaign": options.campaign, "project": options.project}
+    query = {name: getattr(options, name) for name in ("state", "workflow", "campaign", "project")}
     found = client.first(options.limit, "/runs", **query)
     if options.json:
         show.print_json([{**item, "url": client.url(f"/runs/{item['runId']}")} for item in found])

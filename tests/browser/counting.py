@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from playwright.sync_api import Page
 
@@ -34,14 +34,20 @@ class Look(NamedTuple):
     rows: int
 
 
-def look(page: Page, path: str) -> Look:
-    """Look at a page as the browser reads it, without its scripts: again while it is busy."""
+def fetched(page: Page, path: str, script: str) -> dict[str, Any]:
+    """Return what a script reads from a page as the browser has it, without its scripts: again while it is busy."""
     for _ in range(60):
-        seen = page.evaluate(_LOOK, path)
+        seen: dict[str, Any] = page.evaluate(script, path)
         if seen["status"] != BUSY:
             assert seen["status"] == 200, path
-            return Look(dict(seen["numbers"]), seen["bare"], seen["rows"])
+            return seen
     raise AssertionError(f"{path} is busy for ever")
+
+
+def look(page: Page, path: str) -> Look:
+    """Return a page's numbers and the length of its list."""
+    seen = fetched(page, path, _LOOK)
+    return Look(dict(seen["numbers"]), seen["bare"], seen["rows"])
 
 
 def counts_of(page: Page, paths: Iterable[str]) -> set[str]:

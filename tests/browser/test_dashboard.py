@@ -279,7 +279,7 @@ def test_the_log_of_all_processes_is_one_and_leads_to_what_a_line_is_about(desk:
     page.get_by_label("Program").select_option("broker")
     page.get_by_role("button", name="Apply").click()
     expect(page.locator("tbody tr").filter(has_text="Task started")).to_have_count(0)
-    assert f"--program 'broker' --run {run_id}" in page.locator("#command").inner_text()
+    assert f"--program broker --run {run_id}" in page.locator("#command").inner_text()
     page.locator("tbody tr").filter(has_text="run of screenshot-baseline").get_by_role("link").last.click()
     page.wait_for_url(f"**/runs/{run_id}")
     page.close()
