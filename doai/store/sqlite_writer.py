@@ -56,7 +56,6 @@ from doai.changes.queues import PutQueue
 from doai.changes.retention import AddUsage, PutRetentionPass
 from doai.changes.rows import StreamRow
 from doai.changes.runs import StopRun
-from doai.codec import encode
 from doai.errors import StoreError
 from doai.store import (
     audit_columns,
@@ -74,6 +73,7 @@ from doai.store import (
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
 from doai.store.digests import joined_steps, split_digests
+from doai.store.event_rows import event_rows
 from doai.store.retention_writer import PRUNE, RetentionWriter
 from doai.store.sql_files import load_statements
 
@@ -194,6 +194,10 @@ class SqliteWriter:
         # table are gathered first: decisions mix events and rows, and single statements cost a third more.
         by_table: dict[str, list[Op]] = {}
         add_of: dict[type, Callable[[Op], None]] = {}
+        if PRUNE.keys().isdisjoint(map(type, ops)):
+            # Half of all are events, or more.
+            by_table["events"] = [op for op in ops if type(op) is AppendEvent]
+            ops = [op for op in ops if type(op) is not AppendEvent]
         for op in ops:
             kind = type(op)
             add = add_of.get(kind)
@@ -244,19 +248,7 @@ class SqliteWriter:
         self._change_known(connection, "settle_dead_letter", rows, "an open dead letter")
 
     def _append_events(self, connection: apsw.Connection, ops: list[AppendEvent]) -> None:
-        for position, op in enumerate(ops, self._last_position + 1):
-            if op.position != position:
-                raise StoreError(f"event at position {op.position}, the next one is {position}")
-        rows = [
-            (
-                op.position,
-                (envelope := op.envelope).subject,
-                envelope.type,
-                op.recorded_at_ms,
-                op.body or encode(envelope),
-            )
-            for op in ops
-        ]
+        rows = event_rows(ops, self._last_position)
         # Some rows a statement: the lock of the interpreter is handed over once a statement, and it costs less.
         several = len(rows) // _ROWS_TOGETHER * _ROWS_TOGETHER
         together = (rows[at : at + _ROWS_TOGETHER] for at in range(0, several, _ROWS_TOGETHER))

@@ -7,6 +7,7 @@ UPDATE, and all that goes to one peer goes in one frame a kind, whose header car
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count, repeat
 
 from msgspec import Raw
 
@@ -120,6 +121,16 @@ class Decision:
             log.tail.add(LoggedRow(log.position, envelope.type, envelope.subject, bytes(body)))
         self.ops.append(AppendEvent(log.position, envelope, self.now.utc_ms, body))
         return log.position
+
+    def facts(self, envelopes: Sequence[Envelope], bodies: Sequence[bytes]) -> None:
+        """Append facts as `fact` does, one by one; each ``body`` is the envelope as it came."""
+        log = self._log
+        first = log.position + 1
+        log.position += len(envelopes)
+        if log.tail is not None:
+            for position, envelope, body in zip(count(first), envelopes, bodies, strict=False):
+                log.tail.add(LoggedRow(position, envelope.type, envelope.subject, body))
+        self.ops.extend(map(AppendEvent, count(first), envelopes, repeat(self.now.utc_ms), bodies))
 
     def event(
         self,

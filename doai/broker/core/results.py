@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -27,7 +28,7 @@ from doai.envelope import Envelope
 from doai.errors import DecodeError, ErrorClass, Failure
 from doai.ids import is_serial
 from doai.incidents import IncidentType
-from doai.link.incoming import Gap, Refused
+from doai.link.incoming import Gap, Refused, Taken
 from doai.messages.events import AttemptEnded, DeviceOffline, DeviceOnline, SystemNotice, TaskStarted
 from doai.messages.link import Record
 from doai.messages.plugins import NodePluginsChanged
@@ -140,21 +141,26 @@ class Results:
             return
         decision.ops.extend(taken.ops)
         not_kept = self._letters.not_kept
+        envelopes = _envelope.each(taken.envelopes)
+        if _all_only_told(envelopes, peer.address):
+            decision.facts(envelopes, taken.envelopes)
+        else:
+            self._apply(decision, peer, taken, envelopes)
+        if self._letters.not_kept > not_kept:
+            self._count_not_kept(decision, peer, self._letters.not_kept - not_kept)
+        decision.acknowledge(peer)
+        if peer.holdings is not None:
+            self._leases.reconcile(decision, peer)
+
+    def _apply(self, decision: Decision, peer: Peer, taken: Taken, envelopes: list[Envelope | DecodeError]) -> None:
         address, fact = peer.address, decision.fact
-        for record, body, envelope in zip(
-            taken.records, taken.envelopes, _envelope.each(taken.envelopes), strict=True
-        ):
+        for record, body, envelope in zip(taken.records, taken.envelopes, envelopes, strict=True):
             if isinstance(envelope, DecodeError):
                 self._undecodable(decision, peer, record, f"fact {record.seq}", envelope, None)
             elif envelope.type in _ONLY_TOLD and envelope.source == address:
                 fact(envelope, body)  # as most are: of steps
             else:
                 self._fact(decision, peer, record, envelope, body)
-        if self._letters.not_kept > not_kept:
-            self._count_not_kept(decision, peer, self._letters.not_kept - not_kept)
-        decision.acknowledge(peer)
-        if peer.holdings is not None:
-            self._leases.reconcile(decision, peer)
 
     def _count_not_kept(self, decision: Decision, peer: Peer, times: int) -> None:
         def told(total: int) -> str:
@@ -321,6 +327,17 @@ def _held(peer: Peer, told: TaskStarted | AttemptEnded) -> Task | None:
     """Return the task if it is this node's under this token; a stale token is nobody's."""
     task = peer.held.get((told.token.generation, told.token.n))
     return task if task is not None and task.task_id == told.task_id else None
+
+
+_type_of: Final = attrgetter("type")
+_source_of: Final = attrgetter("source")
+
+
+def _all_only_told(envelopes: list[Envelope | DecodeError], address: str) -> bool:
+    """Whether all of a frame is only to be written, as it is told by its own node."""
+    if set(map(type, envelopes)) != {Envelope}:
+        return False
+    return _ONLY_TOLD.issuperset(map(_type_of, envelopes)) and set(map(_source_of, envelopes)) <= {address}
 
 
 def _may_tell(event_type: str) -> bool:
