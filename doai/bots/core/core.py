@@ -351,8 +351,8 @@ class BotCore:
             if isinstance(effect, Handled):
                 self._done(effect.handler, effect.position, None, now)
             elif isinstance(effect, GaveUp):
-                failed = FailedEvent(effect.event.position, "handler_failed", effect.reason[:1000], effect.tries)
-                self._done(effect.handler, effect.event.position, failed, now)
+                failed = FailedEvent(effect.position, "handler_failed", effect.reason[:1000], effect.tries)
+                self._done(effect.handler, effect.position, failed, now)
             elif isinstance(effect, TaskEnded):
                 found += self._tell_end(effect, now)
             else:

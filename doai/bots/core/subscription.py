@@ -130,11 +130,11 @@ class Subscription:
             self._ready.appendleft(work.subject)
             return []
         if not ended.problem:
-            return [self._finish(work.subject, event.position, Handled(self.handler, event.position), now_s)]
+            return [self._finish(work.subject, Handled(self.handler, event.position), now_s)]
         fields: dict[str, object] = {"handler": self.handler, "position": event.position, "trace_id": work.trace_id}
         if ended.permanent or work.attempt >= self._policy.tries:
-            report = GaveUp(self.handler, event, ended.problem, work.attempt)
-            self._finish(work.subject, event.position, report, now_s)
+            report = GaveUp(self.handler, event.position, ended.problem, work.attempt)
+            self._finish(work.subject, report, now_s)
             tries = "one try" if work.attempt == 1 else f"{work.attempt} tries"
             told = f"{self.handler} gave {work.type} of {work.subject} up after {tries}: {ended.problem}"
             return [report, Note(_ERROR, told, fields)]
@@ -144,8 +144,8 @@ class Subscription:
         told = f"{self.handler} failed for {work.type} of {work.subject}, again in {delay_s:.1f} s: {ended.problem}"
         return [Note(_WARNING, told, fields)]
 
-    def _finish(self, name: str, position: int, report: Handled | GaveUp, now_s: float) -> Handled | GaveUp:
-        waiting = self._waiting[name]
+    def _finish(self, name: str, report: Handled | GaveUp, now_s: float) -> Handled | GaveUp:
+        waiting, position = self._waiting[name], report.position
         waiting.popleft()
         del self._open[position]
         self._tries.pop(position, None)

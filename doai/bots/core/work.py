@@ -92,7 +92,7 @@ class GaveUp(msgspec.Struct, frozen=True):
     """The last try failed: the event becomes a dead letter of this subscription, and is done with."""
 
     handler: str
-    event: Delivered
+    position: int
     reason: str
     tries: int
 

@@ -71,7 +71,7 @@ def test_a_failure_parks_its_subject_until_its_time_and_gives_up_at_the_last_try
     [work] = take(subscription, now_s)
     [gave_up, _] = subscription.ended(work, GONE_WRONG, now_s, 0.5)
     assert isinstance(gave_up, GaveUp)
-    assert (gave_up.event.position, gave_up.tries) == (1, 3)
+    assert (gave_up.position, gave_up.tries) == (1, 3)
     assert len(take(subscription, now_s)) == 1
 
 
@@ -178,16 +178,16 @@ class Play:
         self.done: set[int] = set()
         self.given: set[int] = set()
         self.running: list[Work] = []
+        self.told: list[tuple[int, float]] = []
+        """Positions told done, and when."""
         self.passed: list[int] = []
         """Handled or given up, in this order."""
 
     def took(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Handled):
+            if isinstance(effect, Handled | GaveUp):
                 self.done.add(effect.position)
-            elif isinstance(effect, GaveUp):
-                self.done.add(effect.event.position)
-                self.passed.append(effect.event.position)
+                self.told.append((effect.position, self.now_s))
 
     def give(self, count: int) -> None:
         for position in [p for p in self.events if p not in self.done | self.given][:count]:
@@ -201,11 +201,14 @@ class Play:
     def end(self, number: int, ended: Ended) -> None:
         if self.running:
             work = self.running.pop(number % len(self.running))
-            if not ended.problem and work.event is not None:
-                self.passed.append(work.event.position)
-            self.took(self.subscription.ended(work, ended, self.now_s, 0.5))
+            effects = self.subscription.ended(work, ended, self.now_s, 0.5)
+            self.passed += [effect.position for effect in effects if isinstance(effect, Handled | GaveUp)]
+            self.took(effects)
 
     def cut(self, number: int) -> None:
+        """What was told last may have been lost."""
+        lost = self.told[-number:] if number else []
+        self.done -= {position for position, at_s in lost if at_s >= self.now_s - LOST_WITHIN_S}
         self.subscription.forget(self.now_s)
         self.given.clear()
 
