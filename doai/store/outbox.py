@@ -68,6 +68,9 @@ class SqliteOutbox:
         state = self.load()
         self._highest_seq = state.highest_seq
         self._trimmed_seq = state.trimmed_seq
+        keys = cast(list[tuple[str, int, int]], database.query(self._sql["load_progress"]))
+        self._begun: set[_Key] = {(task_id, Token(generation, n)) for task_id, generation, n in keys}
+        """Tasks with a row in `progress`."""
         self._kept = int(database.query(self._sql["load_kept"], (state.trimmed_seq,))[0][0] or 0)
 
     @property
@@ -183,12 +186,13 @@ class SqliteOutbox:
         progress: dict[_Key, PutProgress | PutHeld | DropHeld],
     ) -> None:
         """Write the last word on each task: on its row, and on how far it is."""
-        self._many(
-            connection, "put_progress", [_told(op) for op in progress.values() if isinstance(op, PutProgress)]
-        )
+        told = {key: op for key, op in progress.items() if isinstance(op, PutProgress)}
+        self._many(connection, "put_progress", [_told(op) for op in told.values()])
+        self._begun.update(told)
         if held:
-            over = [_key(key) for key, op in progress.items() if not isinstance(op, PutProgress)]
-            self._many(connection, "drop_progress", over)
+            over = [key for key in progress if key in self._begun and key not in told]
+            self._many(connection, "drop_progress", [_key(key) for key in over])
+            self._begun.difference_update(over)
             dropped = [_key(key) for key, op in held.items() if isinstance(op, DropHeld)]
             self._many(connection, "drop_held", dropped)
             put = [_held_columns(op.row) for op in held.values() if isinstance(op, PutHeld)]

@@ -19,6 +19,9 @@ SELECT held.task_id, held.token_generation, held.token_n, fifo_order, dispatch_b
 FROM held LEFT JOIN progress USING (task_id, token_generation, token_n)
 ORDER BY fifo_order, held.task_id, held.token_generation, held.token_n
 
+-- name: load_progress
+SELECT task_id, token_generation, token_n FROM progress
+
 -- name: load_recipes
 SELECT recipe_hash, body FROM recipes ORDER BY recipe_hash
 
