@@ -115,7 +115,7 @@ def draw_scenario(
     A larger world works for longer, and as many faults happen in it; one with bots is small, because each of its
     events goes to them.
     """
-    calm = random.random() < 0.1
+    calm = random.random() < 0.15
     faults = {
         kind: weight
         for kind, weight in FAULT_WEIGHTS.items()
@@ -135,7 +135,7 @@ def draw_scenario(
         tasks=int(nodes * min(phones, slots) * random.choice((1.2, 1.5, 2.0)) * scale) + 2,
         targets_max=TIGHT_TARGETS if tight else 1_000,
         work_s=work_s,
-        fault_every_s=1e9 if calm else random.choice((4.0, 6.0, 10.0, 20.0)) * stretch,
+        fault_every_s=1e9 if calm else random.choice((4.0, 8.0, 15.0, 30.0)) * stretch,
         faults=faults,
         drop_share=0.0 if calm else random.choice((0.0, 0.002, 0.02, 0.05)),
         repeat_share=0.0 if calm else random.choice((0.0, 0.0, 0.01, 0.05)),
