@@ -189,10 +189,8 @@ class CampaignLedger:
         """What came of times."""
 
     def observe(self, op: Op) -> None:
-        """Follow one op."""
-        follow = _FOLLOW.get(type(op))
-        if follow is not None:
-            follow(self, op)
+        """Follow one op of `FOLLOWED`."""
+        FOLLOWED[type(op)](self, op)
 
     def _run_made(self, op: InsertRun) -> None:
         self._runs[op.row.run_id] = op.row.state
@@ -257,7 +255,7 @@ class CampaignLedger:
         self._of[run_id] = campaign_id
 
 
-_FOLLOW: Final[dict[type, Callable[[CampaignLedger, Any], None]]] = {
+FOLLOWED: Final[dict[type, Callable[[CampaignLedger, Any], None]]] = {
     InsertRun: CampaignLedger._run_made,
     UpdateRun: CampaignLedger._run_moved,
     PutCampaignRow: CampaignLedger._campaign,

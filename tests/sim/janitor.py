@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -90,11 +91,11 @@ class Janitor:
 
 
 def _plan(tables: MemoryTables, cutoff_ms: int) -> PruneStore:
-    ended = [
+    ended = (
         task_id
         for task_id, row in tables.tasks.items()
-        if is_removable(tables, row) and (row.status.ended_at_ms or cutoff_ms) < cutoff_ms
-    ]
+        if (row.status.ended_at_ms or cutoff_ms) < cutoff_ms and is_removable(tables, row)
+    )
     with_tasks = {row.run_id for row in tables.tasks.values()}
     runs = [
         run_id
@@ -110,7 +111,7 @@ def _plan(tables: MemoryTables, cutoff_ms: int) -> PruneStore:
     ]
     audit = [n for n, row in tables.audit.items() if row.at_ms < cutoff_ms]
     return PruneStore(
-        tasks=ended[:SLICE],
+        tasks=list(islice(ended, SLICE)),
         artifacts=[path for path, row in tables.artifacts.items() if row.stored_at_ms < cutoff_ms][:SLICE],
         ended_before_ms=cutoff_ms,
         runs=runs[:SLICE],

@@ -19,7 +19,7 @@ from doai.changes.queues import PutQueue, QueueRow
 from doai.ids import Token
 from doai.states import RUN_TABLE, TASK_TABLE, TERMINAL, QueueState, RunState, TaskState
 from doai.store.memory import MemoryTables
-from tests.sim.campaigns import CampaignLedger
+from tests.sim.campaigns import FOLLOWED, CampaignLedger
 from tests.sim.recipes import NEEDS_PLUGIN
 from tests.sim.trail import Trail
 from tests.sim.world import Violation, World
@@ -173,7 +173,8 @@ class Ledger:
                 self._attempt(op)  # type: ignore[arg-type]
             elif kind is UpdateRun:
                 self._run(op)  # type: ignore[arg-type]
-            self.campaigns.observe(op)
+            if kind in FOLLOWED:
+                self.campaigns.observe(op)
         self.trail.observe(ops)
         self._compare()
 

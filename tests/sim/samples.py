@@ -41,6 +41,7 @@ REGISTRATION: Final = b.RegisterBot(
 )
 HOT_C: Final = 45.0
 _TOO_LARGE: Final = "x" * SAMPLE_BYTES_MAX
+ANSWER_S: Final = 10.0
 AGAIN_S: Final = 120.0
 """After the last fault each node is heard within this: connections, registration, an interval, a silent phone."""
 
@@ -51,6 +52,8 @@ class Watcher(AdminProcess):
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
         self._taken = 0
+        self._asked: int | None = None
+        """How often it has asked for its subscription, while nobody has answered."""
         super().__init__(samples.simulation.world, samples.simulation.network, NAME, Role.BOT)
 
     def _frame(self, epoch: int, instance: str, header_bytes: bytes, body: bytes) -> None:
@@ -60,6 +63,8 @@ class Watcher(AdminProcess):
             return
         if header.kind == Kind.WELCOME or (header.kind == Kind.SUBSCRIBED and decode(body, b.Subscribed).problem):
             self._register()
+        elif header.kind == Kind.SUBSCRIBED:
+            self._asked = None
         elif header.kind == Kind.SAMPLES:
             self._taken += 1
             for sample in decode(body, b.Samples).samples:
@@ -90,13 +95,20 @@ class Watcher(AdminProcess):
         epoch = self._epoch
 
         def subscribe(payload: Any, reply: Reply) -> None:
-            if epoch == self._epoch and reply.problem is None:
-                self._taken = 0
-                wish = b.Subscribe(channel=1, subscription=ORDER.name, credit_events=1, credit_bytes=1 << 20)
-                self.send_raw(Kind.SUBSCRIBE, encode(wish))
+            if reply.problem is None:
+                self._subscribe(epoch, 1)
 
         self._pending.clear()
         self.command(b.REGISTER_BOT, REGISTRATION, subscribe, key=None)
+
+    def _subscribe(self, epoch: int, times: int) -> None:
+        """Ask for samples, and again while nobody answers: a frame may be lost."""
+        if epoch != self._epoch or (times > 1 and self._asked != times - 1):
+            return
+        self._asked, self._taken = times, 0
+        wish = b.Subscribe(channel=1, subscription=ORDER.name, credit_events=1, credit_bytes=1 << 20)
+        self.send_raw(Kind.SUBSCRIBE, encode(wish))
+        self.world.after(ANSWER_S, self._subscribe, epoch, times + 1)
 
 
 class Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,10 @@ class Simulation:
         if self.ledger.held_for:
             raise Violation("hold", f"{sorted(self.ledger.held_for)} are held long after the end of it")
         tables = self.broker.disk.tables
+        stored_of = Counter(task.run_id for task in tables.tasks.values())
+        stored_of.update(
+            track.run_id for task_id, track in self.ledger.tasks.items() if was_removed(tables, "task", task_id)
+        )
         for run_id, (answered_s, tasks) in self.workload.acknowledged.items():
             row = tables.runs.get(run_id)
             if row is None:
@@ -340,11 +345,7 @@ class Simulation:
                 if self.forgotten_from_s <= answered_s <= self.restored_s:
                     continue
                 raise Violation("ack_lost", f"run {run_id} was acknowledged and is not stored", run_id)
-            stored = sum(task.run_id == run_id for task in tables.tasks.values())
-            stored += sum(
-                track.run_id == run_id and was_removed(tables, "task", task_id)
-                for task_id, track in self.ledger.tasks.items()
-            )
+            stored = stored_of[run_id]
             if stored != row.tasks or (tasks and tasks != stored):
                 raise Violation("ack_lost", f"run {run_id} has {stored} of {row.tasks} tasks", run_id)
         check_counts(self)

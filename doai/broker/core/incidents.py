@@ -15,7 +15,7 @@ from doai.broker.core.decision import Decision
 from doai.broker.core.state import State
 from doai.broker.core.statistics import Statistics
 from doai.broker.core.symptom import Symptom
-from doai.broker.core.symptoms import symptoms
+from doai.broker.core.symptoms import Ends, symptoms
 from doai.changes.incidents import IncidentRow
 from doai.changes.ops import PutIncident
 from doai.clock import Now
@@ -41,7 +41,7 @@ class Incidents:
 
     def __init__(self, state: State, statistics: Statistics, now: Now) -> None:
         self._state = state
-        self._statistics = statistics
+        self._ends = Ends(statistics)
         self._since_s: dict[Key, float] = {}
         """Since when conditions are so bad that they would be incidents; or, of open ones, so good that not."""
         self._quiet_until_s: dict[Key, float] = {}
@@ -65,7 +65,7 @@ class Incidents:
             return
         self._looked_s, self._due_s = now_s, now_s + limits.INCIDENT_LOOK_S
         bad: dict[Key, Symptom] = {}
-        for symptom in symptoms(self._state, self._statistics, decision.now):
+        for symptom in symptoms(self._state, self._ends, decision.now):
             key = symptom.type, symptom.subject
             rule = RULES[symptom.type]
             if symptom.measure >= (rule.closes_at if key in self._state.incidents else rule.opens_at):

@@ -77,6 +77,8 @@ class Statistics:
         """Rows of minutes whose hour is not written yet."""
         self._recent = deque(self._minutes)
         """Rows of minutes of the last hour and a quarter, oldest first."""
+        self.closed = 0
+        """Minutes whose rows were made in this life."""
         self._position = snapshot.statistics_position
         self._begun = snapshot.statistics_begun
         self._minute_ms = _begin(now.utc_ms, MINUTE_MS)
@@ -149,6 +151,7 @@ class Statistics:
         self._insert(decision, rows)
         self._minutes += rows
         self._recent.extend(rows)
+        self.closed += 1
         while self._recent and self._recent[0].at_ms < minute_ms - RECENT_MS:
             self._recent.popleft()
         self._close_hours(decision, _begin(minute_ms, HOUR_MS))

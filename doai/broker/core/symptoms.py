@@ -5,7 +5,7 @@ Nothing here decides: each measure is larger the worse it is, and what is well h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from doai import limits, topics
@@ -19,26 +19,39 @@ from doai.changes.statistics import Period, StatisticsRow, summed
 from doai.clock import Now
 from doai.histogram import Histogram
 from doai.incidents import IncidentType
-from doai.states import HELD, DeviceState, PeerState, TaskState
+from doai.states import DeviceState, PeerState, TaskState
 
 _MINUTE_MS: Final = 60_000
 _BEFORE_MIN: Final = 60
 
 
-class _Load:
-    """Open tasks of one queue."""
+class Ends:
+    """What ended in whole minutes: how much of it failed, and how long it took beside the hour before.
 
-    __slots__ = ("late", "oldest_ms", "running", "waiting")
+    Nothing of it is another before a minute is over: it is measured once, not at every look.
+    """
 
-    def __init__(self) -> None:
-        self.waiting = self.running = self.late = 0
-        self.oldest_ms = 0
+    def __init__(self, statistics: Statistics) -> None:
+        self._statistics = statistics
+        self._measured: tuple[tuple[int, int], list[Symptom]] | None = None
+        """For the minute from which on it is lately, and the minutes that were closed by then."""
+
+    def symptoms(self, now: Now) -> list[Symptom]:
+        """Return what is so now."""
+        # Rows begin with their minutes, so only those that begin then or later are of lately.
+        begin = -(-now.utc_ms // _MINUTE_MS) - limits.FAILURE_RATE_WITHIN_MIN
+        lately_ms = begin * _MINUTE_MS
+        key = lately_ms, self._statistics.closed
+        if self._measured is None or self._measured[0] != key:
+            rows = self._statistics.recent(lately_ms - _BEFORE_MIN * _MINUTE_MS)
+            self._measured = key, list(_ends(rows, lately_ms))
+        return self._measured[1]
 
 
-def symptoms(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom]:
+def symptoms(state: State, ends: Ends, now: Now) -> Iterator[Symptom]:
     """Measure everything that lasts."""
     yield from _queues(state, now)
-    yield from _ends(state, statistics, now)
+    yield from ends.symptoms(now)
     if state.disk.closed_because:
         yield Symptom(
             type=IncidentType.LOW_DISK,
@@ -66,44 +79,35 @@ def symptoms(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom
 
 
 def _queues(state: State, now: Now) -> Iterator[Symptom]:
-    loads: dict[str, _Load] = {}
+    late = _late(state, now)
+    for name, queue in state.queues.items():
+        subject, waiting, running = topics.queue_subject(name), queue.waiting, queue.held
+        if waiting:
+            text = f"{waiting} tasks wait in queue {name}, {running} are given out"
+            yield Symptom(
+                type=IncidentType.QUEUE_BACKLOG, subject=subject, measure=waiting, affected=waiting, message=text
+            )
+        if name in late:
+            count, oldest_ms = len(late[name]), min(late[name])
+            hours = (now.utc_ms - oldest_ms) / 3_600_000
+            text = f"{count} tasks of queue {name} wait for more than an hour, the first for {hours:.1f} hours"
+            yield Symptom(type=IncidentType.TASK_LATE, subject=subject, measure=count, affected=count, message=text)
+        if waiting and not running:
+            text = f"{waiting} tasks wait in queue {name} and none of it is given out"
+            yield Symptom(type=IncidentType.NO_PROGRESS, subject=subject, measure=1, affected=waiting, message=text)
+
+
+def _late(state: State, now: Now) -> dict[str, list[int]]:
+    """Return by queue when the tasks were made that wait for too long."""
     late_ms = now.utc_ms - round(limits.TASK_LATE_S * 1000)
+    late: dict[str, list[int]] = {}
     for task in state.tasks.values():
-        load = loads.setdefault(task.run.row.queue, _Load())
-        if task.state in HELD:
-            load.running += 1
-        elif task.state is TaskState.QUEUED:
-            load.waiting += 1
-            load.late += task.created_at_ms < late_ms
-            load.oldest_ms = min(load.oldest_ms or task.created_at_ms, task.created_at_ms)
-    for queue, load in loads.items():
-        subject = topics.queue_subject(queue)
-        if load.waiting:
-            text = f"{load.waiting} tasks wait in queue {queue}, {load.running} are given out"
-            yield Symptom(
-                type=IncidentType.QUEUE_BACKLOG,
-                subject=subject,
-                measure=load.waiting,
-                affected=load.waiting,
-                message=text,
-            )
-        if load.late:
-            hours = (now.utc_ms - load.oldest_ms) / 3_600_000
-            text = f"{load.late} tasks of queue {queue} wait for more than an hour, the first for {hours:.1f} hours"
-            yield Symptom(
-                type=IncidentType.TASK_LATE, subject=subject, measure=load.late, affected=load.late, message=text
-            )
-        if load.waiting and not load.running:
-            text = f"{load.waiting} tasks wait in queue {queue} and none of it is given out"
-            yield Symptom(
-                type=IncidentType.NO_PROGRESS, subject=subject, measure=1, affected=load.waiting, message=text
-            )
+        if task.created_at_ms < late_ms and task.state is TaskState.QUEUED:
+            late.setdefault(task.run.row.queue, []).append(task.created_at_ms)
+    return late
 
 
-def _ends(state: State, statistics: Statistics, now: Now) -> Iterator[Symptom]:
-    """What ended in whole minutes: how much of it failed, and how long it took beside the hour before."""
-    lately_ms = now.utc_ms - limits.FAILURE_RATE_WITHIN_MIN * _MINUTE_MS
-    rows = statistics.recent(lately_ms - _BEFORE_MIN * _MINUTE_MS)
+def _ends(rows: Sequence[StatisticsRow], lately_ms: int) -> Iterator[Symptom]:
     for queue in sorted({row.queue for row in rows}):
         of_queue = [row for row in rows if row.queue == queue]
         new = [row for row in of_queue if row.at_ms >= lately_ms]
