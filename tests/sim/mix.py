@@ -6,7 +6,7 @@ from typing import Final
 
 BOTS: Final = frozenset({1})
 """Two bots that hear of events and samples."""
-SAMPLES: Final = frozenset({1, 9})
+SAMPLES: Final = frozenset({1})
 BOT_TASKS: Final = frozenset({4})
 PLUGINS: Final = frozenset({2, 10})
 NEWER: Final = frozenset({14})

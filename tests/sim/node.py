@@ -266,7 +266,8 @@ class NodeProcess:
         due_s, now = self.core.due_s(), self.clock.now()
         if due_s is not None and due_s <= now.mono_s:
             self._decided(self.core.tick(now, self.world.random.random()))
-        self._arm()
+        else:
+            self._arm()
 
     def _step_ended(self, ended: StepEnded) -> None:
         if self.core is not None:

@@ -115,7 +115,7 @@ def draw_scenario(
     A larger world works for longer, and as many faults happen in it; one with bots is small, because each of its
     events goes to them.
     """
-    calm = random.random() < 0.15
+    calm = random.random() < 0.25
     faults = {
         kind: weight
         for kind, weight in FAULT_WEIGHTS.items()
@@ -125,7 +125,7 @@ def draw_scenario(
     phones = random.choice((4, 8, 16) if has_bots else (4, 8, 16, 20, 20, 24, 24, 24))
     slots = random.choice((3, 20, 20, 20, 20, 20, 20, 20))
     tight = random.random() < (0.4 if has_bots else 0.2)
-    stretch = 0.4 + min(1.0, scale)
+    stretch = 0.2 + 1.5 * min(1.0, scale)
     work_s = random.choice((200.0, 300.0, 400.0)) * stretch
     return Scenario(
         nodes=nodes,
