@@ -166,7 +166,7 @@ def shell(program: dict[str, str], name: str, *script: str) -> list[str]:
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"there is no {name} here")
-    done = subprocess.run([found, *script], env=program, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([found, *script], env=program, capture_output=True, text=True, timeout=180, check=True)
     assert done.stderr == ""
     return done.stdout.split()
 

@@ -35,7 +35,7 @@ fake_count = 1
 def run(*argv: object, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "doai.cli.node", *map(str, argv)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, env={**os.environ, **environ}, check=False
+        command, capture_output=True, text=True, timeout=90, env={**os.environ, **environ}, check=False
     )
 
 
@@ -44,7 +44,7 @@ def running(argv: Sequence[object], folder: Path) -> Iterator[subprocess.Popen[s
     """A node that has said it is ready."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
         ready.bind(str(folder / "notify"))
-        ready.settimeout(30)
+        ready.settimeout(90)
         environ = {**os.environ, "NOTIFY_SOCKET": str(folder / "notify")}
         command = [sys.executable, "-m", "doai.cli.node", *map(str, argv)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environ) as process:
@@ -93,4 +93,4 @@ def test_it_stops_well_and_its_file_is_its_own(config: Path, tmp_path: Path) -> 
         assert "is in use by process" in second.stderr
         assert (tmp_path / "data" / "keys" / "node.key").stat().st_mode & 0o777 == 0o600
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(90) == 0
