@@ -73,7 +73,7 @@ FULL: Final = Sizes(
     devices=100,
 )
 SMALL: Final = Sizes(
-    finished=400, cleaned=200, failed=100, open_tasks=40, rate=20, window_s=0.2, rounds=1, actions=1, devices=2
+    finished=400, cleaned=200, failed=100, open_tasks=1000, rate=20, window_s=0.2, rounds=1, actions=1, devices=2
 )
 
 
