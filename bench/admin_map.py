@@ -51,6 +51,7 @@ def map_lines(url: str, cookie: str, squares: int, seconds: float, change: Calla
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.set_default_timeout(90_000)
         context.add_cookies([{"name": COOKIE, "value": cookie, "url": url}])
         page = context.new_page()
         page.goto(f"{url}/devices?view=map")
