@@ -20,6 +20,3 @@ class QueueReader:
         """Return all queues, by name; their counts are a second old at most."""
         [answer] = await self._connections.ask((self._sql["queues"], ()))
         return [queue_row(c) for c in answer]
-
-    async def one(self, name: str) -> QueueRow | None:
-        return next((row for row in await self.all() if row.name == name), None)

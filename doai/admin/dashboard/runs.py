@@ -14,7 +14,7 @@ from doai.admin.dashboard.tasks import PICTURES
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, changing
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.removed import missing
-from doai.admin.routes.surroundings import surroundings
+from doai.admin.routes.surroundings import Around
 from doai.admin.steps import step_tries
 from doai.admin.task_lists import OPEN_RUNS, RUN_STATES
 from doai.admin.translation import run_json, task_json
@@ -101,8 +101,9 @@ async def run_page(run_id: FromPath[str], visit: Visiting) -> Response[str]:
     files = await reader.artifacts(run_id=run_id, limit=EVENTS_PAGE_MAX)
     waiting = [row for row in tasks.items if row.status.state in (TaskState.QUEUED, TaskState.DELAYED)]
     reasons: dict[str, None] = {}
+    about = Around(reader, view)
     for row in waiting[:WAITING_SHOWN]:
-        around = await surroundings(reader, row)
+        around = await about.of(row)
         reasons[(waiting_because(row, around, visit.words.voice) if around else None) or "-"] = None
     columns, cells = matrix(step_tries(events))
     return await visit.page(
