@@ -87,6 +87,8 @@ class Window:
         self._batches: deque[Batch] = deque()
         self._events = 0
         self._end = 0
+        self._given: tuple[Wanted, int, int, Block] | None = None
+        """The last one: watchers who are told together mostly want the same."""
 
     @property
     def begin(self) -> int:
@@ -101,10 +103,12 @@ class Window:
     def move_to(self, end: int) -> None:
         """Forget all: go on behind this position."""
         self._batches.clear()
+        self._given = None
         self._events, self._end = 0, end
 
     def add(self, end: int, events: list[EventView]) -> None:
         """Add what lies between the window's end and a new one."""
+        self._given = None
         self._batches.append(Batch(self._end, end, events))
         self._events += len(events)
         self._end = end
@@ -118,6 +122,11 @@ class Window:
         """
         if not self.begin <= after < self._end:
             return None
+        if self._given is None or self._given[:3] != (wanted, after, events_max):
+            self._given = wanted, after, events_max, self._joined(wanted, after, events_max)
+        return self._given[3]
+
+    def _joined(self, wanted: Wanted, after: int, events_max: int) -> Block:
         first = bisect_right(self._batches, after, key=lambda batch: batch.end)
         blocks: list[bytes] = []
         events = 0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
-from typing import Any
+from contextlib import ExitStack, suppress
+from typing import Any, cast
 
 import msgspec
 import pytest
 
-from doai.admin.feed import WATCHERS_MAX, Feed, TooManyWatchers
+from doai.admin.dashboard.live import EARLY_S, follow_with_beats
+from doai.admin.feed import TURNS, WATCHERS_MAX, Feed, TooManyWatchers
 from doai.admin.routes.events import follow
+from doai.admin.window import Wanted
 from doai.codec import raw
 from doai.envelope import Envelope
 from doai.errors import StoreUnavailable
@@ -227,5 +229,41 @@ def test_streams_are_bounded() -> None:
         feed._watchers = WATCHERS_MAX
         with pytest.raises(TooManyWatchers):
             await anext(stream(feed))
+
+    run(scenario)
+
+
+def test_watchers_are_told_in_turns_not_all_at_once() -> None:
+    async def main() -> None:
+        feed = Feed(cast(Any, Log()))
+        with ExitStack() as watching:
+            turns = [watching.enter_context(feed.watching()) for _ in range(2 * TURNS)]
+            parts = [asyncio.create_task(feed.part(0, Wanted(), turn, wait_s=20)) for turn in turns]
+            await asyncio.sleep(0)
+            feed._window.add(1, [view(1, "task.started")])
+            feed._tell(turns[3])
+            async with asyncio.timeout(20):
+                done, waiting = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+                assert done == {parts[3], parts[3 + TURNS]}
+                await feed.close()
+                await asyncio.wait(waiting)
+
+    asyncio.run(main())
+
+
+def test_a_beat_that_is_nearly_due_goes_with_the_events() -> None:
+    async def scenario(log: Log, feed: Feed) -> None:
+        log.types = ["task.started"] * 3
+        with feed.watching() as turn:
+            assert (await feed.part(0, Wanted(), turn, wait_s=20)).newest == 3  # below nothing is waited for
+        for beat_s, beats in ((EARLY_S, 1), (60.0, 0)):
+            following = follow_with_beats(feed, 0, 3, None, None, str, events=True, beat_s=beat_s)
+            assert b"retry" in await anext(following)
+            assert b"event: beat" in await anext(following)
+            block = await anext(following)
+            assert block.count(b"event: beat") == beats
+            assert b"\n\nid: 3\nevent: beat" in block or not beats
+            assert positions(block.partition(b"event: beat")[0]) == [1, 2, 3]
+            await following.aclose()
 
     run(scenario)

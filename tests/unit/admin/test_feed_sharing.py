@@ -120,6 +120,7 @@ def test_a_window_has_no_gap_and_holds_no_more_than_it_may(
     blocks, first = [], after
     while (block := window.block(wanted, after, events_max)) is not None:
         assert after < block.end
+        assert window.block(wanted, after, events_max) is block
         blocks.append(block.bytes)
         after = block.end
     assert after == window.end
