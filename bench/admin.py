@@ -201,7 +201,7 @@ def _writer(data_dir: Path) -> closing[ProcessWriter]:
 
 def _node(node_id: str, serials: list[str], now_ms: int) -> list[ops.Op]:
     row = NodeRow(node_id=node_id, host=node_id, version="1", slots=20, capabilities=[], started_at_ms=now_ms,
-                  first_seen_at_ms=now_ms, connected_at_ms=now_ms, state="online", state_reason="hello",
+                  first_seen_at_ms=now_ms, connected_at_ms=now_ms, state="online", state_reason="connected",
                   changed_at_ms=now_ms)  # fmt: skip
     host = HostSample(host=node_id, pid=1, version="1", started_at_ms=now_ms, slots=20)
     beat = Heartbeat(sample=host, devices=[DeviceProof(serial, 0.5, 1.5) for serial in serials])

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import sqlite3
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +25,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from bench import admin_beside
 from bench.admin import Sizes, admin_of, fill
+from bench.admin_curves import quiet_hour
 from doai.admin.sessions import COOKIE
+from doai.store.sql_files import load_statements
+from doai.store.statistics_columns import statistics_columns
 from tests.browser.accessibility import violations
 from tests.browser.desk import CHROMIUM, PHONES, WAIT_MS, Desk, go
 from tests.browser.guard import guard
-from tests.integration.installed import ROOT, up
+from tests.integration.installed import ROOT, Up, up
 
 KEPT: Final = ROOT / "docs" / "screenshots"
 KEPT_BYTES_MAX: Final = 150 * 1024
@@ -183,6 +188,7 @@ def _three(browser: Browser) -> Iterator[Place]:
         desk.run("screenshot-baseline")
         run_id = desk.run("playback-check", video_id="doai-test-1", seconds=5)
         [task, *_] = desk.ask("GET", f"/tasks?run_id={run_id}").json()["items"]
+        _remember(site)
         cookies = [
             {"name": each["name"], "value": each["value"], "url": desk.url} for each in desk.context.cookies()
         ]
@@ -194,6 +200,15 @@ def _three(browser: Browser) -> Iterator[Place]:
             yield Place(fleet="3", url=desk.url, cookies=cookies, names=names)
         desk.api.close()
         desk.context.close()
+
+
+def _remember(site: Up) -> None:
+    """Give the charts an hour to show: the fleet itself is there for a minute."""
+    sql = load_statements("broker", "columns", "statements")["insert_statistics"]
+    rows = quiet_hour(round(time.time() * 1000))
+    connection = sqlite3.connect(site.data_dir / "broker" / "broker.db", timeout=30)
+    with closing(connection), connection:
+        connection.executemany(sql, [statistics_columns(row) for row in rows])
 
 
 @contextmanager

@@ -14,7 +14,17 @@ from doai.admin.access import OPERATOR, VIEWER, Caller
 from doai.admin.pages import WorkflowPage
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.bodies import WorkflowText
-from doai.admin.routes.parameters import AnyRequest, Cursor, Given, IdempotencyKey, Limit, Who, not_found, part
+from doai.admin.routes.parameters import (
+    AnyRequest,
+    Cursor,
+    Given,
+    IdempotencyKey,
+    Language,
+    Limit,
+    Who,
+    not_found,
+    part,
+)
 from doai.admin.services import Done, Services
 from doai.admin.translation import recipe_of, workflow_detail_json, workflow_json
 from doai.admin.views import ChangeJson, CheckedJson, DiffJson, WorkflowDetailJson
@@ -23,6 +33,7 @@ from doai.errors import NotFoundError, UserError
 from doai.limits import WORKFLOW_BYTES_MAX
 from doai.messages.commands import ActivateWorkflow, ArchiveWorkflow, StoreWorkflow, WorkflowStored, WorkflowVersion
 from doai.states import WorkflowState
+from doai.story.voice import ENGLISH
 from doai.workflow.diff import differences
 from doai.workflow.drawing import draw
 from doai.workflow.mistakes import WorkflowError
@@ -141,12 +152,15 @@ async def diff_versions(
     media_type=SVG,
     responses=examples.answer(200, str, "<svg/>", "The drawing.", problems=(404,), media_type=SVG),
 )
-async def draw_graph(name: FromPath[str], services: Given, version: Version = None) -> Response[str]:
+async def draw_graph(
+    name: FromPath[str], services: Given, version: Version = None, language: Language = ENGLISH
+) -> Response[str]:
     """An SVG that needs nothing else; its colours follow the reader's light or dark setting."""
     row = _chosen(await _versions(services, name), version)
     # It may be opened by itself: nothing in it runs or is fetched.
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    return Response(draw(from_stored(row.body), version=row.version), media_type=SVG, headers=headers)
+    drawing = draw(from_stored(row.body), version=row.version, language=language)
+    return Response(drawing, media_type=SVG, headers=headers)
 
 
 @post(

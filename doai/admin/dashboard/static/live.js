@@ -10,6 +10,9 @@
   state.freshMs = state.drawnMs;
   let source = null;
 
+  // On a phone the menu is wider than the screen: where one is, is in sight.
+  document.querySelector("nav.main [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   const page = () => document.getElementById("page");
 
   // A browser has six connections to a site: tabs that nobody sees give theirs back.
