@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from doai.store.database import BROKER
+from doai.store.reader import _OPEN_RUN
 from doai.store.sql_files import load_migrations, load_statements
 
 QUERIES = (
@@ -50,3 +51,10 @@ def test_no_page_reads_a_table_that_grows_from_end_to_end(connection: apsw.Conne
     for step in plan:
         is_walk = step.startswith("SCAN") and "USING" not in step and "CONSTANT" not in step
         assert not is_walk or step.split()[1] in SMALL, (name, plan)
+
+
+def test_open_runs_are_found_by_an_index_of_their_own(connection: apsw.Connection) -> None:
+    runs = load_statements("broker", "columns", "queries")["runs"]
+    sql = f"{runs} WHERE run_id < ? AND {_OPEN_RUN} ORDER BY run_id DESC LIMIT ?"
+    [step] = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, ("r", 50))]
+    assert "USING INDEX runs_open" in step
