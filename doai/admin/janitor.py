@@ -80,8 +80,11 @@ class Janitor:
     async def outlook(self) -> Outlook:
         """Return what would go now."""
         held = await self.reader.held()
-        bounds = await self.reader.bounds(self.policy, held, disk_bytes(self._artifacts), _now_ms())
+        bounds = await self._bounds(held)
         return Outlook(held=held, going=await self.reader.going(bounds), bounds=bounds)
+
+    async def _bounds(self, held: Held) -> Bounds:
+        return await self.reader.bounds(self.policy, held, disk_bytes(self._artifacts), _now_ms())
 
     def begin(self, command: Command) -> None:
         """Begin a pass and return; raises ConflictError while one is under way."""
@@ -171,7 +174,7 @@ class Janitor:
         return done
 
     async def _remove(self, command: Command) -> None:
-        bounds = (await self.outlook()).bounds
+        bounds = await self._bounds(await self.reader.held())
         while found := await self.reader.artifacts(bounds):
             await self._remove_artifacts(command, found)
         after = ""
