@@ -17,6 +17,7 @@ ONCE_BROKEN = {
     135: "the same",
     211: "facts were read to be sent again while their ack came late: the node took its own file for damaged",
     107: "a node that had stood still for minutes began a task of a frame from before, which was another's by then",
+    610: "late facts of a node that a phone had left took it from the node that had it, for ever",
     2614: "a node that had stood still began a task that waited: another node had the device by then",
 }
 

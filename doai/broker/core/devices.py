@@ -27,9 +27,13 @@ class Devices:
     def __init__(self, state: State, scheduler: Scheduler) -> None:
         self._state = state
         self._scheduler = scheduler
+        self._unheard: dict[str, dict[str, DeviceOnline]] = {}
+        """Of nodes that were not proven when another got their device: what they last said of it, by node and
+        serial. They do not say it again, but their heartbeats show whether it is still so."""
 
     def online(self, decision: Decision, peer: Peer, told: DeviceOnline) -> None:
         """The node says the device works. It stays with another holder while that one is proven."""
+        self._unheard.get(peer.name, {}).pop(told.serial, None)
         device = self._state.devices.get(told.serial)
         if device is None:
             device = self._state.devices[told.serial] = Device(told.serial)
@@ -43,6 +47,7 @@ class Devices:
 
     def offline(self, decision: Decision, peer: Peer, told: DeviceOffline) -> None:
         """The node says the device can not work."""
+        self._unheard.get(peer.name, {}).pop(told.serial, None)
         device = self._state.devices.get(told.serial)
         if device is None:
             device = self._state.devices[told.serial] = Device(told.serial)
@@ -74,6 +79,9 @@ class Devices:
         if decision.now.mono_s < peer.settled_s or peer.stream.last_seq != heartbeat.as_of_seq:
             return
         here = {proof.serial for proof in heartbeat.devices}
+        for serial, told in self._unheard.pop(peer.name, {}).items():
+            if serial in here:
+                self.online(decision, peer, told)
         for device in list(peer.devices.values()):
             if device.serial not in here and device.state in _WITH_IT:
                 reason = because("not_found_since_start", node=peer.name)
@@ -92,16 +100,20 @@ class Devices:
     def _hand_over(self, decision: Decision, device: Device) -> None:
         for name, told in list(device.claims.items()):
             node = self._state.nodes.get(name)
-            if node is None or node.liveness.state is not PeerState.ONLINE:
-                continue
             del device.claims[name]
-            self._take(decision, device, node, told)
-            return
+            if node is None:
+                continue
+            if node.liveness.state is PeerState.ONLINE:
+                self._take(decision, device, node, told)
+                return
+            self._unheard.setdefault(name, {})[device.serial] = told
 
     def _take(self, decision: Decision, device: Device, peer: Peer, told: DeviceOnline) -> None:
         before, now_ms = device.row, decision.now.utc_ms
         if device.node is not None:
             device.node.devices.pop(device.serial, None)
+            if device.node is not peer and before is not None and device.state is DeviceState.ONLINE:
+                self._unheard.setdefault(device.node.name, {})[device.serial] = _told_of(before)
         device.claims.pop(peer.name, None)
         device.node = peer
         device.state = DeviceState.ONLINE
@@ -146,6 +158,22 @@ class Devices:
             SystemNotice(code="duplicate_device", message=message, subject=topics.device_subject(device.serial)),
         )
         decision.log("warning", message, {"device_serial": device.serial, "node_id": other.name})
+
+
+def _told_of(row: DeviceRow) -> DeviceOnline:
+    return DeviceOnline(
+        serial=row.serial,
+        node_id=row.node_id,
+        driver=row.driver,
+        connection=row.connection,
+        model=row.model,
+        manufacturer=row.manufacturer,
+        sdk=row.sdk,
+        android=row.android,
+        screen=(row.screen_width, row.screen_height),
+        tags=row.tags,
+        usb_path=row.usb_path,
+    )
 
 
 def _is_proven(device: Device, holder: Peer) -> bool:
