@@ -36,7 +36,7 @@ from doai.store.sql_files import load_statements
 from doai.wire.keys import load_or_make_keypair
 
 NODES: Final = (1, 16, 100)
-FACTS: Final = 64_000
+FACTS: Final = 192_000
 """Of all nodes together; more where each would have fewer than `FACTS_A_NODE`."""
 FACTS_A_NODE: Final = 2_000
 """A connection and its first frames cost 3 ms, which is not what is measured here."""
