@@ -241,6 +241,7 @@ NODE: Final = v.NodeJson(
     state="online",
     state_reason="connected",
     slots=20,
+    running=20,
     capabilities=["driver:adb", "step:app.launch"],
     started_at_ms=AT_MS,
     first_seen_at_ms=AT_MS,

@@ -191,8 +191,8 @@ def _hold_json(hold: Hold | None, tasks_left: int, voice: Voice) -> HoldJson | N
     return HoldJson(text=hold_now(hold, tasks_left, voice), tasks_left=tasks_left, **msgspec.structs.asdict(hold))
 
 
-def node_json(view: NodeView, now_ms: int) -> NodeJson:
-    """Return a node as the API shows it."""
+def node_json(view: NodeView, running: int, now_ms: int) -> NodeJson:
+    """Return a node as the API shows it; ``running``: tasks on it."""
     sample = None
     if view.sample is not None:
         heartbeat: Heartbeat = _heartbeat(view.sample.body)
@@ -204,7 +204,7 @@ def node_json(view: NodeView, now_ms: int) -> NodeJson:
     fields = msgspec.structs.asdict(view.row)
     service = service_of(fields["quarantine"], now_ms).value
     fields |= {"quarantine": _quarantine_json(fields["quarantine"]), "plugins": plugins_json(view.row.plugins)}
-    return NodeJson(sample=sample, service=service, **fields)
+    return NodeJson(sample=sample, service=service, running=running, **fields)
 
 
 def workflow_json(row: WorkflowRow) -> WorkflowJson:

@@ -305,6 +305,8 @@ class NodeJson(View, frozen=True, kw_only=True):
     state: str
     state_reason: str
     slots: int
+    running: int
+    """Tasks that run on it, as the log has it now; in ``sample`` is what its heartbeat said, up to 10 s ago."""
     capabilities: list[str]
     started_at_ms: int
     first_seen_at_ms: int

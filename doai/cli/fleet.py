@@ -89,7 +89,7 @@ def nodes(client: Client, options: argparse.Namespace) -> int:
             item["state"],
             _service(item),
             item.get("host"),
-            f"{(item.get('sample') or {}).get('running', '-')}/{item.get('slots')}",
+            f"{item.get('running', '-')}/{item.get('slots')}",
             item.get("version"),
             _why(item, "stateReason"),
         )

@@ -14,13 +14,13 @@ async def list_page(visit: Visiting) -> Response[str]:
     """By name."""
     state = visit.given("state")
     reader = visit.services.reader
-    found = [node_json(view, visit.at_ms) for view in await reader.nodes()]
+    running = await reader.overview.running_of_nodes()
+    found = [node_json(view, running.get(view.row.node_id, 0), visit.at_ms) for view in await reader.nodes()]
     devices = (await reader.fleet.facets()).nodes
     items = [node for node in found if state in ("", node.state)]
     return await visit.page(
         "nodes.html",
         items=items,
         devices=devices,
-        running=await reader.overview.running_of_nodes(),
         states=("online", "late", "offline"),
     )

@@ -92,7 +92,10 @@ async def list_nodes(services: Given, cursor: Cursor = None, limit: Limit = 500)
     """Each with its newest heartbeat."""
     views = await services.reader.nodes()
     items, following = part(views, lambda view: view.row.node_id, cursor, limit)
-    return NodePage(items=[node_json(view, now_ms()) for view in items], next=following)
+    running, at_ms = await services.reader.overview.running_of_nodes(), now_ms()
+    return NodePage(
+        items=[node_json(view, running.get(view.row.node_id, 0), at_ms) for view in items], next=following
+    )
 
 
 @get(
@@ -107,4 +110,5 @@ async def show_node(node_id: FromPath[str], services: Given) -> NodeJson:
     view = await services.reader.node(node_id)
     if view is None:
         raise not_found("node", node_id, "nodes", (each.row.node_id for each in await services.reader.nodes()))
-    return node_json(view, now_ms())
+    running = await services.reader.overview.running_of_nodes()
+    return node_json(view, running.get(node_id, 0), now_ms())

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from doai.cli import show
-from doai.cli.fleet import devices
+from doai.cli.fleet import devices, nodes
 from doai.cli.main import make_parser
 
 DEVICE = {
@@ -28,7 +28,7 @@ class Listing:
         self._items = items
 
     def items(self, path: str, **query: object) -> list[dict[str, Any]]:
-        assert path == "/devices"
+        assert path in ("/devices", "/nodes")
         return list(self._items)
 
     def url(self, path: str, **query: object) -> str:
@@ -53,3 +53,11 @@ def test_a_device_of_a_silent_node(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_device_that_never_was_proven(capsys: pytest.CaptureFixture[str]) -> None:
     out = shown(capsys, {**DEVICE, "proven": False, "proofs": {"link": {"atMs": None}}})
     assert "A1 not proven " in out
+
+
+def test_slots_in_use_are_the_tasks_that_run_now_and_not_those_of_the_last_heartbeat(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    node = {"nodeId": "n1", "state": "online", "slots": 20, "running": 3, "sample": {"running": 20}}
+    nodes(Listing(node), make_parser().parse_args(["nodes", "list"]))  # type: ignore[arg-type]
+    assert "3/20" in capsys.readouterr().out
