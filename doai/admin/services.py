@@ -30,6 +30,7 @@ from doai.envelope import Envelope, Message, Origin
 from doai.errors import UserError
 from doai.ids import RandomIds
 from doai.messages.catalogue import COMMANDS
+from doai.messages.people import RemoveUser, SetPassword, SetRole
 from doai.store.reader import StoreReader
 
 AnswerT = TypeVar("AnswerT", bound=Message)
@@ -106,6 +107,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         reply = await self.mesh.command(envelope)
         if reply.problem is not None:
             raise CommandRefused(reply.problem)
+        if isinstance(payload, SetPassword | SetRole | RemoveUser):
+            self.sessions.forget_user(payload.name)
         return Done(msgspec.convert(reply.result, COMMANDS[command_type][1]), reply.position)
 
     async def command_of(

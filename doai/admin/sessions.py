@@ -55,6 +55,11 @@ class Sessions:
         """The session of this browser was ended: believe it no more."""
         self._known.pop(hashlib.sha256(cookie.encode("utf-8", "surrogateescape")).hexdigest(), None)
 
+    def forget_user(self, name: str) -> None:
+        """What this user is or knows has changed: look each session up again."""
+        for digest in [digest for digest, (_, _, user) in self._known.items() if user.name == name]:
+            del self._known[digest]
+
 
 def make_session() -> str:
     """Return a new cookie: 256 random bits."""

@@ -34,7 +34,7 @@ def test_a_person_sets_wishes_and_another_password_with_the_keyboard_alone(desk:
     page.get_by_label("Your password now").fill(password)
     page.get_by_label("The new one").fill("correct horse battery")
     page.get_by_role("button", name="Change it").press("Enter")
-    page.wait_for_url("**/login?next=*")
+    page.wait_for_url("**/login?next=%2Fsettings")
     sign_in(page, "correct horse battery", "eve")
     page.wait_for_url("**/settings")
     context.close()

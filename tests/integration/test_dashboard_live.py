@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,3 +124,25 @@ def test_wrong_passwords_are_slowed_and_lock_nobody_out(site: Site) -> None:
             site.api.put("/users/ann/password", json={"password": "another one, longer"}).json()["sessionsEnded"]
             == 1
         )
+
+
+def test_another_password_ends_all_sessions_of_a_person_at_once(site: Site) -> None:
+    password = site.api.post("/users", json={"name": "eve", "role": "viewer"}).json()["password"]
+    with (
+        httpx.Client(base_url=site.url, trust_env=False, timeout=90) as here,
+        httpx.Client(base_url=site.url, trust_env=False, timeout=90) as elsewhere,
+    ):
+        for client in (here, elsewhere):
+            assert client.post("/login", data={"name": "eve", "password": password}).status_code == 303
+        page = here.get("/settings")
+        assert (page.status_code, elsewhere.get("/settings").status_code) == (200, 200)
+        [csrf] = set(re.findall(r'name="csrf" value="(\w+)"', page.text))
+        old = here.cookies["doai_session"]
+        fields = {"csrf": csrf, "now": password, "new": "correct horse battery"}
+        changed = here.post("/settings/password", data=fields)
+        assert (changed.status_code, changed.headers["location"]) == (303, "/login?next=%2Fsettings")
+        assert "doai_session" not in here.cookies
+        here.cookies["doai_session"] = old
+        for client in (here, elsewhere):
+            assert client.get("/settings").headers["location"] == "/login?next=%2Fsettings"
+        assert here.get(changed.headers["location"]).status_code == 200, "it asks for the new one"

@@ -16,6 +16,7 @@ from doai.admin.passwords import CHARACTERS_MAX, CHARACTERS_MIN
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.keys import make_token
 from doai.admin.routes.notifications import channels_of
+from doai.admin.sessions import COOKIE
 from doai.errors import UserError
 from doai.messages.commands import AddToken
 from doai.messages.people import SetPassword
@@ -56,7 +57,9 @@ async def set_own_password(request: PageRequest, visit: Visiting) -> Response[st
         return await show(visit, password_problem=text, status=422)
     command = SetPassword(name=name, password_hash=password_hash)
     await visit.services.command_of(visit.caller, command, f"user/{name}")
-    return Redirect("/login?next=/settings", status_code=303)
+    answer = Redirect("/login?next=%2Fsettings", status_code=303)
+    answer.delete_cookie(COOKIE)
+    return answer
 
 
 @post("/tokens", opt={"needs": ADMIN}, status_code=200)
