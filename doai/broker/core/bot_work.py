@@ -22,7 +22,7 @@ from doai.messages.bots import BotTask, BotTasks
 from doai.messages.commands import TargetKind
 from doai.messages.events import TaskDispatched, TaskStarted
 from doai.reasons import reason as because
-from doai.states import TASK_TABLE, PeerState, TaskState, TaskTrigger, move
+from doai.states import PeerState, TaskState, TaskTrigger
 
 Lane = list[tuple[int, str, Task]]
 """Heap of (order, id, task) of one queue and priority."""
@@ -140,7 +140,7 @@ class BotWork:
 
     def _give(self, decision: Decision, task: Task, peer: Peer, token: Token) -> None:
         now, run = decision.now, task.run
-        task.state = move(TASK_TABLE, task.state, TaskTrigger.DISPATCH, task.task_id)
+        task.move(TaskTrigger.DISPATCH)
         task.node, task.token = peer.address, token
         task.dispatched_at_ms = task.started_at_ms = now.utc_ms
         task.reason = ""
@@ -166,7 +166,7 @@ class BotWork:
         )
         decision.event(topics.TASK_DISPATCHED, subject, given, trace_id=run.trace_id)
         # A process begins what it is given; there is no device for which it would wait.
-        task.state = move(TASK_TABLE, task.state, TaskTrigger.START, task.task_id)
+        task.move(TaskTrigger.START)
         begun = TaskStarted(
             task_id=task.task_id, run_id=run_id, token=token, attempt=task.attempt, device_serial=""
         )

@@ -32,6 +32,8 @@ class Blame(enum.Enum):
     """The node, its adb server or its process."""
 
 
+_PASSED: Final = Outcome.PASSED
+_WORKED: Final = Blame.WORKED
 _BLAME: Final = {
     ErrorClass.DEVICE: Blame.DEVICE,
     ErrorClass.INFRASTRUCTURE: Blame.NODE,
@@ -44,8 +46,8 @@ _BLAME: Final = {
 
 def blame(outcome: Outcome | None, failure: Failure | None) -> Blame:
     """Return what the end of an attempt speaks of."""
-    if outcome is Outcome.PASSED:
-        return Blame.WORKED
+    if outcome is _PASSED:
+        return _WORKED
     if failure is None or outcome not in (Outcome.FAILED, Outcome.UNKNOWN):
         return Blame.NOTHING
     if failure.code == NODE_RESTARTED:

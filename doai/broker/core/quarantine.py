@@ -31,6 +31,9 @@ from doai.states import SERVICE_TABLE, Outcome, ServiceState, ServiceTrigger, mo
 from doai.workflow.mistakes import did_you_mean
 
 FOR_MAX_S: Final = 366 * 24 * 3600.0
+_PROBING: Final = ServiceState.PROBING
+_IN_SERVICE: Final = ServiceState.IN_SERVICE
+_WORKED: Final = Blame.WORKED
 Unit = Device | Peer
 """A device, or a node."""
 
@@ -61,7 +64,7 @@ class Quarantines:
     ) -> None:
         """Learn from the end of an attempt that a node told."""
         found = blame(outcome, failure)
-        if found is Blame.WORKED:
+        if found is _WORKED:
             self._worked(decision, node)
             if device is not None:
                 self._worked(decision, device)
@@ -71,9 +74,9 @@ class Quarantines:
             self._failed(decision, device, failure, 0.0)
 
     def _worked(self, decision: Decision, unit: Unit) -> None:
-        if unit.service is ServiceState.PROBING:
+        if unit.service is _PROBING:
             self._release(decision, unit, because("worked_again"), "")
-        elif unit.service is ServiceState.IN_SERVICE:
+        elif unit.service is _IN_SERVICE:
             unit.health.worked(decision.now.mono_s)
 
     def _failed(self, decision: Decision, unit: Unit, failure: Failure, burst_s: float) -> None:

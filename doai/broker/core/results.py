@@ -34,6 +34,13 @@ from doai.messages.link import Record
 from doai.messages.plugins import NodePluginsChanged
 from doai.states import Outcome, TaskState, TaskTrigger
 
+# Names of their own: a member of an enum is looked up by a function of its class.
+_START: Final = TaskTrigger.START
+_CANCELLING: Final = TaskState.CANCELLING
+_DELAYED: Final = TaskState.DELAYED
+_QUEUED: Final = TaskState.QUEUED
+_PASSED: Final = Outcome.PASSED
+
 _TOLD_BY_NODES: Final = frozenset(
     {
         topics.ATTEMPT_ENDED,
@@ -91,6 +98,9 @@ class Verdict(msgspec.Struct, frozen=True):
     """Of the attempt."""
     failure: Failure | None = None
     delay_s: float = 0.0
+
+
+_WORKED: Final = Verdict(TaskTrigger.PASS, topics.TASK_COMPLETED, Outcome.PASSED)
 
 
 class Results:
@@ -224,7 +234,7 @@ class Results:
         told: TaskStarted = _started(envelope.payload)
         decision.fact(envelope, body)
         task = _held(peer, told)
-        if task is None or not self._tasks.allows(task, TaskTrigger.START):
+        if task is None or not self._tasks.allows(task, _START):
             return
         task.started_at_ms = envelope.occurred_at_ms
         if task.lost:
@@ -233,7 +243,7 @@ class Results:
             task.reason = ""
             if task.device is not None:
                 self._scheduler.mark(task.device)
-        self._tasks.move(decision, task, TaskTrigger.START)
+        self._tasks.move(decision, task, _START)
 
     def _ended(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
         told: AttemptEnded = _ended(envelope.payload)
@@ -255,14 +265,14 @@ class Results:
             task.outputs_body = msgspec.json.encode(told.outputs)
         task.reason = ""
         self._tasks.move(decision, task, verdict.trigger)
-        if task.state is TaskState.DELAYED:
+        if task.state is _DELAYED:
             self._tasks.delay(decision, task, verdict.delay_s)
-        elif task.state is TaskState.QUEUED:
+        elif task.state is _QUEUED:
             self._tasks.released(decision, task)
         return verdict
 
     def _judge(self, decision: Decision, task: Task, told: AttemptEnded) -> Verdict:
-        cancelling = task.state is TaskState.CANCELLING
+        cancelling = task.state is _CANCELLING
         allows = self._tasks.allows
         if told.released and allows(task, TaskTrigger.RELEASE):
             event_type = topics.TASK_CANCELLED if cancelling else topics.TASK_RELEASED
@@ -270,8 +280,8 @@ class Results:
         outcome, failure = told.outcome, told.failure
         if told.released:
             outcome, failure = Outcome.FAILED, _contradiction(task, "given back")
-        if outcome is Outcome.PASSED:
-            return Verdict(TaskTrigger.PASS, topics.TASK_COMPLETED, outcome)
+        if outcome is _PASSED:
+            return _WORKED
         if outcome is Outcome.CANCELLED and allows(task, TaskTrigger.CONFIRM_CANCEL):
             return Verdict(TaskTrigger.CONFIRM_CANCEL, topics.TASK_CANCELLED, outcome, failure)
         if outcome is Outcome.EXPIRED:

@@ -28,7 +28,7 @@ from doai.ids import Token
 from doai.messages.commands import TargetKind
 from doai.messages.events import TaskDispatched
 from doai.messages.work import Dispatch, Recipe
-from doai.states import TASK_TABLE, DeviceState, ServiceState, TaskState, TaskTrigger, move
+from doai.states import DeviceState, ServiceState, TaskState, TaskTrigger
 from doai.workflow.selection import unmet_requirement
 
 OLDEST_EVERY: Final = 10
@@ -37,6 +37,8 @@ work is what the fleet pays so that low priorities go on."""
 
 
 # Names of their own: a member of an enum is looked up by a function of its class.
+_DISPATCH: Final = TaskTrigger.DISPATCH
+_BOT: Final = TargetKind.BOT
 _ONLINE: Final = DeviceState.ONLINE
 _IN_SERVICE: Final = ServiceState.IN_SERVICE
 _QUARANTINED: Final = ServiceState.QUARANTINED
@@ -67,7 +69,7 @@ class Scheduler:
     def enqueue(self, task: Task) -> None:
         """Let a queued task wait in its place."""
         device = task.device
-        if task.target_kind is TargetKind.BOT:
+        if task.target_kind is _BOT:
             self.bots.enqueue(task)
             return
         self._needs(task.run)
@@ -82,7 +84,7 @@ class Scheduler:
         """Its holder has the task no more."""
         token, device = task.token, task.device
         assert token is not None
-        if task.target_kind is TargetKind.BOT:
+        if task.target_kind is _BOT:
             self.bots.free(task)
             return
         key = (token.generation, token.n)
@@ -297,7 +299,7 @@ class Scheduler:
         if run.gate is not None:
             run.gate.held += 1
             run.gate.tried_open += not task.tried
-        task.state = move(TASK_TABLE, task.state, TaskTrigger.DISPATCH, task)
+        task.move(_DISPATCH)
         task.device = device
         task.node = node.name
         task.token = token

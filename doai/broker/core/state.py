@@ -188,8 +188,9 @@ class _Loader:
             expires_s=expires_s,
         )
         task.stored = True
+        task.stand(status.state)
         task.order = status.order
-        for name in ("state", "attempt", "token", "not_before_ms", "dispatched_at_ms", "started_at_ms"):
+        for name in ("attempt", "token", "not_before_ms", "dispatched_at_ms", "started_at_ms"):
             setattr(task, name, getattr(status, name))
         task.node, task.failure = status.node_id, status.failure
         task.outputs_body, task.reason = status.outputs_body, status.reason

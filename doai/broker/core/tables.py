@@ -6,7 +6,7 @@ Plain classes with slots, because a broker has 100,000 of them. They decide noth
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from doai.broker.core.bounds import Gate
 from doai.broker.core.health import Health
@@ -22,8 +22,21 @@ from doai.messages.commands import Selector, TargetKind
 from doai.messages.events import DeviceOnline
 from doai.messages.link import HostSample, Role
 from doai.messages.work import FilePin, Holdings
-from doai.states import DeviceState, PeerState, RunState, ServiceState, TaskState
+from doai.states import (
+    TASK_TABLE,
+    DeviceState,
+    PeerState,
+    RunState,
+    ServiceState,
+    TaskState,
+    TaskTrigger,
+    move,
+)
 from doai.wire_versions import GREETING
+
+# Names of their own: a member of an enum is looked up by a function of its class.
+_QUEUED: Final = TaskState.QUEUED
+_ONLINE: Final = PeerState.ONLINE
 
 TokenKey = tuple[int, int]
 """(generation, n) of a token."""
@@ -90,7 +103,6 @@ class Task:
     """An open task. ``expires_s``, ``proven_s`` are monotonic seconds."""
 
     __slots__ = (
-        "_state",
         "attempt",
         "created_at_ms",
         "device",
@@ -109,6 +121,7 @@ class Task:
         "reason",
         "run",
         "started_at_ms",
+        "state",
         "stored",
         "target_kind",
         "task_id",
@@ -135,8 +148,9 @@ class Task:
         self.created_at_ms = created_at_ms
         self.expires_at_ms = expires_at_ms
         self.expires_s = expires_s
-        self._state = TaskState.QUEUED
-        run.queue.count(TaskState.QUEUED, run.row.priority, 1)
+        self.state = _QUEUED
+        """Where it stands; its queue counts it there, so that only `move` and `stand` change it."""
+        run.queue.count(_QUEUED, run.row.priority, 1)
         self.order = 0
         """Its place in the FIFO, which is that of an event in the log."""
         self.device: Device | None = None
@@ -160,16 +174,15 @@ class Task:
         self.doomed = False
         """It was discarded and ends in a moment: nobody is given it."""
 
-    @property
-    def state(self) -> TaskState:
-        """Where it stands; its queue counts it there."""
-        return self._state
+    def move(self, trigger: TaskTrigger) -> None:
+        """Move it by the table; raises IllegalTransitionError."""
+        self.stand(move(TASK_TABLE, self.state, trigger, self))
 
-    @state.setter
-    def state(self, state: TaskState) -> None:
-        before = self._state
+    def stand(self, state: TaskState) -> None:
+        """Let it stand there, as its row says."""
+        before = self.state
         if before is not state:
-            self._state = state
+            self.state = state
             self.run.queue.moved(before, state, self.run.row.priority)
 
     def __str__(self) -> str:
@@ -343,12 +356,7 @@ class Peer:
     @property
     def takes_tasks(self) -> bool:
         """Whether a Dispatch may be sent to it now."""
-        return (
-            self.ready
-            and self.link is not None
-            and not self.intake_closed
-            and self.liveness.state is PeerState.ONLINE
-        )
+        return self.ready and self.link is not None and not self.intake_closed and self.liveness.state is _ONLINE
 
 
 OPEN_RUN_STATES = frozenset({RunState.ACTIVE, RunState.CANCELLING})

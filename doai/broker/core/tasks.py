@@ -60,7 +60,7 @@ class Tasks:
 
     def move(self, decision: Decision, task: Task, trigger: TaskTrigger) -> None:
         """Move it by the table; a terminal state is its end."""
-        task.state = move(TASK_TABLE, task.state, trigger, task)
+        task.move(trigger)
         decision.touch(task)
         if task.state in TERMINAL:
             self._end(decision, task)
@@ -89,7 +89,7 @@ class Tasks:
         """Move a task by the broker's own decision and say so."""
         task.reason = reason
         before, token = task.state, task.token
-        task.state = move(TASK_TABLE, before, trigger, task)
+        task.move(trigger)
         decision.touch(task)
         if task.state is not before:
             self.say(decision, task, _WORDS[task.state], reason)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from doai.broker.core.decision import Decision
 from doai.broker.core.tables import Task
 from doai.changes.retention import DAY_MS, AddUsage, UsageKind
 from doai.states import Outcome, TaskState
+
+# Names of their own: a member of an enum is looked up by a function of its class.
+_WORKFLOW: Final = UsageKind.WORKFLOW
+_ACTOR: Final = UsageKind.ACTOR
+_DEVICE: Final = UsageKind.DEVICE
 
 
 def task_used(decision: Decision, task: Task, ended: TaskState) -> None:
@@ -31,9 +38,9 @@ def attempt_used(decision: Decision, task: Task, outcome: Outcome | None) -> Non
 
 def _names(task: Task) -> dict[UsageKind, str]:
     row = task.run.row
-    names = {UsageKind.WORKFLOW: row.workflow, UsageKind.ACTOR: row.actor}
+    names = {_WORKFLOW: row.workflow, _ACTOR: row.actor}
     if task.device is not None and task.device.serial:
-        names[UsageKind.DEVICE] = task.device.serial
+        names[_DEVICE] = task.device.serial
     if row.project:
         names[UsageKind.PROJECT] = row.project
     if row.campaign:

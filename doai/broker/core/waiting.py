@@ -14,6 +14,7 @@ from doai.states import DeviceState, ServiceState
 _MEND: Final = "install or mend its plug-in, `doai plugins list` tells where it is"
 _ONLINE: Final = DeviceState.ONLINE
 _BOT: Final = TargetKind.BOT
+_IN_SERVICE: Final = ServiceState.IN_SERVICE
 
 
 def waiting_reason(state: State, bots: BotWork, task: Task, needs: frozenset[str]) -> str:
@@ -48,7 +49,7 @@ def waiting_reason(state: State, bots: BotWork, task: Task, needs: frozenset[str
 
 def capacity(node: Peer) -> int:
     """Return how many tasks the node may hold now."""
-    return node.capacity if node.service is ServiceState.IN_SERVICE else 1
+    return node.capacity if node.service is _IN_SERVICE else 1
 
 
 def _unoffered(state: State, task: Task, needs: frozenset[str]) -> str:
