@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,9 @@ from doai.states import DeadLetterState
 from doai.store.dead_letter_columns import dead_letter_row
 from doai.store.read_connections import ReadConnections
 from doai.store.views import Page
+
+EVERY: Final = LetterFilter()
+"""No filter: all of them are meant."""
 
 
 class RetryLinks(msgspec.Struct, frozen=True):
@@ -47,9 +50,16 @@ class DeadLetterReader:
         rows = [dead_letter_row(c) for c in answer]
         return Page(rows[:limit], rows[limit - 1].letter_id if len(rows) > limit else None)
 
-    async def count_open(self) -> int:
-        """Return how many wait for a person."""
-        [[(count,)]] = await self._connections.ask((self._sql["count_open_dead_letters"], ()))
+    async def count_open(self, which: LetterFilter = EVERY) -> int:
+        """Return how many of those that are meant wait for a person."""
+        conditions, bindings = _conditions(which)
+        sql = "\n".join([self._sql["count_open_dead_letters"], *(f"AND {each}" for each in conditions)])
+        [[(count,)]] = await self._connections.ask((sql, bindings))
+        return int(count)
+
+    async def count_open_of_run(self, run_id: str) -> int:
+        """Return how many tasks of a run gave up and wait for a person."""
+        [[(count,)]] = await self._connections.ask((self._sql["count_open_letters_of_run"], (run_id,)))
         return int(count)
 
     async def count_open_events(self) -> dict[str, int]:

@@ -93,6 +93,25 @@ def test_a_run_is_started_watched_and_what_failed_is_tried_again(desk: Desk) -> 
     page.close()
 
 
+def test_all_that_failed_in_a_run_is_tried_again_as_one_run(desk: Desk) -> None:
+    run_id = desk.run("screenshot-baseline")
+    page = desk.page(f"/runs/{run_id}")
+    waiting = page.locator(".kpi", has_text="Dead letters").locator("b")
+    expect(waiting).to_have_text(str(PHONES))
+    page.get_by_role("button", name="Try again what failed").click()
+    expect(page.locator("form .lead")).to_contain_text(f"{PHONES} dead letters are tried again")
+    expect(page.locator("#command")).to_have_text(f"doai dead retry --run {run_id}")
+    must_be_usable(page)
+    page.get_by_role("button", name=f"Yes, these {PHONES}").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9A-Z]{26}\?done=dead_retry"))
+    assert run_id not in page.url
+    expect(page.locator(".matrix tbody tr")).to_have_count(PHONES)
+    go(page, f"/runs/{run_id}")
+    expect(waiting, "none of it waits any more").to_have_count(0)
+    expect(page.get_by_role("button", name="Try again what failed")).to_have_count(0)
+    page.close()
+
+
 def test_a_parameter_that_does_not_fit_is_said_beside_what_was_typed(desk: Desk) -> None:
     page = desk.page("/runs/new?workflow=playback-check")
     page.locator("[name='param.video_id']").fill("no video")

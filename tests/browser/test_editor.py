@@ -42,6 +42,12 @@ def test_a_workflow_is_checked_while_it_is_typed_and_stored(desk: Desk) -> None:
     page.get_by_role("link", name="Edit").click()
     expect(source).to_have_value(re.compile("use: screen.capture"))
     expect(page.locator(".says.good")).to_be_visible()
+    go(page, "/workflows/typed-here")
+    page.get_by_role("button", name="Archive version 1").click()
+    expect(page.get_by_role("status").filter(has_text="No run is made of this version")).to_be_visible()
+    expect(page.get_by_role("link", name="Run it")).to_have_count(0)
+    page.get_by_role("button", name="Use version 1").click()
+    expect(page.get_by_role("link", name="Run it")).to_be_visible()
     page.close()
 
 

@@ -4,62 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from litestar import Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from doai.admin.access import DISCARD, OPERATOR
-from doai.admin.dashboard.dead_letters import FILTERS, which_of
+from doai.admin.access import AUTHOR, OPERATOR
 from doai.admin.dashboard.devices import show_device
 from doai.admin.dashboard.visit import PageRequest, Visiting, back, changing
 from doai.admin.identifying import identify_one
 from doai.admin.problems import CommandRefused
 from doai.envelope import Message
-from doai.errors import UserError
+from doai.errors import NotFoundError, UserError
 from doai.messages import campaigns, holds, incidents, queues
 from doai.messages import commands as c
 from doai.messages.bots import BotStatus, SetBotStatus
-from doai.messages.dead_letters import DiscardDeadLetters, LetterFilter, RetryDeadLetters
-from doai.states import DeadLetterState
+from doai.messages.dead_letters import LetterFilter, RetryDeadLetters
 
-_OPEN: Final = DeadLetterState.OPEN
 REASON_MAX: Final = 500
 
 _Make = Callable[[str, dict[str, str]], Message]
 DEEDS: Final[dict[tuple[str, str], tuple[str, _Make]]] = {
-    ("queues", "pause"): ("queue", lambda name, f: queues.PauseQueue(name=name, reason=_reason(f))),
-    ("queues", "resume"): ("queue", lambda name, f: queues.ResumeQueue(name=name, reason=_reason(f))),
-    ("queues", "drain"): ("queue", lambda name, f: queues.DrainQueue(name=name, reason=_reason(f))),
+    ("queues", "pause"): ("queue", lambda name, f: queues.PauseQueue(name=name, reason=reason_of(f))),
+    ("queues", "resume"): ("queue", lambda name, f: queues.ResumeQueue(name=name, reason=reason_of(f))),
+    ("queues", "drain"): ("queue", lambda name, f: queues.DrainQueue(name=name, reason=reason_of(f))),
     ("incidents", "acknowledge"): (
         "incident",
-        lambda name, f: incidents.AcknowledgeIncident(incident_id=name, note=_reason(f)),
+        lambda name, f: incidents.AcknowledgeIncident(incident_id=name, note=reason_of(f)),
     ),
     ("incidents", "resolve"): (
         "incident",
-        lambda name, f: incidents.ResolveIncident(incident_id=name, note=_reason(f)),
+        lambda name, f: incidents.ResolveIncident(incident_id=name, note=reason_of(f)),
     ),
     ("devices", "hold"): (
         "device",
-        lambda name, f: holds.HoldDevice(serial=name, for_s=_for_s(f), reason=_reason(f)),
+        lambda name, f: holds.HoldDevice(serial=name, for_s=_for_s(f), reason=reason_of(f)),
     ),
-    ("devices", "unhold"): ("device", lambda name, f: holds.UnholdDevice(serial=name, reason=_reason(f))),
-    ("devices", "quarantine"): ("device", lambda name, f: c.QuarantineDevice(serial=name, reason=_reason(f))),
-    ("devices", "release"): ("device", lambda name, f: c.ReleaseDevice(serial=name, reason=_reason(f))),
-    ("nodes", "quarantine"): ("node", lambda name, f: c.QuarantineNode(node_id=name, reason=_reason(f))),
-    ("nodes", "release"): ("node", lambda name, f: c.ReleaseNode(node_id=name, reason=_reason(f))),
-    ("runs", "cancel"): ("run", lambda name, f: c.CancelRun(run_id=name, reason=_reason(f))),
-    ("campaigns", "pause"): ("campaign", lambda name, f: campaigns.PauseCampaign(name=name, reason=_reason(f))),
-    ("campaigns", "resume"): ("campaign", lambda name, f: campaigns.ResumeCampaign(name=name, reason=_reason(f))),
+    ("devices", "unhold"): ("device", lambda name, f: holds.UnholdDevice(serial=name, reason=reason_of(f))),
+    ("devices", "quarantine"): ("device", lambda name, f: c.QuarantineDevice(serial=name, reason=reason_of(f))),
+    ("devices", "release"): ("device", lambda name, f: c.ReleaseDevice(serial=name, reason=reason_of(f))),
+    ("nodes", "quarantine"): ("node", lambda name, f: c.QuarantineNode(node_id=name, reason=reason_of(f))),
+    ("nodes", "release"): ("node", lambda name, f: c.ReleaseNode(node_id=name, reason=reason_of(f))),
+    ("runs", "cancel"): ("run", lambda name, f: c.CancelRun(run_id=name, reason=reason_of(f))),
+    ("campaigns", "pause"): ("campaign", lambda name, f: campaigns.PauseCampaign(name=name, reason=reason_of(f))),
+    ("campaigns", "resume"): ("campaign", lambda name, f: campaigns.ResumeCampaign(name=name, reason=reason_of(f))),
     ("campaigns", "fire"): ("campaign", lambda name, f: campaigns.FireCampaign(name=name)),
-    ("tasks", "cancel"): ("task", lambda name, f: c.CancelTask(task_id=name, reason=_reason(f))),
+    ("tasks", "cancel"): ("task", lambda name, f: c.CancelTask(task_id=name, reason=reason_of(f))),
     ("bots", "activate"): ("bot", lambda name, f: _wanted(name, BotStatus.ACTIVE, f)),
     ("bots", "deactivate"): ("bot", lambda name, f: _wanted(name, BotStatus.INACTIVE, f)),
     ("bots", "deprecate"): ("bot", lambda name, f: _wanted(name, BotStatus.DEPRECATED, f)),
 }
 """List and button -> kind of the subject, and the command."""
+VERSION_DEEDS: Final[dict[str, type[c.ActivateWorkflow | c.ArchiveWorkflow]]] = {
+    "activate": c.ActivateWorkflow,
+    "archive": c.ArchiveWorkflow,
+}
 
 
 def _button(of: str, deed: str, kind: str, make: _Make) -> HTTPRouteHandler:
@@ -113,61 +114,18 @@ async def retry_task(task_id: FromPath[str], request: PageRequest, visit: Visiti
     return Redirect(f"/runs/{done.result.run_ids[0]}?done=tasks_retry", status_code=303)
 
 
-@post("/dead/retry", opt={"needs": OPERATOR}, status_code=303)
-async def retry_letters(request: PageRequest, visit: Visiting) -> Response[str] | Redirect:
-    """Try what the filters mean again: first say how many, then do it."""
+@post("/workflows/{name:str}/versions/{version:int}/{deed:str}", opt={"needs": AUTHOR}, status_code=303)
+async def set_version(
+    name: FromPath[str], version: FromPath[int], deed: FromPath[str], request: PageRequest, visit: Visiting
+) -> Redirect:
+    """Let a bare name mean this version, or take it out of use; what runs of it were made go on."""
     fields = await changing(request)
-    which = which_of(fields)
-    filters = {name: fields.get(name, "") for name in FILTERS}
-    if fields.get("sure") != "yes":
-        count = await _count(visit, which)
-        return await visit.page(
-            "confirm.html", deed="dead_retry", count=count, action="/dead/retry", hidden=filters | {"sure": "yes"},
-            cancel="/dead", reason=False, listed=_listed(filters),
-        )  # fmt: skip
-    command = RetryDeadLetters(which=which, everything=which == LetterFilter())
-    await visit.services.command_of(visit.caller, command, "dead-letters")
-    return back(request, {"from": "/runs"}, "/runs", "dead_retry")
-
-
-@post("/dead/discard", opt={"needs": DISCARD}, status_code=303)
-async def discard_letters(request: PageRequest, visit: Visiting) -> Response[str] | Redirect:
-    """Be done with what the filters mean: the broker says how many, and confirms those and no others."""
-    fields = await changing(request)
-    which = which_of(fields)
-    command = DiscardDeadLetters(
-        which=which,
-        everything=which == LetterFilter(),
-        reason=_reason(fields),
-        confirm=fields.get("confirm", "")[:64],
-    )
-    done = await visit.services.command_of(visit.caller, command, "dead-letters")
-    if fields.get("confirm"):
-        return back(request, {}, "/dead", "dead_discard")
-    filters = {name: fields.get(name, "") for name in FILTERS}
-    return await visit.page(
-        "confirm.html", deed="dead_discard", count=done.result.left, action="/dead/discard",
-        hidden=filters | {"confirm": done.result.confirm}, cancel="/dead", reason=True, listed=_listed(filters),
-    )  # fmt: skip
-
-
-@post("/queues/{name:str}/discard", opt={"needs": DISCARD}, status_code=303)
-async def discard_queue(name: FromPath[str], request: PageRequest, visit: Visiting) -> Response[str] | Redirect:
-    """Throw away what waits in a queue: the broker says how many, and confirms those and no others."""
-    fields = await changing(request)
-    command = queues.DiscardQueue(name=name, confirm=fields.get("confirm", "")[:100], reason=_reason(fields))
-    done = await visit.services.command_of(visit.caller, command, f"queue/{name[:63]}")
-    if fields.get("confirm"):
-        return back(request, {}, "/queues", "queues_discard")
-    return await visit.page(
-        "confirm.html", deed="queues_discard", count=done.result.tasks, action=request.url.path,
-        hidden={"confirm": done.result.confirm}, cancel="/queues", reason=True,
-        listed=f"/tasks?queue={quote(name, safe='')}&state=waiting",
-    )  # fmt: skip
-
-
-def _listed(filters: dict[str, str]) -> str:
-    return f"/dead?{urlencode({name: value for name, value in filters.items() if value})}"
+    if deed not in VERSION_DEEDS:
+        raise NotFoundError(f"nothing that is called {deed[:40]!r} can be done to a version of a workflow")
+    command = VERSION_DEEDS[deed](name=name, version=version)
+    await visit.services.command_of(visit.caller, command, f"workflow/{name[:63]}")
+    page = f"/workflows/{quote(name, safe='')}?version={version}"
+    return back(request, fields, page, f"workflows_{deed}")
 
 
 ACTIONS: Final = (
@@ -175,29 +133,17 @@ ACTIONS: Final = (
     describe,
     identify,
     retry_task,
-    retry_letters,
-    discard_letters,
-    discard_queue,
+    set_version,
 )
 
 
-async def _count(visit: Visiting, which: LetterFilter) -> int:
-    """Return how many letters are meant, as far as a person wants to know."""
-    letters, count, cursor = visit.services.reader.dead_letters, 0, None
-    while count < 10_000:
-        page = await letters.page(which, state=_OPEN, cursor=cursor, limit=1000)
-        count, cursor = count + len(page.items), page.next_cursor
-        if cursor is None:
-            break
-    return count
-
-
-def _reason(fields: dict[str, str]) -> str:
+def reason_of(fields: dict[str, str]) -> str:
+    """Return why somebody does it, as far as it is kept."""
     return fields.get("reason", "").strip()[:REASON_MAX]
 
 
 def _wanted(name: str, status: BotStatus, fields: dict[str, str]) -> SetBotStatus:
-    return SetBotStatus(name=name, status=status, reason=_reason(fields))
+    return SetBotStatus(name=name, status=status, reason=reason_of(fields))
 
 
 def _for_s(fields: dict[str, str]) -> float:

@@ -9,7 +9,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.access import AUTHOR, OPERATOR, VIEWER
 from doai.admin.dashboard.schema_form import form_fields, form_texts, form_value
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, back, changing
 from doai.admin.problems import CommandRefused
@@ -44,7 +44,7 @@ async def bot_page(name: FromPath[str], visit: Visiting) -> Response[str]:
     return await _page(visit, await _bot(visit, name))
 
 
-@post("/bots/{name:str}/config", opt={"needs": OPERATOR}, status_code=303)
+@post("/bots/{name:str}/config", opt={"needs": AUTHOR}, status_code=303)
 async def configure(name: FromPath[str], request: PageRequest, visit: Visiting) -> Response[str] | Redirect:
     """Set its configuration as a whole; what does not fit is said beside what was typed."""
     fields = await changing(request)
@@ -121,6 +121,7 @@ async def _confirm(
     """Ask for the second press; ``position`` None = the end of the log."""
     begin = await visit.services.reader.last_position() if position is None else position
     distance = begin - known.position
+    place = "--to-end" if position is None else f"--position {position}"
     return await visit.page(
         "confirm.html",
         deed="bots_reset_forward" if distance >= 0 else "bots_reset_back",
@@ -129,6 +130,8 @@ async def _confirm(
         hidden={"begin": fields.get("begin", ""), "position": fields.get("position", "").strip(), "sure": "yes"},
         cancel=f"/bots/{bot.name}",
         reason=False,
+        changed=False,
+        command=f"doai bots reset {bot.name} {known.name} {place}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, Final
 
 from litestar import Response, get
@@ -27,10 +28,18 @@ async def list_page(visit: Visiting) -> Response[str]:
         items=page.items,
         following=page.next_cursor,
         open_count=await letters.count_open(),
+        flags=flags_of(visit.query),
         state=state.value,
         filters={name: visit.given(name) for name in FILTERS},
         states=[each.value for each in DeadLetterState],
     )
+
+
+def flags_of(fields: dict[str, str]) -> str:
+    """Return what `doai dead` takes for the letters that the fields of an address or a form mean."""
+    given = {name: fields.get(name, "").strip()[:200] for name in FILTERS}
+    flags = {name.removesuffix("_id").replace("_", "-"): value for name, value in given.items() if value}
+    return "".join(f" --{flag} {shlex.quote(value)}" for flag, value in flags.items())
 
 
 def which_of(fields: dict[str, str]) -> LetterFilter:

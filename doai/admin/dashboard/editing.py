@@ -6,7 +6,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from doai.admin.access import OPERATOR
+from doai.admin.access import AUTHOR
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, changing
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.parameters import not_found
@@ -25,13 +25,13 @@ steps:
 """
 
 
-@get("/workflows/new", opt={"needs": OPERATOR})
+@get("/workflows/new", opt={"needs": AUTHOR})
 async def new_page(visit: Visiting) -> Response[str]:
     """An empty one, as far as anything can be."""
     return await _page(visit, FIRST)
 
 
-@get("/workflows/{name:str}/edit", opt={"needs": OPERATOR})
+@get("/workflows/{name:str}/edit", opt={"needs": AUTHOR})
 async def edit_page(name: FromPath[str], visit: Visiting) -> Response[str]:
     """What a bare name means now, to be changed."""
     row = await visit.services.reader.workflow(name)
@@ -42,7 +42,7 @@ async def edit_page(name: FromPath[str], visit: Visiting) -> Response[str]:
     return await _page(visit, write_recipe(recipe_of(row)))
 
 
-@post("/workflows/new", opt={"needs": OPERATOR}, status_code=303)
+@post("/workflows/new", opt={"needs": AUTHOR}, status_code=303)
 async def store(request: PageRequest, visit: Visiting) -> Response[str] | Redirect:
     """Store it as the next version; what is wrong is said with its place."""
     fields = await changing(request)

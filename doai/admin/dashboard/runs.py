@@ -118,6 +118,7 @@ async def run_page(run_id: FromPath[str], visit: Visiting) -> Response[str]:
         else [],
         pictures=[file for file in files.items if file.media_type in PICTURES][-WALL:],
         waiting=list(reasons),
+        letters=await reader.dead_letters.count_open_of_run(run_id),
     )
 
 

@@ -32,6 +32,7 @@ from doai.admin.dashboard import (
     runs,
     schedules,
     settings,
+    settling,
     signing,
     tasks,
     workflows,
@@ -80,6 +81,7 @@ _PAGES = (
     *settings.PAGES,
     signing.logout,
     *acting.ACTIONS,
+    *settling.ACTIONS,
 )
 """Each needs somebody who is signed in."""
 

@@ -10,7 +10,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Body, FromPath
 
 from doai.admin import examples
-from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.access import AUTHOR, OPERATOR, VIEWER
 from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, now_ms, part
 from doai.admin.views import View
 from doai.changes.bots import BotProcess, SubscriptionRow
@@ -175,7 +175,7 @@ async def show_bot(name: FromPath[str], services: Given) -> BotJson:
 
 @put(
     "/bots/{name:str}/config",
-    opt={"needs": OPERATOR},
+    opt={"needs": AUTHOR},
     tags=["bots"],
     summary="Set the configuration of a bot",
     responses=examples.answer(200, BotSettings, _SETTINGS, "It is set.", problems=(404, 422)),

@@ -10,7 +10,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath, QueryParameter
 
 from doai.admin import examples
-from doai.admin.access import OPERATOR, VIEWER, Caller
+from doai.admin.access import AUTHOR, VIEWER, Caller
 from doai.admin.pages import WorkflowPage
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.bodies import WorkflowText
@@ -166,7 +166,7 @@ async def draw_graph(
 @post(
     "/workflows/{name:str}/versions/{version:int}/activate",
     status_code=200,
-    opt={"needs": OPERATOR},
+    opt={"needs": AUTHOR},
     tags=["workflows"],
     summary="Make a version active",
     responses=examples.answer(200, WorkflowVersion, _ACTIVATED, "How it stands now.", problems=(404, 409)),
@@ -185,7 +185,7 @@ async def activate_version(
 @post(
     "/workflows/{name:str}/versions/{version:int}/archive",
     status_code=200,
-    opt={"needs": OPERATOR},
+    opt={"needs": AUTHOR},
     tags=["workflows"],
     summary="Archive a version",
     responses=examples.answer(200, WorkflowVersion, _ARCHIVED, "How it stands now.", problems=(404, 409)),
@@ -220,7 +220,7 @@ async def check_workflow(request: AnyRequest, services: Given) -> CheckedJson:
 
 @post(
     "/workflows",
-    opt={"needs": OPERATOR},
+    opt={"needs": AUTHOR},
     tags=["workflows"],
     summary="Store a workflow as its next version",
     operation_class=WorkflowText,

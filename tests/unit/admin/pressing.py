@@ -17,6 +17,7 @@ from doai.admin.sessions import COOKIE, csrf_token
 from doai.envelope import Message
 
 SESSION = "s"
+NO_NAMES: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class Form(dict[str, str]):
@@ -62,8 +63,13 @@ class Site:
         return [payload for payload, _ in self.asked]
 
 
-def press(handler: Any, site: Any, fields: Mapping[str, str], **several: list[str]) -> Response[Any]:
-    """Send a form to a handler as an operator whose pages are English; raises what it raises."""
+def press(
+    handler: Any, site: Any, fields: Mapping[str, str], path: Mapping[str, Any] = NO_NAMES, **several: list[str]
+) -> Response[Any]:
+    """Send a form to a handler as an operator whose pages are English; raises what it raises.
+
+    ``path``: what the address names.
+    """
     visit = Visit(
         services=site,
         caller=Caller("ann", "operator", "dashboard"),
@@ -76,7 +82,7 @@ def press(handler: Any, site: Any, fields: Mapping[str, str], **several: list[st
         at_ms=1_700_000_000_000,
         is_answer=True,
     )
-    answer: Response[Any] = asyncio.run(handler.fn(Pressed(fields, **several), visit))
+    answer: Response[Any] = asyncio.run(handler.fn(request=Pressed(fields, **several), visit=visit, **path))
     return answer
 
 

@@ -25,6 +25,7 @@ QUERIES = (
     "count_open_event_letters",
     "count_open_runs",
     "causes_of_run",
+    "count_open_letters_of_run",
     "last_position",
     "newest_events_of_subject",
     "session",

@@ -263,6 +263,12 @@ SELECT state, json_extract(failure, '$.errorClass'), json_extract(failure, '$.co
     coalesce(json_extract(failure, '$.message'), reason), count(*), min(task_id)
 FROM tasks WHERE run_id = ? AND state IN ('failed', 'unknown') GROUP BY 1, 2, 3 ORDER BY 5 DESC, 3
 
+-- name: count_open_letters_of_run
+-- By the run's tasks: there may be many more letters than these.
+SELECT count(*) FROM tasks CROSS JOIN dead_letters USING (task_id)
+WHERE tasks.run_id = ? AND tasks.state NOT IN ('passed', 'cancelled') AND dead_letters.task_id <> ''
+    AND dead_letters.state = 'open'
+
 -- name: newest_events_of_subject
 SELECT position, recorded_at_ms, envelope FROM events WHERE subject = ? ORDER BY position DESC LIMIT ?
 
