@@ -19,7 +19,7 @@ WALK_MAX: Final = 20_000
 """Tasks that one page looks through where no index has the filter, such as that of a node; some 30 ms."""
 
 # Literally as in the schema: SQLite uses a partial index only where the question contains its condition.
-_ENDED: Final = "state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown')"
+_ENDED: Final = "ended_at_ms IS NOT NULL"
 _NOT_PASSED: Final = "state <> 'passed'"
 _OPEN: Final = (
     "state <> 'passed' AND state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling')"

@@ -139,6 +139,9 @@ def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
     state = core.state
     ended = {state._value_ for state in TERMINAL}  # names: to hash a member costs ten times as much
     stored = {k: row for k, row in tables.tasks.items() if row.status.state._value_ not in ended}
+    for task_id, row in tables.tasks.items():
+        if (row.status.ended_at_ms is None) is not (task_id in stored):
+            raise Violation("end_without_time", f"task {task_id} is {row.status}: lists go by the time", task_id)
     if stored.keys() != state.tasks.keys():
         other = next(iter(stored.keys() ^ state.tasks.keys()))
         raise Violation("memory_differs", f"task {other} is open on one side only", other)

@@ -13,7 +13,7 @@ from doai.store.broker_store import open_broker_store
 from doai.store.committer import Committer, WriterMode
 from doai.store.memory import MemoryTables, MemoryWriter
 from doai.store.pipeline import Pipeline
-from doai.store.sql_files import load_statements
+from doai.store.sql_files import load_migrations, load_statements
 from doai.store.sqlite_writer import open_writer
 from tests.conformance.store_ops import make_envelope
 
@@ -61,3 +61,15 @@ def test_a_start_reads_open_work_not_the_past(tmp_path: Path) -> None:
         for step in plan:
             assert "runs_open" in step or not step.startswith("SCAN"), (name, plan)
     connection.close()
+
+
+@pytest.mark.parametrize("name", ["insert_task", "update_task", "insert_attempt", "append_event", "add_usage"])
+def test_what_every_task_writes_makes_no_table_of_its_own(name: str) -> None:
+    connection = apsw.Connection(":memory:")
+    for migration in load_migrations("broker"):
+        connection.execute(migration.script)
+    sql = load_statements("broker", "columns", "statements")[name]
+    steps = [row[1] for row in connection.execute("EXPLAIN " + sql, (None,) * sql.count("?"))]
+    connection.close()
+    assert "MakeRecord" in steps
+    assert "OpenEphemeral" not in steps, f"{name}: a list in the condition of an index is a table at each row"

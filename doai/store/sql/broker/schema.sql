@@ -79,9 +79,6 @@ CREATE INDEX tasks_by_state ON tasks (state, task_id) WHERE state <> 'passed';
 
 CREATE INDEX tasks_of_run ON tasks (run_id, task_id);
 
-CREATE INDEX tasks_of_device ON tasks (device_serial, task_id)
-    WHERE state IN ('passed', 'failed', 'cancelled', 'expired', 'unknown');
-
 CREATE TABLE attempts (
     -- Ended attempts; the open one lives in its task.
     task_id TEXT NOT NULL,
@@ -557,3 +554,5 @@ CREATE INDEX tasks_ended ON tasks (state, ended_at_ms, task_id) WHERE ended_at_m
 CREATE INDEX tasks_of_queue ON tasks (queue, task_id);
 
 CREATE INDEX tasks_of_code ON tasks (json_extract(failure, '$.code'), task_id) WHERE failure IS NOT NULL;
+
+CREATE INDEX tasks_of_device ON tasks (device_serial, task_id) WHERE ended_at_ms IS NOT NULL;
