@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from doai import __version__
+from doai.command_line import CommandLine
 from doai.errors import ConfigError
 from doai.variables import check_variables
 
@@ -144,7 +145,7 @@ def check_endpoint(name: str, value: str, *, listens: bool = False) -> None:
 
 def make_parser(settings_type: type[msgspec.Struct], program: str, *, description: str) -> argparse.ArgumentParser:
     """Return the parser of a program's flags; its help names all three spellings."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog=program,
         description=description,
         epilog="Flags win over variables, variables over the file, the file over the defaults.",

@@ -12,6 +12,7 @@ from types import ModuleType
 import msgspec
 
 from doai.cli import exits
+from doai.command_line import CommandLine
 from doai.errors import DoaiError, leaves_of
 
 _DESCRIPTION = """\
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(benchmarks: dict[str, ModuleType]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="bench",
         usage="bench NAME [--long] [--json] [--no-history]\n"
         "       bench compare BEFORE AFTER [--of NAME] [--rounds N] [--own] [--json]\n"

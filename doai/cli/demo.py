@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import msgspec
 
 from doai.cli import exits, show
+from doai.command_line import CommandLine
 from doai.errors import ConfigError, DoaiError, UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ DEFAULT_PARAMS: Final = {"video_id": "doai-test-1", "seconds": "5"}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="demo",
         description="Run a workflow on simulated phones, with the real daemons, and show what came of it.",
     )
@@ -112,7 +113,7 @@ def _run_on_all(installation: Installation, options: argparse.Namespace, begun: 
     params = given if options.workflow else DEFAULT_PARAMS | given
     for name, value in params.items():
         words += ["--param", f"{name}={value}"]
-    parser = argparse.ArgumentParser()
+    parser = CommandLine()
     add_run(parser)
     with Client(installation.place) as client:
         wait_for_devices(client, options.phones)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Final
 from doai.cli import exits
 from doai.cli.manual import manual
 from doai.cli.reference import reference
+from doai.command_line import CommandLine
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 REFERENCE: Final = Path("docs/reference")
@@ -65,7 +65,7 @@ def anchors(text: str) -> set[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="docs", description="Check the documents, or write what is generated.")
+    parser = CommandLine(prog="docs", description="Check the documents, or write what is generated.")
     parser.add_argument("--write", action="store_true", help="write docs/reference")
     parser.add_argument("--man", type=Path, metavar="FOLDER", help="write the man pages there")
     options = parser.parse_args(argv)

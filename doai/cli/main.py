@@ -27,6 +27,7 @@ from doai.cli.plugin_flags import add_plugins
 from doai.cli.queues import add_queues
 from doai.cli.recipe_flags import add_workflows
 from doai.cli.retention import add_retention
+from doai.command_line import CommandLine
 from doai.errors import ConfigError, DoaiError, UserError
 from doai.states import TaskState
 
@@ -38,7 +39,7 @@ Command = Callable[["Client", argparse.Namespace], int]
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="doai",
         description="Run versioned workflows on fleets of Android devices.",
         epilog=(
@@ -91,7 +92,7 @@ def _add(commands: Any, name: str, summary: str, module: str, function: str) -> 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
 
 

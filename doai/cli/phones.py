@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from doai.command_line import CommandLine
 from doai.phone.shelf import PHONES_MAX, Shelf, ShelfError, open_shelf
 from doai.readiness import notify
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="phones", description="Runs simulated Android phones that a real adb server can connect to."
     )
     parser.add_argument("--count", type=int, default=20, help=f"how many phones, 1 to {PHONES_MAX} (default: 20)")

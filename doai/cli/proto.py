@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from doai.command_line import CommandLine
 from doai.messages.contract import contract
 
 ROOT = Path(__file__).resolve().parents[2] / "proto"
@@ -22,7 +22,7 @@ def differences(root: Path) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="proto", description="Check proto/ against the code, or write it.")
+    parser = CommandLine(prog="proto", description="Check proto/ against the code, or write it.")
     parser.add_argument("--write", action="store_true", help="write the files")
     options = parser.parse_args(argv)
     if options.write:

@@ -86,7 +86,10 @@ def run_command(client: Client, options: argparse.Namespace) -> CreateRun:
 def create_run(client: Client, options: argparse.Namespace) -> dict[str, Any]:
     """Store the workflow if a file is named, then ask for the run; returns the API's answer."""
     command = run_command(client, options)
-    headers = {"Idempotency-Key": options.idempotency_key} if options.idempotency_key else {}
+    key = options.idempotency_key
+    if key == "":
+        raise UserError("--idempotency-key is empty: give one that is this run's own, or leave it out")
+    headers = {"Idempotency-Key": key} if key is not None else {}
     created: dict[str, Any] = client.post("/runs", msgspec.to_builtins(command), headers=headers)
     return created
 

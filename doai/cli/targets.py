@@ -65,6 +65,9 @@ def _serials(word: str) -> list[str]:
     for serial in serials:
         if not is_serial(serial):
             raise UserError(f"--on {serial!r} is no serial; use {TARGETS_HELP}")
+    if not serials:
+        # Such as `--on "$PHONE"` of a variable that is not set: never taken for all devices.
+        raise UserError(f"--on {word!r} names no device; use {TARGETS_HELP}")
     return serials
 
 

@@ -313,12 +313,12 @@ async def _admit(connection: Connection) -> None:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to the address and not yet listening. Raises OSError."""
+    """A TCP socket bound to the address and not yet listening. Raises OSError, and OverflowError where there is no such port."""
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except OSError:
+    except (OSError, OverflowError):
         bound.close()
         raise
     return bound

@@ -8,6 +8,7 @@ async with open_shelf(count=20, seed=1, journal_dir=folder) as shelf:
 """
 
 import errno
+import math
 import random
 import socket
 import time
@@ -68,12 +69,16 @@ async def open_shelf(
     """
     if not 1 <= count <= PHONES_MAX:
         raise ShelfError(f"cannot open a shelf of {count} phones: ask for 1 to {PHONES_MAX}")
+    if not (math.isfinite(reboot_s) and reboot_s >= 0) or serial_from < 0:
+        raise ShelfError(
+            f"phones that reboot for {reboot_s:g} s from number {serial_from} can not be: give 0 or more"
+        )
     with ExitStack() as stack:
         sockets = [
             stack.enter_context(_listen(host, base_port + index if base_port else 0)) for index in range(count)
         ]
         control = stack.enter_context(_listen(host, control_port)) if control_port is not None else None
-        file = JournalFile(journal_dir) if journal_dir is not None else None
+        file = _open_journal(journal_dir) if journal_dir is not None else None
         if file is not None:
             stack.callback(file.close)
         async with trio.open_nursery() as nursery:
@@ -96,14 +101,22 @@ async def open_shelf(
                     phone.close()
 
 
+def _open_journal(folder: Path) -> JournalFile:
+    try:
+        return JournalFile(folder)
+    except OSError as error:
+        raise ShelfError(f"cannot keep a journal in {folder}: {error.strerror}: choose another folder") from None
+
+
 def _listen(host: str, port: int) -> socket.socket:
     try:
         bound = bound_socket(host, port)
         bound.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        short_of_files = isinstance(error, OSError) and error.errno == errno.EMFILE
-        do = "raise `ulimit -n`" if short_of_files else "choose another"
-        raise ShelfError(f"cannot listen on {host} port {port or '(any)'}: {error}: {do}") from None
+    except OverflowError:
+        raise ShelfError(f"there is no port {port}: choose a first one from 1 to 65535 so that all fit") from None
+    except OSError as error:
+        do = "raise `ulimit -n`" if error.errno == errno.EMFILE else "choose another"
+        raise ShelfError(f"cannot listen on {host} port {port or '(any)'}: {error.strerror}: {do}") from None
     bound.setblocking(False)
     return bound
 

@@ -6,7 +6,6 @@ hit running tasks and facts that nobody had taken yet, 130 stopped by hand.
 
 from __future__ import annotations
 
-import argparse
 import secrets
 import signal
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 import trio
 
 from doai.cli.child import ChildFailed
+from doai.command_line import CommandLine
 from tests.chaos.campaign import Plan, Report, run_campaign, table
 
 EXIT_BROKEN, EXIT_BADLY_AIMED, EXIT_STOPPED = 3, 4, 130
@@ -27,7 +27,7 @@ AIM_MIN = 0.5
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    parser = argparse.ArgumentParser(prog="chaos", description="Hurts a real fleet for a while and reconciles it.")
+    parser = CommandLine(prog="chaos", description="Hurts a real fleet for a while and reconciles it.")
     parser.add_argument("--minutes", type=float, default=3.0, help="how long faults happen (3)")
     parser.add_argument("--seed", type=int, help="of the faults and the load (any)")
     parser.add_argument("--nodes", type=int, default=2, help="nodes (2)")

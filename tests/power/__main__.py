@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 
+from doai.command_line import CommandLine
 from tests.power.campaign import run_campaign, table
 from tests.power.subjects import SUBJECTS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the campaigns; returns 1 when FULL lost or damaged something, or the weak settings did not."""
-    parser = argparse.ArgumentParser(prog="powercuts", description=__doc__)
+    parser = CommandLine(prog="powercuts", description=__doc__)
     parser.add_argument("--cuts", type=int, default=400, metavar="N", help="cuts a file and setting (default: 400)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed cuts at the same places")
     options = parser.parse_args(argv)
+    if options.cuts < 1:
+        parser.error("give at least one cut")
     started = time.monotonic()
     reports = [
         run_campaign(subject, cuts=options.cuts, seed=options.seed, synchronous=synchronous)

@@ -6,10 +6,11 @@ happened, 6 fewer branches were taken than wanted.
 
 from __future__ import annotations
 
-import argparse
+import math
 import sys
 from collections.abc import Sequence
 
+from doai.command_line import CommandLine
 from tests.sim.campaign import Report, run_campaign
 from tests.sim.simulation import Verdict
 from tests.sim.stopwatch import COUNTED_S
@@ -20,7 +21,7 @@ STORIES_MAX = 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = CommandLine(
         prog="sim",
         description="Simulates fleets from seeds and checks every rule.",
         epilog="Task-hours are the simulated time of tasks from their first step to their end, of those alone "
@@ -34,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--coverage", action="store_true", help="measure branches; slower")
     parser.add_argument("--coverage-min", type=float, default=0.0, help="exit 6 below this percentage")
     options = parser.parse_args(argv)
-    if options.seeds < 1 or options.jobs < 1:
-        parser.error("give at least one seed and one process")
+    if options.seeds < 1 or options.jobs < 1 or not 0 < options.scale < math.inf:
+        parser.error("give at least one seed, one process, and a scale above 0")
     one = options.seed is not None
     seeds = [options.seed] if one else range(options.first, options.first + options.seeds)
     jobs = 1 if one else options.jobs

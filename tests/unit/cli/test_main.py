@@ -37,4 +37,4 @@ def test_an_unknown_command_is_usage(capsys: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit) as caught:
         main(["runn"])
     assert caught.value.code == exits.USAGE
-    assert "invalid choice: 'runn'" in capsys.readouterr().err
+    assert "there is no command 'runn': did you mean run?" in capsys.readouterr().err

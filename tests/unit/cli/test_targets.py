@@ -47,6 +47,9 @@ def test_targets(words: list[str], targets: Targets) -> None:
         (["tag:"], "names nothing after the colon"),
         (["A", "tag:lab"], "serials or conditions, not both"),
         (["../x"], "is no serial"),
+        ([""], "names no device; use all"),
+        ([" , "], "names no device"),
+        (["tag:lab", ""], "names no device"),
     ],
 )
 def test_targets_that_mean_nothing(words: list[str], sentence: str) -> None:

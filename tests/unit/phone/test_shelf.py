@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -39,6 +40,28 @@ async def test_a_port_in_use_is_one_sentence() -> None:
 async def test_a_wrong_count() -> None:
     with pytest.raises(ShelfError, match="ask for 1 to"):
         async with open_shelf(count=0):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"base_port": 70_000}, "there is no port 70000: choose a first one"),
+        ({"reboot_s": -1.0}, r"phones that reboot for -1 s .*can not be: give 0 or more"),
+        ({"reboot_s": float("nan")}, r"phones that reboot for nan s .*can not be: give 0 or more"),
+        ({"serial_from": -1}, "from number -1 can not be: give 0 or more"),
+    ],
+)
+async def test_what_can_not_be_is_one_sentence(wrong: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ShelfError, match=sentence):
+        async with open_shelf(count=1, **wrong):
+            pass
+
+
+async def test_a_journal_that_can_not_be_kept_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ShelfError, match=r"cannot keep a journal in .*/file/here: Not a directory: choose another"):
+        async with open_shelf(count=1, journal_dir=tmp_path / "file" / "here"):
             pass
 
 
