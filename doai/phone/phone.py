@@ -313,7 +313,7 @@ async def _admit(connection: Connection) -> None:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to the address and not yet listening. Raises OSError, and OverflowError where there is no such port."""
+    """A TCP socket bound to the address and not yet listening. Raises OSError; OverflowError for no port."""
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
