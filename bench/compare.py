@@ -1,12 +1,15 @@
 """What changed between two commits beyond the noise: own checkouts, interleaved rounds, a bootstrap interval.
 
 Both commits are measured by the benchmark of the second one (``--own``: each by its own), in temporary folders, in
-the order A B B A, so that what else the machine does meets both. A figure has changed where the interval in which
-the ratio of the medians lies with 95 % does not contain 1.
+the order A B B A, so that what else the machine does meets both. A figure has changed where three things hold: the
+interval in which the ratio of the medians lies with 95 % does not contain 1, the ranks of the values say so too (by
+chance in at most 5 %), and the difference is larger than what two checkouts of one commit show.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import random
 import shutil
@@ -24,10 +27,17 @@ from bench.report import ROOT, Line
 from doai.errors import DoaiError
 
 DRAWS: Final = 2000
+ORDERS_MAX: Final = 20_000
+"""As many orders of two series are gone through; of more (from 9 rounds on) some are drawn."""
 ROUNDS: Final = 5
 ROUNDS_TOLD: Final = 4
 """Of fewer nothing is said: by chance two series of the same are apart in 33 % of two rounds, in 10 % of three,
 in 3 % of four (2 of all orders in which their values can come)."""
+CHANCE: Final = 0.05
+"""So often may the ranks of values that differ in nothing lie as far apart as these."""
+SAME: Final = 0.02
+"""Two checkouts of one commit differed by up to 1.1 % in all rounds of a run (where things lie in memory, in what
+order they are read): `bin/bench compare HEAD HEAD --of codec`."""
 TIMEOUT_S: Final = 900.0
 """Of one round of one side."""
 
@@ -51,6 +61,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     """The ratio lies between them with 95 %."""
+    chance: float
+    """How often ranks that mean nothing lie so far apart, 0 to 1."""
     rounds: int
     """Of each side."""
 
@@ -59,9 +71,9 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         """One word: better, worse, - where it may be noise, or ? where the rounds are too few to tell."""
         if self.rounds < ROUNDS_TOLD:
             return "?"
-        if self.low > 1:
-            return "better"
-        return "worse" if self.high < 1 else "-"
+        if self.chance > CHANCE or abs(self.ratio - 1) < SAME or self.low <= 1 <= self.high:
+            return "-"
+        return "better" if self.ratio > 1 else "worse"
 
 
 def compare(before: str, after: str, benchmark: str, rounds: int, *, own: bool = False) -> list[Difference]:
@@ -127,6 +139,7 @@ def differences(before: Sequence[Sequence[Line]], after: Sequence[Sequence[Line]
             ratio=ratio,
             low=low,
             high=high,
+            chance=chance_of(others, values),
             rounds=min(len(others), len(values)),
         )
 
@@ -143,6 +156,21 @@ def interval(before: Sequence[float], after: Sequence[float], unit: str) -> tupl
         for _ in range(DRAWS)
     )
     return ratios[DRAWS // 40], ratios[-DRAWS // 40]
+
+
+def chance_of(before: Sequence[float], after: Sequence[float]) -> float:
+    """Return in what share of all orders of the values the two lie at least as far apart (Mann-Whitney)."""
+    every = sorted([*before, *after])
+    rank = {value: every.index(value) + (every.count(value) - 1) / 2 for value in every}
+    middle = len(before) * (len(every) - 1) / 2
+    apart = abs(sum(rank[value] for value in before) - middle)
+    ranks = [rank[value] for value in every]
+    if math.comb(len(ranks), len(before)) > ORDERS_MAX:
+        shuffled = random.Random(0)
+        orders = [shuffled.sample(ranks, k=len(before)) for _ in range(DRAWS)]
+    else:
+        orders = [list(order) for order in itertools.combinations(ranks, len(before))]
+    return sum(abs(sum(order) - middle) >= apart for order in orders) / len(orders)
 
 
 def table(found: Sequence[Difference]) -> str:

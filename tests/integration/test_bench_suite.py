@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 import zmq
 
@@ -138,6 +139,19 @@ def test_a_run_is_a_line_of_the_history_and_a_section_of_the_report(tmp_path: Pa
     assert (folder / "broker.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_report_is_that_of_the_history_and_says_how_old_each_run_is(tmp_path: Path) -> None:
+    report = tmp_path / "report.md"
+    charts.write(report=report, folder=tmp_path / "report")
+    assert report.read_text(encoding="utf-8") == charts.REPORT.read_text(encoding="utf-8"), "run bin/bench report"
+    drawn = {path.name for path in (tmp_path / "report").iterdir()}
+    assert drawn == {path.name for path in charts.FOLDER.iterdir()}
+    early, late = "2026-11-20T22:00:00+00:00", "2026-11-22T00:00:00+00:00"
+    run = msgspec.structs.replace(history.load()[-1], commit="abc", at=early)
+    *_, old, new, _ = charts.ages({"a": run, "b": msgspec.structs.replace(run, at=late)})
+    assert old == f"| [a](#a) | {early} | `abc` | {run.machine.load:g} | 26 h |"
+    assert new == f"| [b](#b) | {late} | `abc` | {run.machine.load:g} |  |"
+
+
 def test_a_goal_is_told_beside_its_figure(tmp_path: Path) -> None:
     lines = [
         Line(name="a.rate", value=5.0, unit="tasks/s", ratio=0.8, goal=0.5),
@@ -159,6 +173,17 @@ def test_a_difference_is_told_from_noise() -> None:
     assert [found[name].verdict for name in ("cpu", "rate", "same")] == ["better", "worse", "-"]
     assert "better" in compare.table(list(found.values()))
     assert {each.verdict for each in compare.differences(before[:3], after[:3])} == {"?"}
+
+
+@pytest.mark.parametrize("rounds", [5, 12])
+def test_a_difference_that_chance_makes_or_that_is_tiny_is_none(rounds: int) -> None:
+    values = [100.0 + turn for turn in range(rounds)]
+    assert compare.chance_of(values, [value + 50 for value in values]) <= 2 / 252
+    assert compare.chance_of(values, values) == 1.0
+    assert compare.chance_of(values, [*values[1:], 150.0]) > compare.CHANCE
+    close = [[line("cpu", 100 + value / 1000)] for value in values]
+    [tiny] = compare.differences(close, [[line("cpu", 101 + value / 1000)] for value in values])
+    assert (tiny.high < 1, tiny.chance <= compare.CHANCE, tiny.verdict) == (True, True, "-")
 
 
 def test_a_figure_of_nothing_or_of_one_side_is_left_out() -> None:
