@@ -107,7 +107,7 @@ def test_the_tutorial_step_by_step(site: Up, tmp_path: Path) -> None:
     [tasks, story] = shown[5]
     task_id = run(tasks.replace("RUN_ID", run_id), tmp_path, site.data_dir).splitlines()[1].split()[0]
     told = run(story.replace("TASK_ID", task_id), tmp_path, site.data_dir)
-    assert "Step type (ui.text) started" in told
+    assert "Step type (ui.text) started on " in told
 
 
 def blocks_of(step: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
@@ -11,7 +12,7 @@ from urllib.parse import urlencode
 from doai.cli import exits
 from doai.cli.pages import page_of
 from doai.cli.place import Place
-from doai.errors import DoaiError
+from doai.errors import DoaiError, UserError
 from doai.tls import client_context, why_untrusted
 
 if TYPE_CHECKING:
@@ -22,6 +23,19 @@ PAGE: Final = 500
 TIMEOUT_S: Final = 30.0
 """For one request; the admin itself answers 503 when the broker does not."""
 _EXITS: Final = {401: exits.NO_PERMISSION, 403: exits.NO_PERMISSION, 502: exits.UNAVAILABLE, 503: exits.UNAVAILABLE}
+_LISTED: Final = re.compile(r"GET /api/v1/(?P<first>[a-z-]+)(?P<more>[a-z/, -]*) lists what there is")
+_COMMANDS: Final = {
+    "runs": "runs",
+    "tasks": "tasks",
+    "devices": "devices",
+    "nodes": "nodes",
+    "workflows": "workflows list",
+    "files": "files list",
+    "artifacts": "artifacts list",
+    "dead-letters": "dead list",
+    "bots": "bots list",
+}
+"""Lists of the API that its sentences send people to -> the command that prints them."""
 
 
 class ApiError(DoaiError):
@@ -103,6 +117,10 @@ class Client:
         timeout_s: float = TIMEOUT_S,
     ) -> httpx.Response:
         """Send one request; raises ApiError with the API's own sentence where it gives one."""
+        if ".." in path.split("/"):
+            raise UserError(
+                f"{path[:200]!r} leads out of what the API has: write names and paths as they are listed"
+            )
         given = {key: str(value) for key, value in (query or {}).items() if value is not None}
         try:
             response = self._http.request(
@@ -147,8 +165,8 @@ def _problem(response: httpx.Response) -> ApiError:
     exit_code = _EXITS.get(status, exits.NOT_PASSED)
     try:
         problem = response.json()
-        sentence = str(problem.get("detail") or problem["title"])
-        details = [str(detail) for detail in problem.get("details") or []]
+        sentence = _for_people(str(problem.get("detail") or problem["title"]))
+        details = [_for_people(str(detail)) for detail in problem.get("details") or []]
     except (ValueError, KeyError, AttributeError):
         return ApiError(
             f"the API answered {status} without a reason: is {response.request.url} a doai API?",
@@ -156,3 +174,16 @@ def _problem(response: httpx.Response) -> ApiError:
             status=status,
         )
     return ApiError(sentence, exit_code=exit_code, details=details, status=status)
+
+
+def _for_people(sentence: str) -> str:
+    """Return a sentence of the API with commands in the place of requests."""
+
+    def commands(found: re.Match[str]) -> str:
+        lists = [found["first"], *re.findall(r"/([a-z-]+)", found["more"])]
+        if not all(name in _COMMANDS for name in lists):
+            return found[0]
+        words = ", ".join(f"`doai {_COMMANDS[name]}`" for name in lists)
+        return f"{words} {'lists' if len(lists) == 1 else 'list'} what there is"
+
+    return _LISTED.sub(commands, sentence)

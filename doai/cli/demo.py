@@ -62,9 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except DoaiError as error:
-        print(f"demo: {error}", file=sys.stderr)
-        for detail in getattr(error, "details", []):
-            print(f"  {detail}", file=sys.stderr)
+        show.print_error("demo", error)
         if isinstance(error, ConfigError):
             return exits.CONFIG
         return exits.USAGE if isinstance(error, UserError) else int(getattr(error, "exit_code", exits.NOT_PASSED))

@@ -300,10 +300,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"doai: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return exits.IO_ERROR
     except DoaiError as error:
-        print(f"doai: {error}", file=sys.stderr)
-        details: list[str] = getattr(error, "details", [])
-        for detail in details if details != [detail for detail in details if detail in str(error)] else []:
-            print(f"  {detail}", file=sys.stderr)
+        show.print_error("doai", error)
         return _exit_code(error)
 
 

@@ -199,3 +199,11 @@ def colour(state: str) -> str:
 def print_nowhere() -> None:
     """Throw away what is printed from now on: whoever read it has seen enough (`| head`)."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def print_error(program: str, error: Exception) -> None:
+    """Print an error's sentence on stderr, and below it what it lists but what the sentence has already."""
+    print(f"{program}: {error}", file=sys.stderr)
+    details: list[str] = getattr(error, "details", [])
+    for detail in details if not all(detail in str(error) for detail in details) else []:
+        print(f"  {detail}", file=sys.stderr)

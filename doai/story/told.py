@@ -115,6 +115,7 @@ _PARTS: Final[Mapping[str, Callable[[Told], str]]] = {
     "because": Told.because,
     "again": Told.again,
     "by": lambda e: e.say_if("actor", "say.by"),
+    "onDevice": lambda e: e.say_if("deviceSerial", "step.on"),
     "note": lambda e: e.say_if("note", "say.note"),
     "took": lambda e: e.voice.duration(e.payload.get("durationMs")),
     "ended": lambda e: e.state("outcome", "?"),

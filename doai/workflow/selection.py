@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from doai.errors import UserError
-from doai.messages.commands import Selector
+from doai.messages.commands import Selector, TargetKind, Targets
 from doai.reasons import reason as because
 from doai.workflow.language import Requires
 from doai.workflow.mistakes import did_you_mean, shown
@@ -73,6 +73,24 @@ def check_selector(selector: Selector) -> None:
     """Raise SelectorError when the selector can not be understood; done once, before devices are compared."""
     if selector.sdk is not None:
         parse_sdk(selector.sdk)
+
+
+def check_targets(targets: Targets) -> None:
+    """Raise UserError for a part that targets of their kind do not look at: it would widen what was meant."""
+    kind = targets.kind
+    unused = {
+        "serials": bool(targets.serials) and kind is not TargetKind.DEVICES,
+        "selector": targets.selector != Selector() and kind not in (TargetKind.ALL, TargetKind.ANY),
+        "count": targets.count != 1 and kind not in (TargetKind.ANY, TargetKind.BOT),
+        "bot": bool(targets.bot) and kind is not TargetKind.BOT,
+    }
+    surplus = [name for name, is_there in unused.items() if is_there]
+    if surplus:
+        raise UserError(
+            f"targets of kind {kind.value} take no {' and no '.join(surplus)}: leave that out, or name another "
+            "kind (devices: serials; all, any: selector; any: count; bot: bot, count)",
+            code="bad_targets",
+        )
 
 
 def matches(selector: Selector, facts: DeviceFacts) -> bool:

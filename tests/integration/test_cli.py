@@ -178,7 +178,7 @@ def test_the_story_of(site: Up, passed: Waited, of: str) -> None:
     text = site.doai("story", name).stdout
     assert text.splitlines()[-1] == f"{address(site)}/{of}s/{name}"
     if of != "device":
-        assert "Step log_in (ui.tap) started - Log in" in text
+        assert "Step log_in (ui.tap) started on SIM" in text
         events = site.json("story", name)
         assert [event["position"] for event in events] == sorted(event["position"] for event in events)
 

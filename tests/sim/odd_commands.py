@@ -42,6 +42,7 @@ ODD: Final[tuple[tuple[str, Message], ...]] = (
     _run("picky", c.Targets(kind=_NAMED, serials=["n0-0", "n0-1", "n0-2"])),
     _run("picky", c.Targets(kind=c.TargetKind.ALL)),
     _run("look", c.Targets(kind=c.TargetKind.ANY, count=0)),
+    _run("look", c.Targets(kind=c.TargetKind.ALL, serials=["n0-0"])),
     _run("look", c.Targets(kind=c.TargetKind.ANY, count=30_000)),
     _run("look", c.Targets(kind=c.TargetKind.ANY, selector=c.Selector(sdk="=>x"))),
     _run("look", c.Targets(kind=c.TargetKind.ALL, selector=c.Selector(models=["none"]))),

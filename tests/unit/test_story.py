@@ -91,7 +91,7 @@ def test_every_word_is_there_in_both_languages_with_the_same_places(key: str) ->
 
 
 def test_a_failed_step_says_why_and_what_follows() -> None:
-    payload = {
+    payload: dict[str, object] = {
         "stepId": "login",
         "tryNumber": 2,
         "durationMs": 1500,
@@ -104,6 +104,11 @@ def test_a_failed_step_says_why_and_what_follows() -> None:
     assert sentence(topics.STEP_FAILED, payload, KO) == (
         "단계 login 실패, 1.5초 (2번째 시도): 화면에서 찾는 요소가 없습니다 (no button); 다시 시도함"
     )
+    payload["deviceSerial"] = "A1"  # of many phones in the story of a run
+    assert sentence(topics.STEP_FAILED, payload).startswith(
+        "Step login failed on A1 after 1.5 s (try 2): no button"
+    )
+    assert sentence(topics.STEP_FAILED, payload, KO).startswith("단계 login 실패 (기기 A1), 1.5초 (2번째 시도): ")
     payload["failure"] = {"code": "of_a_plug_in", "message": "no button"}
     assert "): no button; 다시 시도함" in sentence(topics.STEP_FAILED, payload, KO)
 

@@ -29,7 +29,7 @@ from doai.messages.events import RunCreatedEvent
 from doai.messages.work import FilePin
 from doai.states import RUN_TABLE, DeviceState, QueueState, RunTrigger, TaskState, move
 from doai.workflow.mistakes import did_you_mean
-from doai.workflow.selection import check_selector, matches, unmet_requirement, why_none_matches
+from doai.workflow.selection import check_selector, check_targets, matches, unmet_requirement, why_none_matches
 
 EXPIRES_IN_MAX_S = 366 * 24 * 3600.0
 PROJECT_CHARS_MAX = 80
@@ -108,6 +108,7 @@ class Runs:
         check_bounds(create)
         check_project(create.project)
         targets = create.targets
+        check_targets(targets)
         if len(targets.serials) > TARGETS_PER_RUN_MAX or targets.count > TARGETS_PER_RUN_MAX:
             raise UserError(
                 f"a run has at most {TARGETS_PER_RUN_MAX} targets: make several", code="too_many_targets"

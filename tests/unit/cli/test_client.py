@@ -1,0 +1,68 @@
+"""What the command line makes of the API's sentences, and what it never asks for."""
+
+import httpx
+import pytest
+
+from doai.cli.client import ApiError, Client
+from doai.cli.main import make_parser
+from doai.cli.place import Place
+from doai.cli.show import print_error
+from doai.configuration import Secret
+from doai.errors import UserError
+
+
+def answering(detail: str, *details: str) -> Client:
+    """Return a client of an API that knows nothing."""
+    client = Client(Place(url="http://here", token=Secret("t")))
+    client._http.close()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, json={"title": "Not Found", "detail": detail, "details": list(details)})
+
+    client._http = httpx.Client(base_url="http://here/api/v1", transport=httpx.MockTransport(answer))
+    return client
+
+
+@pytest.mark.parametrize(
+    ("where", "command"),
+    [
+        ("GET /api/v1/runs lists what there is", "`doai runs` lists what there is"),
+        ("GET /api/v1/dead-letters lists what there is", "`doai dead list` lists what there is"),
+        (
+            "GET /api/v1/tasks, /runs, /devices and /nodes lists what there is",
+            "`doai tasks`, `doai runs`, `doai devices`, `doai nodes` list what there is",
+        ),
+        ("GET /api/v1/of-a-newer-one lists what there is", "GET /api/v1/of-a-newer-one lists what there is"),
+    ],
+)
+def test_people_are_sent_to_commands_not_to_requests(where: str, command: str) -> None:
+    with answering(f"there is no thing 'x': {where}") as client, pytest.raises(ApiError) as refused:
+        client.get("/things/x")
+    assert str(refused.value) == f"there is no thing 'x': {command}"
+
+
+def test_such_commands_there_are() -> None:
+    for words in ("runs", "tasks", "devices list", "nodes list", "workflows list", "files list", "artifacts list"):
+        make_parser().parse_args(words.split())
+    for words in ("dead list", "bots list"):
+        make_parser().parse_args(words.split())
+
+
+def test_a_name_does_not_lead_elsewhere() -> None:
+    with (
+        answering("-") as client,
+        pytest.raises(UserError, match=r"'/artifacts/\.\./x' leads out of what the API has"),
+    ):
+        client.get("/artifacts/../x")
+
+
+def test_a_mistake_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering("it does not fit: a: bad", "a: bad") as client, pytest.raises(ApiError) as refused:
+        client.get("/things/x")
+    print_error("demo", refused.value)
+    assert capsys.readouterr().err == "demo: it does not fit: a: bad\n"
+    several = answering("it does not fit: a: bad (and 1 more)", "a: bad", "b: bad")
+    with several as client, pytest.raises(ApiError) as refused:
+        client.get("/things/x")
+    print_error("demo", refused.value)
+    assert capsys.readouterr().err == "demo: it does not fit: a: bad (and 1 more)\n  a: bad\n  b: bad\n"
