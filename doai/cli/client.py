@@ -31,7 +31,7 @@ _COMMANDS: Final = {
     "nodes": "nodes",
     "workflows": "workflows list",
     "files": "files list",
-    "artifacts": "artifacts list",
+    "artifacts": "artifacts list --run RUN_ID",
     "dead-letters": "dead list",
     "bots": "bots list",
 }

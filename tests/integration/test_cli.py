@@ -487,7 +487,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(site: Up, passed: Waited) -
         (("nodes", "node-2"), exits.NOT_PASSED, "there is no node 'node-2': did you mean 'node-1'?"),
         (("artifacts", "get", "nope"), exits.NOT_PASSED, "there is no run 'nope'"),
         (("keys", "revoke", "node-11"), exits.NOT_PASSED, "did you mean 'node-1'?"),
-        (("tasks", "--state", "foo"), exits.USAGE, "choose from 'queued'"),
+        (("tasks", "--state", "foo"), exits.USAGE, "choose one of queued"),
         (("runs", "--limit", "0"), exits.USAGE, "'0' is no whole number above 0"),
         (("run", "playback-check"), exits.USAGE, "required: --on"),
         (("runs", "--token-file", "/nope"), exits.CONFIG, "cannot read the token file /nope: No such file"),

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from doai.cli.client import ApiError, Client
+from doai.cli.client import _COMMANDS, ApiError, Client
+from doai.cli.device_flags import with_default_action
 from doai.cli.main import make_parser
 from doai.cli.place import Place
 from doai.cli.show import print_error
@@ -42,10 +43,8 @@ def test_people_are_sent_to_commands_not_to_requests(where: str, command: str) -
 
 
 def test_such_commands_there_are() -> None:
-    for words in ("runs", "tasks", "devices list", "nodes list", "workflows list", "files list", "artifacts list"):
-        make_parser().parse_args(words.split())
-    for words in ("dead list", "bots list"):
-        make_parser().parse_args(words.split())
+    for words in _COMMANDS.values():
+        make_parser().parse_args(with_default_action(words.split()))
 
 
 def test_a_name_does_not_lead_elsewhere() -> None:
