@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
+from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
 from doai.admin.authorisation import ADMIN, AUTHOR, DISCARD, OPERATOR, VIEWER, Answer, decide, least_role
+from doai.admin.beliefs import Beliefs
 from doai.admin.sessions import COOKIE, CSRF_HEADER, csrf_matches
 from doai.changes.rows import KeyRow, TokenRow
 from doai.envelope import Origin
-from doai.errors import UserError
+from doai.errors import StoreUnavailable, UserError
 from doai.ids import PERSON
 from doai.messages.link import Role
 from doai.store.reader import StoreReader
@@ -25,8 +28,7 @@ __all__ = ["ADMIN", "AUTHOR", "DISCARD", "OPERATOR", "VIEWER"]
 
 TOKEN_PREFIX: Final = "doai_"  # noqa: S105 - how tokens begin, so that scanners of leaked secrets know one
 TOKEN_KEPT_S: Final = 2.0
-"""A token that was looked up is believed this long: so soon a revoked one stops."""
-TOKENS_KEPT_MAX: Final = 1024
+"""A token that was looked up is believed this long; what is changed here counts at once."""
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing, so that another site gains nothing by making a browser send them."""
@@ -77,25 +79,23 @@ class Tokens:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._reader = reader
-        self._monotonic = monotonic
         self._now_s = now_s
-        self._known: dict[str, tuple[float, TokenRow]] = {}
+        self.known: Beliefs[str, TokenRow] = Beliefs(TOKEN_KEPT_S, monotonic=monotonic)
 
     async def find(self, token: str) -> TokenRow | None:
         """Return the live token, None for one that is unknown, revoked or over."""
         digest = sha256_hex(token)
-        now_s = self._monotonic()
-        kept = self._known.get(digest)
-        if kept is not None and now_s < kept[0]:
-            return kept[1] if self._is_live(kept[1]) else None
-        row = await self._reader.token(digest)
-        if row is None or not self._is_live(row):
-            self._known.pop(digest, None)
-            return None
-        if len(self._known) >= TOKENS_KEPT_MAX:
-            self._known.clear()
-        self._known[digest] = (now_s + TOKEN_KEPT_S, row)
-        return row
+
+        async def look_up() -> TokenRow | None:
+            row = await self._reader.token(digest)
+            return row if row is not None and self._is_live(row) else None
+
+        row = await self.known.find(digest, look_up)
+        return row if row is not None and self._is_live(row) else None
+
+    def forget(self, name: str) -> None:
+        """The token of this name has changed: look it up again."""
+        self.known.forget(lambda row: row.name == name)
 
     def _is_live(self, row: TokenRow) -> bool:
         over = row.expires_at_ms is not None and row.expires_at_ms <= self._now_s() * 1000
@@ -123,6 +123,26 @@ async def require_token(connection: ASGIConnection[Any, Any, Any, Any], handler:
         caller = await _caller_of_session(connection)
     allow(caller, action)
     connection.scope["auth"] = caller
+
+
+async def while_let_in(
+    request: Request[Any, Any, Any],
+    blocks: AsyncGenerator[bytes, None],
+    monotonic: Callable[[], float] = time.monotonic,
+) -> AsyncGenerator[bytes, None]:
+    """Yield a stream's blocks, and end before the first that whoever asked may not have any more."""
+    services: Any = request.app.state.services
+    tokens, sessions = services.tokens.known, services.sessions.known
+    until_s, forgotten = monotonic() + TOKEN_KEPT_S, (tokens.forgotten, sessions.forgotten)
+    async with aclosing(blocks):
+        async for block in blocks:
+            if monotonic() >= until_s or forgotten != (tokens.forgotten, sessions.forgotten):
+                until_s, forgotten = monotonic() + TOKEN_KEPT_S, (tokens.forgotten, sessions.forgotten)
+                try:
+                    await require_token(request, request.route_handler)
+                except (NotAuthenticated, Forbidden, StoreUnavailable):
+                    return  # the client connects again and is told why
+            yield block
 
 
 def allow(caller: Caller, action: str) -> Answer:

@@ -8,20 +8,22 @@ meanwhile.
 from __future__ import annotations
 
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
+from doai.admin.beliefs import Beliefs
 from doai.errors import StoreUnavailable
 from doai.states import DeviceState, PeerState
 from doai.store.outlook_reader import OpenLoad
 from doai.store.reader import StoreReader
 
 KEPT_S: Final = 2.0
-"""What is open is read again after this long: a page that is drawn often must not read it each time."""
+"""What is open is read again after this long: a page that is drawn often must not read it each time.
+
+A command that came here has it read again at once."""
 MEDIAN_KEPT_S: Final = 15.0
 WORKFLOWS_MAX: Final = 1000
 RUNNING: Final = 0.5
@@ -79,13 +81,13 @@ class Outlooks:
 
     def __init__(self, reader: StoreReader) -> None:
         self._reader = reader
-        self._loads: tuple[float, list[OpenLoad], dict[str, Place]] = (0.0, [], {})
-        self._medians: dict[tuple[str, int], tuple[float, float | None]] = {}
+        self._open: Beliefs[None, tuple[list[OpenLoad], dict[str, Place]]] = Beliefs(KEPT_S)
+        self._medians: Beliefs[tuple[str, int], list[float]] = Beliefs(MEDIAN_KEPT_S, kept_max=WORKFLOWS_MAX)
 
     async def left_s(self, run_ids: Sequence[str]) -> dict[str, float]:
         """Return how long open runs may still take, those that can be guessed."""
         try:
-            loads, places = await self._now()
+            loads, places = await self._open.find(None, self._look) or ([], {})
             wanted = set(run_ids)
             named = {(load.workflow, load.version) for load in loads if load.run_id in wanted}
             medians = {key: found for key in named if (found := await self._median_s(*key)) is not None}
@@ -94,29 +96,26 @@ class Outlooks:
         guesses = [(run_id, left_s(run_id, loads, medians, places)) for run_id in run_ids]
         return {run_id: seconds for run_id, seconds in guesses if seconds is not None}
 
-    async def _now(self) -> tuple[list[OpenLoad], dict[str, Place]]:
-        until_s, loads, places = self._loads
-        if time.monotonic() >= until_s:
-            loads = await self._reader.outlook.loads()
-            nodes = {
-                view.row.node_id: view.row.slots
-                for view in await self._reader.nodes()
-                if view.row.state == PeerState.ONLINE.value
-            }
-            places = {
-                view.row.serial: Place(view.row.node_id, max(1, nodes[view.row.node_id]))
-                for view in await self._reader.devices(state=DeviceState.ONLINE)
-                if view.row.node_id in nodes and view.row.quarantine is None
-            }
-            self._loads = time.monotonic() + KEPT_S, loads, places
+    def forget(self) -> None:
+        """What is open was changed here: read it again for the next page."""
+        self._open.forget()
+
+    async def _look(self) -> tuple[list[OpenLoad], dict[str, Place]]:
+        loads = await self._reader.outlook.loads()
+        nodes = {
+            view.row.node_id: view.row.slots
+            for view in await self._reader.nodes()
+            if view.row.state == PeerState.ONLINE.value
+        }
+        places = {
+            view.row.serial: Place(view.row.node_id, max(1, nodes[view.row.node_id]))
+            for view in await self._reader.devices(state=DeviceState.ONLINE)
+            if view.row.node_id in nodes and view.row.quarantine is None
+        }
         return loads, places
 
     async def _median_s(self, workflow: str, version: int) -> float | None:
-        until_s, median_s = self._medians.get((workflow, version), (0.0, None))
-        if time.monotonic() >= until_s:
-            durations_s = await self._reader.outlook.durations_s(workflow, version)
-            median_s = statistics.median(durations_s) if durations_s else None
-            if len(self._medians) >= WORKFLOWS_MAX:
-                self._medians.clear()
-            self._medians[workflow, version] = time.monotonic() + MEDIAN_KEPT_S, median_s
-        return median_s
+        durations_s = await self._medians.find(
+            (workflow, version), lambda: self._reader.outlook.durations_s(workflow, version)
+        )
+        return statistics.median(durations_s) if durations_s else None

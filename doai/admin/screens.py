@@ -38,9 +38,16 @@ class _Screen:
     def __init__(self) -> None:
         self.picture: Picture | None = None
         self.failure = ""
+        """Why there is no picture; empty = there is one, or none came yet."""
+        self.failures = 0
+        self.told = 0
+        """How many of them somebody was told of."""
 
-    def has(self, after: int) -> bool:
-        return bool(self.failure) or (self.picture is not None and self.picture.n > after)
+    def has_failed(self, since: int) -> bool:
+        return bool(self.failure) and self.failures > since
+
+    def has(self, after: int, since: int) -> bool:
+        return self.has_failed(since) or (self.picture is not None and self.picture.n > after)
 
 
 class Screens:
@@ -51,19 +58,24 @@ class Screens:
         self._n = time.time_ns() // 1_000_000
 
     async def newer(self, serial: str, after: int, *, wait_s: float) -> Picture | None:
-        """Return the newest picture behind ``after``, waiting for it; None when none came. Raises NoPicture."""
+        """Return the newest picture behind ``after``, waiting for it; None when none came.
+
+        Raises NoPicture, to all who wait; to who comes later with the next one, unless nobody waited.
+        """
+        begun = self.looking.content(serial)
+        since = begun.told if begun is not None else 0
 
         def has_one() -> bool:
             screen = self.looking.content(serial)
-            return screen is None or screen.has(after)
+            return screen is not begun or screen is None or screen.has(after, since)
 
         await self.looking.until(has_one, wait_s)
         screen = self.looking.content(serial)
-        if screen is None or not screen.has(after):
+        if screen is not begun or screen is None or not screen.has(after, since):
             return None
-        if screen.failure:
-            reason, screen.failure = screen.failure, ""
-            raise NoPicture(reason)
+        if screen.has_failed(since):
+            screen.told = screen.failures
+            raise NoPicture(screen.failure)
         return screen.picture
 
     async def put(self, node_id: str, serial: str, body: bytes, at_ms: int) -> bool:
@@ -81,6 +93,6 @@ class Screens:
         screen = self.looking.asked(node_id, serial)
         if screen is None:
             return False
-        screen.failure = reason
+        screen.failure, screen.failures = reason, screen.failures + 1
         await self.looking.tell()
         return True

@@ -30,7 +30,8 @@ from doai.envelope import Envelope, Message, Origin
 from doai.errors import UserError
 from doai.ids import RandomIds
 from doai.messages.catalogue import COMMANDS
-from doai.messages.people import RemoveUser, SetPassword, SetRole
+from doai.messages.commands import AddToken, RevokeToken
+from doai.messages.people import CloseSession, CreateUser, OpenSession, RemoveUser, SetPassword, SetRole
 from doai.store.reader import StoreReader
 
 AnswerT = TypeVar("AnswerT", bound=Message)
@@ -104,25 +105,41 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
             interface=interface,
             origin=origin,
         )
-        reply = await self.mesh.command(envelope)
+        try:
+            reply = await self.mesh.command(envelope)
+        finally:  # it may have been executed also where no reply came
+            self._forget(payload)
         if reply.problem is not None:
             raise CommandRefused(reply.problem)
-        if isinstance(payload, SetPassword | SetRole | RemoveUser):
-            self.sessions.forget_user(payload.name)
         return Done(msgspec.convert(reply.result, COMMANDS[command_type][1]), reply.position)
 
     async def command_of(
         self, caller: Caller, payload: Message, subject: str, *, idempotency_key: str | None = None
     ) -> Done:
         """`command` in the name of whoever sent the request."""
-        return await self.command(
-            payload,
-            subject,
-            actor=caller.actor,
-            interface=caller.interface,
-            idempotency_key=idempotency_key,
-            origin=caller.origin,
-        )
+        try:
+            return await self.command(
+                payload,
+                subject,
+                actor=caller.actor,
+                interface=caller.interface,
+                idempotency_key=idempotency_key,
+                origin=caller.origin,
+            )
+        finally:
+            self.outlooks.forget()
+
+    def _forget(self, payload: Message) -> None:
+        """Believe no more what a command may have changed: who sends it, and whom it is about, see it at once."""
+        match payload:
+            case RevokeToken() | AddToken():
+                self.tokens.forget(payload.name)
+            case SetPassword() | SetRole() | RemoveUser() | CreateUser():
+                self.sessions.forget_user(payload.name)
+            case OpenSession():  # of too many the oldest one ends
+                self.sessions.forget_user(payload.user)
+            case CloseSession():
+                self.sessions.forget_session(payload.token_sha256)
 
 
 def _packed(payload: Message) -> msgspec.Raw:

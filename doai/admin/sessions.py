@@ -12,6 +12,7 @@ from typing import Any, Final
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 
+from doai.admin.beliefs import Beliefs
 from doai.changes.people import SessionRow, UserRow
 from doai.store.reader import StoreReader
 
@@ -21,44 +22,40 @@ SESSION_S: Final = 7 * 24 * 3600.0
 CSRF_FIELD: Final = "csrf"
 CSRF_HEADER: Final = "X-CSRF-Token"
 SESSION_KEPT_S: Final = 2.0
-"""A session that was looked up is believed this long: so soon one that was ended stops."""
-SESSIONS_KEPT_MAX: Final = 1024
+"""A session that was looked up is believed this long; what is changed here counts at once."""
 
 
 class Sessions:
     """Looks sessions up by the hash of their cookie in the store."""
 
-    def __init__(self, reader: StoreReader, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        reader: StoreReader,
+        now_s: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._reader = reader
         self._now_s = now_s
-        self._known: dict[str, tuple[float, SessionRow, UserRow]] = {}
+        self.known: Beliefs[str, tuple[SessionRow, UserRow]] = Beliefs(SESSION_KEPT_S, monotonic=monotonic)
 
     async def find(self, cookie: str) -> tuple[SessionRow, UserRow] | None:
         """Return the live session and its user; None for one that is unknown, over, or of a removed user."""
         digest = hashlib.sha256(cookie.encode("utf-8", "surrogateescape")).hexdigest()
-        now_s = self._now_s()
-        kept = self._known.get(digest)
-        if kept is None or now_s >= kept[0]:
-            found = await self._reader.people.session(digest)
-            if found is None:
-                self._known.pop(digest, None)
-                return None
-            if len(self._known) >= SESSIONS_KEPT_MAX:
-                self._known.clear()
-            kept = self._known[digest] = (now_s + SESSION_KEPT_S, *found)
-        _, session, user = kept
-        if session.expires_at_ms <= now_s * 1000 or user.removed_at_ms is not None:
+        found = await self.known.find(digest, lambda: self._reader.people.session(digest))
+        if found is None:
+            return None
+        session, user = found
+        if session.expires_at_ms <= self._now_s() * 1000 or user.removed_at_ms is not None:
             return None
         return session, user
 
-    def forget(self, cookie: str) -> None:
-        """The session of this browser was ended: believe it no more."""
-        self._known.pop(hashlib.sha256(cookie.encode("utf-8", "surrogateescape")).hexdigest(), None)
-
     def forget_user(self, name: str) -> None:
-        """What this user is or knows has changed: look each session up again."""
-        for digest in [digest for digest, (_, _, user) in self._known.items() if user.name == name]:
-            del self._known[digest]
+        """What this user is or knows, or one of the user's sessions, has changed: look each session up again."""
+        self.known.forget(lambda found: found[1].name == name)
+
+    def forget_session(self, token_sha256: str) -> None:
+        """A session was ended: believe it no more."""
+        self.known.forget(lambda found: found[0].token_sha256 == token_sha256)
 
 
 def make_session() -> str:

@@ -73,5 +73,5 @@ def revoke_token(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         show.print_json({**answer, "url": url})
     else:
-        print(f"token {options.name} is not accepted any more, within two seconds; {url}")
+        print(f"token {options.name} is not accepted any more; {url}")
     return exits.PASSED

@@ -14,6 +14,30 @@ from doai.admin.sessions import COOKIE, csrf_token
 from tests.browser.desk import BUSY, Desk, go, sign_in
 from tests.integration.admin_site import Site
 
+SLOW = """() => {
+    const fetched = window.fetch;
+    window.sent = 0;
+    window.addEventListener("submit", (event) => {
+        if (!event.defaultPrevented) window.sent += 1;
+        event.preventDefault();
+    });
+    window.drawing = new Promise((asked) => {
+        window.fetch = async (url, more) => {
+            const answer = await fetched(url);  // whole, also where nothing has changed
+            const body = await answer.text();
+            await new Promise((brought) => {
+                window.drawn = async () => {
+                    brought();
+                    for (let n = 0; n < 5; n++) await new Promise((frame) => requestAnimationFrame(frame));
+                };
+                asked();
+            });
+            return new Response(body, { status: 200, headers: answer.headers });
+        };
+    });
+}"""
+"""What is sent has no answer yet, and what the page is drawn anew from comes when a test has it come."""
+
 
 def test_a_page_outlives_its_broker_and_says_when_it_is_old(desk: Desk, tmp_path: Path) -> None:
     site = Site(tmp_path)
@@ -43,6 +67,33 @@ def test_a_page_outlives_its_broker_and_says_when_it_is_old(desk: Desk, tmp_path
     finally:
         context.close()
         site.close()
+
+
+def test_a_page_finds_back_to_a_stream_that_was_refused_and_leaves_when_nobody_is_signed_in(desk: Desk) -> None:
+    context = desk.signed_in()
+    page, elsewhere = context.new_page(), context.new_page()
+    page.route("**/api/stream*", lambda route: route.fulfill(status=503, body="it can not just now"))
+    with page.expect_response(lambda answer: "/api/stream" in answer.url) as refused:
+        go(page, "/queues")
+    assert refused.value.status == 503
+    with page.expect_response(lambda answer: "/api/stream" in answer.url and answer.status == 200):
+        page.unroute("**/api/stream*")
+    go(elsewhere, "/settings")
+    elsewhere.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/login?next=%2Fqueues")
+    context.close()
+
+
+def test_a_button_is_pressed_once_however_long_its_answer_takes(desk: Desk) -> None:
+    page = desk.page("/devices/SIM0002")
+    page.evaluate(SLOW)
+    button = page.get_by_role("button", name="Show which it is")
+    page.evaluate("window.drawing")
+    button.click()
+    page.evaluate("window.drawn()")
+    button.click()
+    assert page.evaluate("window.sent") == 1, "its answer is still on its way"
+    page.close()
 
 
 def test_two_who_try_the_same_task_again_make_one_run(desk: Desk) -> None:

@@ -243,13 +243,29 @@ def test_a_revoked_token_stops_and_the_last_admin_token_stays(site: Site) -> Non
     with site.client(token) as client:
         assert client.get("/runs").status_code == 200
         assert site.api.delete("/tokens/short").json() == {"name": "short"}
-        while client.get("/runs").status_code == 200:  # two seconds at most
-            continue
         problem(client.get("/runs"), 401, "unauthorized")
     problem(site.api.delete("/tokens/short"), 404, "not_found")
     listed = {item["name"]: item for item in site.api.get("/tokens").json()["items"]}
     assert listed["short"]["revokedAtMs"]
     assert "doai_" not in json.dumps(listed)
+
+
+def test_a_stream_ends_when_its_token_is_revoked_and_those_of_others_go_on(site: Site) -> None:
+    token = site.api.post("/tokens", json={"name": "streams", "role": "viewer"}).json()["token"]
+    with (
+        site.client(token) as client,
+        client.stream("GET", "/events/stream", params={"type": "queue.*"}) as ended,
+        site.api.stream("GET", "/events/stream", params={"type": "queue.*"}) as other,
+    ):
+        his, others = ended.iter_lines(), other.iter_lines()
+        assert next(his).startswith("retry:")
+        assert next(others).startswith("retry:")
+        done = site.api.delete("/tokens/streams")
+        site.api.post("/queues/default/pause").raise_for_status()
+        site.api.post("/queues/default/resume").raise_for_status()
+        assert next(filter(None, his), "") == "", "what happens after it was revoked is not for it"
+        told = next(json.loads(line.removeprefix("data: ")) for line in others if line.startswith("data: "))
+        assert told["position"] > int(done.headers["X-Doai-Position"])
 
 
 # --- keys ---------------------------------------------------------------------------------------------------

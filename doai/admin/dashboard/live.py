@@ -12,7 +12,7 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
-from doai.admin.access import VIEWER, require_token
+from doai.admin.access import VIEWER, require_token, while_let_in
 from doai.admin.connections import cut_of
 from doai.admin.feed import Feed
 from doai.admin.routes.events import Pattern, Subject, checked_pattern, position_of
@@ -86,7 +86,7 @@ async def stream(
         events=events,
     )
     return Stream(
-        services.feed.sent(blocks, cut_of(request)),
+        services.feed.sent(while_let_in(request, blocks), cut_of(request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

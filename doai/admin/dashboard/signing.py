@@ -86,7 +86,6 @@ async def logout(request: PageRequest, services: Given) -> Redirect:
     cookie = request.cookies.get(COOKIE, "")
     command = CloseSession(token_sha256=sha256_hex(cookie))
     await services.command_of(request.auth, command, f"user/{request.auth.name}")
-    services.sessions.forget(cookie)
     answer = Redirect("/login", status_code=303)
     answer.delete_cookie(COOKIE)
     return answer

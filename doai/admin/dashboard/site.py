@@ -92,7 +92,7 @@ def pages() -> list[ControllerRouterHandler]:
         Router(
             path="/",
             guards=[require_person],
-            dependencies={"visit": Provide(provide_visit, sync_to_thread=False)},
+            dependencies={"visit": Provide(provide_visit)},
             exception_handlers={
                 NotSignedIn: _sign_in,
                 DoaiError: _show_doai_error,

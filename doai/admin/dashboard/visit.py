@@ -72,6 +72,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """The page answers a form: it can not be asked for again, and stays as it is."""
     done: str = ""
     """What was just done, as a key of the catalogue."""
+    position: int | None = None
+    """Of the event log before anything of the page was read; None = it answers a form."""
 
     def may(self, action: str) -> bool:
         """Whether the person is shown the buttons of an action."""
@@ -98,8 +100,10 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         return "".join(found)
 
     async def page(self, template: str, *, status: int = 200, **values: Any) -> Response[str]:
-        """Draw a page; ``position`` of the event log tells the browser how new it is."""
-        position = await self.services.reader.last_position()
+        """Draw a page; ``position`` of the event log tells the browser how new it is, at least."""
+        position = self.position
+        if position is None:
+            position = await self.services.reader.last_position()
         broker = self.services.mesh.why_not_live
         text = draw(template, v=self, t=self.words, position=position, broker=broker or "", **values)
         # Of all but the moment: a page on which nothing is different is not sent again.
@@ -154,8 +158,9 @@ async def require_person(connection: ASGIConnection[Any, Any, Any, Any], handler
     allow(caller, str(handler.opt.get("needs", ADMIN)))
 
 
-def provide_visit(request: PageRequest, services: Given) -> Visit:
+async def provide_visit(request: PageRequest, services: Given) -> Visit:
     """Return the visit of a person whom the guard let in."""
+    is_answer = request.method != "GET"
     query = {name: value for name, value in request.query_params.items() if isinstance(value, str)}
     return Visit(
         services=services,
@@ -167,9 +172,10 @@ def provide_visit(request: PageRequest, services: Given) -> Visit:
         path=request.url.path,
         query=query,
         at_ms=now_ms(),
-        have=request.headers.get("If-None-Match", "") if request.method == "GET" else "",
-        is_answer=request.method != "GET",
+        have="" if is_answer else request.headers.get("If-None-Match", ""),
+        is_answer=is_answer,
         done=query.get("done", ""),
+        position=None if is_answer else await services.reader.last_position(),
     )
 
 

@@ -13,7 +13,7 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
-from doai.admin.access import VIEWER
+from doai.admin.access import VIEWER, while_let_in
 from doai.admin.connections import cut_of
 from doai.admin.feed import Feed
 from doai.admin.pages import EventPage, StoryPage
@@ -184,7 +184,7 @@ async def stream_events(
         begin = after if after is not None else await services.reader.last_position()
     blocks = follow(services.feed, begin, wanted, subject)
     return Stream(
-        services.feed.sent(blocks, cut_of(request)),
+        services.feed.sent(while_let_in(request, blocks), cut_of(request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -12,7 +12,7 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from doai.admin import examples
-from doai.admin.access import OPERATOR, Caller, check_node
+from doai.admin.access import OPERATOR, Caller, check_node, while_let_in
 from doai.admin.connections import cut_of
 from doai.admin.logcats import PAGE_LINES_MAX, PIECE_BYTES_MAX, LineKind, LogcatLine, LogcatPiece
 from doai.admin.routes import looking
@@ -109,7 +109,7 @@ async def stream_logcat(
     services.logcats.check_room()
     blocks = _follow(services, caller, serial, int(last_event_id or after), limit)
     return Stream(
-        services.feed.sent(blocks, cut_of(request)),
+        services.feed.sent(while_let_in(request, blocks), cut_of(request)),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -180,7 +180,7 @@ async def set_role(
     services: Given,
     caller: Who,
 ) -> Response[UserKept]:
-    """It counts within two seconds, in sessions that are open too. The last admin stays one."""
+    """It counts at once, in sessions that are open too. The last admin stays one."""
     done = await services.command_of(caller, SetRole(name=name, role=data.role), f"user/{name[:63]}")
     return Response(done.result, headers=done.headers)
 
@@ -194,7 +194,7 @@ async def set_role(
     responses=examples.answer(200, UserKept, _KEPT, "It may sign in no more.", problems=(404, 422)),
 )
 async def remove_user(name: FromPath[str], services: Given, caller: Who) -> Response[UserKept]:
-    """All sessions of the user end within two seconds. The last admin stays."""
+    """All sessions of the user end at once. The last admin stays."""
     done = await services.command_of(caller, RemoveUser(name=name), f"user/{name[:63]}")
     return Response(done.result, headers=done.headers)
 

@@ -68,6 +68,25 @@ def test_why_there_is_no_picture_is_told_once_and_it_is_tried_again() -> None:
     run(scenario())
 
 
+def test_why_there_is_no_picture_is_told_to_all_who_wait() -> None:
+    async def scenario() -> None:
+        screens = Screens(Clock())
+        for actor in ("user/kim", "user/lee"):
+            await screens.looking.look("A", "n1", actor)
+        waiting = [asyncio.create_task(screens.newer("A", 0, wait_s=LONG_S)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert await screens.failed("n1", "A", "device A is offline")
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [str(each) for each in told] == ["device A is offline"] * 3
+        later = asyncio.create_task(screens.newer("A", 0, wait_s=LONG_S))
+        await asyncio.sleep(0)
+        assert await screens.failed("n1", "A", "it is still")
+        with pytest.raises(NoPicture, match="it is still"):
+            await later
+
+    run(scenario())
+
+
 def test_only_so_many_are_looked_at() -> None:
     async def scenario() -> None:
         screens = Screens(Clock())

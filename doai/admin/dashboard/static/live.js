@@ -5,6 +5,7 @@
   const STALE_MS = 2000;      // nothing on a page is older without saying so
   const NEWS_MS = 700;        // between two drawings when something happened
   const QUIET_MS = 1000;      // and when nothing did: proofs and loads change without an event
+  const AGAIN_MS = 1000;      // until a stream that was refused is asked for again
   const korean = document.documentElement.lang === "ko";
   const state = { beatMs: performance.now(), position: -1, busy: false, drawnMs: performance.now(), costMs: 0 };
   state.freshMs = state.drawnMs;
@@ -23,8 +24,16 @@
       return;
     }
     if (source) return;
-    source = new EventSource("/api/stream?events=false");
-    source.addEventListener("beat", (message) => {
+    const stream = source = new EventSource("/api/stream?events=false");
+    // A browser connects again by itself, but not where it was answered with a refusal: somebody is signed out, or
+    // the server is not able to just now.
+    stream.addEventListener("error", () => {
+      if (stream.readyState !== EventSource.CLOSED || stream !== source) return;
+      source = null;
+      setTimeout(listen, AGAIN_MS);
+      draw();
+    });
+    stream.addEventListener("beat", (message) => {
       const beat = JSON.parse(message.data);
       state.beatMs = performance.now();
       state.skewMs = beat.atMs - Date.now();
@@ -38,7 +47,7 @@
     const now = performance.now();
     const news = state.position !== Number(page().dataset.position);
     const waitMs = Math.max(news ? NEWS_MS : QUIET_MS, 4 * state.costMs);
-    if (state.busy || document.hidden || now - state.drawnMs < waitMs || isAnswer() || editing()) return;
+    if (state.busy || document.hidden || now - state.drawnMs < waitMs || isKept()) return;
     state.busy = true;
     try {
       const headers = { "X-Doai-Live": "1" };
@@ -52,7 +61,7 @@
       if (answer.type === "opaqueredirect") { location.reload(); return; }
       if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("page");
-      if (!fresh || editing()) { state.etag = ""; return; }
+      if (!fresh || isKept()) { state.etag = ""; return; }
       await htmx.swap({ text: fresh.outerHTML, sourceElement: page(), target: page(), swap: "outerMorph" });
       state.etag = answer.headers.get("ETag") || "";
       state.freshMs = now;
@@ -74,6 +83,11 @@
     const active = document.activeElement;
     return Boolean(active && active.closest("#page") && active.matches("input, textarea, select"));
   }
+
+  // What was sent is on its way: its button stays pressed, and the next page comes.
+  const isSent = () => document.querySelector("form[data-sent]") !== null;
+
+  const isKept = () => isAnswer() || editing() || isSent();
 
   function ago(ms) {
     const s = Math.max(0, Math.round((Date.now() + (state.skewMs || 0) - ms) / 1000));
