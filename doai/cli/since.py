@@ -22,7 +22,7 @@ _DAY_S: Final = 86_400
 def seconds_of(text: str) -> float:
     """Return how long ``90d`` or ``12h`` is; raises UserError for what is no such time."""
     days = _DAYS.fullmatch(text)
-    return float(int(days[1]) * _DAY_S) if days is not None else _duration_s(text, "90s, 12h or 30d")
+    return float(int(days[1]) * _DAY_S) if days is not None else _duration_s(text, "duration", "90s, 12h or 30d")
 
 
 def since_ms(text: str, now_s: float | None = None) -> int:
@@ -37,11 +37,11 @@ def since_ms(text: str, now_s: float | None = None) -> int:
         except ValueError as error:
             raise UserError(f"there is no time {text}: {error}") from error
         return max(0, round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000))
-    return max(0, round((now_s - _duration_s(text, "12h, 30d, 2026-11-01 or 2026-11-01T09:30Z")) * 1000))
+    return max(0, round((now_s - _duration_s(text, "time", "12h, 30d, 2026-11-01 or 2026-11-01T09:30Z")) * 1000))
 
 
-def _duration_s(text: str, such_as: str) -> float:
+def _duration_s(text: str, what: str, such_as: str) -> float:
     try:
         return parse_duration(text)
     except UserError:
-        raise UserError(f"{text[:100]!r} is no time: write one such as {such_as}") from None
+        raise UserError(f"{text[:100]!r} is no {what}: write one such as {such_as}") from None

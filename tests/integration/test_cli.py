@@ -489,7 +489,7 @@ def test_a_reader_that_has_seen_enough_is_no_failure(site: Up, passed: Waited) -
         (("keys", "revoke", "node-11"), exits.NOT_PASSED, "did you mean 'node-1'?"),
         (("tasks", "--state", "foo"), exits.USAGE, "choose one of queued"),
         (("runs", "--limit", "0"), exits.USAGE, "'0' is no whole number above 0"),
-        (("run", "playback-check"), exits.USAGE, "required: --on"),
+        (("run", "playback-check"), exits.USAGE, "doai run: --on is needed"),
         (("runs", "--token-file", "/nope"), exits.CONFIG, "cannot read the token file /nope: No such file"),
         (("runs", "--url", "http://127.0.0.1:1"), exits.UNAVAILABLE, "does not answer"),
     ],
@@ -552,7 +552,7 @@ def test_tokens_open_what_they_say_until_they_are_revoked(site: Up, tmp_path: Pa
 
 def test_no_command_takes_a_secret_as_a_word(site: Up) -> None:
     words = ("users", "add", "x", "--role", "viewer", "--password", "in the open")
-    assert "is more than is asked for" in site.refused(*words, code=exits.USAGE)
+    assert "there is no flag --password" in site.refused(*words, code=exits.USAGE)
 
 
 def test_a_wrong_token_is_no_permission(site: Up) -> None:
