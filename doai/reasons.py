@@ -58,6 +58,26 @@ REASONS: Final[Mapping[str, str]] = MappingProxyType(
         "waits_for_process": "waits for a process that takes {kind}",
         "discarded": "discarded by {actor}",
         "discarded_because": "discarded by {actor}: {why}",
+        # what a queued task waits for
+        "queue_paused": "queue {queue} is paused",
+        "queue_limited": "queue {queue} gives out {count} tasks a minute",
+        "run_lets": "its run lets {count} tasks go now, and no more",
+        "no_device": "waits for a device that matches",
+        "device_not_seen": "device {serial} was not seen yet",
+        "device_offline": "device {serial} is offline",
+        "device_unresponsive": "device {serial} is unresponsive",
+        "device_unauthorized": "device {serial} is unauthorized",
+        "node_not_ready": "it is not connected or has not listed what it holds",
+        "node_closed": "node {node} takes no tasks: {why}",
+        "device_quarantined": "device {serial} is quarantined: {why}",
+        "device_held": "device {serial} is held for {actor}",
+        "node_quarantined": "node {node} is quarantined: {why}",
+        "slots_busy": "all {count} slots of node {node} are busy",
+        "step_nowhere": "no node offers {use}: install or mend its plug-in, `doai plugins list` tells where it is",
+        "step_missing": (
+            "node {node}, which holds {serial}, lacks {use}: install or mend its plug-in, `doai plugins list` "
+            "tells where it is"
+        ),
         # times of campaigns
         "nobody_there": "nobody was there when it was due, and its catch-up is {plan}",
         "takes_place": "run {run} of campaign {campaign} takes its place",

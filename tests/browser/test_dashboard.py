@@ -319,5 +319,5 @@ def test_what_did_not_change_is_not_sent_again_and_the_map_has_every_phone(desk:
     page.locator("canvas").focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".tip")).to_contain_text("SIM0001")
-    expect(page.locator(".tip")).to_contain_text("online")
+    expect(page.locator(".tip")).to_contain_text("Online")
     page.close()

@@ -38,6 +38,12 @@ def test_a_reason_within_a_reason_is_told_too() -> None:
     assert ko.reason(verdict) == "연속 5번 실패; 마지막 실패: it did not work; or did it"
 
 
+def test_why_a_task_waits_is_told_in_both_languages() -> None:
+    assert ko.reason(reason("queue_paused", queue="default")) == "대기열 default 일시정지"
+    closed = reason("node_closed", node="node-1", why=reason("node_not_ready"))
+    assert ko.reason(closed) == "노드 node-1: 작업을 받지 않음 (연결되지 않았거나, 가진 작업을 아직 알리지 않음)"
+
+
 def test_what_a_person_wrote_and_what_is_old_stays_as_it_is() -> None:
     for text in ("", "the shelf is rewired", "선반 공사", "no word for ever", "x" * 5000, "{why}; the {0}"):
         assert ko.reason(text) == text

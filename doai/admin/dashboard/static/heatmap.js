@@ -78,7 +78,7 @@
 
   function say() {
     const square = squares[chosen];
-    tip.textContent = square ? [square[1], square[0], square[2], square[3]].filter(Boolean).join(" · ") : "";
+    tip.textContent = square ? [square[1], square[0], map.getAttribute(`data-state-${square[2]}`), square[3]].filter(Boolean).join(" · ") : "";
   }
 
   function choose(n) {
