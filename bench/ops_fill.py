@@ -95,6 +95,8 @@ def _writing(sql: dict[str, str], rows: dict[str, list[tuple[object, ...]]]) -> 
     def write(connection: apsw.Connection) -> None:
         for name, bindings in rows.items():
             connection.executemany(sql[name], bindings)
+        for name in ("file_ended", "drop_ended"):
+            connection.execute(sql[name])
 
     return write
 
@@ -113,7 +115,14 @@ class _Maker:
         """Return the rows of some runs, by statement."""
         found: dict[str, list[tuple[object, ...]]] = {
             name: []
-            for name in ("insert_run", "insert_task", "insert_attempt", "append_event", "insert_dead_letter")
+            for name in (
+                "insert_run",
+                "insert_task",
+                "add_ended",
+                "insert_attempt",
+                "append_event",
+                "insert_dead_letter",
+            )
         }
         workflow, _, version = self._fill.workflow.partition("@")
         for _ in numbers:
@@ -179,6 +188,7 @@ class _Maker:
             outcome=Outcome(state.value),
         )
         found["insert_task"].append(task_columns(task))
+        found["add_ended"].append((serial, task_id))
         found["insert_attempt"].append(attempt_columns(attempt))
         # Not of its end: what the log tells of ends behind the last minute is counted by a broker that starts.
         for event_type in ("task.queued", "task.started", "task.dispatched")[: self._fill.events]:

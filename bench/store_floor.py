@@ -29,13 +29,14 @@ _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
     "task.queued": ("insert_task",),
     "task.dispatched": ("update_task",),
     "task.started": ("update_task",),
-    "task.completed": ("update_task", "insert_attempt"),
+    "task.completed": ("update_task", "insert_attempt", "add_ended"),
     "run.completed": ("update_run",),
 }
 """Event type -> the statements of the store that go with it."""
 _STATUS_FROM: Final = 9
 """First column of a task that an update writes, in the order of doai/store/sql/broker/columns.sql."""
-
+_DEVICE_SERIAL: Final = 11
+"""Where a task has it in the same order."""
 _RUN_STATUS: Final = slice(15, 18)
 """State, outcome and end of a run in the same order."""
 
@@ -140,6 +141,8 @@ def _row(statement: str, key: str, tasks: Rows, attempts: Rows, runs: Rows) -> t
         return (*tasks[key][_STATUS_FROM:], key)
     if statement == "insert_attempt":
         return attempts[key]
+    if statement == "add_ended":
+        return tasks[key][_DEVICE_SERIAL], key
     if statement == "insert_run":
         return runs[key]
     return (*runs[key][_RUN_STATUS], key)

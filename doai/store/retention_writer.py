@@ -20,6 +20,7 @@ from doai.changes.retention import (
     UsageRow,
 )
 from doai.changes.samples import PruneSamples
+from doai.store.device_tasks import DeviceTasks
 
 COUNTED: Final = tuple(name for name in UsageRow.__struct_fields__ if name not in ("kind", "name", "day"))
 _PLACES: Final = {name: place for place, name in enumerate(COUNTED)}
@@ -71,15 +72,17 @@ def _summed(ops: Sequence[AddUsage]) -> dict[tuple[UsageKind, str, int], list[in
 class RetentionWriter:
     """Applies the ops of retention to a connection, within the transaction of the writer."""
 
-    def __init__(self, sql: dict[str, str]) -> None:
+    def __init__(self, sql: dict[str, str], device_tasks: DeviceTasks) -> None:
         self._sql = sql
+        self._device_tasks = device_tasks
 
     def prune_tasks(self, connection: apsw.Connection, op: PruneTasks) -> None:
         removed: list[str] = []
+        self._device_tasks.file(connection)
         for task_id in op.task_ids:
-            connection.execute(self._sql["prune_task"], (task_id,))
-            if connection.changes():
+            for (device_serial,) in list(connection.execute(self._sql["prune_task"], (task_id,))):
                 removed.append(task_id)
+                self._device_tasks.remove(connection, device_serial, task_id)
                 connection.execute(self._sql["prune_attempts"], (task_id,))
                 connection.execute(self._sql["prune_story"], (f"task/{task_id}",))
         self._remember(connection, "task", removed, op.at_ms)

@@ -72,6 +72,7 @@ from doai.store import (
 )
 from doai.store.columns import Columns
 from doai.store.database import BROKER, Database
+from doai.store.device_tasks import DeviceTasks
 from doai.store.digests import joined_steps, split_digests
 from doai.store.event_rows import event_rows
 from doai.store.retention_writer import PRUNE, RetentionWriter
@@ -103,7 +104,9 @@ class SqliteWriter:
         self._sql = load_statements(BROKER.folder, "columns", "statements")
         append, values = self._sql["append_event"].split("VALUES")
         self._append_together = f"{append}VALUES{', '.join([values] * _ROWS_TOGETHER)}"
-        self._retention = RetentionWriter(self._sql)
+        [(unfiled,)] = database.query(self._sql["count_ended_lately"])
+        self._device_tasks = DeviceTasks(self._sql, int(unfiled or 0))
+        self._retention = RetentionWriter(self._sql, self._device_tasks)
         if not database.query(self._sql["load_meta"]):
             insert = self._sql["insert_meta"]
             database.transact(lambda connection: _execute(connection, insert, (new_store_id, now_ms)))
@@ -228,9 +231,14 @@ class SqliteWriter:
     def _stop_runs(self, connection: apsw.Connection, ops: list[StopRun]) -> None:
         self._change_known(connection, "stop_run", [(op.why, op.run_id) for op in ops], "a run")
 
+    def _insert_tasks(self, connection: apsw.Connection, ops: list[InsertTask]) -> None:
+        connection.executemany(self._sql["insert_task"], [columns.task_columns(op.row) for op in ops])
+        self._device_tasks.written(connection, [(op.row.task_id, op.row.status) for op in ops])
+
     def _update_tasks(self, connection: apsw.Connection, ops: list[UpdateTask]) -> None:
         rows = [(*columns.task_status_columns(op.status), op.task_id) for op in ops]
         self._change_known(connection, "update_task", rows, "a task")
+        self._device_tasks.written(connection, [(op.task_id, op.status) for op in ops])
 
     def _update_fires(self, connection: apsw.Connection, ops: list[UpdateFire]) -> None:
         rows = [(op.state.value, op.run_id, op.reason, op.campaign_id, op.fire_at_ms, op.hand) for op in ops]
@@ -301,7 +309,7 @@ _APPLY: Final[dict[type, _Apply]] = {
     InsertRun: _each("insert_run", lambda op: columns.run_columns(op.row)),
     UpdateRun: SqliteWriter._update_runs,
     StopRun: SqliteWriter._stop_runs,
-    InsertTask: _each("insert_task", lambda op: columns.task_columns(op.row)),
+    InsertTask: SqliteWriter._insert_tasks,
     UpdateTask: SqliteWriter._update_tasks,
     InsertAttempt: _each("insert_attempt", lambda op: columns.attempt_columns(op.row)),
     PutDevice: _each("put_device", lambda op: columns.device_columns(op.row)),

@@ -19,7 +19,6 @@ WALK_MAX: Final = 20_000
 """Tasks that one page looks through where no index has the filter, such as that of a node; some 30 ms."""
 
 # Literally as in the schema: SQLite uses a partial index only where the question contains its condition.
-_ENDED: Final = "ended_at_ms IS NOT NULL"
 _NOT_PASSED: Final = "state <> 'passed'"
 _OPEN: Final = (
     "state <> 'passed' AND state IN ('queued', 'delayed', 'dispatched', 'running', 'unproven', 'cancelling')"
@@ -66,7 +65,7 @@ class TaskReader:
         if not 1 <= limit <= EVENTS_PAGE_MAX:
             raise UserError(f"a page has 1 to {EVENTS_PAGE_MAX} items, not {limit}", code="bad_limit")
         floor = await self._floor(which, cursor)
-        asked = questions(self._sql["tasks"], which, cursor, floor, limit + 1)
+        asked = questions(self._sql, which, cursor, floor, limit + 1)
         answers = await self._connections.ask(*asked) if asked else []
         rows = [columns.task_row(c) for answer in answers for c in answer]
         if which.by_end:
@@ -89,12 +88,18 @@ class TaskReader:
         return str(answer[0][0]) if answer else None
 
 
-def questions(select: str, which: TaskFilter, cursor: str | None, floor: str | None, limit: int) -> list[Question]:
-    """Return what is asked for a page: one question for each index that has part of it."""
-    return [
-        _question(select, which, parts, cursor, floor, limit, newest_first=which.run_id is None)
-        for parts in _parts(which)
-    ]
+def questions(
+    sql: Mapping[str, str], which: TaskFilter, cursor: str | None, floor: str | None, limit: int
+) -> list[Question]:
+    """Return what is asked for a page: one question for each index or table that has part of it."""
+    parts = [_question(sql["tasks"], which, part, cursor, floor, limit) for part in _parts(which)]
+    may_have_ended = not which.states or any(state in TERMINAL for state in which.states)
+    if which.device is not None and which.run_id is None and may_have_ended:
+        ended = [("ended_at_ms IS NOT NULL", []), *_in(which.states), *_not_walked(which)]
+        for name in ("tasks_of_device", "tasks_ended_lately"):
+            text, bindings = _question(sql[name], which, ended, cursor, floor, limit, walked_id="filed_id")
+            parts.append((text, [which.device, *bindings]))
+    return parts
 
 
 _Conditions = list[tuple[str, list[Any]]]
@@ -108,7 +113,7 @@ def _walks(which: TaskFilter) -> bool:
 
 
 def _parts(which: TaskFilter) -> list[_Conditions]:
-    """Return the conditions of each question. A plus keeps SQLite from walking another index."""
+    """Return the conditions of each question to `tasks`. A plus keeps SQLite from walking another index."""
     rest = _not_walked(which)
     states = which.states
     if which.by_end:
@@ -118,10 +123,8 @@ def _parts(which: TaskFilter) -> list[_Conditions]:
     if which.run_id is not None:
         return [[("run_id = ?", [which.run_id]), *_in(states), *rest]]
     if which.device is not None:
-        ended = not states or any(state in TERMINAL for state in states)
         is_open = not states or any(state not in TERMINAL for state in states)
-        halves = [condition for condition, wanted in ((_ENDED, ended), (_OPEN, is_open)) if wanted]
-        return [[("device_serial = ?", [which.device]), *_in(states), *rest, (half, [])] for half in halves]
+        return [[("device_serial = ?", [which.device]), *_in(states), *rest, (_OPEN, [])]] if is_open else []
     if which.by_end:
         return [[("state = ?", [state.value]), *rest] for state in states]
     if which.code is not None:
@@ -164,10 +167,11 @@ def _question(
     floor: str | None,
     limit: int,
     *,
-    newest_first: bool,
+    walked_id: str = "task_id",
 ) -> Question:
     conditions = list(parts)
-    order = "task_id DESC" if newest_first else "task_id"
+    newest_first = which.run_id is None
+    order = f"{walked_id} DESC" if newest_first else walked_id
     if which.by_end:
         plus = "+" if which.run_id or which.device else ""
         order = "ended_at_ms DESC, task_id DESC"
@@ -179,7 +183,7 @@ def _question(
             conditions.append((f"{plus}ended_at_ms <= ?", [at_ms]))
             conditions.append(("(+ended_at_ms, +task_id) < (?, ?)", [at_ms, task_id]))
     elif cursor:
-        conditions.append(("task_id < ?" if newest_first else "task_id > ?", [cursor]))
+        conditions.append((f"{walked_id} {'<' if newest_first else '>'} ?", [cursor]))
     if floor is not None:
         conditions.append(("task_id >= ?", [floor]))
     text = " AND ".join(condition for condition, _ in conditions)

@@ -64,6 +64,9 @@ def assert_same_rows(path: Path, tables: MemoryTables) -> None:
         event.position for event in tables.events
     ]
     assert {row[0] for row in rows("SELECT task_id FROM tasks")} == set(tables.tasks)
+    ended = [row for row in tables.tasks.values() if row.status.ended_at_ms is not None]
+    listed = set(rows("SELECT * FROM device_tasks")) | set(rows("SELECT * FROM ended_lately"))
+    assert {(row.status.device_serial, row.task_id) for row in ended if row.status.device_serial} <= listed
     assert {row[0] for row in rows("SELECT run_id FROM runs")} == set(tables.runs)
     assert {row[0] for row in rows("SELECT path FROM artifacts")} == set(tables.artifacts)
     assert rows("SELECT count(*) FROM attempts") == [(len(tables.attempts),)]

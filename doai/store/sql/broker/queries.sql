@@ -9,6 +9,15 @@ SELECT state, count(*) FROM tasks WHERE run_id = ? GROUP BY state
 -- name: tasks
 SELECT {task_columns} FROM tasks
 
+-- name: tasks_of_device
+-- CROSS JOIN: by the ids of the device's tasks, not by all tasks.
+SELECT {task_columns} FROM (SELECT task_id AS filed_id FROM device_tasks WHERE device_serial = ?)
+CROSS JOIN tasks ON task_id = filed_id
+
+-- name: tasks_ended_lately
+SELECT {task_columns} FROM (SELECT task_id AS filed_id FROM ended_lately WHERE device_serial = ?)
+CROSS JOIN tasks ON task_id = filed_id
+
 -- name: oldest_of_walk
 -- How far a page goes whose filter no index has; likewise the next three.
 SELECT task_id FROM tasks ORDER BY task_id DESC LIMIT 1 OFFSET ?

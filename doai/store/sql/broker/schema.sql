@@ -555,4 +555,14 @@ CREATE INDEX tasks_of_queue ON tasks (queue, task_id);
 
 CREATE INDEX tasks_of_code ON tasks (json_extract(failure, '$.code'), task_id) WHERE failure IS NOT NULL;
 
-CREATE INDEX tasks_of_device ON tasks (device_serial, task_id) WHERE ended_at_ms IS NOT NULL;
+CREATE TABLE device_tasks (
+    device_serial TEXT NOT NULL,
+    task_id TEXT NOT NULL,
+    PRIMARY KEY (device_serial, task_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ended_lately (
+    -- Not yet in `device_tasks`; some thousand at most.
+    device_serial TEXT NOT NULL,
+    task_id TEXT NOT NULL
+) STRICT;

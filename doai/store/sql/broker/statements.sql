@@ -32,6 +32,22 @@ UPDATE tasks SET state = ?, fifo_order = ?, device_serial = ?, attempt = ?, toke
     outputs_body = ?, reason = ?
 WHERE task_id = ?
 
+-- name: add_ended
+INSERT INTO ended_lately (device_serial, task_id) VALUES (?, ?)
+
+-- name: file_ended
+INSERT OR IGNORE INTO device_tasks (device_serial, task_id)
+SELECT device_serial, task_id FROM ended_lately ORDER BY device_serial, task_id
+
+-- name: drop_ended
+DELETE FROM ended_lately
+
+-- name: count_ended_lately
+SELECT count(*) FROM ended_lately
+
+-- name: unfile_task
+DELETE FROM device_tasks WHERE device_serial = ? AND task_id = ?
+
 -- name: insert_attempt
 INSERT INTO attempts ({attempt_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
@@ -266,7 +282,7 @@ ORDER BY letter_id
 SELECT {run_columns} FROM runs
 WHERE run_id IN (SELECT run_id FROM dead_letters WHERE state = 'open') ORDER BY run_id
 -- name: prune_task
-DELETE FROM tasks WHERE task_id = ? AND {removable_task}
+DELETE FROM tasks WHERE task_id = ? AND {removable_task} RETURNING device_serial
 
 -- name: prune_attempts
 DELETE FROM attempts WHERE task_id = ?
