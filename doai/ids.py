@@ -27,12 +27,20 @@ _ID: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 def make_id(utc_ms: int, random80: int) -> str:
     """Return the id for a time (ms since 1970, UTC) and 80 random bits."""
-    p, t, high, low = _PAIRS, utc_ms, random80 >> 40, random80 & _LOW_40
+    p, low = _PAIRS, random80 & _LOW_40
+    return (
+        f"{_first_18(utc_ms, random80 >> 40)}"
+        f"{p[low >> 30]}{p[low >> 20 & 1023]}{p[low >> 10 & 1023]}{p[low & 1023]}"
+    )
+
+
+def _first_18(utc_ms: int, random40: int) -> str:
+    """Return the characters of the time and of the first 40 random bits."""
+    p, t, high = _PAIRS, utc_ms, random40
     # Each shift is of a small integer: those of 128 bits at once take three times as long.
     return (
         f"{p[t >> 40]}{p[t >> 30 & 1023]}{p[t >> 20 & 1023]}{p[t >> 10 & 1023]}{p[t & 1023]}"
         f"{p[high >> 30]}{p[high >> 20 & 1023]}{p[high >> 10 & 1023]}{p[high & 1023]}"
-        f"{p[low >> 30]}{p[low >> 20 & 1023]}{p[low >> 10 & 1023]}{p[low & 1023]}"
     )
 
 
@@ -76,8 +84,8 @@ class RandomIds:
         if utc_ms != self._utc_ms or count >> _COUNTED_BITS:
             self._utc_ms = utc_ms
             bits = self._getrandbits(80)
-            self._prefix = make_id(utc_ms, bits)[:18]
-            count = bits & ((1 << _COUNTED_BITS) - 1)
+            self._prefix = _first_18(utc_ms, bits >> _COUNTED_BITS)
+            count = bits & _LOW_40
         self._count = count + 1
         pairs = _PAIRS
         return (

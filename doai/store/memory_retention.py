@@ -20,7 +20,7 @@ from doai.changes.retention import (
 )
 from doai.changes.rows import TaskRow
 from doai.states import TERMINAL, DeadLetterState, RunState
-from doai.store.retention_writer import COUNTED, added_usage, removal_digests
+from doai.store.retention_writer import removal_digests
 
 if TYPE_CHECKING:
     from doai.changes.ops import AppendEvent
@@ -103,13 +103,15 @@ def prune_audit(tables: MemoryTables, pop: Pop, put: Put, op: PruneAudit) -> Non
 
 def add_usage(tables: MemoryTables, pop: Pop, put: Put, op: AddUsage) -> None:
     """Add to the use of a day."""
-    for row in added_usage([op]):
-        key = (row.kind.value, row.day, row.name)
-        known = tables.usage.get(key)
-        if known is not None:
-            counts = {name: count for name in COUNTED if (count := getattr(row, name))}
-            row = msgspec.structs.replace(known, **{name: getattr(known, name) + n for name, n in counts.items()})
-        put(tables.usage, key, row)
+    usage, ended = tables.usage, op.ended
+    for kind, name in op.names.items():
+        key = (kind._value_, op.day, name)
+        known = usage.get(key) or UsageRow(kind=kind, name=name, day=op.day)
+        more = {"attempts": known.attempts + op.attempts, "device_ms": known.device_ms + op.device_ms}
+        if ended is not None:
+            more["tasks"] = known.tasks + 1
+            more[ended._value_] = getattr(known, ended._value_) + 1
+        put(usage, key, msgspec.structs.replace(known, **more))
 
 
 def _prune_stories(tables: MemoryTables, subjects: Collection[str]) -> None:

@@ -43,14 +43,6 @@ def has_digest(digests: bytes, removed_id: str) -> bool:
     return any(digests[at : at + DIGEST_BYTES] == wanted for at in range(0, len(digests), DIGEST_BYTES))
 
 
-def added_usage(ops: Sequence[AddUsage]) -> list[UsageRow]:
-    """Return what the ops come to, one row a kind, name and day."""
-    return [
-        UsageRow(kind=kind, name=name, day=day, **dict(zip(COUNTED, counts, strict=True)))
-        for (kind, name, day), counts in _summed(ops).items()
-    ]
-
-
 def _summed(ops: Sequence[AddUsage]) -> dict[tuple[UsageKind, str, int], list[int]]:
     """Return by kind, name and day what is counted, in the order of COUNTED."""
     found: dict[tuple[UsageKind, str, int], list[int]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Final
 
@@ -25,6 +26,7 @@ class DurationError(UserError):
     code = "bad_duration"
 
 
+@functools.lru_cache(maxsize=1024)  # every task reads those of its recipe anew
 def parse_duration(text: str) -> float:
     """Return the seconds of ``500ms``, ``90s``, ``2.5m``, ``1h30m``; raises DurationError."""
     if len(text) > DURATION_CHARS_MAX or _WHOLE.match(text) is None or not text.isascii():

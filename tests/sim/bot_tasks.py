@@ -15,7 +15,7 @@ import msgspec
 from doai.broker.core.effects import SendFrame
 from doai.changes.bots import PutSubscription
 from doai.changes.ops import InsertAttempt, Op
-from doai.codec import Header, Kind, decode, encode, unpack_header
+from doai.codec import Header, Kind, decode, encode, kind_of
 from doai.envelope import Envelope
 from doai.errors import ErrorClass, Failure
 from doai.ids import Token
@@ -401,8 +401,7 @@ class BotTasks:
 
     def sent(self, effect: SendFrame) -> None:
         """A frame leaves the broker: a lease is on disk before its process knows of it."""
-        header = unpack_header(effect.header)
-        if header.kind != Kind.TASKS:
+        if kind_of(effect.header) != Kind.TASKS:
             return
         for task in decode(effect.body, b.BotTasks).tasks:
             if task.token not in self.simulation.ledger.tokens_ever:

@@ -16,7 +16,7 @@ import msgspec
 from doai.broker.core.effects import SendFrame
 from doai.changes.bots import PutSubscription
 from doai.changes.ops import AppendEvent, Op
-from doai.codec import Header, Kind, decode, encode, unpack_header
+from doai.codec import Header, Kind, decode, encode, kind_of, unpack_header
 from doai.envelope import Envelope
 from doai.messages import bots as b
 from doai.messages.commands import Reply
@@ -305,9 +305,9 @@ class Bots:
 
     def sent(self, effect: SendFrame) -> None:
         """A frame leaves the broker: nothing in it was acknowledged before."""
-        header = unpack_header(effect.header)
-        if header.kind != Kind.EVENTS or self._restored:
+        if kind_of(effect.header) != Kind.EVENTS or self._restored:
             return
+        header = unpack_header(effect.header)
         events = decode(effect.body, b.Events).events
         if not events:
             return  # how far the log is; also another bot is told

@@ -11,6 +11,7 @@ from doai.broker.core.core import BrokerCore
 from doai.broker.core.effects import SendFrame
 from doai.broker.core.tables import Task
 from doai.changes.outbox import AppendFact, OutboxOp
+from doai.changes.rows import TaskRow
 from doai.codec import BodyDecoder, Kind, decode, unpack_header
 from doai.envelope import Envelope
 from doai.link.actions import OutgoingState
@@ -28,6 +29,9 @@ from tests.sim.node import NodeProcess
 from tests.sim.world import Violation
 
 _envelope = BodyDecoder(Envelope)
+_RECORDS, _HELLO, _DISPATCH, _REPLY = Kind.RECORDS, Kind.HELLO, Kind.DISPATCH, Kind.REPLY
+_QUEUED, _DELAYED = TaskState.QUEUED, TaskState.DELAYED
+"""By these names, because Python 3.11 finds a member of an enum by a call."""
 _dispatches = BodyDecoder(Dispatches)
 _records = BodyDecoder(Records)
 
@@ -51,13 +55,13 @@ class Checks:
 
     def node_landed(self, node: NodeProcess, ops: Sequence[OutboxOp]) -> None:
         """A batch is on a node's disk."""
-        ledger = self._ledger
+        name, recorded, history = node.name, self._ledger.recorded, node.disk.history
         for op in ops:
             if type(op) is AppendFact:
                 envelope: Envelope = _envelope(op.envelope)
-                place = self._places[node.name] = self._places.get(node.name, 0) + 1
-                ledger.recorded[envelope.event_id] = (node.name, place)
-                node.disk.history.append(envelope.event_id)
+                place = self._places[name] = self._places.get(name, 0) + 1
+                recorded[envelope.event_id] = (name, place)
+                history.append(envelope.event_id)
                 if envelope.type == topics.STEP_STARTED:
                     told = read_payload(envelope.payload)
                     self._durable.add((told.task_id, told.token, told.step_id, told.try_number))
@@ -84,7 +88,7 @@ class Checks:
 
     def _node_sends(self, node: NodeProcess, effect: NodeSendFrame) -> None:
         kind = effect.header[1]
-        if kind == Kind.RECORDS:
+        if kind == _RECORDS:
             last = _records(effect.body).records[-1].seq
             if last > node.disk.file.highest_seq:
                 raise Violation(
@@ -95,7 +99,7 @@ class Checks:
             if link.state is OutgoingState.LIVE and link._sent_seq > max(link._credit_seq, link.trimmed_seq):
                 message = f"{node.name} sent fact {link._sent_seq}, its credit ends at {link._credit_seq}"
                 raise Violation("credit", message, node.name)
-        elif kind == Kind.HELLO:
+        elif kind == _HELLO:
             hello = decode(effect.body, Hello)
             if hello.epoch > node.disk.file.epoch and hello.incarnation == node.disk.file.incarnation:
                 raise Violation("ahead_of_disk", f"{node.name} says epoch {hello.epoch} before it is on its disk")
@@ -115,14 +119,14 @@ class Checks:
                     raise Violation("ack_before_commit", message, peer.name)
             if header.credit_seq < header.ack:
                 raise Violation("credit", f"credit {header.credit_seq} is below the ack {header.ack}")
-        if header.kind == Kind.DISPATCH:
+        if header.kind == _DISPATCH:
             dispatches = _dispatches(effect.body).dispatches
             self.dispatched_largest = max(self.dispatched_largest, len(dispatches))
             for dispatch in dispatches:
                 if dispatch.token not in self._ledger.tokens_ever:
                     message = f"token {dispatch.token} leaves before it is on disk"
                     raise Violation("ack_before_commit", message, dispatch.task_id)
-        elif header.kind == Kind.REPLY:
+        elif header.kind == _REPLY:
             reply = decode(effect.body, Reply)
             if reply.position > tables.last_position:
                 raise Violation(
@@ -137,11 +141,14 @@ class Checks:
 def compare_memory(core: BrokerCore, tables: MemoryTables) -> None:
     """The core's memory is what the disk holds, while nothing is on its way."""
     state = core.state
-    ended = {state._value_ for state in TERMINAL}  # names: to hash a member costs ten times as much
-    stored = {k: row for k, row in tables.tasks.items() if row.status.state._value_ not in ended}
+    stored: dict[str, TaskRow] = {}
     for task_id, row in tables.tasks.items():
-        if (row.status.ended_at_ms is None) is not (task_id in stored):
-            raise Violation("end_without_time", f"task {task_id} is {row.status}: lists go by the time", task_id)
+        status = row.status
+        is_open = status.state not in TERMINAL
+        if is_open:
+            stored[task_id] = row
+        if (status.ended_at_ms is None) is not is_open:
+            raise Violation("end_without_time", f"task {task_id} is {status}: lists go by the time", task_id)
     if stored.keys() != state.tasks.keys():
         other = next(iter(stored.keys() ^ state.tasks.keys()))
         raise Violation("memory_differs", f"task {other} is open on one side only", other)
@@ -225,11 +232,13 @@ def _check_held(core: BrokerCore) -> None:
 
 def _check_queues(core: BrokerCore) -> None:
     """What queues count as they go is what their tasks come to."""
-    state = core.state
-    for queue in state.queues.values():
-        tasks = [task for task in state.tasks.values() if task.run.queue is queue]
-        waiting = Counter(task.run.row.priority for task in tasks if task.state is TaskState.QUEUED)
-        delayed = sum(task.state is TaskState.DELAYED for task in tasks)
+    tasks_of: dict[int, list[Task]] = {}
+    for task in core.state.tasks.values():
+        tasks_of.setdefault(id(task.run.queue), []).append(task)
+    for queue in core.state.queues.values():
+        tasks = tasks_of.get(id(queue), [])
+        waiting = Counter(task.run.row.priority for task in tasks if task.state is _QUEUED)
+        delayed = sum(task.state is _DELAYED for task in tasks)
         held = sum(task.state in HELD for task in tasks)
         counted = (queue.waiting, queue.waiting_by_priority, queue.delayed, queue.held)
         if counted != (waiting.total(), dict(waiting), delayed, held):

@@ -47,6 +47,11 @@ REACHABLE: Final[dict[str, dict[TaskState, frozenset[TaskState]]]] = {
 }
 """The same by the state that the task was in."""
 _WITH_TOKEN: Final = (_T.RUNNING, _T.DISPATCHED, _T.UNPROVEN, _T.CANCELLING)
+_QUEUED, _RUNNING, _CANCELLING = _T.QUEUED, _T.RUNNING, _T.CANCELLING
+"""By these names, because Python 3.11 finds a member of an enum by a call."""
+_BEFORE: Final = (_T.QUEUED, _T.DELAYED)
+_TOLD: Final = frozenset({topics.QUEUE_DISCARDED, topics.RUN_COMPLETED, topics.DEVICE_HELD, topics.DEVICE_RELEASED})
+"""Events of other things than tasks that matter here."""
 
 
 class Payload(msgspec.Struct, rename="camel"):
@@ -100,6 +105,8 @@ class Ledger:
         self.queues: dict[str, QueueRow] = {}
         self.node_names = node_names
         self.tasks: dict[str, Track] = {}
+        self._of_runs: dict[str, list[Track]] = {}
+        """The same by their run."""
         self.runs: dict[str, tuple[str, int, int]] = {}
         """(queue, priority, attempts at most)."""
         self.doomed: set[str] = set()
@@ -148,6 +155,9 @@ class Ledger:
         """The store was restored."""
         for name, value in backup.items():
             setattr(self, name, value)
+        self._of_runs.clear()
+        for track in self.tasks.values():
+            self._of_runs.setdefault(track.run_id, []).append(track)
 
     # --- ops ----------------------------------------------------------------------------------------------
 
@@ -155,28 +165,32 @@ class Ledger:
         """Follow a batch that has landed."""
         self._touched.clear()
         self._skipped.clear()
+        event = self._event
         for op in ops:
             kind = type(op)
             if kind is AppendEvent:
-                self._event(op)  # type: ignore[arg-type]
-            elif kind is InsertRun:
-                row = op.row  # type: ignore[union-attr]
-                self.runs[row.run_id] = (row.queue, row.priority, row.attempts_max)
-                self.run_states[row.run_id] = row.state
-                if row.interface == "bot":
-                    self.of_bots[row.run_id] = row.actor.partition("/")[0]
-                if row.bounds_body != b"{}" or row.workflow == NEEDS_PLUGIN:
-                    self.bounded.add(row.run_id)
-            elif kind is PutQueue:
-                self.queues[op.row.name] = op.row  # type: ignore[union-attr]
-            elif kind is InsertAttempt:
-                self._attempt(op)  # type: ignore[arg-type]
-            elif kind is UpdateRun:
-                self._run(op)  # type: ignore[arg-type]
-            if kind in FOLLOWED:
-                self.campaigns.observe(op)
+                event(op)  # type: ignore[arg-type]
+            else:
+                follow = _FOLLOW.get(kind)
+                if follow is not None:
+                    follow(self, op)
+                if kind in FOLLOWED:
+                    self.campaigns.observe(op)
         self.trail.observe(ops)
-        self._compare()
+        if self._touched or self._skipped:
+            self._compare()
+
+    def _made(self, op: InsertRun) -> None:
+        row = op.row
+        self.runs[row.run_id] = (row.queue, row.priority, row.attempts_max)
+        self.run_states[row.run_id] = row.state
+        if row.interface == "bot":
+            self.of_bots[row.run_id] = row.actor.partition("/")[0]
+        if row.bounds_body != b"{}" or row.workflow == NEEDS_PLUGIN:
+            self.bounded.add(row.run_id)
+
+    def _queue(self, op: PutQueue) -> None:
+        self.queues[op.row.name] = op.row
 
     def _compare(self) -> None:
         rows = self._tables().tasks
@@ -210,24 +224,30 @@ class Ledger:
     # --- events -------------------------------------------------------------------------------------------
 
     def _event(self, op: AppendEvent) -> None:
-        envelope = op.envelope
-        if op.position != self.position + 1:
-            raise Violation("position", f"event {op.position} follows {self.position}")
-        self.position = op.position
+        envelope, position = op.envelope, op.position
+        if position != self.position + 1:
+            raise Violation("position", f"event {position} follows {self.position}")
+        self.position = position
+        event_id, event_type = envelope.event_id, envelope.type
         node = envelope.source.partition("/")[0]
         if node in self.node_names:
-            self._fact(node, envelope.event_id, envelope.type, envelope.subject)
-        elif envelope.event_id in self.event_ids:
-            raise Violation("event_twice", f"event {envelope.event_id} {envelope.type} is in the log twice")
-        self.event_ids[envelope.event_id] = op.position
-        if envelope.type == topics.QUEUE_DISCARDED:
-            self._discarded(read_payload(envelope.payload).name)
-        if envelope.type.startswith("task."):
-            self._task_event(op, read_payload(envelope.payload))
-        elif envelope.type == topics.RUN_COMPLETED:
-            self._run_completed(read_payload(envelope.payload))
-        elif envelope.type in (topics.DEVICE_HELD, topics.DEVICE_RELEASED):
-            self._hold(envelope.type, read_payload(envelope.payload))
+            self._fact(node, event_id, event_type, envelope.subject)
+        elif event_id in self.event_ids:
+            raise Violation("event_twice", f"event {event_id} {event_type} is in the log twice")
+        self.event_ids[event_id] = position
+        reachable = REACHABLE.get(event_type)
+        if reachable is not None:
+            self._task_event(op, read_payload(envelope.payload), reachable)
+        elif event_type in _TOLD:
+            self._told(event_type, read_payload(envelope.payload))
+
+    def _told(self, event_type: str, told: Payload) -> None:
+        if event_type == topics.QUEUE_DISCARDED:
+            self._discarded(told.name)
+        elif event_type == topics.RUN_COMPLETED:
+            self._run_completed(told)
+        else:
+            self._hold(event_type, told)
 
     def _fact(self, node: str, event_id: str, event_type: str, subject: str) -> None:
         if node in self.loose:
@@ -247,11 +267,8 @@ class Ledger:
             raise Violation("fact_order", message, subject)
         self.fact_order[node] = place
 
-    def _task_event(self, op: AppendEvent, told: Payload) -> None:
+    def _task_event(self, op: AppendEvent, told: Payload, reachable: dict[TaskState, frozenset[TaskState]]) -> None:
         event_type = op.envelope.type
-        reachable = REACHABLE.get(event_type)
-        if reachable is None:
-            return
         task_id = told.task_id
         track = self.tasks.get(task_id)
         if track is None:
@@ -260,6 +277,7 @@ class Ledger:
                     return  # of a task that a restored store does not know
                 raise Violation("log_path", f"{event_type} of task {task_id}, which was never queued", task_id)
             track = self.tasks[task_id] = Track(told.run_id, told.device_serial)
+            self._of_runs.setdefault(told.run_id, []).append(track)
         stale = told.token != track.token
         if event_type == topics.TASK_STARTED and stale:
             return
@@ -272,27 +290,27 @@ class Ledger:
         self, track: Track, task_id: str, op: AppendEvent, told: Payload, reachable: frozenset[TaskState]
     ) -> None:
         event_type, before = op.envelope.type, track.state
-        if event_type == topics.TASK_STARTED and not (_T.RUNNING in reachable or before in reachable):
+        if event_type == topics.TASK_STARTED and not (_RUNNING in reachable or before in reachable):
             return  # told again by a node whose disk is an old one
         if not reachable:
             raise Violation("log_path", f"task {task_id} was {before.value}, then came {event_type}", task_id)
         if event_type == topics.TASK_STARTED:
-            after = _T.CANCELLING if before is _T.CANCELLING else _T.RUNNING
+            after = _CANCELLING if before is _CANCELLING else _RUNNING
         else:
             after = _T(told.state) if event_type == topics.TASK_PROVEN else next(iter(reachable))
         if after not in reachable:
             raise Violation(
                 "log_path", f"task {task_id} was {before.value}, {event_type} says {told.state}", task_id
             )
-        if told.reason.startswith("discarded") and before not in (_T.QUEUED, _T.DELAYED):
+        if told.reason.startswith("discarded") and before not in _BEFORE:
             raise Violation("discarded", f"task {task_id} was discarded while it was {before.value}", task_id)
         track.state = after
         self._touched.add(task_id)
-        if before is _T.QUEUED and not track.pooled:
+        if before is _QUEUED and not track.pooled:
             self.waiting.get(track.device or "", {}).pop(task_id, None)
         if event_type == topics.TASK_DISPATCHED:
             self._dispatched(track, task_id, told)
-        elif after is _T.QUEUED:
+        elif after is _QUEUED:
             self._queued(track, task_id, op, event_type)
         if after not in _WITH_TOKEN:
             track.token = None
@@ -351,7 +369,7 @@ class Ledger:
     def _discarded(self, queue: str) -> None:
         """Who waits now is never given out."""
         for task_id, track in self.tasks.items():
-            if self.runs[track.run_id][0] == queue and track.state in (_T.QUEUED, _T.DELAYED):
+            if self.runs[track.run_id][0] == queue and track.state in _BEFORE:
                 self.doomed.add(task_id)
 
     def _key(self, track: Track) -> tuple[int, int, int]:
@@ -377,9 +395,16 @@ class Ledger:
 
     def _run_completed(self, told: Payload) -> None:
         counts: dict[str, int] = {}
-        for track in self.tasks.values():
-            if track.run_id == told.run_id:
-                counts[track.state.value] = counts.get(track.state.value, 0) + 1
+        for track in self._of_runs.get(told.run_id, ()):
+            counts[track.state.value] = counts.get(track.state.value, 0) + 1
         if counts != told.counts:
             message = f"run {told.run_id} counts {told.counts}, its tasks are {counts}"
             raise Violation("run_counts", message, told.run_id)
+
+
+_FOLLOW: Final[dict[type, Callable[[Ledger, Any], None]]] = {
+    InsertRun: Ledger._made,
+    PutQueue: Ledger._queue,
+    InsertAttempt: Ledger._attempt,
+    UpdateRun: Ledger._run,
+}

@@ -42,8 +42,11 @@ class _Pipe:
 
     def put(self, header: bytes, body: bytes, latency_s: float) -> None:
         self._frames.append((header, body))
-        self._last_s = max(self._last_s, self._world.now_s + latency_s)
-        self._world.at(self._last_s, self._arrive)
+        world = self._world
+        due_s = world.now_s + latency_s
+        if due_s > self._last_s:
+            self._last_s = due_s
+        world.at(self._last_s, self._arrive)
 
     def _arrive(self) -> None:
         if not self._frames:
@@ -78,8 +81,9 @@ class Connection:
         self.born_s = network.world.now_s
         self._network = network
         self._waiting: deque[Frame] = deque()
-        self._in: _Pipe
-        self._out: _Pipe
+        self.inwards: _Pipe
+        """Towards the broker."""
+        self.outwards: _Pipe
         network.world.after(network.latency_s(name), self.try_connect)
 
     def send(self, header: bytes, body: bytes) -> None:
@@ -101,8 +105,8 @@ class Connection:
             return
         link = network.new_link(self)
         self.link = link
-        self._in = _Pipe(network.world, functools.partial(network.arrived, link, self.name))
-        self._out = _Pipe(network.world, self._received)
+        self.inwards = _Pipe(network.world, functools.partial(network.arrived, link, self.name))
+        self.outwards = _Pipe(network.world, self._received)
         while self._waiting:
             network.to_broker(self, *self._waiting.popleft())
 
@@ -110,17 +114,11 @@ class Connection:
         if not self.closed:
             self.deliver(header, body)
 
-    def put_in(self, header: bytes, body: bytes, latency_s: float) -> None:
-        self._in.put(header, body, latency_s)
-
-    def put_out(self, header: bytes, body: bytes, latency_s: float) -> None:
-        self._out.put(header, body, latency_s)
-
     def set_blocked(self, inwards: bool, outwards: bool) -> None:
         """Let a direction stand still, or go on."""
         if not self.link:
             return
-        for pipe, blocked in ((self._in, inwards), (self._out, outwards)):
+        for pipe, blocked in ((self.inwards, inwards), (self.outwards, outwards)):
             if blocked:
                 pipe.blocked = True
             elif pipe.blocked:
@@ -133,8 +131,8 @@ class Connection:
             return
         self.link = 0
         network.forget(link)
-        self._out.clear()
-        frames = self._in.clear()
+        self.outwards.clear()
+        frames = self.inwards.clear()
         if frames and network.world.chance(0.4):
             network.world.fault("late_on_old_link", self.name)
             for number, (header, body) in enumerate(frames):
@@ -188,8 +186,8 @@ class Network:
     # --- frames -------------------------------------------------------------------------------------------
 
     def to_broker(self, connection: Connection, header: bytes, body: bytes) -> None:
-        for _ in range(self._copies(header)):
-            connection.put_in(header, body, self.latency_s(connection.name))
+        for _ in range(self._copies(header) if self.drop_share or self.repeat_share else 1):
+            connection.inwards.put(header, body, self.latency_s(connection.name))
 
     def to_peer(self, link: int, header: bytes, body: bytes) -> bool:
         """Send from the broker; False when the link is gone."""
@@ -199,8 +197,8 @@ class Network:
         if self.drop_share and header[1] == Kind.RECIPE and self.world.chance(0.01):
             self.world.fault("recipe_unreadable", connection.name)
             body = encode(msgspec.structs.replace(decode(body, Recipe), body=_NEWER))
-        for _ in range(self._copies(header)):
-            connection.put_out(header, body, self.latency_s(connection.name))
+        for _ in range(self._copies(header) if self.drop_share or self.repeat_share else 1):
+            connection.outwards.put(header, body, self.latency_s(connection.name))
         return True
 
     def _copies(self, header: bytes) -> int:

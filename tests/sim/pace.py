@@ -17,6 +17,10 @@ MINUTE_S = 59.9
 """Of the world: clocks of hosts run a ten-thousandth faster or slower."""
 
 
+_QUEUED, _DELAYED = TaskState.QUEUED, TaskState.DELAYED
+"""By these names, because Python 3.11 finds a member of an enum by a call."""
+
+
 class Pace:
     """Looks at every decision of the broker when it is made."""
 
@@ -80,10 +84,11 @@ def check_bounds(run: Run) -> None:
     waiting = ""
     for task in run.open.values():
         state = task.state
-        held += state in HELD
-        tried += task.tried
-        if state in (TaskState.QUEUED, TaskState.DELAYED):
+        if state in HELD:
+            held += 1
+        elif state is _QUEUED or state is _DELAYED:
             waiting = task.task_id
+        tried += task.tried
     if (gate.held, gate.tried_open) != (held, tried):
         message = f"run {run.row.run_id} counts {gate.held} held and {gate.tried_open} tried: {held}, {tried}"
         raise Violation("run_gate", message, run.row.run_id)

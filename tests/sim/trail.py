@@ -26,16 +26,19 @@ class Trail:
 
     def observe(self, ops: Sequence[Op]) -> None:
         """Follow a batch that has landed."""
+        remembered = []
         for op in ops:
-            if type(op) is AppendAudit:
-                self._row(op)
-        for op in ops:
-            if type(op) is RememberCommand:
-                reply = decode(op.row.reply_body, Reply)
-                if reply.command_id not in self._commands:
-                    message = f"command {reply.command_id} changed something, its row is not in the same commit"
-                    raise Violation("audit_missing", message)
-                self._remembered.add(_told(reply))
+            kind = type(op)
+            if kind is AppendAudit:
+                self._row(op)  # type: ignore[arg-type]
+            elif kind is RememberCommand:
+                remembered.append(op)
+        for op in remembered:
+            reply = decode(op.row.reply_body, Reply)  # type: ignore[union-attr]
+            if reply.command_id not in self._commands:
+                message = f"command {reply.command_id} changed something, its row is not in the same commit"
+                raise Violation("audit_missing", message)
+            self._remembered.add(_told(reply))
 
     def _row(self, op: AppendAudit) -> None:
         row = op.row

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Callable
+from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
 
@@ -38,19 +38,22 @@ class World:
 
     def at(self, due_s: float, call: Callable[..., None], *arguments: Any) -> None:
         """Call it then; at the same time, in the order of these calls."""
-        self._count += 1
-        heapq.heappush(self._heap, (due_s if due_s > self.now_s else self.now_s, self._count, call, arguments))
+        self._count = count = self._count + 1
+        now_s = self.now_s
+        heappush(self._heap, (due_s if due_s > now_s else now_s, count, call, arguments))
 
     def after(self, delay_s: float, call: Callable[..., None], *arguments: Any) -> None:
         """Call it after a while."""
-        self.at(self.now_s + delay_s, call, *arguments)
+        self._count = count = self._count + 1
+        now_s = self.now_s
+        heappush(self._heap, (now_s + delay_s if delay_s > 0.0 else now_s, count, call, arguments))
 
     def run(self, until_s: float, done: Callable[[], bool] | None = None) -> bool:
         """Let time pass; returns whether ``done`` became true (it is asked a few times a simulated second)."""
         heap = self._heap
         ask_s = self.now_s
         while heap and heap[0][0] <= until_s:
-            due_s, _, call, arguments = heapq.heappop(heap)
+            due_s, _, call, arguments = heappop(heap)
             self.now_s = due_s
             call(*arguments)
             if done is not None and due_s >= ask_s:
