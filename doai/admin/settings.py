@@ -12,7 +12,7 @@ from msgspec import Meta
 from doai.configuration import check_endpoint
 from doai.errors import ConfigError
 from doai.limits import DISK_RESERVE_MB, FILE_MAX_MB
-from doai.schedule import Schedule, ScheduleError, check_schedule
+from doai.schedule import Schedule, ScheduleError, check_schedule, zone_of
 from doai.store.retention_reader import Policy
 from doai.tls import check_server_files, fingerprint_of, is_http_url, is_loopback
 
@@ -162,6 +162,10 @@ def checked(settings: Settings) -> Settings:
         check_endpoint("public_endpoint", settings.public_endpoint)
     if settings.public_url and not is_http_url(settings.public_url):
         raise ConfigError(f"public_url can not be {settings.public_url[:200]!r}: write https://HOST:PORT")
+    try:
+        zone_of(settings.backup_zone)
+    except ScheduleError as error:
+        raise ConfigError(f"backup_zone: {error}") from error
     if settings.backup_schedule is not None:
         try:
             check_schedule(settings.backup_schedule, time.time_ns() // 1_000_000)

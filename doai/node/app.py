@@ -30,7 +30,7 @@ from doai.errors import ConfigError
 from doai.ids import RandomIds
 from doai.messages.samples import SAMPLES_DEVICES
 from doai.node.boot_clock import BootClock
-from doai.node.config import NodeConfig, admin_context, check_config
+from doai.node.config import NodeConfig, admin_context, check_config, plugin_folders
 from doai.node.core.core import NodeCore
 from doai.node.core.effects import NodeSettings, StopNode
 from doai.node.fetch import Fetcher
@@ -213,11 +213,6 @@ def capabilities_of(drivers: Sequence[Driver]) -> list[str]:
         *(f"driver:{driver.name}" for driver in drivers),
         SAMPLES_DEVICES,
     ]
-
-
-def plugin_folders(config: NodeConfig) -> list[Path]:
-    """Return the folders with plug-ins that the settings name."""
-    return [Path(name).expanduser() for name in config.plugin_dirs] or [Path(config.data_dir) / "plugins"]
 
 
 def _adb(config: NodeConfig) -> AdbConfig:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -11,6 +14,8 @@ from msgspec import Meta
 from doai.configuration import Secret, check_endpoint
 from doai.errors import ConfigError
 from doai.limits import DEVICES_PER_NODE_MAX, DISK_RESERVE_MB, FILE_CACHE_MB, SLOTS
+from doai.plugins.discovery import find_plugins
+from doai.plugins.drivers import BUILT_IN, check_driver_names, split_settings
 from doai.tls import check_admin_url, client_context
 from doai.wire.keys import public_key_of
 
@@ -107,6 +112,9 @@ def check_config(config: NodeConfig) -> None:
     """Raise ConfigError for what only a look at the values, and at the files they name, shows."""
     check_endpoint("endpoint", config.endpoint)
     public_key_of(config.broker_public_key)
+    _check_drivers(config)
+    _check_folders("host_scripts", map(Path, config.host_scripts))
+    _check_folders("plugin_dirs", plugin_folders(config) if config.plugin_dirs else ())
     if not config.admin_url:
         return
     check_admin_url(config.admin_url, carries="this node's secret", plain_http=config.admin_plain_http)
@@ -115,6 +123,32 @@ def check_config(config: NodeConfig) -> None:
         raise ConfigError(
             "admin_url needs the node's secret: give --secret-file, or DOAI_SECRET (or NODE_AGENT_SHARED_SECRET)"
         )
+
+
+def plugin_folders(config: NodeConfig) -> list[Path]:
+    """Return the folders with plug-ins that the settings name."""
+    return [Path(name).expanduser() for name in config.plugin_dirs] or [Path(config.data_dir) / "plugins"]
+
+
+def _check_drivers(config: NodeConfig) -> None:
+    split_settings(config.driver_settings)
+    if set(config.drivers) - set(BUILT_IN):
+        # To know the names of plug-ins' drivers all their files are read, so only when one is named.
+        check_driver_names(find_plugins(plugin_folders(config)), config.drivers)
+    if config.adb_path and not os.access(config.adb_path, os.X_OK):
+        raise ConfigError(f"adb_path = {config.adb_path} is no program that can be run: correct the path")
+    for place in config.adb_connect:
+        host, _, port = place.rpartition(":")
+        if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+            raise ConfigError(
+                f"adb_connect can not have {place[:200]!r}: write HOST:PORT of a device, such as 192.168.0.7:5555"
+            )
+
+
+def _check_folders(setting: str, folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"{setting} can not have {folder}: there is no such folder; make or correct it")
 
 
 def admin_context(config: NodeConfig) -> ssl.SSLContext:

@@ -18,6 +18,8 @@ from doai.workflow.mistakes import did_you_mean
 
 MAKE: Final = "make_driver"
 SETTINGS: Final = "Settings"
+BUILT_IN: Final = ("adb", "fake")
+"""Drivers of the node itself."""
 
 
 def driver_names(found: Found) -> list[str]:
@@ -47,10 +49,22 @@ def load_driver(found: Found, name: str, settings: Mapping[str, str]) -> Driver:
         for entry in plugin.manifest.drivers:
             if entry.name == name:
                 return _made(_module(plugin, entry.module), plugin, name, settings)
+    raise _unknown(found, name)
+
+
+def check_driver_names(found: Found, names: Sequence[str]) -> None:
+    """Raise ConfigError for the first name that no driver has."""
+    known = {*BUILT_IN, *driver_names(found)}
+    for name in names:
+        if name not in known:
+            raise _unknown(found, name)
+
+
+def _unknown(found: Found, name: str) -> ConfigError:
     reasons = [f"{out.name}: {out.reason}" for out in found.left_out]
-    hint = did_you_mean(name, ["adb", "fake", *driver_names(found)])
+    hint = did_you_mean(name, [*BUILT_IN, *driver_names(found)])
     said = f"; left out: {'; '.join(reasons[:3])}" if reasons else ""
-    raise ConfigError(f"drivers can not have {name[:63]!r}: {hint}{said}")
+    return ConfigError(f"drivers can not have {name[:63]!r}: {hint}{said}")
 
 
 def _module(plugin: Plugin, name: str) -> ModuleType:

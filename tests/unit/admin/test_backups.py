@@ -46,11 +46,13 @@ def test_by_the_clock_on_the_wall(newest: str, now: str, wait_s: float) -> None:
     ("cron", "zone", "sentence"),
     [
         ("0 0 30 2 *", "UTC", "backup_cron: the cron expression '0 0 30 2 \\*' never comes"),
-        ("0 3 * * *", "Asia/Soul", "backup_cron: there is no time zone 'Asia/Soul': did you mean 'Asia/Seoul'"),
+        ("0 3 * * *", "Asia/Soul", "backup_zone: there is no time zone 'Asia/Soul': did you mean 'Asia/Seoul'"),
     ],
 )
 def test_a_wrong_schedule_is_told_at_the_start(cron: str, zone: str, sentence: str) -> None:
     settings = Settings(data_dir=Path("/nowhere"), backup_cron=cron, backup_zone=zone)
     with pytest.raises(ConfigError, match=sentence):
         checked(settings)
-    assert checked(msgspec.structs.replace(settings, backup_cron="")) is not None
+    assert checked(msgspec.structs.replace(settings, backup_cron="", backup_zone="UTC")) is not None
+    with pytest.raises(ConfigError, match="there is no time zone 'Asia/Soul'"):
+        checked(msgspec.structs.replace(settings, backup_cron="", backup_zone="Asia/Soul"))
