@@ -18,6 +18,7 @@ def violations(page: Page) -> list[str]:
 
 def must_be_usable(page: Page, theme: str = "light") -> None:
     """Raise AssertionError with what is wrong for somebody; `bin/screenshots --axe` looks in every theme."""
+    page.wait_for_load_state()
     before = page.evaluate("document.documentElement.dataset.theme")
     page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
     broken = violations(page)

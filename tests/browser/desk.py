@@ -49,7 +49,7 @@ class Desk:
         page = context.new_page()
         go(page, "/login")
         sign_in(page, self.password)
-        page.wait_for_url("**/")
+        page.wait_for_url(f"{self.url}/")
         page.close()
         return context
 

@@ -191,7 +191,7 @@ def test_a_person_is_let_in_and_sees_what_the_role_may(desk: Desk) -> None:
     his = context.new_page()
     go(his, "/login")
     sign_in(his, password, "bob")
-    his.wait_for_url("**/")
+    his.wait_for_url(f"{desk.url}/")
     go(his, "/queues")
     expect(his.locator("tbody tr")).to_have_count(1)
     assert his.get_by_role("button", name="Pause").count() == 0
@@ -235,11 +235,13 @@ def test_language_and_theme_are_chosen_once(desk: Desk) -> None:
     expect(page.locator("h1")).to_have_text("기기")
     page.get_by_label("화면 모드").select_option("dark")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.wait_for_load_state()  # its styles, too
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     go(page, "/runs")
     expect(page.locator("h1")).to_have_text("실행")
     page.get_by_label("화면 모드").select_option("light")
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    page.wait_for_load_state()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
     context.close()
 

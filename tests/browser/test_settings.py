@@ -15,7 +15,7 @@ def test_a_person_sets_wishes_and_another_password_with_the_keyboard_alone(desk:
     page = context.new_page()
     go(page, "/login")
     sign_in(page, password, "eve")
-    page.wait_for_url("**/")
+    page.wait_for_url(f"{desk.url}/")
     page.get_by_role("link", name="Settings").press("Enter")
     page.wait_for_url("**/settings")
     expect(page.locator("h1")).to_have_text("Settings")
@@ -52,9 +52,10 @@ def test_an_admin_makes_a_token_that_opens_what_it_should_and_takes_it_back(desk
     ) as api:
         assert api.get("/devices").status_code == 200
         assert api.get("/queues").status_code == 403, "it opens two parts only"
-    row = page.locator("tr").filter(has=page.get_by_role("rowheader", name="wall"))
-    expect(row.locator(".tag")).to_have_text(["runs", "fleet"])
-    row.get_by_role("button", name="Revoke").click()
-    expect(page.get_by_role("status").filter(has_text="revoked")).to_be_visible()
+        row = page.locator("tr").filter(has=page.get_by_role("rowheader", name="wall"))
+        expect(row.locator(".tag")).to_have_text(["runs", "fleet"])
+        row.get_by_role("button", name="Revoke").click()
+        expect(page.get_by_role("status").filter(has_text="revoked")).to_be_visible()
+        assert api.get("/devices").status_code == 401, "it is so when it is said"
     expect(page.locator("#channels")).to_be_visible()
     page.close()
