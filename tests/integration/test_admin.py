@@ -399,6 +399,35 @@ def test_lists_come_in_pages_that_miss_and_repeat_nothing(site: Site) -> None:
     assert {task["taskId"] for task in listed} == set(run["taskIds"])
 
 
+def test_lists_are_narrowed(site: Site, tokens: dict[str, str]) -> None:
+    def found(path: str, key: str = "name", **filters: object) -> list[str]:
+        return [item[key] for item in site.api.get(path, params=filters).json()["items"]]  # type: ignore[arg-type]
+
+    assert found("/tokens", q="SOME-", role="author", live=True) == ["some-author"]
+    assert found("/tokens", q="some-", live=False) == []
+    assert found("/users", role="viewer", q="nobody") == []
+    [node] = found("/keys", role="node", live=True)
+    assert found("/nodes", "nodeId", q="no such node") == []
+    assert node in found("/keys")
+    assert found("/queues", state="running") == found("/queues") != []
+    assert found("/queues", state="paused") == []
+    assert found("/bots", state="offline", status="inactive") == []
+    assert found("/backups", q="x") == []
+    name = found("/workflows", state="active")[0]
+    assert found("/workflows", q=name[1:]) != []
+    assert found("/workflows", state="draft") == []
+    whole = found(f"/workflows/{name}/versions", "version")
+    pages, cursor = [], None
+    while True:
+        params = {"limit": 1} | ({"cursor": cursor} if cursor else {})
+        page = site.api.get(f"/workflows/{name}/versions", params=params).json()
+        pages += [item["version"] for item in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert pages == whole
+
+
 def test_cancel_ends_what_waits_and_is_too_late_afterwards(site: Site) -> None:
     site.api.post("/workflows", content=WORKFLOW)
     run = site.api.post("/runs", json=any_run(2)).json()

@@ -9,7 +9,7 @@ from litestar.params import FromPath
 
 from doai.admin import examples
 from doai.admin.access import ADMIN
-from doai.admin.routes.parameters import Given
+from doai.admin.routes.parameters import Cursor, Given, Limit, Text, named, part
 from doai.admin.views import View
 from doai.store.backup import Manifest
 
@@ -33,7 +33,7 @@ class BackupJson(View, frozen=True, kw_only=True):
 
 
 class BackupPage(View, frozen=True, kw_only=True):
-    """All backups, oldest first."""
+    """Backups, oldest first."""
 
     items: list[BackupJson]
     next: str | None
@@ -75,11 +75,13 @@ def _json(folder: Path, manifest: Manifest) -> BackupJson:
     opt={"needs": ADMIN},
     tags=["backups"],
     summary="List the backups",
-    responses=examples.answer(200, BackupPage, BackupPage(items=[_EXAMPLE], next=None), "All backups."),
+    responses=examples.answer(200, BackupPage, BackupPage(items=[_EXAMPLE], next=None), "A page of backups."),
 )
-async def list_backups(services: Given) -> BackupPage:
+async def list_backups(services: Given, text: Text = "", cursor: Cursor = None, limit: Limit = 500) -> BackupPage:
     """Oldest first."""
-    return BackupPage(items=[_json(*found) for found in await services.backups.all()], next=None)
+    found = named([_json(*each) for each in await services.backups.all()], lambda backup: backup.name, text)
+    items, following = part(found, lambda backup: backup.name, cursor, limit)
+    return BackupPage(items=list(items), next=following)
 
 
 @post(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from litestar import Response, get, post, put
 from litestar.openapi.spec import Example
-from litestar.params import Body, FromPath
+from litestar.params import Body, FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import AUTHOR, OPERATOR, VIEWER
-from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, now_ms, part
+from doai.admin.routes.parameters import Cursor, Given, Limit, Text, Who, named, not_found, now_ms, part
 from doai.admin.views import View
 from doai.changes.bots import BotProcess, SubscriptionRow
 from doai.limits import BOT_LOOK_S
@@ -151,11 +151,20 @@ _RESET_BODY = Annotated[ResetWish, Body(examples=[Example(value={"position": 0})
     summary="List bots",
     responses=examples.answer(200, BotPage, BotPage(items=[_BOT], next=None), "Bots, by name."),
 )
-async def list_bots(services: Given, cursor: Cursor = None, limit: Limit = 100) -> BotPage:
+async def list_bots(
+    services: Given,
+    heard: Annotated[Literal["online", "late", "offline"] | None, QueryParameter(name="state")] = None,
+    status: Annotated[BotStatus | None, QueryParameter(description="what is wanted of it")] = None,
+    text: Text = "",
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> BotPage:
     """Also those that are not heard."""
-    found = await services.reader.bots.all(now_ms())
-    rows, following = part(found, lambda about: about.row.name, cursor, limit)
-    return BotPage(items=[bot_json(about) for about in rows], next=following)
+    found = [bot_json(about) for about in await services.reader.bots.all(now_ms())]
+    found = [bot for bot in named(found, lambda bot: bot.name, text) if heard in (None, bot.state)]
+    found = [bot for bot in found if status is None or bot.status == status.value]
+    items, following = part(found, lambda bot: bot.name, cursor, limit)
+    return BotPage(items=list(items), next=following)
 
 
 @get(

@@ -12,7 +12,7 @@ from litestar.params import Body
 
 from doai.admin import examples
 from doai.admin.access import ADMIN, address_of, sha256_hex
-from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, Who, now_ms, part
+from doai.admin.routes.parameters import AnyRequest, Cursor, Given, Limit, Text, Who, named, now_ms, part
 from doai.admin.routes.secrets import shared_adb_key
 from doai.admin.views import View
 from doai.changes.rows import EnrolmentRow
@@ -173,10 +173,16 @@ async def enrol_nodes(
         200, EnrolmentPage, EnrolmentPage(items=[_ENROLMENT], next=None), "A page of enrolments."
     ),
 )
-async def list_enrolments(services: Given, cursor: Cursor = None, limit: Limit = 500) -> EnrolmentPage:
+async def list_enrolments(
+    services: Given, text: Text = "", cursor: Cursor = None, limit: Limit = 500
+) -> EnrolmentPage:
     """The newest of each node; what its token is, is not known here."""
-    rows, following = part(await services.reader.enrolments(), lambda row: row.name, cursor, limit)
+    rows, following = part(named(await services.reader.enrolments(), _name, text), _name, cursor, limit)
     return EnrolmentPage(items=[_json(row, now_ms()) for row in rows], next=following)
+
+
+def _name(row: EnrolmentRow) -> str:
+    return row.name
 
 
 def _json(row: EnrolmentRow, at_ms: int) -> EnrolmentJson:

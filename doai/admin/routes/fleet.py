@@ -10,9 +10,10 @@ from litestar.params import FromPath, QueryParameter
 from doai.admin import examples
 from doai.admin.access import VIEWER
 from doai.admin.pages import DevicePage, NodePage
-from doai.admin.routes.parameters import Cursor, Given, Language, Limit, not_found, now_ms, part
+from doai.admin.routes.parameters import Cursor, Given, Language, Limit, Text, named, not_found, now_ms, part
 from doai.admin.translation import device_json, node_json
 from doai.admin.views import DeviceJson, NodeJson
+from doai.states import PeerState, ServiceState
 from doai.store.device_reader import DeviceFilter
 from doai.store.reader import StoreReader
 from doai.story.voice import ENGLISH, VOICES
@@ -88,14 +89,22 @@ async def known_serials(reader: StoreReader) -> list[str]:
     summary="List nodes by name",
     responses=examples.answer(200, NodePage, NodePage(items=[examples.NODE], next=None), "A page of nodes."),
 )
-async def list_nodes(services: Given, cursor: Cursor = None, limit: Limit = 500) -> NodePage:
-    """Each with its newest heartbeat."""
-    views = await services.reader.nodes()
-    items, following = part(views, lambda view: view.row.node_id, cursor, limit)
+async def list_nodes(
+    services: Given,
+    heard: Annotated[PeerState | None, QueryParameter(name="state", description="whether it is heard")] = None,
+    service: Annotated[ServiceState | None, QueryParameter()] = None,
+    text: Text = "",
+    cursor: Cursor = None,
+    limit: Limit = 500,
+) -> NodePage:
+    """Each with its newest heartbeat; all given filters hold."""
+    views = named(await services.reader.nodes(), lambda view: view.row.node_id, text)
     running, at_ms = await services.reader.overview.running_of_nodes(), now_ms()
-    return NodePage(
-        items=[node_json(view, running.get(view.row.node_id, 0), at_ms) for view in items], next=following
-    )
+    found = [node_json(view, running.get(view.row.node_id, 0), at_ms) for view in views]
+    found = [node for node in found if heard is None or node.state == heard.value]
+    found = [node for node in found if service is None or node.service == service.value]
+    items, following = part(found, lambda node: node.node_id, cursor, limit)
+    return NodePage(items=list(items), next=following)
 
 
 @get(

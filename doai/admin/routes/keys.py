@@ -7,14 +7,15 @@ from typing import Annotated, Literal
 
 from litestar import Response, delete, get, post
 from litestar.openapi.spec import Example
-from litestar.params import Body, FromPath
+from litestar.params import Body, FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import ADMIN, TOKEN_PREFIX, sha256_hex
 from doai.admin.pages import KeyPage, TokenPage
-from doai.admin.routes.parameters import Cursor, Given, Limit, Who, part
+from doai.admin.routes.parameters import Cursor, Given, Limit, Live, OfRole, Text, Who, named, now_ms, part
 from doai.admin.translation import key_json, token_json
 from doai.admin.views import View
+from doai.changes.rows import TokenRow
 from doai.messages.commands import AddKey, AddToken, KeyAdded, RevokeKey, RevokeToken, TokenAdded
 from doai.messages.link import Role
 from doai.wire.keys import load_public_key
@@ -75,9 +76,22 @@ _ADDED_TOKEN = AddedToken(name="ci", role="operator", token="doai_...(43 charact
     summary="List the keys of the mesh",
     responses=examples.answer(200, KeyPage, KeyPage(items=[examples.KEY], next=None), "A page of keys."),
 )
-async def list_keys(services: Given, cursor: Cursor = None, limit: Limit = 500) -> KeyPage:
-    """Revoked ones too."""
-    items, following = part(await services.reader.keys(), lambda row: row.name, cursor, limit)
+async def list_keys(
+    services: Given,
+    role: Annotated[Role | None, QueryParameter(description="what its bearer is")] = None,
+    live: Live = None,
+    text: Text = "",
+    cursor: Cursor = None,
+    limit: Limit = 500,
+) -> KeyPage:
+    """Revoked ones too; all given filters hold."""
+    rows = named(await services.reader.keys(), lambda row: row.name, text)
+    rows = [
+        row
+        for row in rows
+        if (role is None or row.role == role.value) and live in (None, row.revoked_at_ms is None)
+    ]
+    items, following = part(rows, lambda row: row.name, cursor, limit)
     return KeyPage(items=[key_json(row) for row in items], next=following)
 
 
@@ -136,10 +150,24 @@ async def revoke_key(name: FromPath[str], services: Given, caller: Who) -> Respo
     summary="List the tokens of the API",
     responses=examples.answer(200, TokenPage, TokenPage(items=[examples.TOKEN], next=None), "A page of tokens."),
 )
-async def list_tokens(services: Given, cursor: Cursor = None, limit: Limit = 500) -> TokenPage:
-    """Revoked ones too; what they are is not known here."""
-    items, following = part(await services.reader.tokens(), lambda row: row.name, cursor, limit)
+async def list_tokens(
+    services: Given,
+    role: OfRole = None,
+    live: Live = None,
+    text: Text = "",
+    cursor: Cursor = None,
+    limit: Limit = 500,
+) -> TokenPage:
+    """Revoked ones too; what they are is not known here. All given filters hold."""
+    rows = named(await services.reader.tokens(), lambda row: row.name, text)
+    at_ms = now_ms()
+    rows = [row for row in rows if role in (None, row.role) and live in (None, _holds(row, at_ms))]
+    items, following = part(rows, lambda row: row.name, cursor, limit)
     return TokenPage(items=[token_json(row) for row in items], next=following)
+
+
+def _holds(row: TokenRow, at_ms: int) -> bool:
+    return row.revoked_at_ms is None and (row.expires_at_ms is None or row.expires_at_ms > at_ms)
 
 
 @post(

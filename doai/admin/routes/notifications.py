@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from doai.admin import examples
 from doai.admin.access import OPERATOR, VIEWER, Caller
-from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, now_ms, part
+from doai.admin.routes.parameters import Cursor, Given, Limit, Text, Who, named, not_found, now_ms, part
 from doai.admin.services import Done, Services
 from doai.admin.views import View
 from doai.changes.bots import BotRow
@@ -79,9 +79,9 @@ _BEGUN: Final = BegunTest(run_id=examples.RUN_ID, channel="ops", url=f"/api/v1/r
     summary="List the channels of notifications",
     responses=examples.answer(200, ChannelPage, ChannelPage(items=[_CHANNEL], next=None), "Channels, by name."),
 )
-async def list_channels(services: Given, cursor: Cursor = None, limit: Limit = 100) -> ChannelPage:
+async def list_channels(services: Given, text: Text = "", cursor: Cursor = None, limit: Limit = 100) -> ChannelPage:
     """They are the configuration of notify-bot: PUT /bots/notify-bot/config sets them."""
-    items, following = part(await channels_of(services) or [], _name, cursor, limit)
+    items, following = part(named(await channels_of(services) or [], _name, text), _name, cursor, limit)
     return ChannelPage(items=list(items), next=following)
 
 

@@ -25,6 +25,11 @@ Limit = Annotated[int, QueryParameter(ge=1, le=EVENTS_PAGE_MAX, description="ite
 Cursor = Annotated[
     str | None, QueryParameter(max_length=600, description="`next` of the page before; opaque, empty at the start")
 ]
+OfRole = Annotated[
+    Literal["viewer", "operator", "author", "admin"] | None, QueryParameter(name="role", description="its role")
+]
+Live = Annotated[bool | None, QueryParameter(description="true = those that hold, false = those taken back")]
+Text = Annotated[str, QueryParameter(name="q", max_length=200, description="part of the name, in any case")]
 POSITION_MAX: Final = 2**53
 """Positions stay whole numbers in every JSON reader."""
 Position = Annotated[int, QueryParameter(ge=0, le=POSITION_MAX, description="a position of the event log")]
@@ -63,6 +68,12 @@ def part(
     """Return the page of a short list, sorted by its key, that follows a cursor, and the next cursor."""
     rest = [item for item in items if cursor is None or key(item) > cursor]
     return rest[:limit], key(rest[limit - 1]) if len(rest) > limit else None
+
+
+def named(items: Iterable[ItemT], key: Callable[[ItemT], str], text: str) -> list[ItemT]:
+    """Return the items of a short list whose name has a text in it; empty = all."""
+    wanted = text.strip().lower()
+    return [item for item in items if wanted in key(item).lower()]
 
 
 def not_found(kind: str, name: str, where: str, known: Iterable[str] = ()) -> NotFoundError:

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 import msgspec
 from litestar import Response, get, post, put
 from litestar.openapi.spec import Example
-from litestar.params import Body, FromPath
+from litestar.params import Body, FromPath, QueryParameter
 
 from doai.admin import examples
 from doai.admin.access import DISCARD, OPERATOR, VIEWER
-from doai.admin.routes.parameters import Cursor, Given, Limit, Who, not_found, part
+from doai.admin.routes.parameters import Cursor, Given, Limit, Text, Who, named, not_found, part
 from doai.admin.services import Services
 from doai.admin.views import View
 from doai.changes.queues import QueueRow
@@ -118,9 +118,17 @@ _REASON = Annotated[QueueReason | None, Body(examples=[Example(value={"reason": 
     summary="List queues",
     responses=examples.answer(200, QueuePage, QueuePage(items=[QUEUE], next=None), "All queues, by name."),
 )
-async def list_queues(services: Given, cursor: Cursor = None, limit: Limit = 100) -> QueuePage:
-    """With how many tasks of each wait, are delayed, are held by nodes."""
-    rows, following = part(await services.reader.queues.all(), lambda row: row.name, cursor, limit)
+async def list_queues(
+    services: Given,
+    wanted: Annotated[QueueState | None, QueryParameter(name="state")] = None,
+    text: Text = "",
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> QueuePage:
+    """With how many tasks of each wait, are delayed, are held by nodes; all given filters hold."""
+    found = named(await services.reader.queues.all(), lambda row: row.name, text)
+    found = [row for row in found if wanted in (None, row.state)]
+    rows, following = part(found, lambda row: row.name, cursor, limit)
     return QueuePage(items=[queue_json(row, services) for row in rows], next=following)
 
 

@@ -12,7 +12,7 @@ from litestar.params import Body, FromPath, HeaderParameter
 from doai.admin import examples
 from doai.admin.access import ADMIN, Forbidden, check_node
 from doai.admin.adb_key import SECRET_NAME, make_adb_key, read_adb_key
-from doai.admin.routes.parameters import Cursor, Given, Limit, NodeId, NodeSecret, Who, not_found, part
+from doai.admin.routes.parameters import Cursor, Given, Limit, NodeId, NodeSecret, Text, Who, named, not_found, part
 from doai.admin.services import Services
 from doai.admin.views import View
 from doai.changes.rows import SecretRow, TaskRow
@@ -99,10 +99,10 @@ _KEPT: Final = SecretKept(name="app-password")
     summary="List the names of secrets",
     responses=examples.answer(200, SecretPage, SecretPage(items=[_SECRET], next=None), "A page of names."),
 )
-async def list_secrets(services: Given, cursor: Cursor = None, limit: Limit = 500) -> SecretPage:
+async def list_secrets(services: Given, text: Text = "", cursor: Cursor = None, limit: Limit = 500) -> SecretPage:
     """Values are shown to nobody."""
     rows = [row for row in await services.reader.secrets() if "." not in row.name]
-    items, following = part(rows, lambda row: row.name, cursor, limit)
+    items, following = part(named(rows, lambda row: row.name, text), lambda row: row.name, cursor, limit)
     return SecretPage(items=[_json(row) for row in items], next=following)
 
 

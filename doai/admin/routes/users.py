@@ -13,7 +13,7 @@ from doai.admin import examples
 from doai.admin.access import ADMIN, VIEWER, Caller
 from doai.admin.authorisation import TABLE, decide
 from doai.admin.passwords import make_password
-from doai.admin.routes.parameters import Cursor, Given, Limit, Who, part
+from doai.admin.routes.parameters import Cursor, Given, Limit, Live, OfRole, Text, Who, named, part
 from doai.admin.services import Services
 from doai.admin.views import View
 from doai.changes.people import UserRow
@@ -107,9 +107,18 @@ _KEPT: Final = UserKept(name="ann", sessions_ended=1)
     summary="List the people who may sign in",
     responses=examples.answer(200, UserPage, UserPage(items=[_USER], next=None), "A page of users."),
 )
-async def list_users(services: Given, cursor: Cursor = None, limit: Limit = 500) -> UserPage:
-    """Removed ones too."""
-    items, following = part(await services.reader.people.users(), lambda row: row.name, cursor, limit)
+async def list_users(
+    services: Given,
+    role: OfRole = None,
+    live: Live = None,
+    text: Text = "",
+    cursor: Cursor = None,
+    limit: Limit = 500,
+) -> UserPage:
+    """Removed ones too; all given filters hold."""
+    rows = named(await services.reader.people.users(), lambda row: row.name, text)
+    rows = [row for row in rows if role in (None, row.role) and live in (None, row.removed_at_ms is None)]
+    items, following = part(rows, lambda row: row.name, cursor, limit)
     return UserPage(items=[user_json(row) for row in items], next=following)
 
 

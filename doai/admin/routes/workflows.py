@@ -15,13 +15,16 @@ from doai.admin.pages import WorkflowPage
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.bodies import WorkflowText
 from doai.admin.routes.parameters import (
+    POSITION_MAX,
     AnyRequest,
     Cursor,
     Given,
     IdempotencyKey,
     Language,
     Limit,
+    Text,
     Who,
+    named,
     not_found,
     part,
 )
@@ -67,6 +70,10 @@ _CHECKED = CheckedJson(name="look", steps=2, content_hash=examples.SHA256)
 _STORED = WorkflowStored(name="look", version=1, content_hash=examples.SHA256, new=True)
 
 
+OfState = Annotated[WorkflowState | None, QueryParameter(name="state")]
+BEFORE: Final = "`next` of the page before: a version, of which older ones follow"
+
+
 @get(
     "/workflows",
     opt={"needs": VIEWER},
@@ -76,14 +83,21 @@ _STORED = WorkflowStored(name="look", version=1, content_hash=examples.SHA256, n
         200, WorkflowPage, WorkflowPage(items=[examples.WORKFLOW], next=None), "A page of workflows."
     ),
 )
-async def list_workflows(services: Given, cursor: Cursor = None, limit: Limit = 500) -> WorkflowPage:
+async def list_workflows(
+    services: Given,
+    wanted: OfState = None,
+    text: Text = "",
+    cursor: Cursor = None,
+    limit: Limit = 500,
+) -> WorkflowPage:
     """Of each the version that a bare name means; the newest where none is active."""
     chosen: dict[str, WorkflowRow] = {}
     for row in await services.reader.workflows():  # by name and version: a later active one wins
         before = chosen.get(row.name)
         if before is None or row.state is WorkflowState.ACTIVE or before.state is not WorkflowState.ACTIVE:
             chosen[row.name] = row
-    items, following = part(list(chosen.values()), lambda row: row.name, cursor, limit)
+    rows = [row for row in named(chosen.values(), lambda row: row.name, text) if wanted in (None, row.state)]
+    items, following = part(rows, lambda row: row.name, cursor, limit)
     return WorkflowPage(items=[workflow_json(row) for row in items], next=following)
 
 
@@ -110,13 +124,25 @@ async def show_workflow(
     tags=["workflows"],
     summary="List the versions of a workflow, newest first",
     responses=examples.answer(
-        200, WorkflowPage, WorkflowPage(items=[examples.WORKFLOW], next=None), "All versions.", problems=(404,)
+        200,
+        WorkflowPage,
+        WorkflowPage(items=[examples.WORKFLOW], next=None),
+        "A page of its versions.",
+        problems=(404,),
     ),
 )
-async def list_versions(name: FromPath[str], services: Given) -> WorkflowPage:
+async def list_versions(
+    name: FromPath[str],
+    services: Given,
+    wanted: OfState = None,
+    cursor: Annotated[int | None, QueryParameter(ge=1, le=POSITION_MAX, description=BEFORE)] = None,
+    limit: Limit = 500,
+) -> WorkflowPage:
     """With the state of each: draft, active or archived; a bare name means the newest active one."""
-    rows = await _versions(services, name)
-    return WorkflowPage(items=[workflow_json(row) for row in reversed(rows)], next=None)
+    rows = [row for row in reversed(await _versions(services, name)) if wanted in (None, row.state)]
+    rest = [row for row in rows if cursor is None or row.version < cursor]
+    following = str(rest[limit - 1].version) if len(rest) > limit else None
+    return WorkflowPage(items=[workflow_json(row) for row in rest[:limit]], next=following)
 
 
 @get(
