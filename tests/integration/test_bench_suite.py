@@ -25,7 +25,7 @@ def line(name: str, value: float, unit: str = "us/task", ratio: float | None = N
 def test_the_broker_alone_ends_every_task_and_is_compared_with_its_own_rows(per_run: int, per_frame: int) -> None:
     measured = broker.measure(40, per_run, per_frame)
     assert measured.spent.tasks == measured.floor.tasks == 40
-    assert measured.floor.rows_a_task == pytest.approx(10 + 4 / per_run)
+    assert measured.floor.rows_a_task == pytest.approx(11 + 4 / per_run)
     assert measured.spent.frames >= 40 // per_frame
     names = [each.name.rpartition(".")[2] for each in broker.lines(per_run, per_frame, [measured])]
     assert names == ["cpu", "decide", "commit"]
