@@ -126,10 +126,12 @@ class Commits:
             then(result)
 
     def _leave(self, effects: Sequence[Any]) -> None:
-        self._leaving.extend(effects)
-        if self._releasing:  # an effect that submits: the ones before it leave first
+        leaving = self._leaving
+        leaving.extend(effects)
+        if self._releasing or not leaving:  # an effect that submits: the ones before it leave first
             return
         self._releasing = True
-        while self._leaving and not self._dead:
-            self._perform(self._leaving.popleft())
+        perform = self._perform
+        while leaving and not self._dead:
+            perform(leaving.popleft())
         self._releasing = False

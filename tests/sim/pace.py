@@ -17,6 +17,7 @@ MINUTE_S = 59.9
 """Of the world: clocks of hosts run a ten-thousandth faster or slower."""
 
 
+_DISPATCHED = topics.TASK_DISPATCHED
 _QUEUED, _DELAYED = TaskState.QUEUED, TaskState.DELAYED
 """By these names, because Python 3.11 finds a member of an enum by a call."""
 
@@ -34,6 +35,8 @@ class Pace:
 
     def decided(self, core: BrokerCore, changes: Changes, now_s: float) -> None:
         """Take one decision: of the runs whose tasks it moves the bounds are looked at."""
+        if not changes.ops:
+            return
         touched: dict[str, None] = {}
         for op in changes.ops:
             kind = type(op)
@@ -43,7 +46,7 @@ class Pace:
                 row = op.row  # type: ignore[union-attr]
                 self._run_of[row.task_id] = row.run_id
                 touched[row.run_id] = None
-            elif kind is AppendEvent and op.envelope.type == topics.TASK_DISPATCHED:  # type: ignore[union-attr]
+            elif kind is AppendEvent and op.envelope.type == _DISPATCHED:  # type: ignore[union-attr]
                 told = read_payload(op.envelope.payload)  # type: ignore[union-attr]
                 run = core.state.runs.get(told.run_id)
                 if run is not None:
