@@ -94,6 +94,12 @@ class Client:
         """Return the first ``count`` items of a list."""
         return list(itertools.islice(self.items(path, **query, limit=min(count, PAGE)), count))
 
+    def check_known(self, **names: str | None) -> None:
+        """Raise ApiError for a name that nothing has, such as ``runs="x"``; asked when a list of it is empty."""
+        for kind, name in names.items():
+            if name:
+                self.get(f"/{kind}/{name}")
+
     def post(
         self,
         path: str,

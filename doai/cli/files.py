@@ -15,6 +15,8 @@ from doai.cli.whole_file import write_whole
 def artifact_list(client: Client, options: argparse.Namespace) -> int:
     """`doai artifacts list`."""
     found = list(client.items("/artifacts", run_id=options.run, task_id=options.task, limit=500))
+    if not found:
+        client.check_known(runs=options.run, tasks=options.task)
     if options.json:
         show.print_json(found)
         return exits.PASSED

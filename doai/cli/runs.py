@@ -223,6 +223,8 @@ def tasks(client: Client, options: argparse.Namespace) -> int:
         text = getattr(options, name)
         wanted[f"{name}_ms"] = since_ms(text) if text else None
     found = client.first(options.limit, "/tasks", **wanted)
+    if not found:
+        client.check_known(runs=options.run, devices=options.device, nodes=options.node, queues=options.queue)
     if options.json:
         show.print_json([{**item, "url": client.url(f"/tasks/{item['taskId']}")} for item in found])
         return exits.PASSED

@@ -1,12 +1,17 @@
 """What the command line makes of the API's sentences, and what it never asks for."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import httpx
 import pytest
 
 from doai.cli.client import _COMMANDS, ApiError, Client
 from doai.cli.device_flags import with_default_action
+from doai.cli.files import artifact_list
 from doai.cli.main import make_parser
 from doai.cli.place import Place
+from doai.cli.runs import tasks
 from doai.cli.show import print_error
 from doai.configuration import Secret
 from doai.errors import UserError
@@ -65,3 +70,41 @@ def test_a_mistake_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
         client.get("/things/x")
     print_error("demo", refused.value)
     assert capsys.readouterr().err == "demo: it does not fit: a: bad (and 1 more)\n  a: bad\n  b: bad\n"
+
+
+class Empty(Client):
+    """An API whose lists are empty, and that has only the run `r`."""
+
+    def __init__(self) -> None:
+        self.place = Place(url="http://here", token=Secret("t"))
+
+    def items(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+        yield from ()
+
+    def get(self, path: str, **query: object) -> Any:
+        if path != "/runs/r":
+            raise ApiError(f"there is no {path}", exit_code=1)
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        ("tasks --run x", "/runs/x"),
+        ("tasks --run r --device x", "/devices/x"),
+        ("tasks --node x", "/nodes/x"),
+        ("tasks --queue x", "/queues/x"),
+        ("artifacts list --run x", "/runs/x"),
+        ("artifacts list --task x", "/tasks/x"),
+    ],
+)
+def test_a_list_of_what_there_is_not_is_no_empty_list(words: str, missing: str) -> None:
+    options = make_parser().parse_args(words.split())
+    with pytest.raises(ApiError, match=f"there is no {missing}"):
+        (tasks if words.startswith("tasks") else artifact_list)(Empty(), options)
+
+
+def test_a_list_may_be_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tasks(Empty(), make_parser().parse_args(["tasks", "--run", "r"])) == 0
+    assert artifact_list(Empty(), make_parser().parse_args(["artifacts", "list", "--run", "r"])) == 0
+    assert "No such tasks." in capsys.readouterr().out
