@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import doai
-from doai.admin.dashboard import acting, drawing, plots
+from doai.admin.dashboard import acting, drawing, plots, schedules
 from doai.admin.dashboard.assets import assets
 from doai.admin.dashboard.visit import local_path
 from doai.admin.dashboard.wording import Wording, catalogue, chosen_language, chosen_zone
@@ -161,6 +161,14 @@ def test_a_state_without_a_word_is_shown_as_it_is() -> None:
 def test_an_address_elsewhere_is_not_followed(wanted: str) -> None:
     assert local_path(wanted, "/") == "/"
     assert local_path("/devices?state=online", "/") == "/devices?state=online"
+
+
+def test_a_schedule_is_said_in_the_language_of_the_page() -> None:
+    cron = {"cron": "0 3 * * *", "zone": "Asia/Seoul"}
+    assert schedules.when_of(cron, Wording(KOREAN)) == "0 3 * * * Asia/Seoul"
+    often = {"everyS": 5400.0, "jitterS": 30.0}
+    assert schedules.when_of(often, Wording(KOREAN)) == "1시간 30분마다, 최대 30초 늦게"
+    assert schedules.when_of(often, Wording("en")) == "every 1 h 30 min, up to 30 s later"
 
 
 def test_curves_have_gaps_where_nothing_is_known_and_stay_inside() -> None:
