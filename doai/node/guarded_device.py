@@ -23,6 +23,7 @@ class GuardedDevice:
         self._sensitive = sensitive
         self.unobserved = False
         """The last call began and its end was not seen."""
+        self._call = _Call(self)
 
     @property
     def serial(self) -> str:
@@ -33,7 +34,7 @@ class GuardedDevice:
         return self._device.address
 
     async def shell(self, command: str, *, stdin: bytes = b"") -> CommandOutput:
-        with self._call():
+        with self._call:
             return await self._device.shell(command, stdin=stdin)
 
     async def screenshot(self) -> bytes:
@@ -43,35 +44,32 @@ class GuardedDevice:
                 "sensitive_step",
                 "The step is sensitive, which forbids pictures while it runs: take one before or after.",
             )
-        with self._call():
+        with self._call:
             return await self._device.screenshot()
 
     async def push(self, data: bytes, remote_path: str, *, mode: int = 0o644) -> None:
-        with self._call():
+        with self._call:
             await self._device.push(data, remote_path, mode=mode)
 
     async def push_file(self, path: str, remote_path: str, *, mode: int = 0o644) -> None:
-        with self._call():
+        with self._call:
             await self._device.push_file(path, remote_path, mode=mode)
 
     async def pull(self, remote_path: str) -> bytes:
-        with self._call():
+        with self._call:
             return await self._device.pull(remote_path)
 
     async def install(self, apk_path: str, options: InstallOptions = DEFAULT_INSTALL) -> None:
-        with self._call():
+        with self._call:
             await self._device.install(apk_path, options)
 
     async def uninstall(self, package: str) -> None:
-        with self._call():
+        with self._call:
             await self._device.uninstall(package)
 
     def outside(self) -> AbstractContextManager[None]:
         """Guard what uses the device past the driver, as a call is guarded."""
-        return self._call()
-
-    def _call(self) -> _Call:
-        return _Call(self)
+        return self._call
 
     def begin(self) -> None:
         """A call begins. Raises StepError after the last moment of the attempt."""
@@ -86,7 +84,7 @@ class GuardedDevice:
 
 
 class _Call:
-    """One call, for the time of a ``with``. No generator: every command of a step is one."""
+    """One call after the other, each for the time of a ``with``. No generator: every command of a step is one."""
 
     __slots__ = ("_guarded",)
 

@@ -5,7 +5,6 @@ A task and a cancel scope of it serve many tries, one at a time; only a scope th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -97,7 +96,8 @@ class Workers(Generic[WorkT, ResultT]):
             del result  # it may be large, and the next work may be long in coming
             if scope.cancel_called:
                 return
-            scope.deadline = math.inf
+            # Its deadline stays until the next work sets another: one that passes in idleness costs less than
+            # taking it back after each work, and only replaces the scope.
 
     async def _rest(self, worker: Worker[WorkT]) -> None:
         def leave(_: object) -> trio.lowlevel.Abort:

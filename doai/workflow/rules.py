@@ -48,6 +48,7 @@ class Recipe:
         self._step_types = step_types
         steps = [step for _, step in every_step(workflow)]
         self._arguments = {step.id: step.with_ for step in steps}
+        self._constant = frozenset(step.id for step in steps if _is_constant(step.with_))
         self._conditions = {step.id: compile_condition(step.if_) for step in steps if step.if_ is not None}
         self._expects = {step.id: compile_condition(step.expect) for step in steps if step.expect is not None}
         self._untils = {step.id: compile_condition(step.until) for step in steps if step.until is not None}
@@ -129,7 +130,10 @@ class TaskRules:
 
     def arguments(self, step_id: str, outputs: Outputs) -> dict[str, Any]:
         """Return the step's arguments with every reference replaced."""
-        filled: dict[str, Any] = resolve_arguments(self._recipe._arguments[step_id], self._now(outputs), step_id)
+        recipe = self._recipe
+        if step_id in recipe._constant:
+            return dict(recipe._arguments[step_id])
+        filled: dict[str, Any] = resolve_arguments(recipe._arguments[step_id], self._now(outputs), step_id)
         return filled
 
     def unmet(self, step_id: str, outputs: Outputs, result: Mapping[str, Any]) -> str | None:
@@ -157,6 +161,14 @@ class TaskRules:
 
     def _now(self, outputs: Outputs) -> Scope:
         return msgspec.structs.replace(self._scope, steps=outputs)
+
+
+def _is_constant(arguments: Mapping[str, Any]) -> bool:
+    """Whether arguments are the same in every task, and a copy of them shares nothing that can be changed."""
+    return all(
+        "${" not in value if isinstance(value, str) else value is None or isinstance(value, bool | int | float)
+        for value in arguments.values()
+    )
 
 
 def _refused(step_id: str, reason: str) -> StepError:

@@ -7,9 +7,12 @@ only the code that performs the step replaces it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from doai.workflow.templates import SecretText
+
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+"""What most arguments are; a secret stands in none of them."""
 
 
 def has_secret(value: Any) -> bool:
@@ -22,7 +25,7 @@ def has_secret(value: Any) -> bool:
         return False
     # No generator: of every step of every task this is asked, and hardly any has one.
     for child in value:  # noqa: SIM110
-        if has_secret(child):
+        if type(child) not in _PLAIN and has_secret(child):
             return True
     return False
 

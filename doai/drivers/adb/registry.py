@@ -186,7 +186,10 @@ class Registry:
             del self._names[transport.name]
 
     def _choose(self, name: str) -> Transport | None:
-        ways = [way for way in self._names.get(name, {}).values() if way.known]
+        named = self._names.get(name)
+        if named is None:
+            return None
+        ways = [way for way in named.values() if way.adb_state == USABLE and way.info is not None]
         if not ways:
             return None
         if len(ways) == 1:

@@ -31,8 +31,13 @@ def next_ready(left: list[Track], by_id: Mapping[str, Track], now_s: float) -> T
 
     A device does one step at a time, and what waits for its next try keeps it.
     """
-    opened = [track.step for track in left if track.progress is RUNNING or track.progress is BACKOFF]
-    busy = any(step.on_device for step in opened)
+    # Plain loops: this is asked twice a step, mostly of steps of which none is open.
+    opened: list[PlannedStep] = []
+    busy = False
+    for track in left:
+        if track.progress is RUNNING or track.progress is BACKOFF:
+            opened.append(track.step)
+            busy = busy or track.step.on_device
     for track in left:
         progress = track.progress
         if progress is BACKOFF:
@@ -45,6 +50,10 @@ def next_ready(left: list[Track], by_id: Mapping[str, Track], now_s: float) -> T
 
 def _may_start(track: Track, opened: list[PlannedStep], by_id: Mapping[str, Track]) -> bool:
     step = track.step
-    if any(shows(step, other) or shows(other, step) for other in opened):
-        return False
-    return all(by_id[need].progress is ENDED for need in step.predecessors)
+    for other in opened:
+        if shows(step, other) or shows(other, step):
+            return False
+    for need in step.predecessors:  # noqa: SIM110 - see above
+        if by_id[need].progress is not ENDED:
+            return False
+    return True

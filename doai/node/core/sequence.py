@@ -183,7 +183,7 @@ class Sequence:
 
     def _main_over(self) -> bool:
         left = self._unended.left()
-        return not (any(track.progress is RUNNING for track in left) if self._halted() else left)
+        return not (left and (not self._halted() or any(track.progress is RUNNING for track in left)))
 
     def _grace_until_s(self, now_s: float) -> float:
         return self._place.grace_until_s(now_s, ALWAYS_GRACE_S)
@@ -241,7 +241,10 @@ class Sequence:
         return []
 
     def _holds_device(self) -> bool:
-        return any(track.step.holds_device and track.progress is not ENDED for track in self._unended.left())
+        for track in self._unended.left():  # noqa: SIM110 - a plain loop: mostly the first of them does
+            if track.step.holds_device and track.progress is not ENDED:
+                return True
+        return False
 
     def _start(self, track: Track, now_s: float) -> list[Act]:
         step = track.step
@@ -278,6 +281,8 @@ class Sequence:
 
     def _track_of(self, step_id: str) -> Track | None:
         prefix = self._place.prefix
+        if not prefix and (track := self._tracks.get(step_id)) is not None:
+            return track
         if not step_id.startswith(prefix):
             return None
         return self._tracks.get(_NAME_END.split(step_id[len(prefix) :], maxsplit=1)[0])
