@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Route, expect
 
 from doai.admin.sessions import COOKIE, csrf_token
 from tests.browser.desk import BUSY, Desk, go, sign_in
@@ -93,6 +93,19 @@ def test_a_button_is_pressed_once_however_long_its_answer_takes(desk: Desk) -> N
     page.evaluate("window.drawn()")
     button.click()
     assert page.evaluate("window.sent") == 1, "its answer is still on its way"
+    page.close()
+
+
+def test_what_is_chosen_before_the_script_of_a_page_is_there_counts(desk: Desk) -> None:
+    page = desk.context.new_page()
+    held: list[Route] = []
+    page.route("**/static/live.js", lambda route: held.append(route))
+    with page.expect_request("**/static/live.js"):
+        page.goto("/runs/new", wait_until="commit")
+    page.get_by_label("Workflow").select_option("screenshot-baseline")
+    held[0].continue_()
+    expect(page.get_by_role("button", name="Start the run")).to_be_visible()
+    page.unroute_all(behavior="ignoreErrors")
     page.close()
 
 

@@ -132,6 +132,13 @@
   document.addEventListener("change", (event) => {
     if (event.target.matches("select[data-submit]")) event.target.form.submit();
   });
+  // What was chosen before this script was there is heard, too; what a browser puts back of an earlier visit is not.
+  if (performance.getEntriesByType("navigation")[0]?.type === "navigate") {
+    for (const select of document.querySelectorAll("select[data-submit]")) {
+      const before = Math.max(0, [...select.options].findIndex((option) => option.defaultSelected));
+      if (select.selectedIndex > -1 && select.selectedIndex !== before) { select.form.submit(); break; }
+    }
+  }
   document.addEventListener("change", (event) => {
     const all = event.target.dataset.all;
     if (!all) return;
