@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import msgspec
-
 from doai.changes import ops
 from doai.changes.samples import DeviceSampleRow, PutDeviceSample, sample_body
 from doai.changes.statistics import PERIOD_MS, Period, StatisticsRow
@@ -29,15 +27,6 @@ def curves(serial: str, now_ms: int) -> Iterator[ops.Op]:
     for minute in range(0, 24 * 60, SAMPLE_EVERY_MIN):
         if minute // 60 != 7:
             yield PutDeviceSample(_sample(serial, now_ms // 60_000 - minute, minute))
-
-
-def quiet_hour(now_ms: int) -> Iterator[StatisticsRow]:
-    """Yield the minutes of the hour before, but the last three, as three phones have them."""
-    step_ms = PERIOD_MS[Period.MINUTE]
-    end_ms = now_ms - now_ms % step_ms
-    for n in range(3, 60):
-        row = _statistics(Period.MINUTE, end_ms - n * step_ms, n)
-        yield msgspec.structs.replace(row, passed=4 + n * 5 % 4, failed=int(n % 17 == 4), waiting=0, running=3)
 
 
 def _sample(serial: str, minute: int, n: int) -> DeviceSampleRow:

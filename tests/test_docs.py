@@ -24,6 +24,7 @@ from doai.phone.control import request_control
 from doai.plugins.discovery import find_plugins
 from doai.plugins.drivers import load_driver, split_settings
 from tests.apk.builder import make_apk
+from tests.browser.screenshots import PAGES, SHOWN
 from tests.documents import ROOT, blocks, commands, name, run, running
 from tests.integration.installed import COMMAND_S, FREE_PORTS, Up, up
 from tests.unit.bots.notify.receivers import hook, inbox
@@ -576,3 +577,12 @@ def test_the_picture_of_the_demo_is_shown_and_real() -> None:
     assert "docs/demo.svg" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert picture.startswith("<svg")
     assert "SIM0001" in picture
+
+
+def test_the_gallery_shows_every_page_and_every_kept_picture() -> None:
+    folder = ROOT / "docs" / "screenshots"
+    kept = {f"{page}-{fleet}-{language}-{theme}.png" for fleet, page, language, theme in SHOWN}
+    shown = re.findall(r"\]\(\./([^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert {path.name for path in folder.glob("*.png")} == kept == set(shown)
+    assert {page for _, page, _, _ in SHOWN} == set(PAGES), "a page of the dashboard has no picture"
+    assert sum(path.stat().st_size for path in folder.glob("*.png")) < 4 * 1024 * 1024

@@ -13,12 +13,14 @@ from doai.admin.dashboard.visit import Visiting
 from doai.admin.routes.events import told_of
 from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
+from doai.admin.step_labels import labelled
 from doai.admin.steps import STEP_EVENTS, step_tries
 from doai.admin.task_lists import STATES, tasks_page
 from doai.admin.translation import run_json, task_detail_json, task_json
 from doai.limits import EVENTS_PAGE_MAX
 from doai.states import TERMINAL, DeadLetterState
 from doai.topics import task_subject
+from doai.workflow.model import from_stored
 
 SHOWN: Final = 100
 PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
@@ -69,11 +71,14 @@ async def task_page(task_id: FromPath[str], visit: Visiting) -> Response[str]:
     task = task_detail_json(
         view.row, view.attempts, files.items, "/api/v1/artifacts", around, links, visit.words.voice
     )
+    steps = step_tries(event for event in log.events if event.envelope.type in STEP_EVENTS)
+    stored = await reader.workflows(run.row.workflow) if run is not None and run.row.workflow else []
+    recipe = next((each for each in stored if run is not None and each.version == run.row.version), None)
     return await visit.page(
         "task.html",
         task=task,
         run=run_json(run) if run is not None else None,
-        steps=step_tries(event for event in log.events if event.envelope.type in STEP_EVENTS),
+        steps=labelled(steps, from_stored(recipe.body), visit.words.language) if recipe is not None else steps,
         pictures=[file for file in task.artifacts if file.media_type in PICTURES],
         files=[file for file in task.artifacts if file.media_type not in PICTURES],
         story=await told_of(reader, task_subject(task_id), visit.words.voice),

@@ -1,0 +1,23 @@
+"""What the steps of a task are called in a language: events tell of them in English only (step 14). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from doai.admin.views import StepJson
+from doai.workflow.language import Step, Workflow, text_of
+
+
+def labelled(tries: Sequence[StepJson], recipe: Workflow, language: str) -> list[StepJson]:
+    """Return the tries with the labels of their recipe; a step that it gives none keeps what its event says."""
+    labels = {step.id: text_of(step.label, language) for step in _steps(recipe) if step.label is not None}
+    return [msgspec.structs.replace(each, label=labels.get(each.step_id, each.label)) for each in tries]
+
+
+def _steps(recipe: Workflow) -> Iterator[Step]:
+    for part in (recipe.steps, recipe.on_failure, recipe.always):
+        for step in part:
+            yield step
+            yield from step.steps
