@@ -110,7 +110,7 @@ class Lane:
         tasks = self._tasks
         while tasks:
             order, task = tasks[0]
-            if task.state is _WAITS and task.order == order and task.device is device and not task.doomed:
+            if task.order == order and waits_for(task, device):
                 return task
             heapq.heappop(tasks)
         return None
@@ -129,9 +129,11 @@ class Lanes:
         self._device = device
         self._lanes: dict[_Key, Lane] = {}
 
-    def add(self, task: Task) -> None:
-        """Let a task wait in its lane."""
-        self._lane(task).add(task)
+    def add(self, task: Task) -> bool:
+        """Let a task wait in its lane; return whether another one may be next for the device by that."""
+        lane = self._lane(task)
+        lane.add(task)
+        return len(self._lanes) > 1 or lane.head(self._device) is task
 
     def take(self, task: Task) -> None:
         """The task, which is the head of its lane, is given out."""
@@ -163,6 +165,11 @@ class Lanes:
         if lane is None:
             lane = self._lanes[key] = Lane()
         return lane
+
+
+def waits_for(task: Task, device: Device) -> bool:
+    """Whether the task waits for this very device."""
+    return task.state is _WAITS and task.device is device and not task.doomed
 
 
 def may_go(task: Task, device: Device) -> bool:

@@ -18,7 +18,7 @@ from doai import topics
 from doai.broker.core.bot_work import BotWork
 from doai.broker.core.decision import Decision
 from doai.broker.core.holders import holding_bot, is_held, is_idle
-from doai.broker.core.lanes import Queue, goes_before, may_go
+from doai.broker.core.lanes import Queue, goes_before, may_go, waits_for
 from doai.broker.core.pools import Pool, Pools, facts_of
 from doai.broker.core.state import State
 from doai.broker.core.tables import Device, Peer, Run, Task
@@ -37,6 +37,7 @@ work is what the fleet pays so that low priorities go on."""
 
 
 # Names of their own: a member of an enum is looked up by a function of its class.
+_OLDEST_TURN: Final = OLDEST_EVERY - 1
 _DISPATCH: Final = TaskTrigger.DISPATCH
 _BOT: Final = TargetKind.BOT
 _ONLINE: Final = DeviceState.ONLINE
@@ -77,8 +78,8 @@ class Scheduler:
             pool = self._pools.add(task, self._state.recipes.by_hash(task.run.recipe_hash))
             self._new_pools[pool] = None
             return
-        device.waiting.add(task)
-        self._marked[device] = None
+        if device.waiting.add(task) or is_held(device):  # else it was asked about the one before it
+            self._marked[device] = None
 
     def free(self, task: Task) -> None:
         """Its holder has the task no more."""
@@ -165,12 +166,15 @@ class Scheduler:
 
     def _room(self, device: Device) -> bool:
         """Whether the device may be given one more task."""
-        node, held = device.node, device.held
-        if node is None or device.state is not _ONLINE or len(held) >= self._held_max:
+        node = device.node
+        return node is not None and _is_open(node) and self._is_free(device, node)
+
+    def _is_free(self, device: Device, node: Peer) -> bool:
+        """Whether a device of a node that takes tasks may be given one more."""
+        held = device.held
+        if device.state is not _ONLINE or len(held) >= self._held_max:
             return False
         if device.service is not _IN_SERVICE and (device.service is _QUARANTINED or held):
-            return False
-        if node.service is _QUARANTINED or not node.takes_tasks:
             return False
         if is_held(device) and not holding_bot(self._state.bots, device):
             return False
@@ -181,7 +185,7 @@ class Scheduler:
         return True
 
     def _best(self, device: Device, *, oldest: bool = False) -> Task | None:
-        oldest = oldest or device.given % OLDEST_EVERY == OLDEST_EVERY - 1
+        oldest = oldest or device.given % OLDEST_EVERY == _OLDEST_TURN
         if is_held(device):
             bot = holding_bot(self._state.bots, device)
             return device.waiting.first(oldest=oldest, bot=bot) if bot else None
@@ -197,21 +201,26 @@ class Scheduler:
         return pooled if goes_before(pooled, own, oldest=oldest) else own
 
     def _offer(self, device: Device) -> None:
-        if not self._room(device):
-            return
-        task = self._best(device)
+        node = device.node
+        if node is not None and _is_open(node):
+            self._ask(device, node)
+
+    def _ask(self, device: Device, node: Peer) -> None:
+        """Let a device of a node that takes tasks say what it wants next."""
+        task = self._best(device) if self._is_free(device, node) else None
         if task is None:
             return
-        node = device.node
-        assert node is not None
         self._offers += 1
         device.offer = self._offers
         heapq.heappush(node.wants, (len(device.held), *task.key, self._offers, device, task))
         self._nodes[node] = None
 
     def _fill(self, decision: Decision, node: Peer) -> None:
-        while node.wants and len(node.held) < capacity(node):
-            turn = node.given % OLDEST_EVERY == OLDEST_EVERY - 1
+        if not _is_open(node):
+            return  # once it is, all its devices are asked again
+        most = capacity(node)
+        while node.wants and len(node.held) < most:
+            turn = node.given % OLDEST_EVERY == _OLDEST_TURN
             found = (self._longest_waiting(node) if turn else None) or self._most_wanted(node)
             if found is None:
                 return
@@ -221,10 +230,10 @@ class Scheduler:
                 reason = self._unmet(task, device)
                 if reason is not None:
                     self._unfit.append((task, reason))
-                    self._offer(device)
+                    self._ask(device, node)
                     continue
             self._dispatch(decision, task, device, node)
-            self._offer(device)
+            self._ask(device, node)
 
     def _most_wanted(self, node: Peer) -> tuple[Device, Task] | None:
         """Take the next offer that still holds."""
@@ -233,21 +242,25 @@ class Scheduler:
             _, _, _, _, offer, device, offered = heapq.heappop(wants)
             if device.offer != offer or device.node is not node:
                 continue
-            if offer > self._fresh_after and self._is_steady(offered.run):
+            steady = self._is_steady(offered.run)
+            if offer > self._fresh_after and steady:
                 return device, offered
-            if not self._room(device):
+            if not self._is_free(device, node):
                 continue
+            if steady and waits_for(offered, device) and not is_held(device):
+                return device, offered
             task = self._best(device)
             if task is not None:
                 return device, task
         return None
 
     def _is_steady(self, run: Run) -> bool:
-        """Whether a task of the run that was just found to be next for a device is so still.
+        """Whether a task of the run that was found to be next for a device is so still, while it waits for it.
 
-        What the device itself was given makes its offer void; pools, bounds of runs and rates are everyone's.
+        What the device itself was given makes its offer void, and whatever else changes asks it anew; but pools,
+        bounds of runs, rates and plug-ins are everyone's.
         """
-        return run.gate is None and run.queue.rate is None and not self._pools
+        return run.gate is None and not run.needs and run.queue.open and run.queue.rate is None and not self._pools
 
     def _longest_waiting(self, node: Peer) -> tuple[Device, Task] | None:
         """Look at every device of the node; None where nobody can be overtaken, because all have one priority."""
@@ -365,3 +378,8 @@ class Scheduler:
             state.token_reserved += state.settings.tokens_reserved
             decision.ops.append(ReserveTokens(state.token_reserved))
         return Token(state.generation, state.token_last)
+
+
+def _is_open(node: Peer) -> bool:
+    """Whether the node is given tasks at all."""
+    return node.service is not _QUARANTINED and node.takes_tasks
