@@ -71,7 +71,8 @@ class Tally:
     def add(self, value_ms: int) -> None:
         """Count one value; what is below nothing is nothing."""
         times = self._times
-        value_ms = max(value_ms, 0)
+        if value_ms < 0:
+            value_ms = 0
         times[value_ms] = times.get(value_ms, 0) + 1
         if len(times) > _DIFFERENT_MAX:
             self.histogram()

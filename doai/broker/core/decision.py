@@ -11,6 +11,7 @@ from itertools import count, repeat
 
 from msgspec import Raw
 
+from doai import topics
 from doai.broker.core.audit import Change, is_automatic, system_row
 from doai.broker.core.effects import Changes, Effect, KeysChanged, LogLine, OpenChannel, SendFrame, ShutLink
 from doai.broker.core.event_tail import EventTail
@@ -166,6 +167,21 @@ class Decision:
         if not self.in_command and is_automatic(event_type):
             self.automatic(event_type, subject, before, after or payload, getattr(payload, "reason", ""))
         return position
+
+    def task_event(self, event_type: str, task: Task, payload: Message) -> int:
+        """Append an event of the broker's own about a task, which is no row of the audit; return its position."""
+        log, utc_ms = self._log, self.now.utc_ms
+        return self.fact(
+            Envelope(
+                event_id=log.ids.new_id(utc_ms),
+                type=event_type,
+                subject=topics.task_subject(task.task_id),
+                source=log.source,
+                trace_id=task.run.trace_id,
+                occurred_at_ms=utc_ms,
+                payload=Raw(encode(payload)),
+            )
+        )
 
     def changed(self, subject: str, before: object, after: object) -> None:
         """Say for the audit what the command that is being executed changed; None = there was no such thing.

@@ -231,7 +231,7 @@ class Results:
     # --- attempts -----------------------------------------------------------------------------------------
 
     def _started(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
-        told: TaskStarted = _started(envelope.payload)
+        told: TaskStarted = _started.decode(envelope.payload)
         decision.fact(envelope, body)
         task = _held(peer, told)
         if task is None or not self._tasks.allows(task, _START):
@@ -246,7 +246,7 @@ class Results:
         self._tasks.move(decision, task, _START)
 
     def _ended(self, decision: Decision, peer: Peer, envelope: Envelope, body: bytes | None) -> None:
-        told: AttemptEnded = _ended(envelope.payload)
+        told: AttemptEnded = _ended.decode(envelope.payload)
         task = _held(peer, told)
         if task is None:
             decision.fact(_retyped(envelope, topics.TASK_LATE))

@@ -139,7 +139,8 @@ class Scheduler:
 
     def _needs(self, run: Run) -> frozenset[str]:
         if run.needs is None:
-            run.needs = self._state.recipes.by_hash(run.recipe_hash).plugin_steps
+            recipe = self._state.recipes.by_hash(run.recipe_hash)
+            run.needs, run.requires = recipe.plugin_steps, recipe.requires
         return run.needs
 
     # --- what follows -------------------------------------------------------------------------------------
@@ -274,7 +275,7 @@ class Scheduler:
         return found
 
     def _unmet(self, task: Task, device: Device) -> str | None:
-        requires = self._state.recipes.by_hash(task.run.recipe_hash).requires
+        requires = task.run.requires
         if requires is None:
             return None
         facts = facts_of(device)
@@ -334,9 +335,9 @@ class Scheduler:
             self._state.sweep_by(node.lease_due_s)
         decision.touch(task)
         run_id, serial = run.row.run_id, device.serial
-        decision.event(
+        decision.task_event(
             topics.TASK_DISPATCHED,
-            topics.task_subject(task.task_id),
+            task,
             TaskDispatched(
                 task_id=task.task_id,
                 run_id=run_id,
@@ -345,7 +346,6 @@ class Scheduler:
                 node_id=node.name,
                 device_serial=serial,
             ),
-            trace_id=run.trace_id,
         )
         if run.recipe_hash not in node.recipes:
             node.recipes.add(run.recipe_hash)

@@ -33,6 +33,7 @@ from doai.states import (
     move,
 )
 from doai.wire_versions import GREETING
+from doai.workflow.language import Requires
 
 # Names of their own: a member of an enum is looked up by a function of its class.
 _QUEUED: Final = TaskState.QUEUED
@@ -56,6 +57,7 @@ class Run:
         "params",
         "queue",
         "recipe_hash",
+        "requires",
         "row",
         "selector",
         "state",
@@ -88,6 +90,8 @@ class Run:
         self.trace_id = row.trace_id
         self.needs: frozenset[str] | None = None
         """Steps of plug-ins that its tasks use; None = its recipe was not looked at yet."""
+        self.requires: Requires | None = None
+        """What its recipe wants of a device, once it was looked at."""
         self.state = row.state
         self.open: dict[str, Task] = {}
         self.counts: dict[str, int] = {}

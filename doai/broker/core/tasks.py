@@ -71,9 +71,9 @@ class Tasks:
 
     def say(self, decision: Decision, task: Task, event_type: str, reason: str) -> None:
         """Write the broker's own event about a task that it has just moved."""
-        decision.event(
+        decision.task_event(
             event_type,
-            topics.task_subject(task.task_id),
+            task,
             TaskStatus(
                 task_id=task.task_id,
                 run_id=task.run.row.run_id,
@@ -82,7 +82,6 @@ class Tasks:
                 token=task.token,
                 failure=task.failure,
             ),
-            trace_id=task.run.trace_id,
         )
 
     def decide(self, decision: Decision, task: Task, trigger: TaskTrigger, reason: str) -> None:
@@ -99,20 +98,18 @@ class Tasks:
 
     def queue(self, decision: Decision, task: Task) -> None:
         """Put a task at the end of its FIFO, and say so; its state is QUEUED already."""
-        device = task.device
-        position = decision.event(
+        device, run = task.device, task.run.row
+        task.order = decision.task_event(
             topics.TASK_QUEUED,
-            topics.task_subject(task.task_id),
+            task,
             TaskQueued(
                 task_id=task.task_id,
-                run_id=task.run.row.run_id,
-                queue=task.run.row.queue,
+                run_id=run.run_id,
+                queue=run.queue,
                 device_serial=device.serial if device is not None else None,
                 attempt=task.attempt,
             ),
-            trace_id=task.run.trace_id,
         )
-        task.order = position
         task.reason = self._scheduler.waiting_reason(task)
         self._scheduler.enqueue(task)
 
