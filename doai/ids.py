@@ -74,27 +74,33 @@ class RandomIds:
     def __init__(self, getrandbits: Callable[[int], int]) -> None:
         self._getrandbits = getrandbits
         self._utc_ms = -1
-        self._prefix = ""
+        self._head = ""
         """Time and the first 40 random bits of the newest id."""
+        self._prefix = ""
+        """Of the newest id, all but its last 10 bits."""
         self._count = 0
-        """The other 40 bits of the next id."""
+        """The other 30 bits of that."""
+        self._last = 1024
+        """The last 10 bits of the next id; 1024 = the count goes on."""
 
     def new_id(self, utc_ms: int) -> str:
-        count = self._count
-        if utc_ms != self._utc_ms or count >> _COUNTED_BITS:
+        last = self._last
+        if utc_ms != self._utc_ms or last == 1024:
+            last = self._begin(utc_ms)
+        self._last = last + 1
+        return self._prefix + _PAIRS[last]
+
+    def _begin(self, utc_ms: int) -> int:
+        """Make what the next ids have in common; return the last 10 bits of the first of them."""
+        count, last = self._count + 1, 0
+        if utc_ms != self._utc_ms or count >> _COUNTED_BITS - 10:
             self._utc_ms = utc_ms
             bits = self._getrandbits(80)
-            self._prefix = _first_18(utc_ms, bits >> _COUNTED_BITS)
-            count = bits & _LOW_40
-        self._count = count + 1
-        pairs = _PAIRS
-        return (
-            self._prefix
-            + pairs[count >> 30]
-            + pairs[count >> 20 & 1023]
-            + pairs[count >> 10 & 1023]
-            + pairs[count & 1023]
-        )
+            self._head = _first_18(utc_ms, bits >> _COUNTED_BITS)
+            count, last = bits >> 10 & (1 << _COUNTED_BITS - 10) - 1, bits & 1023
+        self._count = count
+        self._prefix = self._head + _PAIRS[count >> 20] + _PAIRS[count >> 10 & 1023] + _PAIRS[count & 1023]
+        return last
 
     def new_trace_id(self) -> str:
         return f"{self._getrandbits(128) or 1:032x}"

@@ -110,7 +110,7 @@ class Lane:
         tasks = self._tasks
         while tasks:
             order, task = tasks[0]
-            if task.order == order and waits_for(task, device):
+            if task.state is _WAITS and task.order == order and task.device is device and not task.doomed:
                 return task
             heapq.heappop(tasks)
         return None
