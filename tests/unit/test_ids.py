@@ -39,6 +39,15 @@ def test_ids_of_one_millisecond_count_up_and_never_come_twice() -> None:
     assert all(is_id(each) for each in made)
 
 
+@given(times, bits)
+def test_ids_of_one_millisecond_are_the_numbers_that_follow_one_another(utc_ms: int, first: int) -> None:
+    first &= ~(1 << 39)  # the counted bits are not used up meanwhile
+    ids = RandomIds(lambda n: first)
+    made = [ids.new_id(utc_ms) for _ in range(1_030)]
+    assert made[0] == make_id(utc_ms, first)
+    assert made[1_023:] == [make_id(utc_ms, first + n) for n in range(1_023, 1_030)]
+
+
 def test_tokens_are_ordered_by_generation_first() -> None:
     assert Token(1, 99) < Token(2, 1) < Token(2, 2)
     assert str(Token(2, 7)) == "2.7"
