@@ -318,11 +318,15 @@ READ_MAX_S: Final = 0.25
 """Longest read transaction: a reader that stays keeps the write-ahead log from being used again."""
 IDEMPOTENCY_KEPT_S: Final = 24 * 3600.0
 EVENTS_PAGE_MAX: Final = 1000
+DESCRIBED_DEVICES_MAX: Final = 500
+"""By one command: the largest node's, and with the longest notes still one transaction of the log."""
 
 FILES_PINNED_MAX: Final = 256
 """Stored files that one run may ask for: each is named in every Dispatch of the run."""
 
 # --- artifacts --------------------------------------------------------------------------------------------
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+"""Of any body over HTTP but a file's: more than a command may have: our own sentence says what is too large."""
 ARTIFACT_BYTES_MAX: Final = 64 * 1024 * 1024
 
 FILE_MAX_MB: Final = 2048

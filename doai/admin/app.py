@@ -57,6 +57,7 @@ from doai.admin.routes import (
     samples,
     screens,
     secrets,
+    settings,
     statistics,
     users,
     versions,
@@ -65,9 +66,8 @@ from doai.admin.routes import (
 from doai.admin.routes.parameters import provide_caller
 from doai.admin.services import Services
 from doai.errors import DoaiError
+from doai.limits import REQUEST_BYTES_MAX
 
-REQUEST_BYTES_MAX: Final = 1024 * 1024
-"""Of any body but a file's: more than a command may have, so that our own sentence says what is too large."""
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
 _POLLED: Final = frozenset({"/api/v1/screens", "/api/v1/logcats"})
 """Nodes ask here whether somebody looks, again and again."""
@@ -92,6 +92,7 @@ _OPERATIONS: Final = (
     logcats.read_logcat,
     logcats.stream_logcat,
     versions.show_versions,
+    settings.show_settings,
     samples.list_samples,
     descriptions.describe_device,
     descriptions.describe_devices,

@@ -38,9 +38,9 @@ class Backups:
         self.folder = backups_dir
         self.store_path = store_path
         self._keys_dir = keys_dir
-        self._every_s = every_h * 3600
-        self._keep = keep
-        self._schedule = schedule
+        self.every_h = every_h
+        self.keep = keep
+        self.schedule = schedule
         self._busy = asyncio.Lock()
 
     async def wait_free(self) -> None:
@@ -74,7 +74,7 @@ class Backups:
 
     async def run(self) -> None:
         """Make one whenever the newest is as old as was set, or a time of the schedule has passed since."""
-        while self._every_s or self._schedule is not None:
+        while self.every_h or self.schedule is not None:
             # The clock on the wall decides, and it may be set meanwhile.
             while (wait_s := await self._due_in_s()) > 0:  # noqa: ASYNC110 - a time passes, no event
                 await asyncio.sleep(min(wait_s, LOOK_S))
@@ -89,14 +89,14 @@ class Backups:
         made = await self.all()
         # The first one is due a term after the installation: its key file is as old as that.
         newest_s = made[-1][1].created_at_ms / 1000 if made else (self._keys_dir / _OLDEST_KEY).stat().st_mtime
-        return due_in_s(newest_s, time.time(), every_s=self._every_s, schedule=self._schedule)
+        return due_in_s(newest_s, time.time(), every_s=self.every_h * 3600, schedule=self.schedule)
 
     def _make(self) -> tuple[Path, Manifest]:
         now_ms = time.time_ns() // 1_000_000
         folder, manifest = make_backup(
             self.store_path, self._keys_dir, self.folder, doai_version=__version__, now_ms=now_ms
         )
-        removed = remove_oldest(self.folder, self._keep)
+        removed = remove_oldest(self.folder, self.keep)
         _log.info(
             "backup %s: %d bytes, up to event %d; %d older removed",
             folder,

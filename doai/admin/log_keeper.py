@@ -43,7 +43,7 @@ class LogKeeper:
         self._path = path
         self._tap = tap
         self._source = source
-        self._days = days
+        self.days = days
         self._lines_max = lines_max
         self._waiting: deque[Line] = deque()
         self._dropped = 0
@@ -55,7 +55,7 @@ class LogKeeper:
     @property
     def keeps(self) -> bool:
         """Whether lines are wanted at all."""
-        return self._days > 0
+        return self.days > 0
 
     def relayed(self, relayed: RelayedLines) -> None:
         """The broker passed on what a process logged."""
@@ -162,7 +162,7 @@ class LogKeeper:
         self._waiting.append(line)
 
     def _drop(self, store: LineStore) -> bool:
-        before_ms = time.time_ns() // 1_000_000 - int(self._days * _DAY_MS)
+        before_ms = time.time_ns() // 1_000_000 - int(self.days * _DAY_MS)
         return store.drop(before_ms=before_ms, lines_max=self._lines_max) > 0
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:

@@ -27,6 +27,7 @@ from doai.cli.plugin_flags import add_plugins
 from doai.cli.queues import add_queues
 from doai.cli.recipe_flags import add_workflows
 from doai.cli.retention import add_retention
+from doai.cli.settings import add_settings
 from doai.command_line import CommandLine
 from doai.errors import ConfigError, DoaiError, UserError
 from doai.states import TaskState
@@ -76,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_logcat(commands, _add, _count)
     add_compare(commands, _add)
     add_retention(commands, _add)
+    add_settings(commands, _add)
     completion = commands.add_parser(
         "completion", help="Print the completion script of a shell: see its first line."
     )

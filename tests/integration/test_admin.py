@@ -116,6 +116,7 @@ OPERATIONS = [
     ("POST", "/retention", "admin"),
     ("GET", "/usage", "viewer"),
     ("GET", "/versions", "viewer"),
+    ("GET", "/settings", "viewer"),
     ("GET", "/backups", "admin"),
     ("POST", "/backups", "admin"),
     ("POST", "/backups/x/check", "admin"),
@@ -796,3 +797,30 @@ def test_retention_tells_what_goes_and_a_pass_is_remembered(site: Site) -> None:
     }
     assert site.api.get("/usage", params={"by": "actor", "daily": "true"}).status_code == 200
     problem(site.api.get("/tasks/01KAJD8B00TASK0000000000ZZ"), 404, "not_found")
+
+
+# --- settings -----------------------------------------------------------------------------------------------
+
+
+def test_settings_tell_how_it_is_set_and_who_asks_and_nothing_of_the_host(
+    site: Site, tokens: dict[str, str]
+) -> None:
+    answer = site.api.get("/settings")
+    found = answer.json()
+    versions, kept = site.api.get("/versions").json(), site.api.get("/retention").json()["policy"]
+    assert found["retention"] == kept
+    assert (found["brokerVersion"], found["schemaVersion"]) == (versions["broker"], versions["schemaVersion"])
+    assert found["languages"] == ["ko", "en"]
+    assert found["backups"]["keep"] >= 1
+    assert found["limits"]["pageItems"] == 1000
+    assert site.api.get("/runs", params={"limit": found["limits"]["pageItems"]}).status_code == 200
+    problem(site.api.get("/runs", params={"limit": found["limits"]["pageItems"] + 1}), 400, "bad_request")
+    with site.client(tokens["viewer"]) as client:
+        theirs = client.get("/settings")
+    assert theirs.json()["caller"] == {"name": "some-viewer", "role": "viewer", "isToken": True}
+    assert {**theirs.json(), "caller": None} == {**found, "caller": None}, "everybody is told the same"
+    assert str(site.folder) not in answer.text
+    assert site.secret not in answer.text
+    assert site.token not in answer.text
+    etag = answer.headers["etag"]
+    assert site.api.get("/settings", headers={"If-None-Match": etag}).status_code == 304

@@ -73,6 +73,17 @@ def test_what_commands_tell_is_seen_on_pages_of_the_dashboard(site: Up, passed: 
         assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={quote(page, safe='')}")
 
 
+def test_settings_are_told_in_words_and_whole(site: Up) -> None:
+    lines = site.doai("settings").stdout.splitlines()
+    told = dict(re.split(r"  +", line.rstrip(), maxsplit=1) for line in lines[1:-1])
+    found = site.json("settings")
+    assert told["you"] == f"{found['caller']['name']}, admin (token)"
+    assert told["items a page"] == "1000"
+    assert told["backups"] == "every 24 h, the newest 7 stay"
+    assert re.search(r"\(UTC[+-]\d\d:\d\d\)$", told["time zone"])
+    assert lines[-1] == f"{address(site)}/api/v1/settings"
+
+
 def test_a_run_waited_for_by_a_person(site: Up) -> None:
     done = site.doai(*LOGIN, "SIM0001,SIM0002", "--wait")
     lines = done.stdout.splitlines()

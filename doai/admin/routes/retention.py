@@ -139,20 +139,22 @@ _PASS: Final = PassJson(
     queue="",
     **_COUNTS,
 )
+POLICY: Final = PolicyJson(
+    every_h=6.0,
+    tasks_days=90.0,
+    tasks_max=2_000_000,
+    events_days=90.0,
+    events_max=2_000_000,
+    artifacts_days=30.0,
+    artifacts_disk_percent=50.0,
+    audit_days=400.0,
+    audit_max=2_000_000,
+    samples_hours=24.0,
+    sample_hours_days=90.0,
+)
+"""Of examples: as it is unless it is set."""
 _EXAMPLE: Final = RetentionJson(
-    policy=PolicyJson(
-        every_h=6.0,
-        tasks_days=90.0,
-        tasks_max=2_000_000,
-        events_days=90.0,
-        events_max=2_000_000,
-        artifacts_days=30.0,
-        artifacts_disk_percent=50.0,
-        audit_days=400.0,
-        audit_max=2_000_000,
-        samples_hours=24.0,
-        sample_hours_days=90.0,
-    ),
+    policy=POLICY,
     held=HeldJson(
         artifact_bytes=90_000_000_000, samples=144_000, sample_hours=216_000, **{**_COUNTS, "tasks": 812_000}
     ),

@@ -17,12 +17,11 @@ from doai.changes.ops import PutDevice
 from doai.changes.rows import Description
 from doai.envelope import Envelope
 from doai.errors import UserError
+from doai.limits import DESCRIBED_DEVICES_MAX
 from doai.messages.commands import DescribeDevices, DeviceDescription, DevicesDescribed
 from doai.messages.events import DeviceDescribed
 from doai.workflow.mistakes import did_you_mean
 
-DEVICES_MAX: Final = 500
-"""Described with one command: the largest node's, and with the longest notes still one transaction of the log."""
 TEXT_CHARACTERS_MAX: Final = {"label": 80, "shelf": 80, "notes": 500}
 NAMES_MAX: Final = 32
 _NAME: Final = re.compile(r"\w[\w.-]{0,62}")
@@ -49,8 +48,8 @@ class Descriptions:
 
     def describe(self, decision: Decision, command: Envelope, wish: DescribeDevices) -> DevicesDescribed:
         """Describe devices; raises DescriptionError with every mistake when there is one."""
-        if not 1 <= len(wish.devices) <= DEVICES_MAX:
-            raise UserError(f"one command describes 1 to {DEVICES_MAX} devices, not {len(wish.devices)}")
+        if not 1 <= len(wish.devices) <= DESCRIBED_DEVICES_MAX:
+            raise UserError(f"one command describes 1 to {DESCRIBED_DEVICES_MAX} devices, not {len(wish.devices)}")
         mistakes = [mistake for said in wish.devices for mistake in self._mistakes(said)]
         serials = [said.serial for said in wish.devices]
         twice = sorted({serial for serial in serials if serials.count(serial) > 1})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from doai import topics
-from doai.broker.core.descriptions import DEVICES_MAX
 from doai.changes.rows import Description
+from doai.limits import DESCRIBED_DEVICES_MAX
 from doai.messages import commands as c
 from doai.messages.commands import DeviceDescription as Said
 from tests.unit.broker.harness import FakeAdmin, World, started_world
@@ -64,7 +64,7 @@ def test_every_mistake_is_named_and_nothing_is_half_done() -> None:
     assert kept(world, "d1") is None
 
 
-@pytest.mark.parametrize("count", [0, DEVICES_MAX + 1])
+@pytest.mark.parametrize("count", [0, DESCRIBED_DEVICES_MAX + 1])
 def test_a_command_has_a_bounded_number_of_devices(count: int) -> None:
     _, _, admin = started_world("d1")
     devices = [Said(serial=f"x{n}") for n in range(count)]
