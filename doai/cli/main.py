@@ -20,6 +20,7 @@ from doai.cli.incident_flags import add_incidents
 from doai.cli.logcat import add_logcat
 from doai.cli.logs import add_logs
 from doai.cli.notify_flags import add_notify
+from doai.cli.overview import add_overview
 from doai.cli.people_flags import add_tokens, add_users
 from doai.cli.place import add_place_flags, find_place
 from doai.cli.play_flags import add_plays
@@ -52,6 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"doai {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_up(commands)
+    add_overview(commands, _add)
     _add_runs(commands)
     add_queues(commands, _add)
     _add_fleet(commands)

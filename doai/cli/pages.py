@@ -22,6 +22,7 @@ _LISTS: Final[Mapping[str, tuple[str, _Filters]]] = {
     "bots": ("/bots", {"state": "state", "status": "status"}),
     "workflows": ("/workflows", _NONE),
     "queues": ("/queues", _NONE),
+    "overview": ("/", _NONE),
     "campaigns": ("/schedules", _NONE),
     "dead-letters": (
         "/dead",

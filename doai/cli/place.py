@@ -13,6 +13,7 @@ import msgspec
 
 from doai.configuration import Secret
 from doai.errors import ConfigError
+from doai.tls import is_http_url
 
 PLACE_FILE: Final = "cli.json"
 
@@ -72,6 +73,10 @@ def find_place(options: argparse.Namespace, environ: Mapping[str, str] = os.envi
             f"no API is known here: no `doai up` has left its address in {folder}; start one, name its --data-dir, "
             "or give --url and the variable DOAI_TOKEN"
         )
+    if not is_http_url(url):
+        scheme, has_scheme, _ = url[:200].partition("://")
+        why = f": {scheme}:// is not spoken here" if has_scheme and scheme not in ("http", "https") else ""
+        raise ConfigError(f"the API can not be at {url[:200]!r}{why}: write http://HOST:PORT or https://HOST:PORT")
     if not token:
         raise ConfigError(f"no token for {url}: put it in the variable DOAI_TOKEN or in a file for --token-file")
     return Place(url.rstrip("/"), Secret(token), ca_file, fingerprint)

@@ -51,6 +51,13 @@ def show_list(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         show.print_json([{**item, "url": client.url(f"/queues/{item['name']}")} for item in found])
         return exits.PASSED
+    print_queues(found)
+    print(client.url("/queues"))
+    return exits.PASSED
+
+
+def print_queues(found: list[dict[str, Any]]) -> None:
+    """Print queues as a table."""
     rows = (
         (
             item["name"],
@@ -66,8 +73,6 @@ def show_list(client: Client, options: argparse.Namespace) -> int:
     )
     headings = ("queue", "state", "priority", "waiting", "delayed", "held", "a minute", "why")
     show.print_table(headings, rows, empty="No queues yet: the broker makes the first when it starts.")
-    print(client.url("/queues"))
-    return exits.PASSED
 
 
 def put(client: Client, options: argparse.Namespace) -> int:

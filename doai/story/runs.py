@@ -42,7 +42,7 @@ def _queue_cleaned(e: Told) -> str:
 
 
 RUN_SENTENCES: Final[Mapping[str, Callable[[Told], str]]] = {
-    topics.RUN_CREATED: lambda e: e.say("run.created"),
+    topics.RUN_CREATED: lambda e: e.say("run.created_one" if e.payload.get("tasks") == 1 else "run.created"),
     topics.RUN_STOPPED: lambda e: e.say("run.stopped"),
     topics.RUN_COMPLETED: _run_completed,
     topics.CAMPAIGN_CREATED: lambda e: e.say("campaign.created"),

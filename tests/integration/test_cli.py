@@ -73,6 +73,17 @@ def test_what_commands_tell_is_seen_on_pages_of_the_dashboard(site: Up, passed: 
         assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next={quote(page, safe='')}")
 
 
+def test_the_overview_tells_what_the_first_page_tells(site: Up, passed: Waited) -> None:
+    lines = [line.rstrip() for line in site.doai("overview").stdout.splitlines()]
+    told = dict(re.split(r"  +", line, maxsplit=1) for line in lines[1 : lines.index("")])
+    found = site.json("overview")
+    assert told["devices online"] == "3 of 3"
+    assert told["nodes online"] == f"{found['nodesOnline']} of {found['nodesTotal']}"
+    assert {"tasks running", "tasks waiting", "tasks a minute", "success in 24 h", "open incidents"} <= told.keys()
+    assert any(line.startswith("default ") for line in lines), "queues are told with their counts"
+    assert lines[-1] == f"{address(site)}/"
+
+
 def test_settings_are_told_in_words_and_whole(site: Up) -> None:
     lines = site.doai("settings").stdout.splitlines()
     told = dict(re.split(r"  +", line.rstrip(), maxsplit=1) for line in lines[1:-1])

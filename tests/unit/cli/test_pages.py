@@ -49,6 +49,7 @@ def test_every_page_is_there_and_has_the_filters(part: str, of_list: bool) -> No
         ("/workflows/hello", {"version": 2}, "/workflows/hello?version=2"),
         ("/workflows/hello/diff", {"from": 1, "to": 2}, "/api/v1/workflows/hello/diff?from=1&to=2"),
         ("/campaigns", {}, "/schedules"),
+        ("/overview", {}, "/"),
         ("/dead-letters", {"state": "open", "run": "R1"}, "/dead?state=open&run_id=R1"),
         ("/users", {}, "/settings"),
         ("/logs", {"level": "error", "since_ms": None}, "/logs?level=error"),

@@ -40,6 +40,10 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         find_place(options(), nowhere)
     with pytest.raises(ConfigError, match="no token for http://x"):
         find_place(options("--url", "http://x"), nowhere)
+    with pytest.raises(ConfigError, match="can not be at 'ftp://x': ftp:// is not spoken here: write http://"):
+        find_place(options("--url", "ftp://x"), nowhere)
+    with pytest.raises(ConfigError, match="can not be at 'localhost:7700': write http://"):
+        find_place(options("--url", "localhost:7700"), nowhere)
     with pytest.raises(ConfigError, match="cannot read the token file"):
         find_place(options("--token-file", str(tmp_path / "none")), nowhere)
     (tmp_path / "cli.json").write_text("{")
