@@ -9,7 +9,7 @@ import msgspec
 
 from doai.admin.views import View
 from doai.messages.campaigns import CampaignPlan
-from doai.schedule import Schedule, ScheduleError, due_ms, next_time_ms, words, zone_of
+from doai.schedule import Schedule, ScheduleError, check_schedule, due_ms, next_time_ms, words, zone_of
 from doai.states import CampaignState
 from doai.store.campaign_reader import CampaignView, FireView
 from doai.store.views import RunView
@@ -178,6 +178,14 @@ def times_json(schedule: Schedule, after_ms: int, count: int, key: str | None) -
         items.append(TimeJson(at_ms=at_ms, due_at_ms=due, local=local, utc=utc.isoformat(timespec="seconds")))
         at_ms = next_time_ms(schedule, at_ms)
     return TimesJson(when=words(schedule), zone=schedule.zone, items=items)
+
+
+def preview_json(schedule: Schedule, now_ms: int, count: int) -> TimesJson:
+    """Return the next times of a schedule that nothing has yet; raises ScheduleError when it never comes."""
+    if schedule.starts_at_ms is None:
+        schedule = msgspec.structs.replace(schedule, starts_at_ms=now_ms)
+    check_schedule(schedule, now_ms)
+    return times_json(schedule, now_ms, count, None)
 
 
 def _next_ms(view: CampaignView, schedule: Schedule) -> int | None:

@@ -20,7 +20,7 @@ PAGES = (
     "/", "/throughput", "/devices", "/devices?view=map", "/devices/SIM0001", "/devices/labels", "/runs",
     "/runs/new?workflow=playback-check", "/tasks", "/queues", "/dead", "/workflows", "/workflows/playback-check",
     "/workflows/playback-check/edit", "/workflows/new", "/nodes", "/bots", "/incidents", "/logs", "/audit",
-    "/schedules", "/settings",
+    "/schedules", "/schedules/new", "/settings",
 )  # fmt: skip
 """A run and a task are of the fleet, and come to these."""
 

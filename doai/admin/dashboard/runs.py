@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect
 
 from doai.admin.access import OPERATOR, VIEWER
+from doai.admin.dashboard.run_form import FieldMistake, choices_of, key_of, parameters_of, run_of_form
 from doai.admin.dashboard.tasks import PICTURES
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, changing
 from doai.admin.problems import CommandRefused
@@ -20,12 +20,8 @@ from doai.admin.task_lists import OPEN_RUNS, RUN_STATES
 from doai.admin.translation import run_json, task_json
 from doai.admin.views import StepJson
 from doai.admin.waiting import waiting_because
-from doai.changes.rows import WorkflowRow
 from doai.limits import EVENTS_PAGE_MAX
-from doai.messages.commands import CreateRun, Selector, TargetKind, Targets
 from doai.states import RunState, TaskState
-from doai.workflow.language import Parameter
-from doai.workflow.model import from_stored
 
 SHOWN: Final = 50
 MATRIX_TASKS: Final = 60
@@ -70,20 +66,14 @@ async def create(request: PageRequest, visit: Visiting) -> Response[str] | Redir
     """Start a run; what is wrong is said beside what was typed."""
     fields = await changing(request)
     name = fields.get("workflow", "")[:63]
-    row = await visit.services.reader.workflow(name) if name else None
-    parameters = from_stored(row.body).params if row is not None else {}
     try:
-        command = CreateRun(
-            workflow=name,
-            targets=_targets(fields),
-            params=_params(parameters, fields),
-            queue=fields.get("queue") or "default",
-        )
-        key = fields.get("once") or None
+        command = run_of_form(name, await parameters_of(visit, name), fields)
         done = await visit.services.command_of(
-            visit.caller, command, f"workflow/{name[:100]}", idempotency_key=f"form-{key}" if key else None
+            visit.caller, command, f"workflow/{name[:100]}", idempotency_key=key_of(fields)
         )
-    except (CommandRefused, ValueError) as refused:
+    except FieldMistake as mistake:
+        return await _form(visit, name, fields, "", mistakes={mistake.field: str(mistake)}, status=422)
+    except CommandRefused as refused:
         return await _form(visit, name, fields, str(refused), status=422)
     return Redirect(f"/runs/{done.result.run_id}", status_code=303)
 
@@ -129,83 +119,18 @@ def matrix(steps: list[StepJson]) -> tuple[list[str], dict[tuple[str, str], Step
 
 
 async def _form(
-    visit: Visit, name: str, given: dict[str, str], problem: str, *, status: int = 200
+    visit: Visit,
+    name: str,
+    given: dict[str, str],
+    problem: str,
+    *,
+    mistakes: dict[str, str] | None = None,
+    status: int = 200,
 ) -> Response[str]:
-    reader = visit.services.reader
-    active = {row.name: row for row in await reader.workflows() if row.state.value == "active"}
-    row = active.get(name)
-    known = await reader.fleet.facets()
     return await visit.page(
         "run_new.html",
         status=status,
-        names={each: _title(visit, active[each]) for each in sorted(active)},
-        chosen=name if row is not None else "",
-        parameters=from_stored(row.body).params if row is not None else {},
-        given=given,
         problem=problem,
-        once=str(visit.at_ms) + visit.csrf[:16],
-        nodes=list(known.nodes),
-        groups=known.groups,
-        queues=[queue.name for queue in await reader.queues.all()],
-        default_of=default_of,
+        mistakes=mistakes or {},
+        **await choices_of(visit, name, given),
     )
-
-
-def _title(visit: Visit, row: WorkflowRow) -> str:
-    title = from_stored(row.body).title
-    return visit.words.of(msgspec.to_builtins(title), row.name)
-
-
-def default_of(parameter: Parameter) -> str:
-    """Return the default as a form shows it."""
-    if parameter.default is msgspec.UNSET or parameter.default is None:
-        return ""
-    if isinstance(parameter.default, bool):
-        return "true" if parameter.default else "false"
-    return "\n".join(map(str, parameter.default)) if isinstance(parameter.default, list) else str(parameter.default)
-
-
-def _params(parameters: dict[str, Parameter], fields: dict[str, str]) -> dict[str, Any]:
-    """Return the values of a form; one that was left as it came is not sent: the workflow's default holds."""
-    values: dict[str, Any] = {}
-    for name, parameter in parameters.items():
-        text = fields.get(f"param.{name}", "")
-        if text == default_of(parameter):
-            continue
-        if not text and parameter.nullable:
-            values[name] = None
-        else:
-            values[name] = _value(name, parameter.type, parameter.items or "string", text)
-    return values
-
-
-def _value(name: str, kind: str, items: str, text: str) -> Any:
-    try:
-        if kind == "integer":
-            return int(text)
-        if kind == "number":
-            return float(text)
-    except ValueError:
-        raise ValueError(f"{name}: {text[:60]!r} is no {kind}") from None
-    if kind == "boolean":
-        return text == "true"
-    if kind == "list":
-        return [_value(name, items, "string", line.strip()) for line in text.splitlines() if line.strip()]
-    return text
-
-
-def _targets(fields: dict[str, str]) -> Targets:
-    on = fields.get("on", "all")
-    if on == "devices":
-        words = fields.get("serials", "").replace(",", " ").split()
-        return Targets(kind=TargetKind.DEVICES, serials=words)
-    if on == "group":
-        return Targets(kind=TargetKind.ALL, selector=Selector(groups=[fields.get("group", "")]))
-    if on == "node":
-        return Targets(kind=TargetKind.ALL, selector=Selector(nodes=[fields.get("node", "")]))
-    if on == "any":
-        count = fields.get("count", "1")
-        if not count.isdecimal():
-            raise ValueError(f"{count[:20]!r} is no number of devices")
-        return Targets(kind=TargetKind.ANY, count=int(count))
-    return Targets(kind=TargetKind.ALL)

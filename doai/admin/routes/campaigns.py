@@ -17,7 +17,7 @@ from doai.admin.routes.runs import NewRun
 from doai.admin.services import Services
 from doai.admin.views import View
 from doai.messages import campaigns as m
-from doai.schedule import Schedule, check_schedule
+from doai.schedule import Schedule
 from doai.states import CampaignState, RunState
 from doai.store.campaign_reader import CampaignView
 
@@ -161,7 +161,7 @@ async def put_campaign(
 )
 async def show_campaign(name: FromPath[str], services: Given) -> v.CampaignJson:
     """With the progress of its open run."""
-    return await whole_campaign(services, await _one(services, name))
+    return await whole_campaign(services, await one_campaign(services, name))
 
 
 @get(
@@ -175,7 +175,7 @@ async def show_campaign(name: FromPath[str], services: Given) -> v.CampaignJson:
 )
 async def list_times(name: FromPath[str], services: Given, cursor: Cursor = None, limit: Limit = 50) -> v.FirePage:
     """Runs with their outcomes; times that were skipped or missed, and why."""
-    view = await _one(services, name)
+    view = await one_campaign(services, name)
     page = await services.reader.campaigns.fires(view.row.campaign_id, cursor=cursor, limit=limit)
     return v.FirePage(items=[v.fire_json(fire) for fire in page.items], next=page.next_cursor)
 
@@ -189,7 +189,7 @@ async def list_times(name: FromPath[str], services: Given, cursor: Cursor = None
 )
 async def next_times(name: FromPath[str], services: Given, count: Count = 5) -> v.TimesJson:
     """Also of one that is paused: as if it were resumed now."""
-    view = await _one(services, name)
+    view = await one_campaign(services, name)
     row, after_ms = view.row, view.row.decided_to_ms
     if row.state is CampaignState.PAUSED:
         after_ms = max(after_ms, now_ms())
@@ -209,10 +209,7 @@ async def preview_schedule(
 ) -> v.TimesJson:
     """422 when it is wrong or never comes."""
     schedule, at_ms = msgspec.convert(msgspec.to_builtins(data.schedule), Schedule), now_ms()
-    if schedule.starts_at_ms is None:
-        schedule = msgspec.structs.replace(schedule, starts_at_ms=at_ms)
-    check_schedule(schedule, at_ms)
-    return v.times_json(schedule, at_ms, data.count, None)
+    return v.preview_json(schedule, at_ms, data.count)
 
 
 @post(
@@ -287,7 +284,8 @@ async def _done(
     return Response(done.result, status_code=status, headers=done.headers)
 
 
-async def _one(services: Services, name: str) -> CampaignView:
+async def one_campaign(services: Services, name: str) -> CampaignView:
+    """Return a campaign; raises NotFoundError naming what is near."""
     view = await services.reader.campaigns.one(name)
     if view is None:
         names = [other.row.name for other in await services.reader.campaigns.all()]
