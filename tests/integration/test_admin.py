@@ -773,7 +773,9 @@ def test_the_audit_comes_in_pages_and_by_filters(site: Site) -> None:
     assert {item["action"].partition(".")[0] for item in keys} == {"key"}
     assert site.api.get("/audit", params={"since_ms": 2**53}).json()["items"] == []
     problem(site.api.get("/audit", params={"action": "KEY*"}), 422, "bad_action")
-    problem(site.api.get("/audit", params={"cursor": "x"}), 422, "bad_cursor")
+    for path in ("/audit", "/logs", "/runs", "/tasks"):
+        assert "none of ours" in problem(site.api.get(path, params={"cursor": "zz"}), 422, "bad_cursor")["detail"]
+    assert site.api.get("/runs", params={"cursor": ""}).json() == site.api.get("/runs").json()
 
 
 # --- retention ----------------------------------------------------------------------------------------------

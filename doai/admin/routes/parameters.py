@@ -13,7 +13,8 @@ from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 
 from doai.admin.access import Caller
 from doai.admin.services import Services
-from doai.errors import NotFoundError
+from doai.errors import NotFoundError, UserError
+from doai.ids import is_id
 from doai.limits import EVENTS_PAGE_MAX
 from doai.workflow.mistakes import did_you_mean
 
@@ -60,6 +61,13 @@ def provide_caller(request: AnyRequest) -> Caller:
 def now_ms() -> int:
     """Return the time, ms since 1970 (UTC)."""
     return time.time_ns() // 1_000_000
+
+
+def id_cursor(cursor: str | None) -> str | None:
+    """Return the cursor of a list by id, None at the start; raises UserError for what no page has answered."""
+    if cursor and not is_id(cursor):
+        raise UserError(f"the cursor {cursor[:40]!r} is none of ours: begin without one", code="bad_cursor")
+    return cursor or None
 
 
 def part(

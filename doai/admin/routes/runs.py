@@ -22,6 +22,7 @@ from doai.admin.routes.parameters import (
     Language,
     Limit,
     Who,
+    id_cursor,
 )
 from doai.admin.routes.removed import missing
 from doai.admin.routes.surroundings import surroundings
@@ -116,7 +117,9 @@ async def create_run(
     opt={"needs": VIEWER},
     tags=["runs"],
     summary="List runs, newest first",
-    responses=examples.answer(200, RunPage, RunPage(items=[examples.RUN], next=None), "A page of runs."),
+    responses=examples.answer(
+        200, RunPage, RunPage(items=[examples.RUN], next=None), "A page of runs.", problems=(422,)
+    ),
 )
 async def list_runs(
     services: Given,
@@ -137,7 +140,7 @@ async def list_runs(
         workflow=workflow,
         campaign=campaign,
         project=project,
-        cursor=cursor,
+        cursor=id_cursor(cursor),
         limit=limit,
     )
     left_s = await services.outlooks.left_s(_open(page.items))
@@ -171,7 +174,11 @@ async def show_run(run_id: FromPath[str], services: Given) -> RunJson:
     tags=["runs"],
     summary="Show every try of every step of a run's tasks",
     responses=examples.answer(
-        200, StepPage, StepPage(items=[examples.STEP], next=None), "Steps of part of its tasks.", problems=(404,)
+        200,
+        StepPage,
+        StepPage(items=[examples.STEP], next=None),
+        "Steps of part of its tasks.",
+        problems=(404, 422),
     ),
 )
 async def list_steps(
@@ -183,7 +190,7 @@ async def list_steps(
     """In the order in which they began; a step that never began is not in it."""
     if await services.reader.run(run_id) is None:
         raise await missing(services, "run", run_id, "runs")
-    events, following = await services.reader.steps_of_run(run_id, cursor=cursor, limit=limit)
+    events, following = await services.reader.steps_of_run(run_id, cursor=id_cursor(cursor), limit=limit)
     return StepPage(items=step_tries(events), next=following)
 
 
@@ -222,7 +229,9 @@ async def cancel_run(
     opt={"needs": VIEWER},
     tags=["tasks"],
     summary="List tasks: of a run by id, else newest first",
-    responses=examples.answer(200, TaskPage, TaskPage(items=[examples.TASK], next=None), "A page of tasks."),
+    responses=examples.answer(
+        200, TaskPage, TaskPage(items=[examples.TASK], next=None), "A page of tasks.", problems=(422,)
+    ),
 )
 async def list_tasks(
     services: Given,
@@ -259,7 +268,8 @@ async def list_tasks(
         code=code,
         since_ms=since_ms,
         until_ms=until_ms,
-        cursor=cursor,
+        # Within a time it has the time of the last end too, which the reader looks at.
+        cursor=id_cursor(cursor) if since_ms is None and until_ms is None else cursor,
         limit=limit,
     )
     return TaskPage(items=[task_json(row) for row in page.items], next=page.next_cursor)
