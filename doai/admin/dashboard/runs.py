@@ -10,7 +10,7 @@ from litestar.response import Redirect
 
 from doai.admin.access import OPERATOR, VIEWER
 from doai.admin.dashboard.run_form import FieldMistake, choices_of, key_of, parameters_of, run_of_form
-from doai.admin.dashboard.tasks import PICTURES
+from doai.admin.dashboard.task_shown import PICTURES
 from doai.admin.dashboard.visit import PageRequest, Visit, Visiting, changing
 from doai.admin.problems import CommandRefused
 from doai.admin.routes.removed import missing

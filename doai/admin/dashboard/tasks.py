@@ -1,4 +1,4 @@
-"""Tasks: the list with filters, and one with its steps, pictures, outputs and story (step 14)."""
+"""Tasks: the list with filters and a drawer beside it, and one on a page of its own (step 14)."""
 
 from __future__ import annotations
 
@@ -9,26 +9,21 @@ from litestar.params import FromPath
 
 from doai.admin.access import VIEWER
 from doai.admin.dashboard.spans import at_ms, command_value, field_value
-from doai.admin.dashboard.visit import Visiting
-from doai.admin.routes.events import told_of
-from doai.admin.routes.removed import missing
-from doai.admin.routes.surroundings import surroundings
-from doai.admin.step_labels import labelled
-from doai.admin.steps import STEP_EVENTS, step_tries
+from doai.admin.dashboard.task_shown import TaskShown, task_shown
+from doai.admin.dashboard.visit import Visit, Visiting
 from doai.admin.task_lists import STATES, tasks_page
-from doai.admin.translation import run_json, task_detail_json, task_json
-from doai.limits import EVENTS_PAGE_MAX
-from doai.states import TERMINAL, DeadLetterState
-from doai.topics import task_subject
-from doai.workflow.model import from_stored
+from doai.admin.translation import task_json
+from doai.errors import NotFoundError
 
 SHOWN: Final = 100
-PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 
 
 @get("/tasks", opt={"needs": VIEWER})
 async def list_page(visit: Visiting) -> Response[str]:
-    """Of a run by id, else newest first; within a time by their ends; all given filters hold."""
+    """Of a run by id, else newest first; within a time by their ends; all given filters hold.
+
+    ``task`` is no filter: the task of that id is shown in a drawer beside the list.
+    """
     wanted = visit.given("state")
     span = [at_ms(visit.given(name), visit.words.zone) for name in ("since", "until")]
     page = await tasks_page(
@@ -44,8 +39,13 @@ async def list_page(visit: Visiting) -> Response[str]:
         cursor=visit.given("after") or None,
         limit=SHOWN,
     )
+    opened = visit.given("task")
+    shown, why_not = await _opened(visit, opened)
     return await visit.page(
         "tasks.html",
+        opened=opened,
+        shown=shown,
+        why_not=why_not,
         items=[task_json(row) for row in page.items],
         following=page.next_cursor,
         states=STATES,
@@ -57,31 +57,15 @@ async def list_page(visit: Visiting) -> Response[str]:
 
 @get("/tasks/{task_id:str}", opt={"needs": VIEWER})
 async def task_page(task_id: FromPath[str], visit: Visiting) -> Response[str]:
-    """The failure is that of the last attempt."""
-    reader = visit.services.reader
-    view = await reader.task(task_id)
-    if view is None:
-        raise await missing(visit.services, "task", task_id, "tasks")
-    files = await reader.artifacts(run_id=view.row.run_id, task_id=task_id, limit=EVENTS_PAGE_MAX)
-    around = await surroundings(reader, view.row)
-    links = await reader.dead_letters.retries(task_id)
-    run = await reader.run(view.row.run_id)
-    letter = await reader.dead_letters.find(task_id)
-    log = await reader.events(subject=task_subject(task_id), limit=EVENTS_PAGE_MAX)
-    task = task_detail_json(
-        view.row, view.attempts, files.items, "/api/v1/artifacts", around, links, visit.words.voice
-    )
-    steps = step_tries(event for event in log.events if event.envelope.type in STEP_EVENTS)
-    stored = await reader.workflows(run.row.workflow) if run is not None and run.row.workflow else []
-    recipe = next((each for each in stored if run is not None and each.version == run.row.version), None)
-    return await visit.page(
-        "task.html",
-        task=task,
-        run=run_json(run) if run is not None else None,
-        steps=labelled(steps, from_stored(recipe.body), visit.words.language) if recipe is not None else steps,
-        pictures=[file for file in task.artifacts if file.media_type in PICTURES],
-        files=[file for file in task.artifacts if file.media_type not in PICTURES],
-        story=await told_of(reader, task_subject(task_id), visit.words.voice),
-        is_open=view.row.status.state not in TERMINAL,
-        letter=letter if letter is not None and letter.state is DeadLetterState.OPEN else None,
-    )
+    """The same as the drawer of the list, on a page of its own."""
+    return await visit.page("task.html", it=await task_shown(visit, task_id))
+
+
+async def _opened(visit: Visit, task_id: str) -> tuple[TaskShown | None, str]:
+    """Return the task of the drawer, or why there is none: the list beside it is shown all the same."""
+    if not task_id:
+        return None, ""
+    try:
+        return await task_shown(visit, task_id), ""
+    except NotFoundError as error:
+        return None, str(error)

@@ -43,16 +43,20 @@
     });
   }
 
-  async function draw() {
+  // `moved`: the page has another address now, which somebody wants to see at once.
+  async function draw(moved = false) {
+    if (moved && state.busy) { state.moved = true; return; }
     const now = performance.now();
     const news = state.position !== Number(page().dataset.position);
     const waitMs = Math.max(news ? NEWS_MS : QUIET_MS, 4 * state.costMs);
-    if (state.busy || document.hidden || now - state.drawnMs < waitMs || isKept()) return;
+    if (state.busy || document.hidden || (!moved && (now - state.drawnMs < waitMs || editing())) || isKept()) return;
     state.busy = true;
+    const address = shownAt();
     try {
       const headers = { "X-Doai-Live": "1" };
       if (state.etag) headers["If-None-Match"] = state.etag;
       const answer = await fetch(location.href, { headers, redirect: "manual", cache: "no-store" });
+      if (address !== shownAt()) return;   // what came is of the address before
       if (answer.status === 304) {
         page().dataset.position = answer.headers.get("X-Doai-Position");
         state.freshMs = now;
@@ -61,19 +65,27 @@
       if (answer.type === "opaqueredirect") { location.reload(); return; }
       if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("page");
-      if (!fresh || isKept()) { state.etag = ""; return; }
+      if (address !== shownAt()) return;
+      if (!fresh || isKept() || (!moved && editing())) { state.etag = ""; return; }
       await htmx.swap({ text: fresh.outerHTML, sourceElement: page(), target: page(), swap: "outerMorph" });
       state.etag = answer.headers.get("ETag") || "";
       state.freshMs = now;
+      document.dispatchEvent(new Event("doai:drawn"));
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;   // the server can not be reached: the chip says so
     } finally {
       state.busy = false;
       state.drawnMs = performance.now();
       state.costMs = state.drawnMs - now;
+      const again = state.moved;
+      state.moved = false;
+      if (again) draw(true);
       tick();
     }
   }
+  document.addEventListener("doai:moved", () => draw(true));
+
+  const shownAt = () => location.pathname + location.search;
 
   // What answers a form can not be asked for again: it tells of one moment.
   const isAnswer = () => "answer" in page().dataset;
@@ -87,7 +99,7 @@
   // What was sent is on its way: its button stays pressed, and the next page comes.
   const isSent = () => document.querySelector("form[data-sent]") !== null;
 
-  const isKept = () => isAnswer() || editing() || isSent();
+  const isKept = () => isAnswer() || isSent();
 
   function ago(ms) {
     const s = Math.max(0, Math.round((Date.now() + (state.skewMs || 0) - ms) / 1000));
