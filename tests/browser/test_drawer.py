@@ -55,7 +55,7 @@ def test_a_task_opens_beside_the_list_by_keys_stays_true_and_closes(desk: Desk, 
     expect(drawer).to_have_count(0)
     expect(page.locator(f"#task-{second}")).to_be_focused()
     assert page.url == before
-    page.go_forward()
+    page.locator(f"#task-{second}").click()
     expect(drawer).to_have_attribute("data-task", second)
     page.go_back()
     expect(drawer).to_have_count(0)
