@@ -59,6 +59,10 @@ def test_a_task_opens_beside_the_list_by_keys_stays_true_and_closes(desk: Desk, 
     expect(drawer).to_have_attribute("data-task", second)
     page.go_back()
     expect(drawer).to_have_count(0)
+    page.go_forward()
+    expect(drawer).to_have_attribute("data-task", second)
+    page.go_back()
+    expect(drawer).to_have_count(0)
     assert page.evaluate("window.kept"), "it was never loaded again"
 
 
