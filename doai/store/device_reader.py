@@ -34,12 +34,34 @@ class DeviceFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Part of serial, model, node, label, shelf, a tag or a group, in any case."""
 
 
+class Square(msgspec.Struct, frozen=True, kw_only=True):
+    """A device as the map shows it."""
+
+    serial: str
+    label: str
+    seen: str
+    """Its state, or ``silent``."""
+    node_id: str
+    service: str
+    """held, in_service, quarantined or probing."""
+    by: str
+    """Who holds it, or who took it out of service; empty in service."""
+    why: str
+
+
 class Facets(msgspec.Struct, frozen=True, kw_only=True):
     """What can be filtered by."""
 
     nodes: dict[str, int]
     """Node -> how many devices it has."""
     groups: list[str]
+
+
+class Tallies(msgspec.Struct, frozen=True, kw_only=True):
+    """How many devices there are: each is counted once in each; what is not there is not named."""
+
+    seen: dict[str, int]
+    service: dict[str, int]
 
 
 class DeviceReader:
@@ -76,10 +98,43 @@ class DeviceReader:
         """Return the serials of those that are meant."""
         return [row[0] for row in await self._columns("device_serials", which, now_ms, limit)]
 
-    async def squares(self, which: DeviceFilter, now_ms: int, *, limit: int) -> list[tuple[str, str, str, str]]:
-        """Return (serial, label, how it is seen, node) of those that are meant."""
-        rows = await self._columns("device_squares", which, now_ms, limit)
-        return [(row[0], row[1] or "", row[2], row[3]) for row in rows]
+    async def squares(self, which: DeviceFilter, now_ms: int, *, limit: int) -> list[Square]:
+        """Return those that are meant, by serial."""
+        condition, bindings = self._condition(which, now_ms)
+        [rows] = await self._connections.ask(
+            (
+                f"{self._sql['device_squares']} WHERE {condition} ORDER BY serial LIMIT ?",
+                [now_ms + 1, *bindings, limit],
+            )
+        )
+        return [
+            Square(
+                serial=serial,
+                label=label or "",
+                seen=seen,
+                node_id=node_id,
+                service=service,
+                by=by or "",
+                why=why or "",
+            )
+            for serial, label, seen, node_id, service, by, why in rows
+        ]
+
+    async def tallies(self, which: DeviceFilter, now_ms: int) -> Tallies:
+        """Return how many of those that are meant there are of each state and each service."""
+        condition, bindings = self._condition(which, now_ms)
+        [rows] = await self._connections.ask(
+            (
+                f"{self._sql['device_tallies']} WHERE {condition} GROUP BY 1, 2",
+                [now_ms + 1, *bindings],
+            )
+        )
+        seen: dict[str, int] = {}
+        service: dict[str, int] = {}
+        for state, standing, count in rows:
+            seen[state] = seen.get(state, 0) + count
+            service[standing] = service.get(standing, 0) + count
+        return Tallies(seen=seen, service=service)
 
     async def facets(self) -> Facets:
         """Return the nodes and groups that there are."""

@@ -323,3 +323,26 @@ def test_what_did_not_change_is_not_sent_again_and_the_map_has_every_phone(desk:
     expect(page.locator(".tip")).to_contain_text("SIM0001")
     expect(page.locator(".tip")).to_contain_text("Online")
     page.close()
+
+
+def test_the_map_tells_who_is_out_of_service_and_why_and_leads_to_them(desk: Desk) -> None:
+    desk.ask("POST", "/devices/SIM0001/quarantine", {"reason": "its battery swells"})
+    desk.ask("POST", "/devices/SIM0002/hold", {"reason": "on my desk"})
+    page = desk.page("/devices?view=map&q=SIM")
+    for service, serial, why in (
+        ("quarantined", "SIM0001", "its battery swells"),
+        ("held", "SIM0002", "on my desk"),
+    ):
+        expect(page.locator(f".legend .k-{service} a")).to_have_text("1")
+        page.locator("canvas").focus()
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".tip")).to_contain_text(serial)
+        expect(page.locator(".tip")).to_contain_text(why)
+    expect(page.locator(".legend .k-probing a")).to_have_text("0")
+    must_be_usable(page)
+    page.locator(".legend .k-held a").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator("tbody tr")).to_contain_text("SIM0002")
+    page.close()
+    desk.ask("POST", "/devices/SIM0001/release")
+    desk.ask("POST", "/devices/SIM0002/unhold")

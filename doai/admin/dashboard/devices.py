@@ -25,6 +25,8 @@ MAP_MAX: Final = 20_000
 """Squares on one picture."""
 STATES: Final = (*(state.value for state in DeviceState), SILENT)
 SERVICES: Final = ("in_service", "quarantined", "probing", HELD)
+OUT_OF_SERVICE: Final = ("quarantined", "probing", HELD)
+"""That are marked on the map."""
 FILTERS: Final = ("state", "service", "node", "group", "q")
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -36,13 +38,16 @@ async def list_page(visit: Visiting) -> Response[str]:
     which, fleet = filter_of(visit.query), visit.services.reader.fleet
     as_map = visit.given("view") == "map"
     page = await fleet.page(which, visit.at_ms, cursor=visit.given("after"), limit=SHOWN) if not as_map else None
+    tallies = await fleet.tallies(which, visit.at_ms) if as_map else None
     facets = await fleet.facets()
     voice = visit.words.voice
     return await visit.page(
         "devices.html",
         items=[(device_json(view, visit.at_ms, voice), seen_as(view)) for view in page.items] if page else [],
         following=page.next_cursor if page else None,
-        total=await fleet.count(which, visit.at_ms),
+        total=sum(tallies.seen.values()) if tallies else await fleet.count(which, visit.at_ms),
+        tallies=tallies,
+        out_of_service=OUT_OF_SERVICE,
         states=STATES,
         services=SERVICES,
         nodes=list(facets.nodes),
@@ -54,14 +59,19 @@ async def list_page(visit: Visiting) -> Response[str]:
 
 @get("/devices/map.json", opt={"needs": VIEWER})
 async def map_data(visit: Visiting) -> Response[bytes]:
-    """The same devices as squares: serial, label, place of its state and of its node in their lists."""
+    """The same devices as squares: serial, label, place of its state and of its node in their lists.
+
+    One that is out of service has two more: how, and by whom and why.
+    """
     which, fleet = filter_of(visit.query), visit.services.reader.fleet
     squares = await fleet.squares(which, visit.at_ms, limit=MAP_MAX)
     nodes: dict[str, int] = {}
     states = {state: place for place, state in enumerate(STATES)}
-    packed = [
-        (serial, label, states[seen], nodes.setdefault(node, len(nodes))) for serial, label, seen, node in squares
-    ]
+    packed = []
+    for each in squares:
+        square = (each.serial, each.label, states[each.seen], nodes.setdefault(each.node_id, len(nodes)))
+        said = [part for part in (each.by, visit.words.reason(each.why)) if part]
+        packed.append((*square, each.service, ": ".join(said)) if each.service in OUT_OF_SERVICE else square)
     left = max(0, await fleet.count(which, visit.at_ms) - MAP_MAX) if len(squares) == MAP_MAX else 0
     body = _encode({"states": STATES, "nodes": list(nodes), "squares": packed, "left": left})
     headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}

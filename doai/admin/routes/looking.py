@@ -52,8 +52,7 @@ async def look(services: Services, caller: Caller, serial: str, looking: Looking
     squares = await services.reader.fleet.squares(DeviceFilter(serials=(serial,)), now_ms(), limit=1)
     if not squares:
         raise not_found("device", serial, "devices", await known_serials(services.reader))
-    _, _, _, node_id = squares[0]
-    if await looking.look(serial, node_id, caller.actor):
+    if await looking.look(serial, squares[0].node_id, caller.actor):
         _log.info("%s %s of %s", caller.actor, said, serial, extra={"device_serial": serial})
 
 

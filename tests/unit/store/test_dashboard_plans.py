@@ -18,6 +18,7 @@ QUERIES = (
     "devices_seen",
     "count_devices_seen",
     "device_squares",
+    "device_tallies",
     "devices_of_nodes",
     "device_groups",
     "count_open_incidents",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from doai.changes import ops
 from doai.changes.rows import Description, DeviceRow, Hold, NodeRow, Quarantine
 from doai.states import DeviceState
-from doai.store.device_reader import DeviceFilter
+from doai.store.device_reader import DeviceFilter, Square, Tallies
 from doai.store.process_writer import open_process_writer
 from doai.store.reader import StoreReader
 from tests.unit.store.test_reader import read
@@ -127,7 +128,7 @@ def test_a_filter_means_those_that_a_person_would_pick(path: Path, given: dict[s
         and which.text.lower() in words(row).lower()
     ]
 
-    async def look(reader: StoreReader) -> tuple[list[str], list[str], int, list[tuple[str, ...]]]:
+    async def look(reader: StoreReader) -> tuple[list[str], list[str], int, list[Square], Tallies]:
         pages: list[str] = []
         cursor: str | None = ""
         while cursor is not None:
@@ -140,15 +141,22 @@ def test_a_filter_means_those_that_a_person_would_pick(path: Path, given: dict[s
             serials,
             await reader.fleet.count(which, NOW_MS),
             await reader.fleet.squares(which, NOW_MS, limit=1000),
+            await reader.fleet.tallies(which, NOW_MS),
         )
 
-    pages, serials, count, squares = read(path, look)
+    pages, serials, count, squares, tallies = read(path, look)
     assert pages == serials == wanted
     assert count == len(wanted)
     by_serial = {row.serial: row for row in devices()}
-    for serial, label, state, node_id in squares:
-        row = by_serial[serial]
-        assert (label, state, node_id) == ((row.description or Description()).label, seen(row), row.node_id)
+    assert [square.serial for square in squares] == wanted
+    for square in squares:
+        row = by_serial[square.serial]
+        label = (row.description or Description()).label
+        assert (square.label, square.seen, square.node_id) == (label, seen(row), row.node_id)
+        by, why = ("user/a", "") if row.hold else ("broker", "hot") if row.quarantine else ("", "")
+        assert (square.service, square.by, square.why) == (service(row), by, why)
+    assert tallies.seen == Counter(seen(by_serial[serial]) for serial in wanted)
+    assert tallies.service == Counter(service(by_serial[serial]) for serial in wanted)
 
 
 def test_what_can_be_filtered_by_is_what_there_is(path: Path) -> None:

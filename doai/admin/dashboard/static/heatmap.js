@@ -5,6 +5,8 @@
     online: "--fill-good", unresponsive: "--fill-accent", unauthorized: "--fill-warn", offline: "--fill-bad",
     silent: "--fill-calm",
   };
+  // Out of service: a colour and a mark of its own, so that neither has to be told by colour alone.
+  const SERVICES = { quarantined: "--fill-quarantined", probing: "--fill-probing", held: "--fill-held" };
   const EVERY_MS = 1500;
   const map = document.querySelector(".map");
   if (!map) return;
@@ -29,6 +31,30 @@
     canvas.style.height = `${Math.max(side, rows * side)}px`;
   }
 
+  // What is drawn in a square of its own: a cross, a half, a dot.
+  const MARKS = {
+    quarantined: (context, x, y, size) => {
+      const [near, mid, far, half] = [0.2, 0.5, 0.8, 0.1];
+      const outline = [
+        [near, near + half], [near + half, near], [mid, mid - half], [far - half, near], [far, near + half],
+        [mid + half, mid], [far, far - half], [far - half, far], [mid, mid + half], [near + half, far],
+        [near, far - half], [mid - half, mid],
+      ];
+      outline.forEach(([right, down], n) => context[n ? "lineTo" : "moveTo"](x + right * size, y + down * size));
+      context.closePath();
+    },
+    probing: (context, x, y, size) => {
+      context.moveTo(x, y);
+      context.lineTo(x + size, y + size);
+      context.lineTo(x, y + size);
+      context.closePath();
+    },
+    held: (context, x, y, size) => {
+      context.moveTo(x + size * 0.75, y + size / 2);
+      context.arc(x + size / 2, y + size / 2, size * 0.25, 0, 2 * Math.PI);
+    },
+  };
+
   // All squares, once for each change; what the pointer does is drawn over a copy of it.
   function paint() {
     const scale = window.devicePixelRatio || 1;
@@ -36,7 +62,7 @@
     const probe = document.createElement("i");
     map.append(probe);
     const colour = {};
-    for (const [state, name] of Object.entries(COLOURS)) {
+    for (const [state, name] of Object.entries({ ...COLOURS, ...SERVICES, mark: "--mark" })) {
       probe.style.color = style.getPropertyValue(name);
       colour[state] = getComputedStyle(probe).color;
     }
@@ -47,16 +73,25 @@
     context.setTransform(scale, 0, 0, scale, 0, 0);
     const gap = side > 8 ? 2 : 1;
     const round = Math.min(4, side / 4);
-    for (const [state] of Object.entries(COLOURS)) {
-      context.fillStyle = colour[state];
+    const fill = (name, isIt, shape) => {
+      context.fillStyle = colour[name];
       context.beginPath();
       squares.forEach((square, n) => {
-        if (square[2] !== state) return;
-        const [x, y, size] = [(n % columns) * side, Math.floor(n / columns) * side, side - gap];
-        if (side > 8) context.roundRect(x, y, size, size, round);
-        else context.rect(x, y, size, size);
+        if (isIt(square)) shape((n % columns) * side, Math.floor(n / columns) * side, side - gap);
       });
       context.fill();
+    };
+    const box = (x, y, size) => {
+      if (side > 8) context.roundRect(x, y, size, size, round);
+      else context.rect(x, y, size, size);
+    };
+    for (const state of Object.keys(COLOURS)) fill(state, (square) => square[2] === state, box);
+    const edge = side > 8 ? Math.max(1, Math.round(side / 10)) : 0;
+    const inner = (x, y, size) => context.rect(x + edge, y + edge, size - 2 * edge, size - 2 * edge);
+    for (const service of Object.keys(SERVICES)) {
+      const isIt = (square) => square[4] === service;
+      fill(service, isIt, inner);
+      if (side > 8) fill("mark", isIt, (x, y, size) => MARKS[service](context, x + edge, y + edge, size - 2 * edge));
     }
     draw();
   }
@@ -78,7 +113,9 @@
 
   function say() {
     const square = squares[chosen];
-    tip.textContent = square ? [square[1], square[0], map.getAttribute(`data-state-${square[2]}`), square[3]].filter(Boolean).join(" · ") : "";
+    const word = (name) => name && map.getAttribute(`data-state-${name}`);
+    tip.textContent = square
+      ? [square[1], square[0], word(square[2]), square[3], word(square[4]), square[5]].filter(Boolean).join(" · ") : "";
   }
 
   function choose(n) {
@@ -104,7 +141,7 @@
       if (answer.status === 304 || !answer.ok) return;
       etag = answer.headers.get("ETag") || "";
       const told = await answer.json();
-      squares = told.squares.map(([serial, label, state, node]) => [serial, label, told.states[state], told.nodes[node]]);
+      squares = told.squares.map(([serial, label, state, node, ...out]) => [serial, label, told.states[state], told.nodes[node], ...out]);
       map.querySelector(".left").textContent = told.left ? map.dataset.left.replace("{0}", told.left) : "";
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;

@@ -96,8 +96,18 @@ SELECT count(*) FROM devices AS d
 -- name: device_serials
 SELECT serial FROM devices AS d
 
+-- name: device_service
+-- The parameter is the next millisecond: a quarantine ends with the one of its term.
+(CASE WHEN d.hold IS NOT NULL THEN 'held' WHEN d.quarantine IS NULL THEN 'in_service'
+    WHEN json_extract(d.quarantine, '$.until_ms') < ? THEN 'probing' ELSE 'quarantined' END)
+
 -- name: device_squares
-SELECT serial, json_extract(description, '$.label'), {device_seen}, node_id FROM devices AS d
+SELECT serial, json_extract(description, '$.label'), {device_seen}, node_id, {device_service},
+    coalesce(json_extract(hold, '$.by'), json_extract(quarantine, '$.by')),
+    coalesce(json_extract(hold, '$.reason'), json_extract(quarantine, '$.reason')) FROM devices AS d
+
+-- name: device_tallies
+SELECT {device_seen} AS seen, {device_service} AS service, count(*) FROM devices AS d
 
 -- name: devices_of_nodes
 SELECT node_id, count(*) FROM devices GROUP BY node_id ORDER BY node_id
