@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from doai.admin.views import StepJson
-from doai.workflow.language import Step, Workflow, text_of
+from doai.workflow.language import Workflow, text_of
+from doai.workflow.nesting import every_step
 
 
 def labelled(tries: Sequence[StepJson], recipe: Workflow, language: str) -> list[StepJson]:
     """Return the tries with the labels of their recipe; a step that it gives none keeps what its event says."""
-    labels = {step.id: text_of(step.label, language) for step in _steps(recipe) if step.label is not None}
+    labels = {step.id: text_of(step.label, language) for _, step in every_step(recipe) if step.label is not None}
     return [msgspec.structs.replace(each, label=labels.get(each.step_id, each.label)) for each in tries]
-
-
-def _steps(recipe: Workflow) -> Iterator[Step]:
-    for part in (recipe.steps, recipe.on_failure, recipe.always):
-        for step in part:
-            yield step
-            yield from step.steps

@@ -10,7 +10,7 @@ import msgspec
 from doai.states import PeerState
 from doai.store import columns
 from doai.store.proofs import age, newest_proofs
-from doai.store.read_connections import Answer, Question, ReadConnections
+from doai.store.read_connections import Answer, ReadConnections
 from doai.store.views import DeviceView, Page
 
 SILENT: Final = "silent"
@@ -100,13 +100,7 @@ class DeviceReader:
 
     async def squares(self, which: DeviceFilter, now_ms: int, *, limit: int) -> list[Square]:
         """Return those that are meant, by serial."""
-        condition, bindings = self._condition(which, now_ms)
-        [rows] = await self._connections.ask(
-            (
-                f"{self._sql['device_squares']} WHERE {condition} ORDER BY serial LIMIT ?",
-                [now_ms + 1, *bindings, limit],
-            )
-        )
+        rows = await self._columns("device_squares", which, now_ms, limit, given=(now_ms + 1,))
         return [
             Square(
                 serial=serial,
@@ -145,10 +139,13 @@ class DeviceReader:
             nodes={str(node): int(count) for node, count in nodes}, groups=[str(group) for (group,) in groups]
         )
 
-    async def _columns(self, name: str, which: DeviceFilter, now_ms: int, limit: int) -> Answer:
+    async def _columns(
+        self, name: str, which: DeviceFilter, now_ms: int, limit: int, *, given: tuple[int, ...] = ()
+    ) -> Answer:
+        """Return what a statement selects of those that are meant; ``given``: its parameters."""
         condition, bindings = self._condition(which, now_ms)
-        question: Question = (f"{self._sql[name]} WHERE {condition} ORDER BY serial LIMIT ?", [*bindings, limit])
-        [rows] = await self._connections.ask(question)
+        text = f"{self._sql[name]} WHERE {condition} ORDER BY serial LIMIT ?"
+        [rows] = await self._connections.ask((text, [*given, *bindings, limit]))
         return rows
 
     def _condition(self, which: DeviceFilter, now_ms: int) -> tuple[str, list[Any]]:
@@ -167,9 +164,8 @@ class DeviceReader:
                 parts.append(f"{column} = ?")
                 bindings.append(value)
         if which.service:
-            condition = _SERVICES.get(which.service, "0")
-            parts.append(condition)
-            bindings += [now_ms + 1] * condition.count("?")
+            parts.append(f"{self._sql['device_service']} = ?")
+            bindings += [now_ms + 1, which.service]
         if which.group:
             parts.append("EXISTS (SELECT 1 FROM json_each(d.description, '$.groups') WHERE value = ?)")
             bindings.append(which.group)
@@ -179,14 +175,6 @@ class DeviceReader:
         return " AND ".join(parts), bindings
 
 
-_UNTIL: Final = "json_extract(quarantine, '$.until_ms')"
-_SERVICES: Final = {
-    HELD: "hold IS NOT NULL",
-    "in_service": "hold IS NULL AND quarantine IS NULL",
-    "quarantined": f"hold IS NULL AND quarantine IS NOT NULL AND coalesce({_UNTIL}, ?) >= ?",
-    "probing": f"hold IS NULL AND quarantine IS NOT NULL AND {_UNTIL} < ?",
-}
-"""Each ? is the next millisecond: a quarantine ends with the one of its term."""
 _SAID: Final = [
     f"coalesce(json_extract(description, '$.{name}'), '')" for name in ("label", "shelf", "tags", "groups")
 ]

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from doai.admin.examples import STEP
 from doai.admin.step_labels import labelled
-from doai.admin.views import StepJson
 from doai.workflow.language import Step, Translations, Workflow
 
-TRY = StepJson(
-    task_id="t",
-    device_serial="SIM0001",
-    attempt=1,
-    token="1.1",
-    step_id="open",
-    use="app.open_url",
-    label="Open the video",
-    try_number=1,
-    state="passed",
-    retried=False,
-    optional=False,
-    started_at_ms=None,
-    ended_at_ms=None,
-    duration_ms=None,
-    failure=None,
-    outputs={},
-)
+LOOK = Step(id="look", use="screen.capture", label=Translations(en="Look", ko="보기"))
+ROUND = Step(id="until", use="flow.until", steps=[LOOK])
 RECIPE = Workflow(
     name="check",
     steps=[
         Step(id="open", use="app.open_url", label=Translations(en="Open the video", ko="영상 열기")),
-        Step(id="rounds", use="flow.repeat", steps=[Step(id="look", use="screen.capture", label="Look")]),
+        Step(id="rounds", use="flow.repeat", steps=[ROUND]),
         Step(id="close", use="app.stop"),
     ],
 )
@@ -38,6 +22,6 @@ RECIPE = Workflow(
 
 def test_a_label_is_in_the_language_of_the_reader() -> None:
     told = {"open": "Open the video", "look": "Look", "close": "app.stop", "gone": "Old"}
-    tries = [msgspec.structs.replace(TRY, step_id=name, label=label) for name, label in told.items()]
-    assert [each.label for each in labelled(tries, RECIPE, "ko")] == ["영상 열기", "Look", "app.stop", "Old"]
+    tries = [msgspec.structs.replace(STEP, step_id=name, label=label) for name, label in told.items()]
+    assert [each.label for each in labelled(tries, RECIPE, "ko")] == ["영상 열기", "보기", "app.stop", "Old"]
     assert [each.label for each in labelled(tries, RECIPE, "en")] == ["Open the video", "Look", "app.stop", "Old"]
